@@ -1,0 +1,77 @@
+"""The command ``align-eval``. One thin file a command; each registers itself with :func:`add_to`.
+
+A command module defines ``add_to(app: typer.Typer) -> None`` and imports what is heavy inside its functions, so that
+``align-eval --help`` needs neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+
+import typer
+
+from align_eval.errors import AlignEvalError
+from align_eval.version import __version__
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"align-eval {__version__}")
+        raise typer.Exit
+
+
+def build_app() -> typer.Typer:
+    """The whole command-line application with every command of this package."""
+    app = typer.Typer(
+        name="align-eval",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Evaluate cross-lingual alignment: gold word alignments in, links from transformer models, scores out.",
+    )
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+        verbose: bool = typer.Option(
+            False, "-v", "--verbose", help="Show the traceback of an error (also after a command)."
+        ),
+    ) -> None:
+        pass
+
+    for module in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{module.name}").add_to(app)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run ``align-eval``. Exit code 0; 1 for bad input or data (one line on standard error); 2 for wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    end = words.index("--") if "--" in words else len(words)
+    verbose = any(w in ("-v", "--verbose") for w in words[:end])
+    words = [w for k, w in enumerate(words) if k >= end or w not in ("-v", "--verbose")]
+    try:
+        build_app()(args=words, prog_name="align-eval")
+    except AlignEvalError as error:
+        if verbose:
+            traceback.print_exc()
+        sys.stderr.write(f"align-eval: {error}\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has left: that is no error. Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.stderr.write("align-eval: interrupted\n")
+        sys.exit(130)
+    except OSError as error:
+        if verbose:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"align-eval: {where}{error.strerror or error}\n")
+        sys.exit(1)
