@@ -1,0 +1,41 @@
+"""Fixtures shared by all tests: where the published data is, and the offline model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _shared(folder: Path, what: str) -> Path:
+    if folder.is_dir():
+        return folder
+    message = f"needs {what} in {folder}: set ALIGN_EVAL_DATA to the folder of the gold sets"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def gold_folder() -> Path:
+    """The folder of the published gold sets."""
+    named = os.environ.get("ALIGN_EVAL_DATA")
+    return _shared(Path(named) if named else ROOT.parent / "shared" / "gold", "the published gold sets")
+
+
+@pytest.fixture(scope="session")
+def oracle_folder(gold_folder: Path) -> Path:
+    """The folder of published system outputs with published scores, beside the gold sets."""
+    return _shared(gold_folder.parent / "oracles", "the published system outputs")
+
+
+@pytest.fixture(scope="session")
+def e5() -> Any:
+    """The offline multilingual encoder, loaded once a session."""
+    from align_eval.models import load_model
+
+    return load_model("offline:e5-small")
