@@ -72,10 +72,17 @@ class Links:
         self.scores = values
 
     @classmethod
+    def presorted(cls, pairs: IntArray, scores: FloatArray | None = None) -> Links:
+        """Links of an int32 array ``(n, 2)`` that is known to be sorted and unique; nothing is checked or copied."""
+        links = cls.__new__(cls)
+        links.pairs, links.scores = pairs, scores
+        return links
+
+    @classmethod
     def from_matrix(cls, matrix: NDArray[np.bool_], scores: NDArray[np.floating] | None = None) -> Links:
         """Links of the true cells of ``matrix`` (source words x target words), scored from ``scores`` (same shape)."""
         pairs = np.argwhere(matrix).astype(np.int32)
-        return cls(pairs, None if scores is None else scores[matrix].astype(np.float32))
+        return cls.presorted(pairs, None if scores is None else scores[matrix].astype(np.float32))
 
     def matrix(self, source_length: int, target_length: int) -> BoolArray:
         """A boolean array ``(source_length, target_length)``, true where a link is.

@@ -1,0 +1,114 @@
+"""What an aligner is, and which one a method's name asks for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from align_eval.errors import InputError
+from align_eval.registry import Registry
+
+if TYPE_CHECKING:
+    from align_eval.corpora import SentencePair
+    from align_eval.links import Links
+
+SUBWORD_RULES = ("any", "mean")
+LONG_RULES = ("window", "raise")
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to align: a method at a layer of a model.
+
+    Attributes:
+        method: the extraction method's spec, such as ``argmax`` or ``softmax:threshold=0.01``.
+        layer: 0 is the embeddings, k the output of block k; ``None`` where the method has no layer.
+    """
+
+    method: str
+    layer: int | None = None
+
+    def __str__(self) -> str:
+        return self.method if self.layer is None else f"{self.method} layer {self.layer}"
+
+
+@dataclass(frozen=True)
+class AlignerSettings:
+    """What every aligner is made from.
+
+    Attributes:
+        model: an encoder of :func:`align_eval.models.load_model`, its name, or ``None``.
+        methods: specs of extraction methods.
+        layers: layers to take; empty: the model's default layer.
+        subword: ``any`` (words are linked if any of their sub-words are) or ``mean`` (mean vector of a word).
+        on_long: ``window`` (sentences over the model's window in overlapping windows) or ``raise``.
+        token_budget: padded sub-words in one batch of the model.
+        options: for the loading of the model (``device``, ``dtype``, ``revision``, ``trust_remote_code``).
+    """
+
+    model: Any = None
+    methods: tuple[str, ...] = ("argmax",)
+    layers: tuple[int, ...] = ()
+    subword: str = "any"
+    on_long: str = "window"
+    token_budget: int = 2048
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("subword", self.subword, SUBWORD_RULES), ("on_long", self.on_long, LONG_RULES)):
+            if value not in known:
+                raise InputError(f"{name}={value!r} is not known", remedy=f"Give one of {', '.join(known)}")
+
+
+class Aligner(ABC):
+    """Aligns batches of sentence pairs in one or several ways at once."""
+
+    systems: list[System]
+
+    @abstractmethod
+    def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
+        """Align ``pairs`` in every way of ``systems``.
+
+        Returns:
+            for each system one :class:`Links` a pair, in order, with scores; a pair with an empty side has none.
+
+        Raises:
+            SentenceTooLongError: a sentence exceeds the model's window and windows were not asked for.
+            NonFiniteError: the model gave NaN or infinity.
+        """
+
+    def signature(self, system: System) -> dict[str, str]:
+        """What makes a link of this aligner citable: model, revision, layer, method, sub-word rule."""
+        out = self.describe()
+        if system.layer is not None:
+            out["layer"] = str(system.layer)
+        return {**out, "method": system.method}
+
+    def describe(self) -> dict[str, str]:
+        """The part of the signature that all systems share."""
+        return {}
+
+
+ALIGNERS: Registry[Any] = Registry("aligner", "align_eval.aligners")
+
+
+def make_aligner(settings: AlignerSettings) -> Aligner:
+    """Build the aligner that ``settings.methods`` ask for.
+
+    A method is ``NAME`` or ``NAME:options``; a name that is an aligner's (``simalign``) goes to that aligner, every
+    other is an extraction method over a model's similarity.
+
+    Raises:
+        UnknownNameError: no such method.
+        InputError: methods of several aligners at once.
+    """
+    owners = {method.partition(":")[0] if method.partition(":")[0] in ALIGNERS else "" for method in settings.methods}
+    if len(owners) > 1:
+        raise InputError(
+            f"the methods {', '.join(settings.methods)} belong to different aligners",
+            remedy="Run them one after the other",
+        )
+    aligner: Aligner = ALIGNERS.get(owners.pop() or "similarity")(settings)
+    return aligner

@@ -1,0 +1,88 @@
+"""The ``simalign`` package as an aligner of its own: one pair at a time, as its authors published it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System
+from align_eval.corpora import SentencePair
+from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.links import Links
+
+# Our names, the letters and the keys of the package (SentenceAligner.matching_methods).
+LETTERS = {"argmax": "a", "itermax": "i", "match": "m", "forward": "f", "reverse": "r"}
+KEYS = {"argmax": "inter", "itermax": "itermax", "match": "mwmf", "forward": "fwd", "reverse": "rev"}
+TOKEN_TYPES = {"any": "bpe", "mean": "word"}
+
+
+@ALIGNERS.register("simalign")
+class SimAlign(Aligner):
+    """Jalili Sabet et al. 2020 by their own code (``simalign:argmax``, ``:itermax``, ``:match``, ``:forward``, ...).
+
+    It gives no link scores. Sentences over the model's window raise: the package would cut them without a word.
+
+    Raises:
+        UnknownNameError: a method that the package does not have.
+    """
+
+    def __init__(self, settings: AlignerSettings) -> None:
+        from simalign import SentenceAligner
+
+        from align_eval.aligners.similarity import default_layer
+        from align_eval.models import load_model
+
+        self.names = [method.partition(":")[2] or "itermax" for method in settings.methods]
+        for name in self.names:
+            if name not in LETTERS:
+                raise UnknownNameError("method of simalign", name, LETTERS)
+        model = settings.model
+        self.encoder = load_model(model, **settings.options) if isinstance(model, str) else model
+        self.layers = list(dict.fromkeys(settings.layers)) or [default_layer(self.encoder)]
+        self.settings = settings
+        self.systems = [System(f"simalign:{name}", layer) for layer in self.layers for name in self.names]
+        source = str(self.encoder.path or self.encoder.name)
+        self._aligner: Any = SentenceAligner(
+            model=source,
+            token_type=TOKEN_TYPES[settings.subword],
+            matching_methods="".join(LETTERS[name] for name in self.names),
+            device=str(self.encoder.device),
+            layer=self.layers[0],
+        )
+
+    def describe(self) -> dict[str, str]:
+        out = {"model": self.encoder.name}
+        if self.encoder.revision:
+            out["revision"] = self.encoder.revision
+        return {**out, "subword": self.settings.subword}
+
+    def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
+        out: dict[System, list[Links]] = {system: [] for system in self.systems}
+        tokens = self.encoder.tokenize([side for pair in pairs for side in (pair.source, pair.target)])
+        sizes = [len(ids) for ids in tokens.ids]
+        for k, pair in enumerate(pairs):
+            if max(sizes[2 * k], sizes[2 * k + 1]) > self.encoder.window:
+                raise SentenceTooLongError(
+                    f"a sentence of pair {pair.id} has {max(sizes[2 * k], sizes[2 * k + 1])} sub-words, the model's "
+                    f"window is {self.encoder.window}",
+                    remedy="Use the method without simalign: in front, which aligns in overlapping windows",
+                )
+            empty = not sizes[2 * k] or not sizes[2 * k + 1]
+            for layer in self.layers:
+                self._aligner.embed_loader.layer = layer
+                links = {} if empty else self._links(pair)
+                for name in self.names:
+                    out[System(f"simalign:{name}", layer)].append(Links(links.get(KEYS[name], ())))
+        return out
+
+    def _links(self, pair: SentencePair) -> dict[str, list[tuple[int, int]]]:
+        try:
+            links: dict[str, list[tuple[int, int]]] = self._aligner.get_word_aligns(
+                list(pair.source), list(pair.target)
+            )
+        except IndexError as error:
+            raise InputError(
+                f"simalign cannot align pair {pair.id}: {error}",
+                remedy="A word of it has no sub-word; use the method without simalign: in front",
+            ) from error
+        return links

@@ -1,0 +1,77 @@
+"""Contextual similarity: dot products or cosines of two sentences' vectors at one layer.
+
+Jalili Sabet et al. 2020 (SimAlign): S = (cosine + 1) / 2. Dou & Neubig 2021 (awesome-align): the raw dot product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from align_eval.signals.softmap import SoftMapBatch
+
+QUANTITIES = {"similarity": "similarity, (cosine + 1) / 2", "dot": "dot product"}
+
+
+def similarity(
+    source: Sequence[Tensor],
+    target: Sequence[Tensor],
+    source_words: Sequence[Tensor],
+    target_words: Sequence[Tensor],
+    source_counts: Sequence[int],
+    target_counts: Sequence[int],
+    kind: str = "similarity",
+) -> SoftMapBatch:
+    """Soft maps of B pairs from their unit vectors.
+
+    Args:
+        source, target: B tensors ``(units, d)``: the vectors of one layer.
+        source_words, target_words: B int64 tensors ``(units,)``: the word of each unit.
+        source_counts, target_counts: B numbers of words.
+        kind: ``"similarity"``: (cosine + 1) / 2 in 0..1; ``"dot"``: the raw dot product.
+
+    Returns:
+        values ``(B, M, N)``, M and N the greatest numbers of units.
+    """
+    left = pad_sequence(list(source), batch_first=True).float()  # (B, M, d)
+    right = pad_sequence(list(target), batch_first=True).float()  # (B, N, d)
+    if kind == "similarity":
+        left = torch.nn.functional.normalize(left, dim=2)
+        right = torch.nn.functional.normalize(right, dim=2)
+    values = left @ right.transpose(1, 2)
+    if kind == "similarity":
+        values = (values + 1) / 2
+    device = values.device
+
+    def lengths(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.tensor([len(t) for t in tensors], device=device)
+
+    return SoftMapBatch(
+        values,
+        lengths(source),
+        lengths(target),
+        pad_sequence(list(source_words), batch_first=True).to(device),
+        pad_sequence(list(target_words), batch_first=True).to(device),
+        torch.tensor(list(source_counts), device=device),
+        torch.tensor(list(target_counts), device=device),
+        QUANTITIES[kind],
+    )
+
+
+def word_means(vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean vector of every word that has a unit (SimAlign's word mode).
+
+    Args:
+        vectors: ``(units, d)``.
+        words: ``(units,)`` int64, ascending: the word of each unit.
+
+    Returns:
+        ``(present, d)`` means and ``(present,)`` the words they belong to; words without a unit are left out.
+    """
+    present, index = torch.unique_consecutive(words, return_inverse=True)
+    index = index.to(vectors.device)
+    sums = vectors.new_zeros((len(present), vectors.shape[1])).index_add_(0, index, vectors)
+    return sums / torch.bincount(index, minlength=len(present))[:, None], present

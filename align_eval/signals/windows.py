@@ -1,0 +1,72 @@
+"""Overlapping windows: sentences longer than the model reads, encoded in parts without losing a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IdArray = NDArray[np.int64]
+
+
+def window_starts(length: int, window: int) -> list[int]:
+    """Starts of windows of ``window`` units that cover ``length`` units, each overlapping the last by half or more.
+
+    >>> window_starts(10, 4)
+    [0, 2, 4, 6]
+    """
+    if length <= window:
+        return [0]
+    step = max(window // 2, 1)
+    return [*range(0, length - window, step), length - window]
+
+
+def owners(length: int, window: int) -> NDArray[np.int64]:
+    """For each unit the window in which it stands farthest from an edge, so with most context; ``(length,)``.
+
+    An edge of the sentence itself is no edge: nothing is missing there.
+    """
+    starts = np.array(window_starts(length, window))
+    position = np.arange(length)[:, None]
+    left = np.where(starts == 0, length, position - starts)
+    right = np.where(starts + window >= length, length, starts + window - 1 - position)
+    inside = (position >= starts) & (position < starts + window)
+    return np.where(inside, np.minimum(left, right), -1).argmax(axis=1)
+
+
+def encode_in_windows(
+    encode: Callable[[Sequence[IdArray]], list[Tensor]], sentences: Sequence[IdArray], window: int
+) -> list[Tensor]:
+    """Encode sentences of any length with an encoder that takes ``window`` units at most.
+
+    Args:
+        encode: from id arrays to tensors ``(layers, units, d)``, in order.
+        sentences: ids, one array a sentence.
+        window: greatest number of units ``encode`` takes.
+
+    Returns:
+        one tensor ``(layers, units, d)`` a sentence; the vector of a unit comes from the window that shows most of
+        its surroundings. Sentences that fit are encoded whole, in the same call.
+    """
+    pieces: list[IdArray] = []
+    places: list[tuple[int, int]] = []
+    for ids in sentences:
+        starts = window_starts(len(ids), window)
+        places.append((len(pieces), len(starts)))
+        pieces.extend([ids] if len(starts) == 1 else [ids[s : s + window] for s in starts])
+    encoded = encode(pieces)
+    out: list[Tensor] = []
+    for ids, (first, count) in zip(sentences, places, strict=True):
+        if count == 1:
+            out.append(encoded[first])
+            continue
+        starts = window_starts(len(ids), window)
+        owner = owners(len(ids), window)
+        parts = [
+            encoded[first + k][:, np.flatnonzero(owner == k) - start] for k, start in enumerate(starts) if k in owner
+        ]
+        out.append(torch.cat(parts, dim=1))
+    return out
