@@ -1,0 +1,229 @@
+"""Proof of the index base (0 or 1) and of the side order (source-target or target-source) of a file of links.
+
+A wrong base gives believable wrong numbers: 43.7 AER where 4.1 is right. So the base is never guessed. The rule, over
+the whole file:
+
+* an index 0 (in a link that is not a null link with -1 or a missing side) proves base 0;
+* an index equal to the number of words of its side, with no 0 in the file, proves base 1;
+* both at once contradict each other; neither proves nothing. Both are errors that say what to pass.
+
+The side order is proven when exactly one order keeps every link inside its sentence pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from align_eval.corpora.raw_links import Lengths, RawLinks, Shower
+from align_eval.errors import IndexBaseError, InputError, LinkRangeError
+
+BASE_REMEDY = "Pass the base: 0 or 1 (--base-in, --gold-base or --hyp-base; base= in Python)"
+ORDER_REMEDY = "Pass the order: st or ts (--order-in or --hyp-order; order= in Python)"
+
+_ORDER_NAMES = {"st": "source-target", "ts": "target-source"}
+
+
+def parse_base(base: int | str) -> int | None:
+    """0 or 1, or ``None`` for ``"auto"``.
+
+    Raises:
+        InputError: anything else.
+    """
+    known: dict[object, int | None] = {0: 0, 1: 1, "0": 0, "1": 1, "auto": None}
+    if isinstance(base, bool) or base not in known:
+        raise InputError(f"unknown index base {base!r}", remedy="Known: 0, 1, auto")
+    return known[base]
+
+
+def parse_order(order: str) -> str | None:
+    """``"st"`` or ``"ts"``, or ``None`` for ``"auto"``.
+
+    Raises:
+        InputError: anything else.
+    """
+    if order not in ("st", "ts", "auto"):
+        raise InputError(f"unknown side order {order!r}", remedy="Known: st (source-target), ts (target-source), auto")
+    return None if order == "auto" else order
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A link that proves something: its line, how it is written, and its pair's numbers of words, where known."""
+
+    line: int
+    shown: str
+    source_length: int | None = None
+    target_length: int | None = None
+
+    def __str__(self) -> str:
+        where = f"link {self.shown} in line {self.line}"
+        if self.source_length is None:
+            return where
+        return f"{where} ({self.source_length} source and {self.target_length} target words)"
+
+
+@dataclass
+class _OrderEvidence:
+    """What was seen if the file is read in one order: the first index equal to, and beyond, its side's length."""
+
+    end: Witness | None = None
+    beyond: Witness | None = None
+
+
+@dataclass
+class Proof:
+    """Gathers evidence block by block and then gives the base and the order.
+
+    Args:
+        file: for messages.
+        base: 0 or 1 if given, ``None`` to prove it.
+        order: ``"st"`` or ``"ts"`` if given, ``None`` to prove it.
+        show: gives a link as the file writes it.
+        base_from: where a given base comes from: ``"given"`` or ``"format"``.
+    """
+
+    file: str
+    base: int | None
+    order: str | None
+    show: Shower
+    base_from: str = "given"
+    links: int = 0
+    lengths_known: bool = False
+    zero: Witness | None = None
+    orders: dict[str, _OrderEvidence] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.orders = {order: _OrderEvidence() for order in ([self.order] if self.order else ["st", "ts"])}
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to prove: base and order are given."""
+        return self.base is not None and self.order is not None
+
+    def add(self, raw: RawLinks, lengths: Lengths | None, own: bool = False) -> None:
+        """Take the evidence of one block; ``lengths`` are numbers of (source, target) words, if sentences are at hand.
+
+        ``own``: the lengths are those of the file itself, of its (first, second) side: no evidence about the order.
+
+        Shapes: the columns of ``raw`` are ``(rows,)``, each of ``lengths`` is ``(sentences of the block,)``.
+        """
+        self.lengths_known = self.lengths_known or lengths is not None
+        if not len(raw.first):
+            return
+        low = min(int(raw.first.min()), int(raw.second.min()))
+        floor = self.base or 0
+        real = None if low >= floor else (raw.first >= floor) & (raw.second >= floor)
+        self.links += len(raw.first) if real is None else int(real.sum())
+        if self.zero is None and self.base is None and low <= 0:
+            zero = (raw.first == 0) | (raw.second == 0)
+            if real is not None:
+                zero &= real
+            if zero.any():
+                self.zero = self._witness(raw, int(zero.argmax()), lengths)
+        if lengths is None:
+            return
+        for order, evidence in self.orders.items():
+            if evidence.end is not None and evidence.beyond is not None:
+                continue
+            first, second = lengths if order == "st" or own else lengths[::-1]
+            over = np.maximum(raw.first - first[raw.sentence], raw.second - second[raw.sentence])
+            if real is not None:
+                over[~real] = -1
+            if evidence.end is None and (over == 0).any():
+                evidence.end = self._witness(raw, int((over == 0).argmax()), lengths)
+            if evidence.beyond is None and (over > 0).any():
+                evidence.beyond = self._witness(raw, int((over > 0).argmax()), lengths)
+
+    def _witness(self, raw: RawLinks, row: int, lengths: Lengths | None) -> Witness:
+        shown = self.show(int(raw.first[row]), int(raw.second[row]), raw.is_sure(row))
+        k = int(raw.sentence[row])
+        sizes = (None, None) if lengths is None else (int(lengths[0][k]), int(lengths[1][k]))
+        return Witness(raw.line_of(row), shown, *sizes)
+
+    def conclude(self) -> tuple[int, str, str, str]:
+        """``(base, order, where the base comes from, where the order comes from)``.
+
+        Raises:
+            IndexBaseError: the evidence does not suffice or contradicts itself; says what to pass.
+            LinkRangeError: an index is beyond its sentence in either base.
+        """
+        if self.base is not None and self.order is not None:
+            return self.base, self.order, self.base_from, "given"
+        if not self.links:
+            nothing = "no links"
+            base_from = self.base_from if self.base is not None else nothing
+            return self.base or 0, self.order or "st", base_from, "given" if self.order else nothing
+        if self.order is not None:
+            base, base_from = self._prove_base(self.order)
+            return base, self.order, base_from, "given"
+        if not self.lengths_known:
+            raise IndexBaseError(
+                "the side order cannot be proven without the sentences",
+                file=self.file,
+                remedy=f"{ORDER_REMEDY}, or give the sentences",
+            )
+        return self._prove_both()
+
+    def _prove_base(self, order: str) -> tuple[int, str]:
+        evidence = self.orders[order]
+        if self.zero is not None and evidence.end is not None:
+            hint = "If 0 marks null links pass base 1; otherwise check the side order (st or ts) and the sentences"
+            raise IndexBaseError(
+                f"contradictory index base: {self.zero} has an index 0, which proves base 0, but {evidence.end}, read "
+                f"as {_ORDER_NAMES[order]}, has an index equal to a sentence length, which proves base 1",
+                file=self.file,
+                line=evidence.end.line,
+                remedy=f"{hint}. {BASE_REMEDY}",
+            )
+        if self.zero is not None:
+            return 0, f"{self.zero}: an index 0"
+        if evidence.end is not None:
+            return 1, f"{evidence.end}: an index equal to a sentence length, and no index 0"
+        if evidence.beyond is not None:
+            raise LinkRangeError(
+                f"{evidence.beyond} is outside its sentence pair whether indices count from 0 or from 1",
+                file=self.file,
+                line=evidence.beyond.line,
+                remedy="Check the side order (st or ts) and that these are the right sentences",
+            )
+        missing = "no index is equal to a sentence length" if self.lengths_known else "sentence lengths are not at hand"
+        remedy = BASE_REMEDY if self.lengths_known else f"{BASE_REMEDY}, or give the sentences"
+        raise IndexBaseError(
+            f"the index base cannot be proven: there is no index 0 and {missing}", file=self.file, remedy=remedy
+        )
+
+    def _prove_both(self) -> tuple[int, str, str, str]:
+        bases = [self.base] if self.base is not None else [0] if self.zero is not None else [0, 1]
+        fits = [(b, o) for o in ("st", "ts") for b in bases if self._fits(b, o)]
+        orders = sorted({order for _, order in fits})
+        if len(orders) == 2:
+            raise IndexBaseError(
+                "the side order cannot be proven: every link is inside its sentence pair in either order",
+                file=self.file,
+                remedy=ORDER_REMEDY,
+            )
+        if not orders:
+            seen = [f"read as {_ORDER_NAMES[o]}, {self._misfit(o, bases)} is outside" for o in ("st", "ts")]
+            raise IndexBaseError(
+                f"the side order cannot be proven, for links are outside their sentence pairs in either: "
+                f"{'; '.join(seen)}",
+                file=self.file,
+                remedy=f"Check that these are the right sentences and the base. {ORDER_REMEDY}",
+            )
+        order = orders[0]
+        other = self._misfit("ts" if order == "st" else "st", bases)
+        order_from = f"{other} is outside its sentence pair in the other order"
+        if self.base is not None:
+            return self.base, order, self.base_from, order_from
+        base, base_from = self._prove_base(order)
+        return base, order, base_from, order_from
+
+    def _fits(self, base: int, order: str) -> bool:
+        evidence = self.orders[order]
+        return evidence.beyond is None and (base == 1 or evidence.end is None)
+
+    def _misfit(self, order: str, bases: list[int]) -> Witness | None:
+        evidence = self.orders[order]
+        return evidence.beyond or (evidence.end if 0 in bases else None)

@@ -1,0 +1,61 @@
+"""The bytes of a link file in blocks of whole lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from align_eval.corpora.inputs import Input
+from align_eval.errors import EncodingError, FormatError
+from align_eval.files import unpacking_errors
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class LinkInput(Input):
+    """An :class:`~align_eval.corpora.inputs.Input` that is also read in blocks of whole lines."""
+
+    def line_blocks(self, size: int = 1 << 20) -> Iterator[bytes]:
+        """Yield blocks of whole lines, about ``size`` bytes each; a byte order mark at the start is dropped.
+
+        Every block but the last ends with a line feed.
+
+        Raises:
+            EncodingError: the compressed data is damaged.
+        """
+        rest: list[bytes] = []
+        start = True
+        with self.open() as stream, unpacking_errors(self.name):
+            while block := stream.read(size):
+                if start:
+                    start = False
+                    block = block.removeprefix(_BOM)
+                cut = block.rfind(b"\n") + 1
+                if cut:
+                    rest.append(block[:cut])
+                    yield b"".join(rest)
+                    rest = [block[cut:]]
+                else:
+                    rest.append(block)
+        if last := b"".join(rest):
+            yield last
+
+    def decode_block(self, block: bytes, first: int) -> Iterator[tuple[int, str]]:
+        """The lines of one block of whole lines, the first of them being line ``first`` of the file.
+
+        Raises:
+            EncodingError: bytes that are not UTF-8; names the line.
+        """
+        for number, raw in enumerate(block.removesuffix(b"\n").split(b"\n"), first):
+            try:
+                yield number, raw.removesuffix(b"\r").decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise EncodingError(
+                    f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8",
+                    file=self.name,
+                    line=number,
+                    remedy="Convert the file to UTF-8 (for example: iconv -f ISO-8859-1 -t UTF-8)",
+                ) from None
+
+    def malformed(self, message: str, line: int | None, remedy: str) -> FormatError:
+        """A :class:`FormatError` about ``line`` of this file."""
+        return FormatError(message, file=self.name, line=line, remedy=remedy)

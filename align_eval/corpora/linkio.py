@@ -1,0 +1,179 @@
+"""Files of links in and out, in any of the link formats, with the index base proven rather than guessed.
+
+What counts as a null link, and is dealt with by the policy ``nulls`` (``"drop"``, the default, or ``"raise"``): an
+index 0 in a file whose indices count from 1, an index -1, a missing side (``3-``, or two columns in NAACL), and what
+GIZA++ aligns to ``NULL``. Null links never enter a table.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from align_eval.corpora.index_base import parse_base, parse_order
+from align_eval.corpora.link_formats import LINK_FORMATS, WriteOptions
+from align_eval.corpora.link_reader import LinkReader
+from align_eval.corpora.raw_links import LinkReport
+from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
+from align_eval.files import StrPath, output_stream
+from align_eval.links import LinkTable
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+
+
+def link_format_names() -> list[str]:
+    """The names of all link formats, sorted."""
+    return LINK_FORMATS.names()
+
+
+def read_links(
+    path: StrPath,
+    *,
+    format: str = "auto",
+    base: int | str = "auto",
+    order: str = "st",
+    bitext: Iterable[SentencePair] | None = None,
+    nulls: str = "drop",
+    out_of_range: str = "raise",
+) -> LinkTable:
+    """Read the links of a file.
+
+    Args:
+        path: a file (``.gz``, ``.xz``, ``.zst`` read transparently), a pipe, or ``-`` for standard input.
+        format: a name of :func:`link_format_names`, or ``"auto"``: told by the content.
+        base: 0, 1, or ``"auto"``: proven from the whole file (see :mod:`align_eval.corpora.index_base`) unless the
+            format fixes it (NAACL and GIZA++ A3: 1; JSONL, Parquet and XL-WA TSV: 0).
+        order: ``"st"`` (first index is the source's), ``"ts"``, or ``"auto"``: proven, which needs the sentences.
+        bitext: the sentence pairs, to check the number of lines and the range of every link, and as evidence.
+            Formats that hold their sentences are checked against those where no bitext is given.
+        nulls: ``"drop"`` or ``"raise"`` (a null link is an error).
+        out_of_range: ``"raise"``, or ``"drop"``: links outside their sentence pair are left out and their number is
+            told by an :class:`~align_eval.errors.AlignEvalWarning`; :func:`read_links_report` gives it as a value.
+
+    Returns:
+        A table of 0-based, source-target links, sorted and unique, with S a subset of P (a link given both as sure and
+        as possible is sure). Scores and ids where the format has them.
+
+    Raises:
+        MissingFileError, EncodingError: the file cannot be read.
+        FormatError: malformed content (file, line, what is accepted), or a null link under ``nulls="raise"``.
+        UnknownNameError: no such format.
+        IndexBaseError: base or order cannot be proven, or the evidence contradicts itself.
+        LengthMismatchError: the file has another number of sentence pairs than ``bitext``.
+        LinkRangeError: a link is outside its sentence pair.
+    """
+    table, report = read_links_report(
+        path, format=format, base=base, order=order, bitext=bitext, nulls=nulls, out_of_range=out_of_range
+    )
+    _warn_of_range(report)
+    return table
+
+
+def read_links_report(
+    path: StrPath,
+    *,
+    format: str = "auto",
+    base: int | str = "auto",
+    order: str = "st",
+    bitext: Iterable[SentencePair] | None = None,
+    nulls: str = "drop",
+    out_of_range: str = "raise",
+) -> tuple[LinkTable, LinkReport]:
+    """As :func:`read_links`, and with it what was found and left out. Gives no warnings."""
+    reader = LinkReader(path, format, base, order, bitext, nulls, out_of_range)
+    table = reader.read()
+    return table, reader.report
+
+
+def iter_link_blocks(
+    path: StrPath,
+    *,
+    format: str = "auto",
+    base: int | str = "auto",
+    order: str = "st",
+    bitext: Iterable[SentencePair] | None = None,
+    nulls: str = "drop",
+    out_of_range: str = "raise",
+    sentences_per_block: int = 1 << 16,
+) -> Iterator[LinkTable]:
+    """Yield the links of a file in tables of ``sentences_per_block`` consecutive sentence pairs (the last: the rest).
+
+    Memory is bounded by the block (for Pharaoh, TALP, TSV and JSONL). Where base or order has to be proven the file is
+    read twice. Arguments and errors are those of :func:`read_links`; blocks of two files line up. In each table
+    sentences count from 0.
+    """
+    if sentences_per_block < 1:
+        raise InputError(f"sentences_per_block must be positive, got {sentences_per_block}")
+    reader = LinkReader(path, format, base, order, bitext, nulls, out_of_range)
+    yield from reader.tables(sentences_per_block)
+    _warn_of_range(reader.report)
+
+
+def write_links(
+    path: StrPath,
+    table: LinkTable,
+    *,
+    format: str = "pharaoh",
+    base: int | None = None,
+    order: str = "st",
+    bitext: Iterable[SentencePair] | None = None,
+) -> None:
+    """Write links to a file that appears only when it is whole; ``-`` is standard output.
+
+    Args:
+        path: the file; a name in ``.gz``, ``.xz`` or ``.zst`` is compressed.
+        table: 0-based, source-target.
+        format: a name of :func:`link_format_names`.
+        base: 0 or 1; ``None``: what the format fixes (NAACL and GIZA++ A3: 1), else 0.
+        order: ``"st"``, or ``"ts"``: the file is written as seen from the other side (and the sentences swapped in
+            formats that hold them).
+        bitext: the sentence pairs; needed by GIZA++ A3 and XL-WA TSV.
+
+    Scores are kept by JSONL, Parquet and NAACL, possible links by all but GIZA++ A3.
+
+    Raises:
+        UnknownNameError: no such format.
+        InputError: the format needs the sentences, or cannot express the table or the base.
+        LengthMismatchError: the table and ``bitext`` differ in their number of sentence pairs.
+        OutputError: the file cannot be written.
+    """
+    link_format = LINK_FORMATS.get(format)()
+    own = link_format.own_base
+    number = parse_base(own or 0 if base is None else base)
+    if number is None or parse_order(order) is None:
+        raise InputError("base and order of output cannot be 'auto'", remedy="Pass base 0 or 1 and order st or ts")
+    link_format.check_base(format, number)
+    if link_format.needs_sentences and bitext is None:
+        raise InputError(
+            f"the format {format!r} holds the sentences, and there are none",
+            file=path,
+            remedy="Give them: --bitext FILE, or --source FILE --target FILE (bitext= in Python)",
+        )
+    if not link_format.has_possible and not bool(table.sure.all()):
+        raise InputError(
+            f"the format {format!r} cannot mark possible links, and {table.links - table.sure_links} are possible only",
+            file=path,
+            remedy="Write talp, pharaoh, naacl, tsv, jsonl or parquet",
+        )
+    sentences = None
+    if bitext is not None and link_format.needs_sentences:
+        sentences = list(bitext)
+        if len(sentences) != table.sentences:
+            raise LengthMismatchError(
+                f"links of {table.sentences} sentence pairs but {len(sentences)} sentence pairs of text", file=path
+            )
+    if order == "ts":
+        table = table.reverse()
+        sentences = None if sentences is None else [pair.reverse() for pair in sentences]
+    with output_stream(path) as stream:
+        link_format.write(stream, table, WriteOptions(number, sentences))
+
+
+def _warn_of_range(report: LinkReport) -> None:
+    if report.out_of_range:
+        warnings.warn(
+            AlignEvalWarning(f"{report.out_of_range} links out of range left out: {report.first_out_of_range}"),
+            stacklevel=3,
+        )

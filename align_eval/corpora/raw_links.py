@@ -1,0 +1,245 @@
+"""Links as a file has them, and their translation into the package's own: 0-based, source first, sorted, unique."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import FormatError, LinkRangeError
+from align_eval.links import BoolArray, FloatArray, IntArray
+
+#: What stands in :attr:`RawLinks.first` or :attr:`RawLinks.second` for a side that is missing.
+NULL = -1
+
+Lengths = tuple[NDArray[np.integer], NDArray[np.integer]]
+
+#: ``(first, second, sure)`` to the link as its format writes it.
+Shower = Callable[[int, int, bool], str]
+
+
+@dataclass
+class RawLinks:
+    """The links of a run of consecutive sentence pairs, as written in the file.
+
+    Args:
+        sentence: ``(rows,)`` the sentence pair of a link, counted from 0 at the start of this block; never decreasing.
+        first, second: ``(rows,)`` the two indices as written (base and order as in the file); -1 is a missing side.
+        sentences: number of sentence pairs in the block.
+        sure: ``(rows,)`` false for possible links; ``None``: all sure.
+        scores: ``(rows,)`` or ``None``.
+        start_line: the line of the block's first sentence pair, where a line is a sentence pair.
+        lines: ``(rows,)`` the line of each link, where a line is not a sentence pair.
+        lengths: numbers of words of the first and of the second side, ``(sentences,)`` each, if the file says them.
+        ids: the names of the sentence pairs, if the file has them.
+    """
+
+    sentence: IntArray
+    first: IntArray
+    second: IntArray
+    sentences: int
+    sure: BoolArray | None = None
+    scores: FloatArray | None = None
+    start_line: int = 1
+    lines: NDArray[np.integer] | None = None
+    lengths: Lengths | None = None
+    ids: Sequence[str] | None = None
+
+    def line_of(self, row: int) -> int:
+        """The line of the file, from 1, that holds link ``row``."""
+        return int(self.lines[row]) if self.lines is not None else self.start_line + int(self.sentence[row])
+
+    def is_sure(self, row: int) -> bool:
+        """Whether link ``row`` is marked sure."""
+        return self.sure is None or bool(self.sure[row])
+
+
+@dataclass
+class Columns:
+    """Translated links of one block: sorted by (sentence, source, target), unique, 0-based."""
+
+    sentence: IntArray
+    source: IntArray
+    target: IntArray
+    sure: BoolArray
+    scores: FloatArray | None
+    sentences: int
+    ids: Sequence[str] | None = None
+
+
+@dataclass
+class LinkReport:
+    """What reading a file of links found and did.
+
+    Attributes:
+        file, format: what was read, and as what.
+        base, order: the index base (0 or 1) and side order (``"st"`` or ``"ts"``) that it was read with.
+        base_from, order_from: where they come from: ``"given"``, ``"format"`` or the evidence in the file.
+        sentences, links, sure: counts of the table that came out.
+        nulls: null links left out (policy ``"drop"``).
+        out_of_range: links outside their sentence pair left out (``out_of_range="drop"``).
+        duplicates: links that were given more than once.
+        first_out_of_range: the message of the first link out of range, if any was left out.
+    """
+
+    file: str
+    format: str
+    base: int = 0
+    order: str = "st"
+    base_from: str = "given"
+    order_from: str = "given"
+    sentences: int = 0
+    links: int = 0
+    sure: int = 0
+    nulls: int = 0
+    out_of_range: int = 0
+    duplicates: int = 0
+    first_out_of_range: str = field(default="", repr=False)
+
+
+class Translator:
+    """Translates blocks into 0-based, source-target :class:`Columns` under one base, order and policy.
+
+    Args:
+        base, order: of the file.
+        nulls: ``"drop"`` or ``"raise"``: what to do with null links (a side missing, -1, or 0 in a 1-based file).
+        out_of_range: ``"drop"`` or ``"raise"``: what to do with links outside of their sentence pair.
+        show: gives a link as the file writes it.
+        report: its counts are raised.
+    """
+
+    def __init__(self, base: int, order: str, nulls: str, out_of_range: str, show: Shower, report: LinkReport) -> None:
+        self.base, self.order, self.nulls, self.out_of_range = base, order, nulls, out_of_range
+        self.show, self.report = show, report
+
+    def translate(self, raw: RawLinks, lengths: Lengths | None) -> Columns:
+        """The block's links; ``lengths`` are the numbers of (source, target) words of its pairs, if known.
+
+        Raises:
+            FormatError: a null link under ``nulls="raise"``.
+            LinkRangeError: a link outside its pair under ``out_of_range="raise"``.
+        """
+        base = np.int32(self.base)
+        source, target = (raw.first, raw.second) if self.order == "st" else (raw.second, raw.first)
+        keep: BoolArray | None = None
+        if len(source) and min(int(source.min()), int(target.min())) < self.base:
+            null = (source < base) | (target < base)
+            if self.nulls == "raise":
+                raise self._null_error(raw, int(null.argmax()))
+            self.report.nulls += int(null.sum())
+            keep = ~null
+        if lengths is not None and len(source):
+            bad = (source - base >= lengths[0][raw.sentence]) | (target - base >= lengths[1][raw.sentence])
+            if keep is not None:
+                bad &= keep
+            if bad.any():
+                error = self._range_error(raw, int(bad.argmax()), lengths)
+                if self.out_of_range == "raise":
+                    raise error
+                self.report.out_of_range += int(bad.sum())
+                self.report.first_out_of_range = self.report.first_out_of_range or str(error)
+                keep = ~bad if keep is None else keep & ~bad
+        sentence, sure, scores = raw.sentence, raw.sure, raw.scores
+        if keep is not None:
+            sentence, source, target = sentence[keep], source[keep], target[keep]
+            sure = None if sure is None else sure[keep]
+            scores = None if scores is None else scores[keep]
+        if self.base:
+            source, target = source - base, target - base
+        before = len(source)
+        columns = sort_unique(sentence, source, target, sure, scores)
+        self.report.duplicates += before - len(columns[0])
+        self.report.links += len(columns[0])
+        self.report.sure += int(columns[3].sum())
+        self.report.sentences += raw.sentences
+        return Columns(*columns, raw.sentences, raw.ids)
+
+    def _null_error(self, raw: RawLinks, row: int) -> FormatError:
+        shown = self.show(int(raw.first[row]), int(raw.second[row]), raw.is_sure(row))
+        return FormatError(
+            f"link {shown} joins a word with nothing (a null link, indices counted from {self.base})",
+            file=self.report.file,
+            line=raw.line_of(row),
+            remedy="Leave null links out with nulls='drop' (--nulls drop)",
+        )
+
+    def _range_error(self, raw: RawLinks, row: int, lengths: Lengths) -> LinkRangeError:
+        first, second, k = int(raw.first[row]), int(raw.second[row]), int(raw.sentence[row])
+        source, target = (first, second) if self.order == "st" else (second, first)
+        m, n = int(lengths[0][k]), int(lengths[1][k])
+        likely = self._likely_cause(source, target, m, n)
+        shown = self.show(first, second, raw.is_sure(row))
+        return LinkRangeError(
+            f"link {shown} (indices from {self.base}, {'source-target' if self.order == 'st' else 'target-source'}) "
+            f"is outside its sentence pair of {m} source and {n} target words",
+            file=self.report.file,
+            line=raw.line_of(row),
+            remedy=f"{likely}; to leave such links out pass out_of_range='drop' (--out-of-range drop)",
+        )
+
+    def _likely_cause(self, source: int, target: int, m: int, n: int) -> str:
+        if self.base == 0 and source <= m and target <= n:
+            return "Probably the indices count from 1: check the base, or that these are the right sentences"
+        a, b = source - self.base, target - self.base
+        if a < n and b < m:
+            return "Probably the sides are swapped: check the order (st or ts), or that these are the right sentences"
+        return "Check that these are the right sentences, the base (0 or 1) and the order (st or ts)"
+
+
+def sort_unique(
+    sentence: IntArray, source: IntArray, target: IntArray, sure: BoolArray | None, scores: FloatArray | None
+) -> tuple[IntArray, IntArray, IntArray, BoolArray, FloatArray | None]:
+    """Sort links by (sentence, source, target) and drop repetitions; of equal links a sure one and the best score win.
+
+    All arrays have shape ``(rows,)``; indices are 0-based. Columns already in order are returned as they are.
+    """
+    rows = len(source)
+    full = np.ones(rows, dtype=bool) if sure is None else sure
+    if rows < 2:
+        return sentence, source, target, full, scores
+    wide = [int(column.max()).bit_length() for column in (sentence, source, target)]
+    if sum(wide) > 61:
+        return _sort_unique_wide(sentence, source, target, full, scores)
+    key = sentence.astype(np.int64)
+    key <<= wide[1]
+    key |= source
+    key <<= wide[2]
+    key |= target
+    if bool((key[1:] > key[:-1]).all()):
+        return sentence, source, target, full, scores
+    if scores is not None:
+        return _sort_unique_wide(sentence, source, target, full, scores)
+    key <<= 1
+    key |= ~full
+    key.sort()
+    full = (key & 1) == 0
+    key >>= 1
+    fresh = np.empty(rows, dtype=bool)
+    fresh[0] = True
+    np.not_equal(key[1:], key[:-1], out=fresh[1:])
+    if not fresh.all():
+        key, full = key[fresh], full[fresh]
+    target = (key & ((1 << wide[2]) - 1)).astype(np.int32)
+    key >>= wide[2]
+    source = (key & ((1 << wide[1]) - 1)).astype(np.int32)
+    key >>= wide[1]
+    return key.astype(np.int32), source, target, full, None
+
+
+def _sort_unique_wide(
+    sentence: IntArray, source: IntArray, target: IntArray, sure: BoolArray, scores: FloatArray | None
+) -> tuple[IntArray, IntArray, IntArray, BoolArray, FloatArray | None]:
+    """:func:`sort_unique` for links with scores, or with indices too large for one 64-bit key."""
+    keys = (~sure, target, source, sentence)
+    order = np.lexsort(keys if scores is None else (-scores, *keys[1:]))
+    sentence, source, target, sure = sentence[order], source[order], target[order], sure[order]
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (sentence[1:] != sentence[:-1]) | (source[1:] != source[:-1]) | (target[1:] != target[:-1])
+    if scores is not None:
+        scores = scores[order][fresh]
+        sure = np.logical_or.reduceat(sure, np.flatnonzero(fresh))
+    else:
+        sure = sure[fresh]
+    return sentence[fresh], source[fresh], target[fresh], sure, scores
