@@ -1,1 +1,40 @@
-"""models."""
+"""A transformer in: loading by name, sub-words with their words, vectors of any layer.
+
+``load_model("offline:e5-small")``, ``load_model("xlm-roberta-base")`` or ``load_model("path/to/folder")`` give an
+:class:`Encoder`. Importing this package imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from align_eval.models.encoder import Encoder
+    from align_eval.models.information import ModelInformation, describe_model
+    from align_eval.models.loading import load_model
+    from align_eval.models.provider import MODELS, OfflineModel
+    from align_eval.models.tokenized import Tokenized
+
+_HOME = {
+    "Encoder": "encoder",
+    "MODELS": "provider",
+    "ModelInformation": "information",
+    "OfflineModel": "provider",
+    "Tokenized": "tokenized",
+    "describe_model": "information",
+    "load_model": "loading",
+}
+
+__all__ = ["MODELS", "Encoder", "ModelInformation", "OfflineModel", "Tokenized", "describe_model", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

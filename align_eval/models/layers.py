@@ -1,0 +1,115 @@
+"""The hidden states of chosen layers, computing no block beyond the deepest of them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# Families whose blocks take the hidden state as their first argument and follow each other directly. Others are
+# compared with the full model once, on a few sub-words, and computed in full if anything differs.
+_PLAIN = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
+
+
+class _Reached(Exception):
+    """Leaves the forward pass when the deepest layer that is asked for has been captured."""
+
+
+class HiddenStates:
+    """Hidden states of a ``transformers`` encoder by layer: 0 is the embeddings, ``k`` the output of block ``k``.
+
+    The state after block ``k`` is read as the input of block ``k + 1``, and the forward pass ends there. So the numbers
+    are those of ``output_hidden_states=True``, and no weight is copied. A model without a list of blocks runs in full.
+
+    Args:
+        model: the model, in evaluation mode.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model: Any = model
+        self.layers = int(self.model.config.num_hidden_layers)
+        self.blocks = _find_blocks(model, self.layers)
+        self._lock = threading.Lock()
+        if self.blocks is not None and self.model.config.model_type not in _PLAIN and not self._agrees():
+            self.blocks = None
+
+    def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
+        """The states of ``layers`` (0 to ``self.layers``), each ``(B, T, width)``, in the order asked for.
+
+        Args:
+            ids: ``(B, T)``.
+            mask: ``(B, T)``, 1 for sub-words and 0 for padding; ``None``: no padding.
+        """
+        inputs: dict[str, Any] = {"input_ids": ids}
+        if mask is not None:
+            inputs["attention_mask"] = mask
+        if self.blocks is None:
+            return self._full(inputs, layers)
+        taken: dict[int, torch.Tensor] = {}
+        deepest = max(layers)
+        with self._lock, self._capture(taken, layers):
+            try:
+                output = self.model(**inputs)
+                taken[deepest] = output.last_hidden_state
+            except _Reached:
+                pass
+        return [taken[layer] for layer in layers]
+
+    def _full(self, inputs: dict[str, Any], layers: Sequence[int]) -> list[torch.Tensor]:
+        states = self.model(**inputs, output_hidden_states=True).hidden_states
+        return [states[layer] for layer in layers]
+
+    @contextlib.contextmanager
+    def _capture(self, taken: dict[int, torch.Tensor], layers: Sequence[int]) -> Iterator[None]:
+        assert self.blocks is not None
+        deepest = max(layers)
+
+        def hook_for(layer: int) -> Any:
+            def hook(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+                taken[layer] = arguments[0] if arguments else named["hidden_states"]
+                if layer == deepest:
+                    raise _Reached
+
+            return hook
+
+        handles = [
+            self.blocks[layer].register_forward_pre_hook(hook_for(layer), with_kwargs=True)
+            for layer in sorted({*layers} - {self.layers})
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _agrees(self) -> bool:
+        """Whether what is captured equals ``output_hidden_states=True`` on a few sub-words, layer by layer."""
+        import torch
+
+        device = next(self.model.parameters()).device
+        ids = torch.arange(5, 13, device=device).remainder(int(self.model.config.vocab_size))[None, :]
+        with torch.inference_mode():
+            full = self._full({"input_ids": ids}, range(self.layers + 1))
+            for layer, state in enumerate(full):
+                try:
+                    (taken,) = self(ids, None, [layer])
+                except (KeyError, RuntimeError, AttributeError):
+                    return False
+                if taken.shape != state.shape or not torch.allclose(taken, state, rtol=1e-4, atol=1e-5):
+                    return False
+        return True
+
+
+def _find_blocks(model: nn.Module, layers: int) -> nn.ModuleList | None:
+    """The list of the model's blocks: the first list of ``layers`` modules of one class."""
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == layers and len({type(m) for m in module}) == 1:
+            return module
+    return None

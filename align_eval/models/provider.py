@@ -1,0 +1,99 @@
+"""Offline models: where one comes from, whether it is at hand, and the folder that ``transformers`` loads.
+
+A model is one file in ``align_eval/models/offline/``::
+
+    MODELS.register("my-model")(OfflineModel(name="my-model", ..., convert=my_converter))
+
+and loads as ``offline:my-model``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from align_eval.files import cache_folder
+from align_eval.models import sources, store
+from align_eval.registry import Registry
+
+PREFIX = "offline:"
+
+Converter = Callable[[bytes, Path], None]
+"""Writes the files that ``transformers`` loads into an empty folder, given the verified bytes of the source file."""
+
+
+@dataclass(frozen=True)
+class OfflineModel:
+    """One offline model.
+
+    Args:
+        name: without the prefix ``offline:``.
+        family: ``"encoder"``, ``"seq2seq"`` or ``"decoder"``.
+        architecture: ``model_type`` of its ``config.json``.
+        layers, heads, hidden_size, max_length: its shape; ``max_length`` counts sub-words with the special ones.
+        licence: of the weights.
+        origin: the published model that the weights are of.
+        source: the file that it is made from.
+        convert: makes the folder from that file.
+        version: of the converter; another number makes a new folder in the cache.
+        citation: the paper.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    layers: int
+    heads: int
+    hidden_size: int
+    max_length: int
+    licence: str
+    origin: str
+    source: sources.Source
+    convert: Converter = field(repr=False)
+    version: int = 1
+    citation: str = ""
+
+    @property
+    def revision(self) -> str:
+        """The first 12 hex digits of the sha256 of the source file."""
+        return self.source.sha256[:12]
+
+    @property
+    def path(self) -> Path:
+        """The folder in the cache, whether it exists yet or not."""
+        return cache_folder() / "models" / f"{self.name}-{self.source.sha256[:8]}-{self.version}"
+
+    def state(self) -> str:
+        """``"ready"`` (converted), ``"available"`` (its source is on this machine) or ``"absent"``; quick."""
+        if store.is_whole(self.path):
+            return "ready"
+        return "available" if sources.at_hand(self.source) else "absent"
+
+    def folder(self) -> Path:
+        """The folder that ``transformers`` loads; converts the source first if that has not been done.
+
+        Raises:
+            ModelError: the source is not on this machine; the remedy says how to get it.
+            ChecksumError: the source file is not the registered one.
+            OutputError: the cache cannot be written.
+        """
+        if store.is_whole(self.path):
+            return self.path
+        return store.build(self.path, lambda into: self.convert(sources.read(self.source, self.name), into))
+
+    def add(self) -> Path:
+        """Fetch the source if it is not at hand, convert it, check every byte of the result; returns the folder.
+
+        Raises:
+            DownloadError: pip could not fetch it.
+            ChecksumError, OutputError: as :meth:`folder`.
+        """
+        if not store.is_whole(self.path, thorough=True):
+            if not sources.usable(self.source):
+                sources.fetch(self.source)
+            store.build(self.path, lambda into: self.convert(sources.read(self.source, self.name), into), thorough=True)
+        return self.path
+
+
+MODELS: Registry[OfflineModel] = Registry("offline model", "align_eval.models.offline")

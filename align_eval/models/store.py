@@ -1,0 +1,124 @@
+"""Converted models in the cache: a folder appears whole or not at all, and a damaged one is built anew.
+
+A folder holds ``manifest.json`` with the size and sha256 of each of its files. Before a load the sizes are compared,
+and the sha256 of files up to 16 MiB (all but the weights): a few milliseconds. ``align-eval models add`` compares all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from align_eval.errors import AlignEvalError, OutputError
+from align_eval.files import sha256_of
+
+MANIFEST = "manifest.json"
+SMALL = 16 << 20
+_PART = ".part"
+
+
+def is_whole(folder: Path, *, thorough: bool = False) -> bool:
+    """Whether ``folder`` holds exactly what its manifest says; ``thorough`` also hashes the large files."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        for name, entry in files.items():
+            path = folder / name
+            if path.stat().st_size != entry["size"]:
+                return False
+            if (thorough or entry["size"] <= SMALL) and sha256_of(path) != entry["sha256"]:
+                return False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return bool(files)
+
+
+def build(folder: Path, fill: Callable[[Path], None], *, thorough: bool = False) -> Path:
+    """Let ``fill`` write the files of ``folder``; returns ``folder``.
+
+    ``fill`` gets an empty folder beside it, which is renamed when all is written. Processes that ask at the same time
+    wait for the first one (a lock file), and find the folder made; ``thorough``: one found is hashed wholly.
+
+    Raises:
+        OutputError: the cache cannot be written; what ``fill`` raises passes through.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(folder.parent / f".{folder.name}.lock") as alone:
+            if is_whole(folder, thorough=thorough):
+                return folder
+            if alone:  # what killed processes have left
+                for rest in folder.parent.glob(f".{folder.name}.*{_PART}"):
+                    shutil.rmtree(rest, ignore_errors=True)
+            _build(folder, fill)
+    except OSError as error:
+        if isinstance(error, AlignEvalError):
+            raise
+        raise OutputError(
+            f"the model cache cannot be written: {error.strerror or error}",
+            file=folder.parent,
+            remedy="Free space there, check its rights, or set ALIGN_EVAL_CACHE to another folder",
+        ) from error
+    return folder
+
+
+def _build(folder: Path, fill: Callable[[Path], None]) -> None:
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_PART))
+    try:
+        _fill(temporary, fill)
+        umask = os.umask(0)
+        os.umask(umask)
+        files = {}
+        for path in sorted(temporary.iterdir()):
+            path.chmod(0o666 & ~umask)
+            files[path.name] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
+        (temporary / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n", "utf-8")
+        temporary.chmod(0o777 & ~umask)
+        if folder.exists():
+            # Damaged, or made by a process that does not see the lock. Moved first: a rename needs an empty place.
+            broken = tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_PART)
+            os.rename(folder, Path(broken) / folder.name)
+            shutil.rmtree(broken, ignore_errors=True)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not is_whole(folder):
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Call ``fill``; libraries written in Rust wrap an error of the disk in one of their own: unwrap it."""
+    try:
+        fill(folder)
+    except (AlignEvalError, OSError):
+        raise
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)|\bcode: (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1] or number[2])
+        raise OSError(code, os.strerror(code)) from error
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[bool]:
+    """Hold a lock on ``path`` between processes; yields whether that was possible. Renames are safe without."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    with open(path, "w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            yield False
+        else:
+            yield True

@@ -1,0 +1,112 @@
+"""Sentences of words as ragged sub-words, each with the word it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+IdArray = NDArray[np.int64]
+WordArray = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """The sub-words of ``n`` sentences, special ones left out.
+
+    Args:
+        flat_ids: sub-word ids of all sentences, one after the other, ``(total,)``.
+        flat_words: for each the index of its word in its sentence, 0-based, never falling within a sentence.
+        offsets: sentence ``k`` is ``flat_*[offsets[k]:offsets[k + 1]]``; ``(n + 1,)``.
+        word_counts: words of each sentence, ``(n,)``; a word that has no sub-word counts too.
+
+    ``ids[k]`` and ``words[k]`` are views of sentence ``k``. A word may have no sub-word (an empty string, or one that
+    the model's normalisation removes, such as a lone control character): its index then is in no ``words[k]``, those
+    after it keep theirs, and nothing can ever link it.
+    """
+
+    flat_ids: IdArray
+    flat_words: WordArray
+    offsets: NDArray[np.int64]
+    word_counts: WordArray
+    ids: list[IdArray] = field(init=False, repr=False)
+    words: list[WordArray] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        bounds = self.offsets.tolist()
+        spans = list(pairwise(bounds))
+        object.__setattr__(self, "ids", [self.flat_ids[a:b] for a, b in spans])
+        object.__setattr__(self, "words", [self.flat_words[a:b] for a, b in spans])
+
+    def __len__(self) -> int:
+        """The number of sentences."""
+        return len(self.word_counts)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Sub-words of each sentence, ``(n,)``."""
+        return np.diff(self.offsets)
+
+    def silent_words(self, sentence: int) -> WordArray:
+        """The words of a sentence that have no sub-word, ascending."""
+        every = np.arange(self.word_counts[sentence], dtype=np.int32)
+        return every[~np.isin(every, self.words[sentence])]
+
+
+def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> Tokenized:
+    """Sub-words of sentences that are split into words; each word is tokenised by itself.
+
+    The same sub-words as ``tokenizer(sentences, is_split_into_words=True)`` gives, without the special ones, and as
+    ``tokenizer.tokenize(word)`` word by word. Nothing is truncated.
+
+    Raises:
+        InputError: a sentence is a string instead of a sequence of words.
+    """
+    for k, sentence in enumerate(sentences):
+        if isinstance(sentence, str):
+            raise InputError(f"sentence {k + 1} is a string", remedy="Give a sequence of words: text.split(' ')")
+    encodings = backend.encode_batch(
+        [list(sentence) for sentence in sentences], is_pretokenized=True, add_special_tokens=False
+    )
+    ids: list[int] = []
+    words: list[int | None] = []
+    offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
+    for k, encoding in enumerate(encodings):
+        ids += encoding.ids
+        words += encoding.word_ids
+        offsets[k + 1] = len(ids)
+    counts = np.array([len(sentence) for sentence in sentences], dtype=np.int32)
+    return Tokenized(np.array(ids, dtype=np.int64), np.array(words, dtype=np.int32), offsets, counts)
+
+
+def start_words_with_space(backend: Tokenizer) -> None:
+    """Make byte-level tokenisers (RoBERTa, ModernBERT) treat each word as one that follows a space.
+
+    Without it ``["a", "b"]`` would be read as ``"ab"``. Others are left alone.
+    """
+    import json
+
+    from tokenizers import Tokenizer as Backend
+
+    if backend.pre_tokenizer is None:
+        return
+    state = json.loads(backend.pre_tokenizer.__getstate__())
+
+    def change(part: Any) -> bool:
+        if part.get("type") == "ByteLevel" and not part.get("add_prefix_space"):
+            part["add_prefix_space"] = True
+            return True
+        return any(change(inner) for inner in part.get("pretokenizers", ())[:1])
+
+    if change(state):
+        model = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
+        backend.pre_tokenizer = Backend.from_str(json.dumps({"model": model, "pre_tokenizer": state})).pre_tokenizer
