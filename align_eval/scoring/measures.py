@@ -1,0 +1,74 @@
+"""AER, precision, recall, F1 and F_alpha from sums of the four counts, for one corpus or for many resamples at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import InputError
+
+#: The measures in the order in which they are shown.
+MEASURES = ("aer", "precision", "recall", "f1", "f_alpha")
+#: Measures of which less is better.
+LOWER_IS_BETTER = frozenset({"aer"})
+
+Floats = NDArray[np.float64]
+
+
+def measures(sums: NDArray[np.number], alpha: float = 0.5) -> dict[str, Floats]:
+    """Measures in percent.
+
+    With A the links proposed, S the sure and P the possible gold links (S ⊆ P), summed over the corpus:
+
+    * AER = 1 - (|A∩S| + |A∩P|) / (|A| + |S|), precision = |A∩P| / |A|, recall = |A∩S| / |S| (Och & Ney 2003,
+      section 5);
+    * F_alpha = 1 / (alpha / precision + (1 - alpha) / recall), 0 where both are 0 (Fraser & Marcu 2007); F1 = F_0.5.
+
+    What is defined where nothing is below the line:
+
+    * nothing proposed and no sure link (nothing against nothing): AER 0, the others 100;
+    * nothing proposed, but sure links: AER 100, the others 0;
+    * no sure link, but links proposed: recall 100, for nothing was missed.
+
+    Args:
+        sums: ``(..., 4)`` numbers |A|, |S|, |A∩S|, |A∩P|.
+        alpha: weight of precision, 0 to 1.
+
+    Returns:
+        One float array ``(...)`` for each of :data:`MEASURES`.
+
+    Raises:
+        InputError: ``alpha`` is not within 0 to 1.
+
+    >>> {name: round(float(value), 2) for name, value in measures(np.array([4, 3, 2, 3])).items()}
+    {'aer': 28.57, 'precision': 75.0, 'recall': 66.67, 'f1': 70.59, 'f_alpha': 70.59}
+    """
+    check_alpha(alpha)
+    a, s, a_s, a_p = np.moveaxis(np.asarray(sums, dtype=np.float64), -1, 0)
+    empty = np.where(s > 0, 0.0, 1.0)
+    precision = _ratio(a_p, a, empty)
+    recall = _ratio(a_s, s, np.ones_like(s))
+    values = {
+        "aer": 1 - _ratio(a_s + a_p, a + s, np.ones_like(a)),
+        "precision": precision,
+        "recall": recall,
+        "f1": _f(precision, recall, 0.5),
+        "f_alpha": _f(precision, recall, alpha),
+    }
+    return {name: 100 * value for name, value in values.items()}
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise :class:`InputError` if ``alpha`` is not within 0 to 1."""
+    if not 0 <= alpha <= 1:
+        raise InputError(f"alpha must be between 0 and 1, got {alpha}")
+
+
+def _ratio(above: Floats, below: Floats, otherwise: Floats) -> Floats:
+    """``above / below``, and ``otherwise`` where ``below`` is 0."""
+    return np.divide(above, below, out=otherwise.astype(np.float64), where=below > 0)
+
+
+def _f(precision: Floats, recall: Floats, alpha: float) -> Floats:
+    """Weighted harmonic mean; 0 where it is undefined."""
+    return _ratio(precision * recall, alpha * recall + (1 - alpha) * precision, np.zeros_like(precision))

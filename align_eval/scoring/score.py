@@ -1,0 +1,189 @@
+"""The score of one system: measures in percent, counts, intervals, signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import EmptyGoldError, InputError
+from align_eval.links import LinkTable
+from align_eval.scoring.counts import counts
+from align_eval.scoring.measures import check_alpha, measures
+from align_eval.scoring.resample import bootstrap_sums
+from align_eval.scoring.signature import Signature
+from align_eval.version import __version__
+
+#: Decimals of percentages in JSON.
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of one system on one corpus.
+
+    Attributes:
+        aer, precision, recall, f1, f_alpha: percent; see :func:`align_eval.scoring.measures.measures`.
+        links: |A|, the links proposed.
+        sure: |S|.
+        possible: |P|, the sure ones included.
+        sentences: number of sentence pairs.
+        ci: for each measure the (low, high) ends of its interval in percent; empty without resamples.
+        alpha: weight of precision in ``f_alpha``.
+        confidence: level of the intervals, a fraction.
+        signature: what makes the number citable.
+    """
+
+    aer: float
+    precision: float
+    recall: float
+    f1: float
+    f_alpha: float
+    links: int
+    sure: int
+    possible: int
+    sentences: int
+    ci: dict[str, tuple[float, float]] = field(default_factory=dict)
+    alpha: float = 0.5
+    confidence: float = 0.95
+    signature: Signature = field(default_factory=Signature)
+
+    def to_json(self) -> dict[str, Any]:
+        """The score as plain data for ``json.dumps``; percentages rounded to 6 decimals."""
+        return {
+            "aer": round(self.aer, DECIMALS),
+            "precision": round(self.precision, DECIMALS),
+            "recall": round(self.recall, DECIMALS),
+            "f1": round(self.f1, DECIMALS),
+            "f_alpha": round(self.f_alpha, DECIMALS),
+            "alpha": self.alpha,
+            "links": self.links,
+            "sure": self.sure,
+            "possible": self.possible,
+            "sentences": self.sentences,
+            "ci": {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in self.ci.items()},
+            "confidence": self.confidence,
+            "signature": str(self.signature),
+        }
+
+
+def score(
+    gold: LinkTable,
+    hypothesis: LinkTable,
+    *,
+    resamples: int = 1000,
+    seed: int = 12345,
+    alpha: float = 0.5,
+    confidence: float = 0.95,
+    signature: Signature | None = None,
+) -> Score:
+    """Score the links of one system against gold.
+
+    The score is that of the corpus: counts are summed over the sentence pairs first. The mean of the sentences' AER is
+    another number.
+
+    Args:
+        gold: sure and possible links, 0-based.
+        hypothesis: proposed links, 0-based.
+        resamples: how many bootstrap resamples the intervals come from; 0: no intervals.
+        seed: of the resamples.
+        alpha: weight of precision in ``f_alpha``.
+        confidence: level of the (percentile) intervals, between 0 and 1.
+        signature: what is known of where the links come from; sentences, resamples, seed and version are filled in.
+
+    Raises:
+        EmptyGoldError: the gold has no sentence pair or no link.
+        LengthMismatchError: gold and hypothesis have different numbers of sentence pairs.
+        InputError: a parameter outside of its range.
+
+    >>> from align_eval.links import GoldLinks, Links
+    >>> gold = LinkTable.from_links([GoldLinks(Links([(0, 0), (1, 1)]), Links([(1, 2)]))])
+    >>> round(score(gold, LinkTable.from_links([Links([(0, 0), (1, 2), (2, 2)])]), resamples=0).aer, 1)
+    40.0
+    """
+    check_gold(gold.sentences, gold.links)
+    return score_counts(
+        counts(gold, hypothesis),
+        gold.links,
+        resamples=resamples,
+        seed=seed,
+        alpha=alpha,
+        confidence=confidence,
+        signature=signature,
+    )
+
+
+def score_counts(
+    rows: NDArray[np.integer[Any]],
+    possible: int,
+    *,
+    resamples: int = 1000,
+    seed: int = 12345,
+    alpha: float = 0.5,
+    confidence: float = 0.95,
+    signature: Signature | None = None,
+) -> Score:
+    """As :func:`score`, from the counts of :func:`align_eval.scoring.counts.counts` ``(sentence pairs, 4)``.
+
+    Args:
+        rows: |A|, |S|, |A∩S|, |A∩P| of every sentence pair.
+        possible: |P| of the corpus.
+
+    Raises:
+        EmptyGoldError: no sentence pair or no gold link.
+        InputError: a parameter outside of its range.
+    """
+    check_gold(len(rows), possible)
+    check_resampling(resamples, seed, confidence)
+    sums = rows.sum(axis=0, dtype=np.int64)
+    values = {name: float(value) for name, value in measures(sums, alpha).items()}
+    ci = {}
+    if resamples:
+        tail = 50 * (1 - confidence)
+        drawn = measures(bootstrap_sums(rows, resamples, seed), alpha)
+        for name, sample in drawn.items():
+            low, high = np.percentile(sample, [tail, 100 - tail])
+            ci[name] = (float(low), float(high))
+    return Score(
+        **values,
+        links=int(sums[0]),
+        sure=int(sums[1]),
+        possible=int(possible),
+        sentences=len(rows),
+        ci=ci,
+        alpha=alpha,
+        confidence=confidence,
+        signature=(signature or Signature()).extend(
+            sentences=len(rows),
+            alpha=None if alpha == 0.5 else alpha,
+            conf=None if confidence == 0.95 or not resamples else confidence,
+            bs=resamples,
+            seed=seed,
+            version=__version__,
+        ),
+    )
+
+
+def check_gold(sentences: int, links: int, file: str | None = None) -> None:
+    """Raise :class:`EmptyGoldError` for gold without sentence pairs or links."""
+    if not sentences:
+        raise EmptyGoldError("the gold has no sentence pairs", file=file, remedy="Give a file of gold links")
+    if not links:
+        raise EmptyGoldError(
+            f"the gold has {sentences} sentence pairs but not a single link",
+            file=file,
+            remedy="Give a file of gold links; nothing can be scored against none",
+        )
+
+
+def check_resampling(resamples: int, seed: int, confidence: float, alpha: float = 0.5) -> None:
+    """Raise :class:`InputError` for a negative number of resamples or seed, or a fraction outside of its range."""
+    check_alpha(alpha)
+    if resamples < 0:
+        raise InputError(f"resamples must be 0 or more, got {resamples}")
+    if seed < 0:
+        raise InputError(f"the seed must be 0 or more, got {seed}")
+    if not 0 < confidence < 1:
+        raise InputError(f"the confidence level must be between 0 and 1, got {confidence}", remedy="Give 0.95 for 95 %")
