@@ -1,0 +1,296 @@
+"""The registry of named test sets: ``testsets.toml`` of this package, and files of the same form that a user adds.
+
+``ALIGN_EVAL_TESTSETS`` names further registry files (several are joined as in ``PATH``). The files of their sets may
+lie beside the registry file. A registry file has two kinds of tables::
+
+    [source.KEY]                    # what several sets have in common
+    citation = ["..."]              # one string a reference
+    licence = "..."                 # as the origin states it
+    notice = "..."                  # optional: what a user must know before using the set
+
+    [testset.NAME]
+    source = "KEY"
+    title = "..."
+    source_language = "de"          # of the first sentence of a pair
+    target_language = "en"
+    version = "1"                   # raised when a file or the way it is read changes
+    base = 1                        # index base of the links: 0 or 1
+    sentences = 508
+    sure = 9613
+    possible = 10534                # all of P, the sure links included
+    origin = "packaged"             # optional: the files come with align-eval
+
+    [[testset.NAME.files]]          # in the order that the checksum of the set is made in
+    role = "gold"                   # or "sentences"; "source" and "target"; "sentences+gold"
+    path = "deen-rwth/deen.talp"    # below a data folder
+    format = "talp"                 # a link format for "gold", a bitext format for the others
+    url = "https://..."             # optional
+    sha256 = "..."
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from align_eval.errors import FormatError, MissingFileError, UnknownNameError
+
+#: The registry file of the package.
+REGISTRY_FILE = Path(__file__).with_name("testsets.toml")
+
+_LAYOUTS = [["gold", "sentences"], ["gold", "source", "target"], ["sentences+gold"]]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a test set.
+
+    Attributes:
+        role: ``"sentences"``, ``"source"``, ``"target"``, ``"gold"`` or ``"sentences+gold"``.
+        path: where it lies below a data folder: relative, ``/`` between the parts.
+        format: name of the bitext format or, with role ``"gold"``, of the link format.
+        sha256: of its bytes, 64 hex digits.
+        url: where it can be fetched, or ``None``.
+    """
+
+    role: str
+    path: str
+    format: str
+    sha256: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class TestSetEntry:
+    """What the registry says of one test set. Counts are what its files must hold; ``possible`` is all of P."""
+
+    __test__ = False
+
+    name: str
+    title: str
+    source_language: str
+    target_language: str
+    citation: tuple[str, ...]
+    licence: str
+    version: str
+    base: int
+    sentences: int
+    sure: int
+    possible: int
+    files: tuple[FileEntry, ...]
+    registry: Path
+    notice: str = ""
+    packaged: bool = False
+
+    @property
+    def checksum(self) -> str:
+        """The sha256 (hex) of the files' sha256 sums in order: ``sha256sum FILE... | cut -c1-64 | sha256sum``."""
+        return hashlib.sha256("".join(f"{f.sha256}\n" for f in self.files).encode()).hexdigest()
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether every file has a URL."""
+        return all(f.url is not None for f in self.files)
+
+    def file(self, *roles: str) -> FileEntry | None:
+        """The file with one of ``roles``, or ``None``."""
+        return next((f for f in self.files if f.role in roles), None)
+
+
+def all_entries() -> dict[str, TestSetEntry]:
+    """The entries of all test sets by name, in the order of the registry files.
+
+    Raises:
+        MissingFileError: a file named by ``ALIGN_EVAL_TESTSETS`` does not exist.
+        FormatError: a registry file is malformed, or names a set that exists already.
+    """
+    entries = dict(_packaged_entries())
+    for name in os.environ.get("ALIGN_EVAL_TESTSETS", "").split(os.pathsep):
+        if not name:
+            continue
+        path = Path(name).expanduser()
+        for key, entry in read_registry(path).items():
+            if key in entries:
+                raise FormatError(
+                    f"the test set {key!r} is already registered in {entries[key].registry}",
+                    file=path,
+                    remedy="Give it another name",
+                )
+            entries[key] = entry
+    return entries
+
+
+def get_entry(name: str) -> TestSetEntry:
+    """The entry of the test set ``name``.
+
+    Raises:
+        UnknownNameError: no such test set; the message lists the nearest names.
+    """
+    entries = all_entries()
+    if name not in entries:
+        raise UnknownNameError("test set", name, entries)
+    return entries[name]
+
+
+@functools.lru_cache(maxsize=1)
+def _packaged_entries() -> Mapping[str, TestSetEntry]:
+    return read_registry(REGISTRY_FILE)
+
+
+def read_registry(path: Path) -> dict[str, TestSetEntry]:
+    """Read one registry file.
+
+    Raises:
+        MissingFileError: it does not exist.
+        FormatError: it is not TOML, or an entry lacks something or has what cannot be; names the entry.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MissingFileError(
+            f"the registry of test sets cannot be opened: {error.strerror}",
+            file=path,
+            remedy="Check ALIGN_EVAL_TESTSETS",
+        ) from None
+    try:
+        tables = _parse_toml(data.decode("utf-8"))
+    except ValueError as error:
+        raise FormatError(f"not a TOML file: {error}", file=path, remedy="Correct the registry file") from None
+    sources = _Table(path, "", tables).table("source") if "source" in tables else _Table(path, "source", {})
+    sets = _Table(path, "", tables).table("testset")
+    return {name: _entry(path, name, sets.table(name), sources) for name in sets.values}
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+    tables: dict[str, Any] = tomllib.loads(text)
+    return tables
+
+
+class _Table:
+    """A TOML table that is read with checks; errors name the file and the table."""
+
+    def __init__(self, path: Path, where: str, values: Mapping[str, Any]) -> None:
+        self.path, self.where, self.values = path, where, values
+
+    def wrong(self, message: str) -> FormatError:
+        return FormatError(
+            f"[{self.where}]: {message}" if self.where else message,
+            file=self.path,
+            remedy="See align_eval/corpora/testset_entries.py for the form of an entry",
+        )
+
+    def table(self, key: str) -> _Table:
+        value = self.values.get(key)
+        if not isinstance(value, dict):
+            raise self.wrong(f"the table {key!r} is missing" if value is None else f"{key!r} is not a table")
+        return _Table(self.path, f"{self.where}.{key}" if self.where else key, value)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.values.get(key, default)
+        if not isinstance(value, str) or (default is None and not value.strip()):
+            raise self.wrong(f"{key!r} is missing" if value is None else f"{key!r} has to be a text")
+        return value
+
+    def number(self, key: str, high: int = 2**31 - 1) -> int:
+        value = self.values.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
+            raise self.wrong(f"{key!r} is missing" if value is None else f"{key!r} has to be a number from 0 to {high}")
+        return value
+
+    def listed(self, key: str) -> list[Any]:
+        value = self.values.get(key)
+        if not isinstance(value, list) or not value:
+            raise self.wrong(f"{key!r} has to be a list of one or more")
+        return value
+
+    def only(self, *known: str) -> None:
+        for key in self.values:
+            if key not in known:
+                raise self.wrong(f"unknown key {key!r}")
+
+
+def _entry(path: Path, name: str, table: _Table, sources: _Table) -> TestSetEntry:
+    table.only(
+        "source", "title", "source_language", "target_language", "version", "base", "sentences", "sure", "possible",
+        "origin", "files",
+    )  # fmt: skip
+    if not _NAME.fullmatch(name):
+        raise table.wrong("a name is made of letters, digits, '.', '_' and '-', and begins with a letter or digit")
+    source = sources.table(table.text("source"))
+    source.only("citation", "licence", "notice")
+    citation = source.listed("citation")
+    if not all(isinstance(c, str) for c in citation):
+        raise source.wrong("'citation' has to be a list of texts")
+    sure, possible = table.number("sure"), table.number("possible")
+    if possible < sure:
+        raise table.wrong(f"'possible' ({possible}) counts all of P and cannot be less than 'sure' ({sure})")
+    origin = table.text("origin", "")
+    if origin not in ("", "packaged"):
+        raise table.wrong(f"unknown origin {origin!r}; known: packaged")
+    files = tuple(_file(table, value) for value in table.listed("files"))
+    roles = sorted(f.role for f in files)
+    if roles not in _LAYOUTS:
+        layouts = "; ".join(" and ".join(layout) for layout in _LAYOUTS)
+        raise table.wrong(f"files with the roles {', '.join(roles)}; accepted: {layouts}")
+    return TestSetEntry(
+        name=name,
+        title=table.text("title"),
+        source_language=table.text("source_language"),
+        target_language=table.text("target_language"),
+        citation=tuple(citation),
+        licence=source.text("licence"),
+        version=table.text("version"),
+        base=table.number("base", 1),
+        sentences=table.number("sentences"),
+        sure=sure,
+        possible=possible,
+        files=files,
+        registry=path,
+        notice=source.text("notice", ""),
+        packaged=origin == "packaged",
+    )
+
+
+def _file(owner: _Table, value: object) -> FileEntry:
+    if not isinstance(value, dict):
+        raise owner.wrong("'files' has to be a list of tables")
+    table = _Table(owner.path, f"{owner.where}.files", value)
+    table.only("role", "path", "format", "sha256", "url")
+    entry = FileEntry(
+        role=table.text("role"),
+        path=table.text("path"),
+        format=table.text("format"),
+        sha256=table.text("sha256"),
+        url=table.text("url", "") or None,
+    )
+    if not is_inner_path(entry.path):
+        raise table.wrong(f"the path {entry.path!r} leaves its folder: it has to be relative, without '..'")
+    if not _SHA256.fullmatch(entry.sha256):
+        raise table.wrong(f"the sha256 of {entry.path!r} is not 64 hex digits in lower case")
+    if entry.url is not None and not re.fullmatch(r"https?://[^\s]+", entry.url):
+        raise table.wrong(f"the address of {entry.path!r} does not begin with https:// or http://")
+    return entry
+
+
+def is_inner_path(path: str) -> bool:
+    """Whether ``path`` (parts between ``/``) is relative and stays below the folder that it is put into.
+
+    >>> is_inner_path("a/b.txt"), is_inner_path("../b.txt"), is_inner_path("/b.txt"), is_inner_path("a/../../b.txt")
+    (True, False, False, False)
+    """
+    if not path or "\\" in path or ":" in path or "\0" in path or path.endswith("/"):
+        return False
+    return not PurePosixPath(path).is_absolute() and all(part not in ("", ".", "..") for part in path.split("/"))
