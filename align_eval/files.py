@@ -11,9 +11,9 @@ import lzma
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, Union, cast
+from typing import IO, Any, BinaryIO, Union, cast
 
 from align_eval.errors import EncodingError, InputError, MissingFileError, OutputError
 
@@ -44,20 +44,80 @@ def sha256_of(path: StrPath) -> str:
     return digest.hexdigest()
 
 
-def _zstd_reader(raw: BinaryIO, path: str) -> BinaryIO:
+class _ZstdStream(io.RawIOBase):
+    """Zstandard frames unpacked with the package zstandard; a frame that is cut short raises ``EOFError``.
+
+    (The package's own ``stream_reader`` takes the end of the file for the end of the data.)
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard
+
+        self._raw = raw
+        self._fresh = zstandard.ZstdDecompressor
+        self._frame: Any = None
+        self._pending = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._pending:
+            packed = (
+                self._frame.unused_data if self._frame is not None and self._frame.eof else b""
+            ) or self._raw.read(1 << 14)
+            if self._frame is None or self._frame.eof:
+                if not packed:
+                    return 0
+                self._frame = self._fresh().decompressobj()
+            elif not packed:
+                raise EOFError("the file ends within a Zstandard frame")
+            self._pending = memoryview(self._frame.decompress(packed))
+        size = min(len(buffer), len(self._pending))
+        buffer[:size] = self._pending[:size]
+        self._pending = self._pending[size:]
+        return size
+
+
+class _Unpacking(io.BufferedReader):
+    """Buffered bytes of a compressed file; closing it closes the file below."""
+
+    def __init__(self, unpacked: Any, packed: BinaryIO) -> None:
+        super().__init__(unpacked, 1 << 17)
+        self._packed = packed
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._packed.close()
+
+
+def _zstd_stream(raw: BinaryIO, name: str) -> Any:
     try:
         from compression import zstd  # Python 3.14
-
-        return cast(BinaryIO, zstd.open(raw, "rb"))
     except ImportError:
         pass
+    else:
+        return zstd.open(raw, "rb")
     try:
-        import zstandard
+        return _ZstdStream(raw)
     except ImportError:
+        raw.close()
         raise InputError(
-            "Zstandard files need the package zstandard", file=path, remedy="Install it: pip install 'align-eval[zstd]'"
+            "Zstandard files need the package zstandard", file=name, remedy="Install it: pip install 'align-eval[zstd]'"
         ) from None
-    return cast(BinaryIO, io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)))
+
+
+def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
+    """Return ``raw`` decompressed if ``name`` ends in ``.gz``, ``.xz`` or ``.zst``, else ``raw`` itself."""
+    if name.endswith(".gz"):
+        return _Unpacking(gzip.GzipFile(fileobj=raw), raw)
+    if name.endswith(".xz"):
+        return _Unpacking(lzma.LZMAFile(raw), raw)
+    if name.endswith(".zst"):
+        return _Unpacking(_zstd_stream(raw, name), raw)
+    return raw
 
 
 def open_binary(path: StrPath) -> BinaryIO:
@@ -77,13 +137,29 @@ def open_binary(path: StrPath) -> BinaryIO:
         raise MissingFileError("is a folder, not a file", file=name, remedy="Name a file in it") from None
     except OSError as error:
         raise MissingFileError(f"cannot be opened: {error.strerror}", file=name, remedy="Check its rights") from None
-    if name.endswith(".gz"):
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-    if name.endswith(".xz"):
-        return cast(BinaryIO, lzma.LZMAFile(raw))
-    if name.endswith(".zst"):
-        return _zstd_reader(raw, name)
-    return raw
+    except ValueError as error:
+        raise MissingFileError(f"is not a possible path: {error}", file=repr(name), remedy="Check the path") from None
+    return unpacked(raw, name)
+
+
+@contextlib.contextmanager
+def unpacking_errors(name: str, line: Callable[[], int] | None = None) -> Iterator[None]:
+    """Turn the errors of damaged compressed data into an :class:`EncodingError` that names the file.
+
+    Args:
+        name: the file.
+        line: gives the number of lines read so far, for the message.
+    """
+    try:
+        yield
+    except Exception as error:
+        damaged = isinstance(error, (EOFError, lzma.LZMAError, gzip.BadGzipFile))
+        if not damaged and type(error).__name__ != "ZstdError" and type(error).__module__ != "zlib":
+            raise
+        after = f" after line {line()}" if line else ""
+        raise EncodingError(
+            f"the compressed data is damaged{after}: {error}", file=name, remedy="Fetch the file again"
+        ) from None
 
 
 def read_lines(path: StrPath) -> Iterator[tuple[int, str]]:
@@ -98,42 +174,70 @@ def read_lines(path: StrPath) -> Iterator[tuple[int, str]]:
     """
     name = os.fspath(path)
     stream = open_binary(path)
-    number = 0
     try:
-        for raw in stream:
-            number += 1
-            if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
-                raw = raw[3:]
-            if raw.endswith(b"\n"):
-                raw = raw[:-1]
-                if raw.endswith(b"\r"):
-                    raw = raw[:-1]
-            try:
-                yield number, raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise EncodingError(
-                    f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8",
-                    file=name,
-                    line=number,
-                    remedy="Convert the file to UTF-8 (for example: iconv -f ISO-8859-1 -t UTF-8)",
-                ) from None
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise EncodingError(
-            f"the compressed data is damaged after line {number}: {error}", file=name, remedy="Fetch the file again"
-        ) from None
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":
-            raise EncodingError(
-                f"the compressed data is damaged after line {number}: {error}", file=name, remedy="Fetch the file again"
-            ) from None
-        if type(error).__module__ == "zlib":
-            raise EncodingError(
-                f"the compressed data is damaged after line {number}: {error}", file=name, remedy="Fetch the file again"
-            ) from None
-        raise
+        yield from decode_lines(stream, name)
     finally:
         if name != "-":
             stream.close()
+
+
+def decode_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+    """Like :func:`read_lines`, from an open stream of bytes (which stays open); ``name`` is for messages."""
+    read = getattr(stream, "read1", stream.read)
+    number = 0
+    parts: list[bytes] = []  # the pieces of a line whose end has not been read yet
+    with unpacking_errors(name, lambda: number):
+        while True:
+            block = read(1 << 17)
+            cut = block.rfind(b"\n") if block else 0
+            if cut < 0:
+                parts.append(block)
+                continue
+            parts.append(block[:cut])
+            chunk = b"".join(parts)
+            parts = [block[cut + 1 :]]
+            if not block and not chunk:
+                return
+            if number == 0 and chunk.startswith(b"\xef\xbb\xbf"):
+                chunk = chunk[3:]
+            if b"\r" in chunk:
+                chunk = chunk.replace(b"\r\n", b"\n")
+                if block and chunk.endswith(b"\r"):
+                    chunk = chunk[:-1]
+            try:
+                lines = chunk.decode("utf-8").split("\n")
+            except UnicodeDecodeError:
+                for raw in chunk.split(b"\n"):
+                    number += 1
+                    yield number, _decoded(raw, name, number)
+            else:
+                for line in lines:
+                    number += 1
+                    yield number, line
+            if not block:
+                return
+
+
+def _decoded(raw: bytes, name: str, number: int) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise EncodingError(
+            f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8",
+            file=name,
+            line=number,
+            remedy="Convert the file to UTF-8 (for example: iconv -f ISO-8859-1 -t UTF-8)",
+        ) from None
+
+
+def count_lines(stream: BinaryIO, name: str) -> int:
+    """The number of lines that :func:`decode_lines` would give, counted without decoding; the stream stays open."""
+    count, last = 0, b"\n"
+    with unpacking_errors(name):
+        while block := stream.read(1 << 20):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
 
 
 @contextlib.contextmanager
@@ -190,3 +294,51 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+@contextlib.contextmanager
+def output_stream(path: StrPath) -> Iterator[BinaryIO]:
+    """Open ``path`` for writing bytes: compressed if it ends in ``.gz``, ``.xz`` or ``.zst``, whole or not at all.
+
+    ``-`` is standard output (not compressed). Equal content gives equal bytes: no time stamp is stored.
+
+    Raises:
+        OutputError: the file cannot be written.
+        InputError: Zstandard is asked for and the package zstandard is missing.
+    """
+    name = os.fspath(path)
+    if name == "-":
+        with output_errors("standard output"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        return
+    with atomic_writer(path, "wb") as text:
+        raw = cast(BinaryIO, text)
+        packed: Any = None
+        if name.endswith(".gz"):
+            packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0)
+        elif name.endswith(".xz"):
+            packed = lzma.LZMAFile(raw, "wb")  # noqa: SIM115
+        elif name.endswith(".zst"):
+            packed = _zstd_writer(raw, name)
+        if packed is None:
+            yield raw
+        else:
+            with packed:
+                yield packed
+
+
+def _zstd_writer(raw: BinaryIO, name: str) -> Any:
+    try:
+        from compression import zstd  # Python 3.14
+    except ImportError:
+        pass
+    else:
+        return zstd.open(raw, "wb")
+    try:
+        import zstandard
+    except ImportError:
+        raise InputError(
+            "Zstandard files need the package zstandard", file=name, remedy="Install it: pip install 'align-eval[zstd]'"
+        ) from None
+    return zstandard.ZstdCompressor().stream_writer(raw, closefd=False)

@@ -1,0 +1,118 @@
+"""The interface of a bitext format, and the registry of all of them.
+
+A format is one file in ``align_eval/corpora/bitext_formats/`` with one subclass of :class:`BitextFormat`, registered
+under its name. It turns a file into records and pairs into a file; splitting into words, side order and ids are not its
+business (:mod:`align_eval.corpora.readers` does that for all).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Union
+
+from align_eval.corpora.inputs import Input
+from align_eval.errors import InputError, LengthMismatchError
+from align_eval.registry import Registry
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+    from align_eval.links import GoldLinks
+
+# One side of a pair as a format gives it: text that is still to be split, or words.
+Side = Union[str, "tuple[str, ...]"]
+# (id or None, source, target, gold or None, line counted from 1 or None)
+Record = tuple["str | None", Side, Side, "GoldLinks | None", "int | None"]
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, for telling its format.
+
+    Args:
+        data: the first bytes, decompressed.
+        whole: whether that is the whole file.
+    """
+
+    data: bytes
+    whole: bool
+
+    @cached_property
+    def text(self) -> str:
+        """The bytes decoded by their byte order mark, else as UTF-8; what cannot be decoded is replaced."""
+        if self.data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return self.data.decode("utf-16", errors="replace")
+        return self.data.decode("utf-8-sig", errors="replace")
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The complete lines (all lines if the file is whole), at most 1000."""
+        lines = re.split(r"\r?\n", self.text)
+        if len(lines) > 1 and (not self.whole or not lines[-1]):
+            lines.pop()
+        return lines[:1000]
+
+    def share(self, fits: Iterable[bool]) -> float:
+        """The share of lines that fit, 0 to 1."""
+        results = list(fits)
+        return sum(results) / len(results) if results else 0.0
+
+
+class BitextFormat:
+    """Reads and writes one format.
+
+    Attributes:
+        summary: what the format is, one line.
+        options: names of the keyword options of reading, each with its help text.
+        write_options: names of the keyword options of writing.
+        parallel: whether it is made of two files.
+        holds_gold: whether the format can store gold links.
+    """
+
+    summary: str = ""
+    options: ClassVar[Mapping[str, str]] = {}
+    write_options: ClassVar[Mapping[str, str]] = {}
+    parallel: bool = False
+    holds_gold: bool = False
+
+    def detect(self, head: Head) -> float:
+        """How surely ``head`` is of this format: 0 no, up to 1 by the share of lines that fit, above 1 by a proof."""
+        return 0.0
+
+    def check_options(self, options: Options) -> None:
+        """Raise :class:`InputError` if a value of ``options`` cannot be used. Names are checked already."""
+
+    def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
+        """Yield the records from the first on; called for each pass."""
+        raise NotImplementedError
+
+    def count(self, source: Input, target: Input | None, options: Options) -> int:
+        """The number of records, more cheaply than by reading them where that is possible."""
+        return sum(1 for _ in self.records(source, target, options))
+
+    def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
+        """Write ``pairs`` whole or not at all."""
+        raise InputError("this format can be read, not written", remedy="Choose another format")
+
+
+FORMATS: Registry[BitextFormat] = Registry("bitext format", "align_eval.corpora.bitext_formats")
+
+
+def format_names() -> list[str]:
+    """The names of all bitext formats, sorted."""
+    return FORMATS.names()
+
+
+def length_mismatch(source: Input, target: Input) -> LengthMismatchError:
+    """The error for two parallel files of unequal length; both are counted to their ends."""
+    counts = [(source.count_lines(), source.name), (target.count_lines(), target.name)]
+    (fewer, short), (more, long) = sorted(counts, key=lambda c: c[0])
+    return LengthMismatchError(
+        f"has {more} lines but {short} has {fewer}: this line is the first without a counterpart",
+        file=long,
+        line=fewer + 1,
+        remedy="Parallel files correspond line by line: look for a missing, empty or doubled line",
+    )

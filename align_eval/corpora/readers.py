@@ -1,0 +1,188 @@
+"""Read sentence pairs from files: tell the format by content, split into words, number the pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record
+from align_eval.corpora.inputs import Input, open_inputs
+from align_eval.corpora.pair import Bitext, SentencePair, make_pair
+from align_eval.corpora.tokenize import Tokenize, Tokenizer, load_tokenizers
+from align_eval.errors import FormatError, InputError, LinkRangeError, MissingFileError, UnknownNameError
+from align_eval.files import StrPath
+
+
+def read_bitext(
+    path: StrPath,
+    target: StrPath | None = None,
+    *,
+    format: str = "auto",
+    tokenize: Tokenize = None,
+    order: str = "st",
+    **options: Any,
+) -> Bitext:
+    """Read sentence pairs lazily, in constant memory.
+
+    Args:
+        path: a file (``.gz``, ``.xz``, ``.zst`` are decompressed), ``-`` for standard input, or a data set.
+        target: the target file, if the sides are in two parallel files; ``path`` is then the source.
+        format: ``auto`` tells it by content. Else one of
+
+            - ``parallel``: two files, line by line;
+            - ``pipes``: ``source ||| target``;
+            - ``tsv``: ``source<TAB>target``, or with gold links as third column (XL-WA). Options ``base``, ``header``;
+            - ``jsonl``, ``parquet``: see :mod:`align_eval.corpora.rows`. Options ``columns``, ``source_language``,
+              ``target_language``, ``base``;
+            - ``tmx``: options ``source_language``, ``target_language``, ``missing``;
+            - ``datasets``: a folder or a name on the hub. The options of ``jsonl``, and ``split``, ``config``,
+              ``revision``, ``streaming``.
+        tokenize: ``None``: the words are what ASCII spaces separate. Else a name that
+            :func:`align_eval.corpora.tokenize.load_tokenizer` knows, a function from text to words, or two of those.
+        order: ``st``, or ``ts`` if what stands first is the target; the pairs (and gold links) are then turned round.
+        options: options of the format. ``None`` is as good as not given.
+
+    The file is opened at once (and its beginning read, for ``auto``), and read anew for each pass. Standard input and
+    named pipes are copied to a temporary file during the first pass, so they can be read again too.
+
+    Raises (at once):
+        MissingFileError: a file does not exist or cannot be opened.
+        FormatError: the format cannot be told.
+        UnknownNameError: no such format, option or tokeniser.
+        InputError: arguments that do not go together.
+
+    Raises (while reading): see :meth:`Bitext.__iter__`.
+    """
+    if order not in ("st", "ts"):
+        raise InputError(f"side order {order!r}", remedy="Pass st (source first) or ts (target first)")
+    tokenizers = load_tokenizers(tokenize)
+    source, other, reader, name = _chosen(path, target, format)
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given:
+        if key not in reader.options:
+            raise UnknownNameError(f"option of bitext format {name}", key, reader.options)
+    reader.check_options(given)
+    swap = order == "ts"
+    if swap:
+        tokenizers = (tokenizers[1], tokenizers[0])
+
+    def open_pairs() -> Iterator[SentencePair]:
+        pairs = _pairs(reader.records(source, other, given), tokenizers[0], tokenizers[1], source.name)
+        return (pair.reverse() for pair in pairs) if swap else pairs
+
+    label = source.name if other is None else f"{source.name}, {other.name}"
+    return Bitext(open_pairs, count=lambda: reader.count(source, other, given), name=label, format=name)
+
+
+def _chosen(path: StrPath, target: StrPath | None, format: str) -> tuple[Input, Input | None, BitextFormat, str]:
+    """The inputs, the format and its name."""
+    if format == "auto" and target is not None:
+        format = "parallel"
+    reader = None if format == "auto" else FORMATS.get(format)
+    if reader is not None and reader.parallel != (target is not None):
+        if reader.parallel:
+            raise InputError("parallel text needs two files", remedy="Name the target file too")
+        raise InputError(f"format {format!r} takes one file, not two", remedy="Leave the target file out")
+    if reader is FORMATS.get("datasets"):
+        return Input.named(path), None, reader, "datasets"
+    source, other = open_inputs(path, target)
+    for one in (source, other):
+        if one is not None and one.is_folder and reader is not None:
+            raise MissingFileError("is a folder, not a file", file=one.path, remedy="Name a file in it")
+    if reader is None:
+        name = _detected(source)
+        reader = FORMATS.get(name)
+    else:
+        name = next(n for n, thing in FORMATS.items() if thing is reader)
+    return source, other, reader, name
+
+
+def detect_format(path: StrPath) -> str:
+    """Tell the format of one file by its content.
+
+    Each format says how much of the beginning (64 KiB, at most 1000 lines) is of its form; the best one is taken if
+    that is at least half of the lines and no other format is as good.
+
+    Raises:
+        MissingFileError: the file cannot be opened.
+        FormatError: no format fits, or several fit equally well.
+    """
+    return _detected(Input(path))
+
+
+def _detected(source: Input) -> str:
+    names = ", ".join(FORMATS.names())
+    remedy = f"Pass --format, one of: {names} (parallel with the target file too)"
+    if source.is_folder:
+        from align_eval.corpora.bitext_formats.hub import is_saved_dataset
+
+        if is_saved_dataset(source.path):
+            return "datasets"
+        raise FormatError(
+            "is a folder, and not one that datasets.save_to_disk wrote", file=source.name, remedy="Name a file in it"
+        )
+    head = Head(*source.head())
+    if not head.data:
+        raise FormatError("an empty file has no content to tell its format by", file=source.name, remedy=remedy)
+    fits = sorted(((reader.detect(head), name) for name, reader in FORMATS.items()), reverse=True)
+    best = [name for fit, name in fits if fit == fits[0][0]]
+    if fits[0][0] < 0.5:
+        raise FormatError(
+            "the format cannot be told by content: not JSON lines, Parquet or TMX, and most lines have neither one "
+            "' ||| ' nor one tab (or two tabs with links behind the second)",
+            file=source.name,
+            remedy=remedy,
+        )
+    if len(best) > 1:
+        raise FormatError(f"the content fits {' and '.join(best)} equally", file=source.name, remedy=remedy)
+    return best[0]
+
+
+def _pairs(
+    records: Iterable[Record], source_words: Tokenizer | None, target_words: Tokenizer | None, name: str
+) -> Iterator[SentencePair]:
+    """Records into pairs. The path without tokeniser is written out, as it runs once a line of millions."""
+    for position, (ident, source, target, gold, line) in enumerate(records, 1):
+        if source_words is None and source.__class__ is str:
+            words = source.split(" ")
+            left = tuple(words) if all(words) else tuple([w for w in words if w])
+        else:
+            left = _words(source, source_words, gold is not None, name, line)
+        if target_words is None and target.__class__ is str:
+            words = target.split(" ")
+            right = tuple(words) if all(words) else tuple([w for w in words if w])
+        else:
+            right = _words(target, target_words, gold is not None, name, line)
+        if gold is not None:
+            try:
+                gold.possible.check_range(len(left), len(right))
+            except LinkRangeError as error:
+                raise LinkRangeError(error.message, file=name, line=line, remedy=error.remedy) from None
+        yield make_pair(ident if ident is not None else str(position), left, right, gold)
+
+
+def _words(
+    side: str | tuple[str, ...],
+    tokenizer: Callable[[str], Iterable[str]] | None,
+    gold: bool,
+    name: str,
+    line: int | None,
+) -> tuple[str, ...]:
+    if isinstance(side, tuple):
+        if tokenizer is not None:
+            raise InputError(
+                "cannot be tokenised: the file holds words already", file=name, line=line, remedy="Leave tokenize out"
+            )
+        return side
+    plain = tuple([w for w in side.split(" ") if w])
+    if tokenizer is None:
+        return plain
+    words = tuple([w for w in tokenizer(side) if w])
+    if gold and words != plain:
+        raise InputError(
+            "cannot be tokenised: its gold links count the words that ASCII spaces separate",
+            file=name,
+            line=line,
+            remedy="Leave tokenize out",
+        )
+    return words

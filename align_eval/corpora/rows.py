@@ -1,0 +1,190 @@
+"""Rows with named columns (JSON objects, Parquet rows, rows of a data set) as records, and records as rows.
+
+Columns, by default:
+
+- ``source`` and ``target`` (or ``src`` and ``tgt``): text, or a list of words;
+- or ``translation``: an object of texts by language, as in ``{"de": "...", "en": "..."}``;
+- ``id`` (optional): text or a whole number;
+- ``links`` (optional): sure links as a list of ``[i, j]``, or text ``"0-0 1p2"``;
+- or ``sure`` and ``possible`` (optional): likewise; ``possible`` may hold all of P or only what is not sure.
+
+The option ``columns`` names others: source, target and, if wanted, links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from align_eval.corpora.formats import Options, Record, Side
+from align_eval.corpora.goldtext import BASE_HELP, check_base, parse_gold, parse_links
+from align_eval.errors import EncodingError, FormatError, InputError
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+    from align_eval.links import GoldLinks
+
+ROW_OPTIONS = {
+    "columns": "names of the columns with source, target and (optional) links: 'en,de' or a list",
+    "source_language": "language of the source in a 'translation' column, or a column named so",
+    "target_language": "language of the target in a 'translation' column, or a column named so",
+    "base": BASE_HELP,
+}
+_LINK_COLUMNS = ("links", "sure", "possible")
+
+
+class RowReader:
+    """Turns rows into records.
+
+    Args:
+        options: see :data:`ROW_OPTIONS`.
+
+    Raises:
+        InputError: an option has a value that cannot be used.
+    """
+
+    def __init__(self, options: Options) -> None:
+        columns = options.get("columns")
+        if isinstance(columns, str):
+            columns = [c.strip() for c in columns.split(",")]
+        if columns is not None and (len(columns) not in (2, 3) or not all(isinstance(c, str) and c for c in columns)):
+            raise InputError(f"columns {columns!r}", remedy="Name two columns (source, target) or three (and links)")
+        self.columns: Sequence[str] | None = columns
+        self.source_language: str | None = options.get("source_language")
+        self.target_language: str | None = options.get("target_language")
+        self.base = check_base(options.get("base", 0))
+
+    def needed(self, names: Iterable[str]) -> list[str]:
+        """Those of the columns ``names`` that are read.
+
+        Raises:
+            FormatError: the columns of the sentences are not among them.
+        """
+        have = list(names)
+        wanted = {*self._sides(have), "id"}
+        wanted.update(_LINK_COLUMNS if self.columns is None else self.columns[2:])
+        return [n for n in have if n in wanted]
+
+    def _sides(self, have: Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
+        """The columns of the two sentences, or the one column ``translation``."""
+        if self.columns is not None:
+            missing = [c for c in self.columns if c not in have]
+            if missing:
+                raise FormatError(
+                    f"no column {missing[0]!r}",
+                    remedy=f"Name columns that exist: {', '.join(map(str, have)) or 'none'}",
+                )
+            return tuple(self.columns[:2])
+        if self.source_language in have and self.target_language in have:
+            return (str(self.source_language), str(self.target_language))
+        for pair in (("source", "target"), ("src", "tgt")):
+            if pair[0] in have and pair[1] in have:
+                return pair
+        if "translation" in have:
+            return ("translation",)
+        raise FormatError(
+            "no columns 'source' and 'target' and no column 'translation'",
+            remedy=f"Pass columns=SOURCE,TARGET; there are: {', '.join(map(str, have)) or 'none'}",
+        )
+
+    def record(self, row: Mapping[str, Any], line: int | None) -> Record:
+        """One row as a record.
+
+        Raises:
+            FormatError: a column is missing or holds what it must not hold.
+        """
+        sides = self._sides(row)
+        if len(sides) == 1:
+            source, target = self._translation(row["translation"])
+        else:
+            source, target = row[sides[0]], row[sides[1]]
+        ident = row.get("id")
+        if ident is not None and not isinstance(ident, str):
+            if not isinstance(ident, int) or isinstance(ident, bool):
+                raise FormatError(f"the id is a {type(ident).__name__}", remedy="An id is text or a whole number")
+            ident = str(ident)
+        return (ident, _side(source, "source"), _side(target, "target"), self._gold(row), line)
+
+    def _translation(self, value: Any) -> tuple[Any, Any]:
+        if not isinstance(value, Mapping):
+            raise FormatError("'translation' is not an object of texts by language")
+        languages = list(value)
+        source, target = self.source_language, self.target_language
+        if len(languages) == 2 and (source is None) != (target is None):
+            known = target if source is None else source
+            other = [x for x in languages if x != known]
+            if len(other) == 1:
+                source, target = (other[0], known) if source is None else (known, other[0])
+        if source is None or target is None:
+            raise FormatError(
+                f"'translation' has the languages {', '.join(map(str, languages)) or '(none)'}",
+                remedy="Pass source_language and target_language",
+            )
+        for language in (source, target):
+            if language not in value:
+                raise FormatError(
+                    f"'translation' has no language {language!r}",
+                    remedy=f"There are: {', '.join(map(str, languages)) or 'none'}",
+                )
+        return value[source], value[target]
+
+    def _gold(self, row: Mapping[str, Any]) -> GoldLinks | None:
+        if self.columns is not None:
+            return self._links(row[self.columns[2]]) if len(self.columns) == 3 else None
+        if row.get("links") is not None:
+            return self._links(row["links"])
+        sure, possible = self._links(row.get("sure")), self._links(row.get("possible"))
+        if sure is None or possible is None:
+            if sure is None and possible is not None:
+                raise FormatError("'possible' links without 'sure' links", remedy='Write "sure": [] if there are none')
+            return sure
+        from align_eval.links import GoldLinks
+
+        return GoldLinks(sure.sure, possible.possible)
+
+    def _links(self, value: Any) -> GoldLinks | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return parse_gold(value, self.base)
+        from align_eval.links import GoldLinks
+
+        return GoldLinks(parse_links(value, self.base))
+
+
+def _side(value: Any, what: str) -> Side:
+    if isinstance(value, str):
+        _check_text(value, what)
+        return value
+    if isinstance(value, (list, tuple)):
+        for position, word in enumerate(value):
+            if not isinstance(word, str):
+                raise FormatError(f"word {position} (0-based) of {what} is a {type(word).__name__}, not text")
+            if not word:
+                raise FormatError(f"word {position} (0-based) of {what} is empty", remedy="Leave empty words out")
+            _check_text(word, what)
+        return tuple(value)
+    raise FormatError(f"{what} is {'missing' if value is None else 'a ' + type(value).__name__}, not text or words")
+
+
+def _check_text(text: str, what: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise EncodingError(
+                f"half of a surrogate pair in {what} (U+{ord(text[error.start]):04X})",
+                remedy="Mend the text's encoding",
+            ) from None
+
+
+def pair_row(pair: SentencePair) -> dict[str, Any]:
+    """A pair as a row: ``id``, ``source`` and ``target`` (lists of words), ``sure`` and ``possible`` (or ``None``)."""
+    gold = pair.gold
+    return {
+        "id": pair.id,
+        "source": list(pair.source),
+        "target": list(pair.target),
+        "sure": None if gold is None else gold.sure.pairs.tolist(),
+        "possible": None if gold is None else gold.possible.pairs.tolist(),
+    }
