@@ -177,6 +177,18 @@ class GoldLinks:
         return " ".join(f"{i}-{j}" if (i, j) in sure else f"{i}p{j}" for i, j in self.possible)
 
 
+def _ascending(sentence: NDArray[np.integer], source: NDArray[np.integer], target: NDArray[np.integer]) -> bool:
+    """Whether the columns are sorted by (sentence, source, target) without repetition."""
+    width_s, width_t = int(source.max()) + 1, int(target.max()) + 1
+    if (int(sentence.max()) + 1) * width_s * width_t < 2**63:
+        key = (sentence.astype(np.int64) * width_s + source) * width_t + target
+        return bool((key[1:] > key[:-1]).all())
+    rise = target[1:] > target[:-1]
+    for column in (source, sentence):
+        rise = (column[1:] > column[:-1]) | ((column[1:] == column[:-1]) & rise)
+    return bool(rise.all())
+
+
 class LinkTable(Sequence[Links]):
     """The links of many sentence pairs in columns: what readers give and scoring takes.
 
@@ -216,13 +228,10 @@ class LinkTable(Sequence[Links]):
         if n and int(sentence.max()) >= sentences:
             raise LengthMismatchError(f"links name sentence {int(sentence.max())} of only {sentences}")
         sure = np.ones(n, dtype=bool) if sure is None else np.asarray(sure, dtype=bool)
-        width_s = int(source.max()) + 1 if n else 1
-        width_t = int(target.max()) + 1 if n else 1
-        key = (sentence.astype(np.int64) * width_s + source) * width_t + target
-        if n > 1 and not bool((key[1:] > key[:-1]).all()):
-            order = np.lexsort((~sure, key))
-            key = key[order]
-            fresh = np.concatenate([[True], key[1:] != key[:-1]])
+        if n > 1 and not _ascending(sentence, source, target):
+            order = np.lexsort((~sure, target, source, sentence))
+            columns = np.stack([sentence[order], source[order], target[order]])
+            fresh = np.concatenate([[True], (columns[:, 1:] != columns[:, :-1]).any(axis=0)])
             order = order[fresh]
             sentence, source, target, sure = sentence[order], source[order], target[order], sure[order]
             scores = None if scores is None else scores[order]
@@ -234,6 +243,24 @@ class LinkTable(Sequence[Links]):
         self.sentences = sentences
         self.ids = ids
         self.offsets: NDArray[np.int64] = np.searchsorted(self.sentence, np.arange(sentences + 1))
+
+    @classmethod
+    def presorted(
+        cls,
+        sentence: IntArray,
+        source: IntArray,
+        target: IntArray,
+        sentences: int,
+        sure: BoolArray,
+        scores: FloatArray | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> LinkTable:
+        """A table of int32 columns that are known to be sorted, unique and in range; nothing is checked or copied."""
+        table = cls.__new__(cls)
+        table.sentence, table.source, table.target, table.sure = sentence, source, target, sure
+        table.scores, table.sentences, table.ids = scores, sentences, ids
+        table.offsets = np.searchsorted(sentence, np.arange(sentences + 1, dtype=np.int32))
+        return table
 
     @classmethod
     def from_links(cls, items: Iterable[Links | GoldLinks], ids: Sequence[str] | None = None) -> LinkTable:

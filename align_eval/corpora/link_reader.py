@@ -99,12 +99,29 @@ class LinkReader:
             if self.lengths is None:
                 yield raw, raw.lengths
             elif done <= len(self.lengths[0]):
-                yield raw, (self.lengths[0][begin:done], self.lengths[1][begin:done])
+                lengths = (self.lengths[0][begin:done], self.lengths[1][begin:done])
+                self._compare(raw, lengths, begin)
+                yield raw, lengths
         if self.lengths is not None and done != len(self.lengths[0]):
             raise LengthMismatchError(
                 f"links of {done} sentence pairs but {len(self.lengths[0])} sentence pairs of text",
                 file=self.file.name,
                 remedy="Check that the links and the sentences belong together",
+            )
+
+    def _compare(self, raw: RawLinks, lengths: Lengths, begin: int) -> None:
+        """The sentences of a file that holds its own must be as long as those of the bitext."""
+        if raw.lengths is None or self.proof.order is None:
+            return
+        own = raw.lengths if self.proof.order == "st" else raw.lengths[::-1]
+        differ = (own[0] != lengths[0]) | (own[1] != lengths[1])
+        if differ.any():
+            k = int(differ.argmax())
+            raise LengthMismatchError(
+                f"sentence pair {begin + k + 1} has {own[0][k]} source and {own[1][k]} target words here but "
+                f"{lengths[0][k]} and {lengths[1][k]} in the bitext",
+                file=self.file.name,
+                remedy="Check the side order (st or ts), and that the links and the sentences belong together",
             )
 
     def _translator(self) -> Translator:
@@ -179,7 +196,7 @@ def cut(columns: Columns, begin: int, end: int) -> Columns:
 
 def table_of(columns: Columns) -> LinkTable:
     """A table of sorted, unique columns."""
-    return LinkTable(
+    return LinkTable.presorted(
         columns.sentence,
         columns.source,
         columns.target,

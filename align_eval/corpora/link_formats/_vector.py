@@ -7,6 +7,7 @@ Only what is quite ordinary is taken; for anything else :func:`parse_block` give
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from align_eval.corpora.raw_links import RawLinks
 
@@ -45,6 +46,7 @@ def parse_block(data: bytes, start_line: int) -> RawLinks | None:
     width[0] = at[0]
     np.subtract(at[1:], at[:-1], out=width[1:], casting="unsafe")
     width[1:] -= 1
+    passed: NDArray[np.intp]
     newlines = np.flatnonzero(separators == ord("\n"))
     number = width > 0
     if number.all():
@@ -62,7 +64,7 @@ def parse_block(data: bytes, start_line: int) -> RawLinks | None:
         suffix = np.flatnonzero(kind > _GAP)
         if len(suffix) and (number[suffix + 1].any() or (~number[suffix]).any()):
             return None
-        passed = np.cumsum(number)[newlines]
+        passed = np.cumsum(number, dtype=np.intp)[newlines]
         ends, kinds, width = at[number], kind[number], width[number]
     if len(ends) % 2:
         return None
@@ -89,10 +91,10 @@ def parse_block(data: bytes, start_line: int) -> RawLinks | None:
 
 
 def _numbers(
-    digits: np.ndarray[tuple[int], np.dtype[np.uint8]],
-    ends: np.ndarray[tuple[int], np.dtype[np.intp]],
-    width: np.ndarray[tuple[int], np.dtype[np.int32]],
-) -> np.ndarray[tuple[int], np.dtype[np.int32]] | None:
+    digits: NDArray[np.uint8],
+    ends: NDArray[np.intp],
+    width: NDArray[np.int32],
+) -> NDArray[np.int32] | None:
     """The numbers of ``width`` digits that end before ``ends``, all ``(numbers,)``; ``None`` if one is too long."""
     if not len(ends):
         return np.empty(0, dtype=np.int32)

@@ -1,0 +1,154 @@
+"""GIZA++ A3: three lines a sentence pair, indices from 1.
+
+.. code-block:: text
+
+   # Sentence pair (1) source length 2 target length 3 alignment score : 0.0012
+   das ist Haus
+   NULL ({ 2 }) the ({ 1 }) house ({ 3 })
+
+In GIZA++'s terms the *source* is the side of the third line, whose words (and ``NULL``) generate the words of the
+*target*, the second line; the numbers are positions in the second line, from 1. So with ``order="st"`` the third line
+holds our source words and the second our target words. A file of the opposite model needs ``order="ts"``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import IO, ClassVar
+
+import numpy as np
+
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
+from align_eval.corpora.link_formats._tokens import MAX_INDEX
+from align_eval.corpora.link_formats._words import plain_words
+from align_eval.errors import InputError
+from align_eval.links import LinkTable
+
+_HEADER = re.compile(
+    r"# Sentence pair \(([0-9]{1,10})\) source length ([0-9]{1,9}) target length ([0-9]{1,9})(?: alignment score ?:.*)?"
+)
+_HEADER_FORM = "A header is '# Sentence pair (1) source length 2 target length 3 alignment score : 0.5'"
+_WORDS_FORM = "The third line is 'NULL ({ }) word ({ 1 2 }) word ({ 3 })'"
+
+_Pair = tuple[int, int, int, list[tuple[int, int]], int]  # number, source length, target length, links, line
+
+
+@LINK_FORMATS.register("a3", "giza", "giza++")
+class A3(LinkFormat):
+    """All links are sure; words of ``NULL`` are null links; the alignment score of a pair is not kept.
+
+    The numbers of the sentence pairs become :attr:`LinkTable.ids`; pairs that are out of order (MGIZA's parts) are put
+    in order by them. Ranges are checked against the file's own sentences where no bitext is given.
+    """
+
+    own_base: ClassVar[int | None] = 1
+    base_may_differ: ClassVar[bool] = False
+    needs_sentences: ClassVar[bool] = True
+    has_possible: ClassVar[bool] = False
+
+    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+        """Yield one block: the order of the pairs is known at the end only."""
+        pairs = sorted(_pairs(file), key=lambda pair: pair[0])
+        for before, after in pairwise(pairs):
+            if before[0] == after[0]:
+                raise file.malformed(
+                    f"sentence pair ({after[0]}) is there twice, first in line {min(before[4], after[4])}",
+                    max(before[4], after[4]),
+                    "Number the sentence pairs differently",
+                )
+        counts = [len(pair[3]) for pair in pairs]
+        flat = np.array([link for pair in pairs for link in pair[3]], dtype=np.int32).reshape(-1, 2)
+        yield RawLinks(
+            sentence=np.repeat(np.arange(len(pairs), dtype=np.int32), counts),
+            first=flat[:, 0].copy(),
+            second=flat[:, 1].copy(),
+            sentences=len(pairs),
+            lines=np.repeat(np.array([pair[4] + 2 for pair in pairs], dtype=np.int64), counts),
+            lengths=(
+                np.array([pair[1] for pair in pairs], dtype=np.int32),
+                np.array([pair[2] for pair in pairs], dtype=np.int32),
+            ),
+            ids=[str(pair[0]) for pair in pairs],
+        )
+
+    def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
+        """Write three lines a pair: the source on the third, target words without a link under ``NULL``.
+
+        Raises:
+            InputError: a word with a space or line end in it.
+        """
+        for k, pair in enumerate(options.sentences or ()):
+            source, target = plain_words(pair.source, pair.id), plain_words(pair.target, pair.id)
+            if "})" in source or "({" in source:
+                raise InputError(f"sentence pair {pair.id!r} has a word '({{' or '}})'", remedy="Write another format")
+            links = table[k].pairs
+            free = sorted(set(range(len(target))) - set(links[:, 1].tolist()))
+            boxes: list[list[int]] = [free, *([] for _ in source)]
+            for i, j in links.tolist():
+                boxes[i + 1].append(j)
+            words = (
+                f"{word} ({{ {''.join(f'{j + 1} ' for j in box)}}})"
+                for word, box in zip(("NULL", *source), boxes, strict=True)
+            )
+            header = f"# Sentence pair ({k + 1}) source length {len(source)} target length {len(target)}"
+            stream.write(f"{header} alignment score : 1\n{' '.join(target)}\n{' '.join(words)}\n".encode())
+
+
+def _pairs(file: LinkInput) -> Iterator[_Pair]:
+    header: tuple[int, int, int, int] | None = None
+    seen_target = False
+    line = 0
+    for line, text in file.lines():
+        if header is None:
+            match = _HEADER.fullmatch(text.rstrip(" "))
+            if match is None:
+                if not text.strip(" "):
+                    continue
+                raise file.malformed(f"{text[:60]!r} is not a header of GIZA++ A3", line, _HEADER_FORM)
+            header = (int(match[1]), int(match[2]), int(match[3]), line)
+            seen_target = False
+        elif not seen_target:
+            words = sum(1 for word in text.split(" ") if word)
+            if words != header[2]:
+                raise file.malformed(
+                    f"{words} words where the header says target length {header[2]}", line, "Repair the sentence pair"
+                )
+            seen_target = True
+        else:
+            number, source_length, target_length, start = header
+            yield number, source_length, target_length, _links(file, line, text, source_length), start
+            header = None
+    if header is not None:
+        raise file.malformed("the file ends within a sentence pair", line, "A sentence pair has three lines")
+
+
+def _links(file: LinkInput, line: int, text: str, source_length: int) -> list[tuple[int, int]]:
+    words = [word for word in text.split(" ") if word]
+    boxes: list[list[int]] = []
+    at = 0
+    while at < len(words):
+        if at + 1 >= len(words) or words[at + 1] != "({":
+            raise file.malformed(f"word {words[at][:40]!r} is not followed by '({{'", line, _WORDS_FORM)
+        name, at = words[at], at + 2
+        box: list[int] = []
+        while at < len(words) and words[at] != "})":
+            word = words[at]
+            if not (word.isascii() and word.isdigit() and len(word) <= 10 and int(word) <= MAX_INDEX):
+                raise file.malformed(f"{word[:40]!r} in the links of {name[:40]!r} is no position", line, _WORDS_FORM)
+            box.append(int(word))
+            at += 1
+        if at == len(words):
+            raise file.malformed(f"the links of {name[:40]!r} do not end with '}})'", line, _WORDS_FORM)
+        at += 1
+        boxes.append(box)
+    if len(boxes) == source_length:
+        boxes.insert(0, [])  # no entry for NULL
+    if len(boxes) != source_length + 1:
+        raise file.malformed(
+            f"{len(boxes)} words (NULL included) where the header says source length {source_length}",
+            line,
+            _WORDS_FORM,
+        )
+    return [(i, j) for i, box in enumerate(boxes) for j in box]

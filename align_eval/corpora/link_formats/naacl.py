@@ -1,0 +1,124 @@
+"""NAACL/WPT (Mihalcea & Pedersen 2003): one link a line, ``sentence source target [S|P] [probability]``, 1-based."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import IO, ClassVar
+
+import numpy as np
+
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
+from align_eval.corpora.link_formats._tokens import MAX_INDEX
+from align_eval.corpora.raw_links import NULL
+from align_eval.links import LinkTable
+
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_INDEX = re.compile(r"-1|[0-9]{1,10}")
+_FORM = "A line is 'sentence source target', then perhaps S or P, then perhaps a probability"
+
+
+@LINK_FORMATS.register("naacl", "wpt")
+class Naacl(LinkFormat):
+    """Sentence numbers are not line numbers: the numbers in order are the sentence pairs in order.
+
+    The numbers, as first written, become :attr:`LinkTable.ids`. A sentence pair without links has no line. So if the
+    file names fewer sentences than the bitext has, the numbers are looked up among the names of its pairs (their
+    positions, unless the bitext names them). Links without a mark are sure. A link with index 0 or -1, or with one
+    index only, is a null link. Columns are separated by spaces or tabs; empty lines are skipped.
+    """
+
+    own_base: ClassVar[int | None] = 1
+    uses_ids: ClassVar[bool] = True
+    has_scores: ClassVar[bool] = True
+
+    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+        """Yield one block: the order of the sentences is known at the end only."""
+        rows: list[tuple[int, int, int, int, bool]] = []  # sentence number, first, second, line, sure
+        scores: list[float] = []
+        names: dict[int, str] = {}
+        for line, text in file.lines():
+            words = [word for word in re.split("[ \t]+", text) if word]
+            if not words:
+                continue
+            row, score = _parse(file, line, words)
+            rows.append(row)
+            names.setdefault(row[0], words[0])
+            if score is not None:
+                scores.append(score)
+            if scores and len(scores) != len(rows):
+                raise file.malformed("some links have a probability and others have not", line, "Give all or none")
+        numbers = sorted(names)
+        known = _positions(numbers, ids)
+        ids = [names[number] for number in numbers] if known is None or ids is None else ids
+        place = known or {number: k for k, number in enumerate(numbers)}
+        sentence = np.array([place[row[0]] for row in rows], dtype=np.int32)
+        order = np.argsort(sentence, kind="stable")
+        flat = np.array(rows, dtype=np.int64).reshape(-1, 5)[order]
+        yield RawLinks(
+            sentence=sentence[order],
+            first=flat[:, 1].astype(np.int32),
+            second=flat[:, 2].astype(np.int32),
+            sentences=len(ids),
+            sure=flat[:, 4] != 0,
+            scores=np.array(scores, dtype=np.float32)[order] if scores else None,
+            lines=flat[:, 3].copy(),
+            ids=list(ids),
+        )
+
+    def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
+        """Write one line a link, with its mark and, if there are scores, its probability.
+
+        Sentences are numbered by the table's ids where those are increasing numbers, else from 1.
+        """
+        names = _names(table)
+        for row, k in enumerate(table.sentence.tolist()):
+            i, j = int(table.source[row]) + options.base, int(table.target[row]) + options.base
+            score = "" if table.scores is None else f" {table.scores[row]!s}"
+            stream.write(f"{names[k]} {i} {j} {'S' if table.sure[row] else 'P'}{score}\n".encode())
+
+    def show(self, first: int, second: int, sure: bool) -> str:
+        """``3 4`` or ``3 4 P``."""
+        return f"'{first} {second}{'' if sure else ' P'}'"
+
+
+def _parse(file: LinkInput, line: int, words: list[str]) -> tuple[tuple[int, int, int, int, bool], float | None]:
+    number, *rest = words
+    indices = rest[:2]
+    if not _NUMBER.fullmatch(number):
+        raise file.malformed(f"{number[:40]!r} is not a sentence number", line, _FORM)
+    if len(rest) > 1 and not _INDEX.fullmatch(rest[1]):
+        indices = rest[:1]  # one side only
+    if not indices or not all(_INDEX.fullmatch(word) and int(word) <= MAX_INDEX for word in indices):
+        raise file.malformed(f"{' '.join(words)[:40]!r} is not a link", line, _FORM)
+    extra = rest[len(indices) :]
+    mark = extra.pop(0) if extra and extra[0] in ("S", "P") else "S"
+    score = None
+    if extra:
+        try:
+            score = float(extra.pop(0))
+        except ValueError:
+            score = math.nan
+        if extra or not math.isfinite(score):
+            raise file.malformed(f"{' '.join(words)[:60]!r} is not a link", line, _FORM)
+    second = int(indices[1]) if len(indices) > 1 else NULL
+    return (int(number), int(indices[0]), second, line, mark == "S"), score
+
+
+def _positions(numbers: list[int], ids: Sequence[str] | None) -> dict[int, int] | None:
+    """Sentence number to position by the names of the pairs, where numbers in order are not pairs in order."""
+    if ids is None or len(ids) == len(numbers):
+        return None
+    places = {int(name): k for k, name in enumerate(ids) if _NUMBER.fullmatch(name)}
+    return places if all(number in places for number in numbers) else None
+
+
+def _names(table: LinkTable) -> list[str]:
+    names = list(table.ids or ())
+    if names and all(_NUMBER.fullmatch(name) for name in names):
+        numbers = [int(name) for name in names]
+        if all(a < b for a, b in pairwise(numbers)):
+            return names
+    return [str(k + 1) for k in range(table.sentences)]

@@ -1,0 +1,69 @@
+"""TSV with links (XL-WA, Martelli et al. 2023): ``source<TAB>target<TAB>links``, indices from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import IO, ClassVar
+
+import numpy as np
+
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
+from align_eval.corpora.link_formats._tokens import parse_lines
+from align_eval.corpora.link_formats._vector import parse_block
+from align_eval.corpora.link_formats._words import count_words, plain_words
+from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
+from align_eval.links import LinkTable
+
+_LINES_AT_ONCE = 1 << 13
+
+
+@LINK_FORMATS.register("tsv", "xl-wa", "xlwa")
+class Tsv(LinkFormat):
+    """The third column holds links in any form of Pharaoh or TALP; possible ones are written ``ipj``.
+
+    Further columns have to be empty. Ranges are checked against the file's own sentences where no bitext is given.
+    With ``order="ts"`` the first column is the target.
+    """
+
+    own_base: ClassVar[int | None] = 0
+    needs_sentences: ClassVar[bool] = True
+
+    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+        """Yield blocks of some thousand lines."""
+        rows = (self._row(file, line, text) for line, text in file.lines())
+        while chunk := list(islice(rows, _LINES_AT_ONCE)):
+            start = chunk[0][0]
+            raw = parse_block("".join(row[1] + "\n" for row in chunk).encode(), start)
+            if raw is None:
+                raw = parse_lines(file, ((row[0], row[1]) for row in chunk))
+            raw.lengths = (
+                np.array([row[2] for row in chunk], dtype=np.int32),
+                np.array([row[3] for row in chunk], dtype=np.int32),
+            )
+            yield raw
+
+    @staticmethod
+    def _row(file: LinkInput, line: int, text: str) -> tuple[int, str, int, int]:
+        cells = text.split("\t")
+        if len(cells) < 3 or any(cell.strip(" ") for cell in cells[3:]):
+            raise file.malformed(
+                f"{len(cells)} columns instead of 3",
+                line,
+                "A line is source, target and links between tabs (a pair without links has an empty third column)",
+            )
+        return line, cells[2], count_words(cells[0]), count_words(cells[1])
+
+    def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
+        """Write one line a sentence pair.
+
+        Raises:
+            InputError: a word with a space, tab or line end in it.
+        """
+        for pair, links in zip(options.sentences or (), pharaoh_lines(table, options.base, "p"), strict=True):
+            source, target = plain_words(pair.source, pair.id), plain_words(pair.target, pair.id)
+            stream.write(f"{' '.join(source)}\t{' '.join(target)}\t{links}\n".encode())
+
+    def show(self, first: int, second: int, sure: bool) -> str:
+        """``3-4`` or ``3p4``."""
+        return f"{first}{'-' if sure else 'p'}{second}"
