@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 from align_eval.scoring.measures import MEASURES, measures
-from align_eval.scoring.resample import bootstrap_sums, swap_sums
+from align_eval.scoring.resample import bootstrap_sums, percentile_interval, swap_sums
 from align_eval.scoring.score import DECIMALS, check_resampling
 
 #: Names of the tests.
@@ -101,12 +101,7 @@ def paired_tests(
         else:
             raise UnknownNameError("paired test", test, TESTS)
         centre = {name: float(drawn[name].mean()) if test == "bootstrap" else 0.0 for name in MEASURES}
-        ci = {}
-        if test == "bootstrap":
-            tail = 50 * (1 - confidence)
-            for name in MEASURES:
-                low, high = np.percentile(drawn[name], [tail, 100 - tail])
-                ci[name] = (float(low), float(high))
+        ci = {name: percentile_interval(drawn[name], confidence) for name in MEASURES} if test == "bootstrap" else {}
         p_value = {name: _p_value(drawn[name] - centre[name], float(observed[name])) for name in MEASURES}
         out[test] = PairedTest(test, {name: float(observed[name]) for name in MEASURES}, p_value, ci, resamples)
     return out

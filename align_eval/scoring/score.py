@@ -12,7 +12,7 @@ from align_eval.errors import EmptyGoldError, InputError
 from align_eval.links import LinkTable
 from align_eval.scoring.counts import counts
 from align_eval.scoring.measures import check_alpha, measures
-from align_eval.scoring.resample import bootstrap_sums
+from align_eval.scoring.resample import bootstrap_sums, percentile_interval
 from align_eval.scoring.signature import Signature
 from align_eval.version import __version__
 
@@ -141,11 +141,8 @@ def score_counts(
     values = {name: float(value) for name, value in measures(sums, alpha).items()}
     ci = {}
     if resamples:
-        tail = 50 * (1 - confidence)
         drawn = measures(bootstrap_sums(rows, resamples, seed), alpha)
-        for name, sample in drawn.items():
-            low, high = np.percentile(sample, [tail, 100 - tail])
-            ci[name] = (float(low), float(high))
+        ci = {name: percentile_interval(sample, confidence) for name, sample in drawn.items()}
     return Score(
         **values,
         links=int(sums[0]),

@@ -1,0 +1,154 @@
+"""``align-eval score``: links against gold."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from align_eval.scoring.systems import SystemScore
+
+
+class Base(str, Enum):
+    """What indices of a file count from."""
+
+    zero = "0"
+    one = "1"
+    auto = "auto"
+
+
+class Order(str, Enum):
+    """Which side of a link comes first."""
+
+    st = "st"
+    ts = "ts"
+    auto = "auto"
+
+
+class Policy(str, Enum):
+    """What is done with links that cannot be scored."""
+
+    drop = "drop"
+    raise_ = "raise"
+
+
+class Paired(str, Enum):
+    """Paired tests."""
+
+    bootstrap = "bootstrap"
+    randomisation = "randomisation"
+    both = "both"
+    none = "none"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def score(
+        gold: str = typer.Argument(
+            ...,
+            metavar="GOLD",
+            help="A file of gold links, or the name of a test set (align-eval testsets list). A file goes first.",
+        ),
+        hypotheses: list[str] = typer.Argument(
+            ..., metavar="HYP...", help="Files of links, one a system; - is standard input."
+        ),
+        bitext: str | None = typer.Option(
+            None, help="The sentences in one file. They prove index bases and check that links are in range."
+        ),
+        source: str | None = typer.Option(None, help="The source sentences, one a line (with --target)."),
+        target: str | None = typer.Option(None, help="The target sentences, one a line (with --source)."),
+        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
+        gold_base: Base = typer.Option(
+            Base.auto, help="What the indices of the gold file count from; auto proves it or fails."
+        ),
+        hyp_base: Base = typer.Option(
+            Base.auto, help="What the indices of the system files count from; auto proves it or fails, for each file."
+        ),
+        hyp_order: Order = typer.Option(
+            Order.st, help="Side order of the system files: source-target, target-source, or proven from the sentences."
+        ),
+        gold_format: str = typer.Option("auto", help="Format of the gold file; auto tells it by content."),
+        hyp_format: str = typer.Option("auto", help="Format of the system files; auto tells it by content."),
+        nulls: Policy = typer.Option(Policy.drop, help="Links with nothing (0 in a 1-based file, -1): drop, or fail."),
+        out_of_range: Policy = typer.Option(
+            Policy.raise_, help="Links outside of their sentence pair: fail, or drop them and say how many."
+        ),
+        json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a system."),
+        latex: bool = typer.Option(False, "--latex", help="Print a LaTeX table (package booktabs)."),
+        breakdown: bool = typer.Option(
+            False, help="Also score parts: by length, distance, kind of link, null words, word pairs."
+        ),
+        per_sentence: str | None = typer.Option(
+            None, metavar="FILE", help="Write counts and AER of every sentence pair to this file (TSV)."
+        ),
+        resamples: int = typer.Option(1000, min=0, help="Resamples of intervals and tests; 0: none of them."),
+        seed: int = typer.Option(12345, min=0, help="Seed of the resamples."),
+        alpha: float = typer.Option(0.5, min=0, max=1, help="Weight of precision in F_alpha."),
+        confidence: float = typer.Option(0.95, help="Level of the intervals, between 0 and 1."),
+        paired: Paired = typer.Option(
+            Paired.randomisation,
+            help="Test of later systems against the first. The bootstrap is slow from 100 000 sentence pairs on.",
+        ),
+    ) -> None:
+        """Score the links of one or more systems against gold: AER, precision, recall, F1, with intervals.
+
+        Scores are those of the corpus, in percent. Several systems are tested against the first one.
+        """
+        if json_ and latex:
+            raise typer.BadParameter("--json and --latex exclude each other")
+        if (source is None) != (target is None):
+            raise typer.BadParameter("--source and --target go together")
+        if bitext is not None and source is not None:
+            raise typer.BadParameter("--bitext and --source/--target exclude each other")
+        if not 0 < confidence < 1:
+            raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
+
+        from align_eval.corpora.readers import read_bitext
+        from align_eval.scoring.systems import ReadOptions, score_files
+
+        text = bitext if bitext is not None else source
+        tests = {"both": ("randomisation", "bootstrap"), "none": ()}.get(paired.value, (paired.value,))
+        systems = score_files(
+            gold,
+            hypotheses,
+            pairs=None if text is None else read_bitext(text, target, format=bitext_format),
+            gold_options=ReadOptions(gold_format, gold_base.value, "st", nulls.value, out_of_range.value),
+            hypothesis_options=ReadOptions(
+                hyp_format, hyp_base.value, hyp_order.value, nulls.value, out_of_range.value
+            ),
+            resamples=resamples,
+            seed=seed,
+            alpha=alpha,
+            confidence=confidence,
+            tests=tests,
+            with_breakdown=breakdown,
+        )
+        if per_sentence is not None:
+            from align_eval.scoring.sentences import write_sentences
+
+            write_sentences(per_sentence, systems)
+        sys.stdout.write(_json(systems) if json_ else _tables(systems, latex))
+
+
+def _json(systems: list[SystemScore]) -> str:
+    import json
+
+    return json.dumps([system.to_json() for system in systems], indent=2, ensure_ascii=False) + "\n"
+
+
+def _tables(systems: list[SystemScore], latex: bool) -> str:
+    from align_eval.scoring.tables import breakdown_tables, render_latex, render_text, score_table
+
+    tables = [score_table(systems)]
+    for system in systems:
+        if system.breakdown is not None:
+            tables += breakdown_tables(system.name, system.breakdown)
+    signatures = [f"{system.name}: {system.score.signature}" for system in systems]
+    if latex:
+        return render_latex(tables, signatures)
+    return render_text(tables) + "\n" + "\n".join(signatures) + "\n"

@@ -1,0 +1,31 @@
+"""Counts and AER of every sentence pair as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from align_eval.files import StrPath, atomic_writer
+from align_eval.scoring.counts import COLUMNS
+from align_eval.scoring.measures import measures
+
+if TYPE_CHECKING:
+    from align_eval.scoring.systems import SystemScore
+
+
+def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
+    """Write tab-separated lines: system, sentence pair (from 1), |A|, |S|, |A∩S|, |A∩P|, AER in percent.
+
+    The first line names the columns. Scores of a corpus come from the sums of the counts; the mean of the AERs is
+    another number.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_writer(path) as stream:
+        stream.write("\t".join(("system", "sentence", *COLUMNS, "aer")) + "\n")
+        for system in systems:
+            name = " ".join(system.name.split())
+            aer = measures(system.counts)["aer"].tolist()
+            for number, (row, value) in enumerate(zip(system.counts.tolist(), aer, strict=True), 1):
+                stream.write("\t".join(map(str, (name, number, *row))) + f"\t{value:.4f}\n")
