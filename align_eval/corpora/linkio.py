@@ -7,12 +7,15 @@ GIZA++ aligns to ``NULL``. Null links never enter a table.
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from align_eval.corpora.index_base import parse_base, parse_order
-from align_eval.corpora.link_formats import LINK_FORMATS, WriteOptions
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, WriteOptions
+from align_eval.corpora.link_formats._detect import detect
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.raw_links import LinkReport
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
@@ -169,6 +172,33 @@ def write_links(
         sentences = None if sentences is None else [pair.reverse() for pair in sentences]
     with output_stream(path) as stream:
         link_format.write(stream, table, WriteOptions(number, sentences))
+
+
+def link_format_of(path: StrPath) -> str:
+    """The format that a file name says (``links.talp``, ``links.jsonl.gz``), or ``"pharaoh"`` where it says none."""
+    name = re.sub(r"\.(gz|xz|zst)$", "", os.fspath(path)).lower()
+    named = (key for key, link_format in LINK_FORMATS.items() if name.endswith(link_format.suffixes))
+    return next(named, "pharaoh")
+
+
+def sentences_of_links(path: StrPath, *, format: str = "auto", order: str = "st") -> list[SentencePair] | None:
+    """The sentence pairs that a file of links holds itself (GIZA++ A3, TSV), or ``None`` if its format holds none.
+
+    Args:
+        path, format: as in :func:`read_links`.
+        order: ``"ts"`` swaps the sides.
+
+    Raises:
+        FormatError, EncodingError, MissingFileError: as :func:`read_links`.
+    """
+    from align_eval.corpora.pair import SentencePair
+
+    file = LinkInput(path)
+    sides = LINK_FORMATS.get(detect(file) if format == "auto" else format)().sentences(file)
+    if sides is None:
+        return None
+    pairs = [SentencePair(str(k), tuple(a), tuple(b)) for k, (a, b) in enumerate(sides, 1)]
+    return [pair.reverse() for pair in pairs] if order == "ts" else pairs
 
 
 def _warn_of_range(report: LinkReport) -> None:

@@ -44,6 +44,8 @@ class LinkFormat:
     needs_sentences: ClassVar[bool] = False
     #: Whether reading can use the names of the sentence pairs.
     uses_ids: ClassVar[bool] = False
+    #: Endings of file names (before ``.gz``, ``.xz``, ``.zst``) that say this format when writing.
+    suffixes: ClassVar[tuple[str, ...]] = ()
     #: Whether possible-only links and scores can be written.
     has_possible: ClassVar[bool] = True
     has_scores: ClassVar[bool] = False
@@ -60,6 +62,10 @@ class LinkFormat:
             EncodingError: bytes that are not UTF-8 or do not decompress.
         """
         raise NotImplementedError
+
+    def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]] | None:
+        """Yield the words of the (first, second) side of each pair, or ``None``: the format does not hold them."""
+        return None
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
         """Write ``table`` to ``stream``."""

@@ -1,10 +1,13 @@
-"""Words on their way into formats that separate them by spaces."""
+"""Words and scores on their way into a file: what can be written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from align_eval.errors import InputError
+from align_eval.links import LinkTable
 
 _BREAKS = (" ", "\n", "\t", "\r")
 
@@ -24,6 +27,17 @@ def plain_words(words: Sequence[str], name: str) -> Sequence[str]:
     return words
 
 
+def check_scores(table: LinkTable) -> None:
+    """Raise :class:`InputError` if a score of ``table`` is NaN or infinite: no reader would take it back."""
+    if table.scores is not None and not bool(np.isfinite(table.scores).all()):
+        raise InputError("a score that is not a finite number cannot be written", remedy="Repair the scores")
+
+
 def count_words(text: str) -> int:
     """The number of words: what single ASCII spaces separate."""
-    return sum(1 for word in text.split(" ") if word)
+    return len(split_words(text))
+
+
+def split_words(text: str) -> list[str]:
+    """The words of ``text``: what single ASCII spaces separate; no other white space does."""
+    return [word for word in text.split(" ") if word]

@@ -16,13 +16,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import IO, ClassVar
+from typing import IO, ClassVar, NamedTuple
 
 import numpy as np
 
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
-from align_eval.corpora.link_formats._words import plain_words
+from align_eval.corpora.link_formats._words import plain_words, split_words
 from align_eval.errors import InputError
 from align_eval.links import LinkTable
 
@@ -32,7 +32,21 @@ _HEADER = re.compile(
 _HEADER_FORM = "A header is '# Sentence pair (1) source length 2 target length 3 alignment score : 0.5'"
 _WORDS_FORM = "The third line is 'NULL ({ }) word ({ 1 2 }) word ({ 3 })'"
 
-_Pair = tuple[int, int, int, list[tuple[int, int]], int]  # number, source length, target length, links, line
+
+class _Pair(NamedTuple):
+    number: int
+    source: list[str]
+    target: list[str]
+    links: list[tuple[int, int]]
+    line: int  # of the header
+
+
+class _Sizes(NamedTuple):
+    number: int
+    source: int
+    target: int
+    links: list[tuple[int, int]]
+    line: int
 
 
 @LINK_FORMATS.register("a3", "giza", "giza++")
@@ -43,6 +57,7 @@ class A3(LinkFormat):
     in order by them. Ranges are checked against the file's own sentences where no bitext is given.
     """
 
+    suffixes: ClassVar[tuple[str, ...]] = (".a3", ".final")
     own_base: ClassVar[int | None] = 1
     base_may_differ: ClassVar[bool] = False
     needs_sentences: ClassVar[bool] = True
@@ -50,28 +65,36 @@ class A3(LinkFormat):
 
     def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
         """Yield one block: the order of the pairs is known at the end only."""
-        pairs = sorted(_pairs(file), key=lambda pair: pair[0])
+        pairs = [
+            _Sizes(pair.number, len(pair.source), len(pair.target), pair.links, pair.line) for pair in _pairs(file)
+        ]
+        pairs.sort(key=lambda pair: pair.number)
         for before, after in pairwise(pairs):
-            if before[0] == after[0]:
+            if before.number == after.number:
                 raise file.malformed(
-                    f"sentence pair ({after[0]}) is there twice, first in line {min(before[4], after[4])}",
-                    max(before[4], after[4]),
+                    f"sentence pair ({after.number}) is there twice, first in line {min(before.line, after.line)}",
+                    max(before.line, after.line),
                     "Number the sentence pairs differently",
                 )
-        counts = [len(pair[3]) for pair in pairs]
-        flat = np.array([link for pair in pairs for link in pair[3]], dtype=np.int32).reshape(-1, 2)
+        counts = [len(pair.links) for pair in pairs]
+        flat = np.array([link for pair in pairs for link in pair.links], dtype=np.int32).reshape(-1, 2)
         yield RawLinks(
             sentence=np.repeat(np.arange(len(pairs), dtype=np.int32), counts),
             first=flat[:, 0].copy(),
             second=flat[:, 1].copy(),
             sentences=len(pairs),
-            lines=np.repeat(np.array([pair[4] + 2 for pair in pairs], dtype=np.int64), counts),
+            lines=np.repeat(np.array([pair.line + 2 for pair in pairs], dtype=np.int64), counts),
             lengths=(
-                np.array([pair[1] for pair in pairs], dtype=np.int32),
-                np.array([pair[2] for pair in pairs], dtype=np.int32),
+                np.array([pair.source for pair in pairs], dtype=np.int32),
+                np.array([pair.target for pair in pairs], dtype=np.int32),
             ),
-            ids=[str(pair[0]) for pair in pairs],
+            ids=[str(pair.number) for pair in pairs],
         )
+
+    def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield the words of the third line (without NULL) and of the second, in the order of the numbers."""
+        for pair in sorted(_pairs(file), key=lambda pair: pair.number):
+            yield pair.source, pair.target
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
         """Write three lines a pair: the source on the third, target words without a link under ``NULL``.
@@ -97,58 +120,53 @@ class A3(LinkFormat):
 
 
 def _pairs(file: LinkInput) -> Iterator[_Pair]:
-    header: tuple[int, int, int, int] | None = None
-    seen_target = False
-    line = 0
+    header: re.Match[str] | None = None
+    target: list[str] | None = None
+    line = start = 0
     for line, text in file.lines():
         if header is None:
-            match = _HEADER.fullmatch(text.rstrip(" "))
-            if match is None:
-                if not text.strip(" "):
-                    continue
+            header = _HEADER.fullmatch(text.rstrip(" "))
+            if header is not None:
+                start, target = line, None
+            elif text.strip(" "):
                 raise file.malformed(f"{text[:60]!r} is not a header of GIZA++ A3", line, _HEADER_FORM)
-            header = (int(match[1]), int(match[2]), int(match[3]), line)
-            seen_target = False
-        elif not seen_target:
-            words = sum(1 for word in text.split(" ") if word)
-            if words != header[2]:
+        elif target is None:
+            target = split_words(text)
+            if len(target) != int(header[3]):
                 raise file.malformed(
-                    f"{words} words where the header says target length {header[2]}", line, "Repair the sentence pair"
+                    f"{len(target)} words where the header says target length {header[3]}", line, _WORDS_FORM
                 )
-            seen_target = True
         else:
-            number, source_length, target_length, start = header
-            yield number, source_length, target_length, _links(file, line, text, source_length), start
+            boxes = list(_boxes(file, line, split_words(text)))
+            if len(boxes) == int(header[2]) and (not boxes or boxes[0][0] != "NULL"):
+                boxes.insert(0, ("NULL", []))  # some tools leave it out
+            if len(boxes) != int(header[2]) + 1:
+                raise file.malformed(
+                    f"{len(boxes)} words (NULL included) where the header says source length {header[2]}",
+                    line,
+                    _WORDS_FORM,
+                )
+            links = [(i, j) for i, (_, box) in enumerate(boxes) for j in box]
+            yield _Pair(int(header[1]), [name for name, _ in boxes[1:]], target, links, start)
             header = None
     if header is not None:
         raise file.malformed("the file ends within a sentence pair", line, "A sentence pair has three lines")
 
 
-def _links(file: LinkInput, line: int, text: str, source_length: int) -> list[tuple[int, int]]:
-    words = [word for word in text.split(" ") if word]
-    boxes: list[list[int]] = []
+def _boxes(file: LinkInput, line: int, words: list[str]) -> Iterator[tuple[str, list[int]]]:
+    """Yield ``(word, positions)`` of a third line."""
     at = 0
     while at < len(words):
-        if at + 1 >= len(words) or words[at + 1] != "({":
-            raise file.malformed(f"word {words[at][:40]!r} is not followed by '({{'", line, _WORDS_FORM)
-        name, at = words[at], at + 2
-        box: list[int] = []
-        while at < len(words) and words[at] != "})":
-            word = words[at]
+        name = words[at]
+        if words[at + 1 : at + 2] != ["({"]:
+            raise file.malformed(f"word {name[:40]!r} is not followed by '({{'", line, _WORDS_FORM)
+        end = at + 2
+        while end < len(words) and words[end] != "})":
+            word = words[end]
             if not (word.isascii() and word.isdigit() and len(word) <= 10 and int(word) <= MAX_INDEX):
                 raise file.malformed(f"{word[:40]!r} in the links of {name[:40]!r} is no position", line, _WORDS_FORM)
-            box.append(int(word))
-            at += 1
-        if at == len(words):
+            end += 1
+        if end == len(words):
             raise file.malformed(f"the links of {name[:40]!r} do not end with '}})'", line, _WORDS_FORM)
-        at += 1
-        boxes.append(box)
-    if len(boxes) == source_length:
-        boxes.insert(0, [])  # no entry for NULL
-    if len(boxes) != source_length + 1:
-        raise file.malformed(
-            f"{len(boxes)} words (NULL included) where the header says source length {source_length}",
-            line,
-            _WORDS_FORM,
-        )
-    return [(i, j) for i, box in enumerate(boxes) for j in box]
+        yield name, [int(word) for word in words[at + 2 : end]]
+        at = end + 1

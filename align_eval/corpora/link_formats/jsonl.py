@@ -23,9 +23,9 @@ import numpy as np
 
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import FORMS, MAX_INDEX, parse_token
-from align_eval.corpora.link_formats._words import count_words
+from align_eval.corpora.link_formats._words import check_scores, count_words
 from align_eval.corpora.raw_links import NULL
-from align_eval.errors import FormatError, InputError
+from align_eval.errors import FormatError
 from align_eval.links import LinkTable
 
 _ROWS_AT_ONCE = 1 << 13
@@ -45,6 +45,7 @@ class Row(NamedTuple):
 class Jsonl(LinkFormat):
     """Keeps possible links, scores and ids. When writing, ``possible`` holds the links that are not sure."""
 
+    suffixes: ClassVar[tuple[str, ...]] = (".jsonl",)
     own_base: ClassVar[int | None] = 0
     has_scores: ClassVar[bool] = True
 
@@ -62,8 +63,7 @@ class Jsonl(LinkFormat):
         Raises:
             InputError: a score that is not finite.
         """
-        if table.scores is not None and not bool(np.isfinite(table.scores).all()):
-            raise InputError("a score that is not a finite number cannot be written", remedy="Repair the scores")
+        check_scores(table)
         base = np.int32(options.base)
         for k in range(table.sentences):
             rows = slice(int(table.offsets[k]), int(table.offsets[k + 1]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
+from align_eval.corpora.link_formats._words import check_scores
 from align_eval.corpora.raw_links import NULL
 from align_eval.links import LinkTable
 
@@ -30,6 +31,7 @@ class Naacl(LinkFormat):
     index only, is a null link. Columns are separated by spaces or tabs; empty lines are skipped.
     """
 
+    suffixes: ClassVar[tuple[str, ...]] = (".naacl", ".wpt")
     own_base: ClassVar[int | None] = 1
     uses_ids: ClassVar[bool] = True
     has_scores: ClassVar[bool] = True
@@ -72,7 +74,11 @@ class Naacl(LinkFormat):
         """Write one line a link, with its mark and, if there are scores, its probability.
 
         Sentences are numbered by the table's ids where those are increasing numbers, else from 1.
+
+        Raises:
+            InputError: a score that is not finite.
         """
+        check_scores(table)
         names = _names(table)
         for row, k in enumerate(table.sentence.tolist()):
             i, j = int(table.source[row]) + options.base, int(table.target[row]) + options.base
@@ -86,11 +92,9 @@ class Naacl(LinkFormat):
 
 def _parse(file: LinkInput, line: int, words: list[str]) -> tuple[tuple[int, int, int, int, bool], float | None]:
     number, *rest = words
-    indices = rest[:2]
+    indices = rest[:1] if rest[1:2] in (["S"], ["P"]) else rest[:2]  # one index only: a side is missing
     if not _NUMBER.fullmatch(number):
         raise file.malformed(f"{number[:40]!r} is not a sentence number", line, _FORM)
-    if len(rest) > 1 and not _INDEX.fullmatch(rest[1]):
-        indices = rest[:1]  # one side only
     if not indices or not all(_INDEX.fullmatch(word) and int(word) <= MAX_INDEX for word in indices):
         raise file.malformed(f"{' '.join(words)[:40]!r} is not a link", line, _FORM)
     extra = rest[len(indices) :]

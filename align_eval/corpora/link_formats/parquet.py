@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import MAX_INDEX, parse_lines
-from align_eval.corpora.link_formats._words import count_words
+from align_eval.corpora.link_formats._words import check_scores, count_words
 from align_eval.corpora.raw_links import NULL, Lengths
-from align_eval.errors import AlignEvalError, EncodingError, FormatError, InputError
+from align_eval.errors import AlignEvalError, EncodingError, FormatError
 from align_eval.files import unpacking_errors
 from align_eval.links import FloatArray, IntArray, LinkTable
 
@@ -31,6 +31,7 @@ _FORM = "A link is [i, j], whole numbers; -1 is a missing side"
 class Parquet(LinkFormat):
     """Keeps possible links, scores and ids. When writing, ``possible`` holds the links that are not sure."""
 
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     own_base: ClassVar[int | None] = 0
     has_scores: ClassVar[bool] = True
 
@@ -73,8 +74,7 @@ class Parquet(LinkFormat):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if table.scores is not None and not bool(np.isfinite(table.scores).all()):
-            raise InputError("a score that is not a finite number cannot be written", remedy="Repair the scores")
+        check_scores(table)
         ids = [str(k + 1) for k in range(table.sentences)] if table.ids is None else list(table.ids)
         columns: dict[str, Any] = {"id": pa.array(ids, pa.string())}
         for name, rows in (("links", table.sure), ("possible", ~table.sure)):

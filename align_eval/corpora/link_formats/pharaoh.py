@@ -26,6 +26,7 @@ class Pharaoh(LinkFormat):
     A missing side (``3-``, ``-3``) or the index -1 is a null link.
     """
 
+    suffixes: ClassVar[tuple[str, ...]] = (".pharaoh", ".align")
     #: What joins the indices of a possible link when writing.
     possible_mark: ClassVar[str] = "?"
 

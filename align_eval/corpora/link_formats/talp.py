@@ -12,4 +12,5 @@ from align_eval.corpora.link_formats.pharaoh import Pharaoh
 class Talp(Pharaoh):
     """Reads all that Pharaoh reads; ``i-j`` is sure and ``ipj`` possible when written."""
 
+    suffixes: ClassVar[tuple[str, ...]] = (".talp",)
     possible_mark: ClassVar[str] = "p"

@@ -11,7 +11,7 @@ import numpy as np
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_block
-from align_eval.corpora.link_formats._words import count_words, plain_words
+from align_eval.corpora.link_formats._words import count_words, plain_words, split_words
 from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
 from align_eval.links import LinkTable
 
@@ -26,6 +26,7 @@ class Tsv(LinkFormat):
     With ``order="ts"`` the first column is the target.
     """
 
+    suffixes: ClassVar[tuple[str, ...]] = (".tsv",)
     own_base: ClassVar[int | None] = 0
     needs_sentences: ClassVar[bool] = True
 
@@ -42,6 +43,13 @@ class Tsv(LinkFormat):
                 np.array([row[3] for row in chunk], dtype=np.int32),
             )
             yield raw
+
+    def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield the words of the first two columns."""
+        for line, text in file.lines():
+            self._row(file, line, text)
+            first, second = text.split("\t")[:2]
+            yield split_words(first), split_words(second)
 
     @staticmethod
     def _row(file: LinkInput, line: int, text: str) -> tuple[int, str, int, int]:

@@ -1,0 +1,105 @@
+"""``align-eval convert``: links from any format, index base and side order to any other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+    from align_eval.corpora.raw_links import LinkReport
+
+_FORMATS = "pharaoh, talp, naacl, a3, tsv, jsonl, parquet"
+
+
+def _one_of(*known: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}")
+        return value
+
+    return check
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command(no_args_is_help=True)
+    def convert(
+        source_file: str = typer.Argument(..., metavar="IN", help="File of links; '-' is standard input."),
+        target_file: str = typer.Argument(..., metavar="OUT", help="File to write; '-' is standard output."),
+        from_format: str = typer.Option("auto", "--from", help=f"Format of IN: auto, {_FORMATS}."),
+        to_format: str = typer.Option("auto", "--to", help=f"Format of OUT: auto (by its name), {_FORMATS}."),
+        base_in: str = typer.Option(
+            "auto", callback=_one_of("0", "1", "auto"), help="Index base of IN: 0, 1, or auto (proven, never guessed)."
+        ),
+        base_out: str = typer.Option(
+            "auto", callback=_one_of("0", "1", "auto"), help="Index base of OUT: 0, 1, or auto (that of the format)."
+        ),
+        order_in: str = typer.Option(
+            "st", callback=_one_of("st", "ts", "auto"), help="Side order of IN: st, ts, or auto (needs the sentences)."
+        ),
+        order_out: str = typer.Option("st", callback=_one_of("st", "ts"), help="Side order of OUT: st or ts."),
+        nulls: str = typer.Option(
+            "drop", callback=_one_of("drop", "raise"), help="Null links (a word joined with nothing): drop or raise."
+        ),
+        out_of_range: str = typer.Option(
+            "raise", callback=_one_of("drop", "raise"), help="Links outside their sentence pair: raise or drop."
+        ),
+        bitext: str | None = typer.Option(None, help="File of the sentence pairs (evidence, ranges, a3 and tsv)."),
+        source: str | None = typer.Option(None, help="File of the source sentences, with --target."),
+        target: str | None = typer.Option(None, help="File of the target sentences, with --source."),
+    ) -> None:
+        """Convert links between formats, index bases and side orders.
+
+        What was read and left out is told on standard error.
+        """
+        from align_eval.corpora.link_formats import LINK_FORMATS
+        from align_eval.corpora.linkio import link_format_of, read_links_report, sentences_of_links, write_links
+
+        if (source is None) != (target is None):
+            raise typer.BadParameter("--source and --target go together")
+        if bitext is not None and source is not None:
+            raise typer.BadParameter("give either --bitext or --source and --target")
+        name = link_format_of(target_file) if to_format == "auto" else to_format
+        needs_sentences = LINK_FORMATS.get(name).needs_sentences
+        pairs: Iterable[SentencePair] | None = None
+        if bitext is not None or source is not None:
+            from align_eval.corpora.readers import read_bitext
+
+            pairs = read_bitext(bitext if bitext is not None else source or "", target)
+        table, report = read_links_report(
+            source_file,
+            format=from_format,
+            base=base_in,
+            order=order_in,
+            bitext=pairs,
+            nulls=nulls,
+            out_of_range=out_of_range,
+        )
+        if pairs is None and needs_sentences and os.path.isfile(source_file):
+            pairs = sentences_of_links(source_file, format=report.format, order=report.order)
+        base = None if base_out == "auto" else int(base_out)
+        write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
+        typer.echo(_told(report, name, table.scores is not None and not LINK_FORMATS.get(name).has_scores), err=True)
+
+
+def _told(report: LinkReport, name: str, scores_lost: bool) -> str:
+    """One line about what was read, on which evidence, and what was left out."""
+    proof = "" if report.base_from in ("given", "format", "no links") else f" ({report.base_from})"
+    parts = [
+        f"{report.sentences} sentence pairs, {report.sure} sure and {report.links - report.sure} possible links: "
+        f"{report.format}, base {report.base}{proof}, order {report.order} -> {name}"
+    ]
+    if report.nulls:
+        parts.append(f"{report.nulls} null links left out")
+    if report.duplicates:
+        parts.append(f"{report.duplicates} repeated links")
+    if report.out_of_range:
+        parts.append(f"{report.out_of_range} links out of range left out (first: {report.first_out_of_range})")
+    if scores_lost:
+        parts.append(f"scores are not kept by {name}")
+    return "; ".join(parts)
