@@ -134,6 +134,7 @@ def _part(target: Path, sha256: str) -> Iterator[tuple[FileIO, Path]]:
                 continue
             if not locked:
                 stream.close()
+                _remove(part)
                 with output_errors(part):
                     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
                 stream, part = FileIO(handle, "a+"), Path(name)

@@ -104,7 +104,10 @@ class TestSet:
 
 @dataclass(frozen=True)
 class TestSetCheck:
-    """What :func:`check_testset` found: ``status`` is ``"ok"``, ``"differs"`` or ``"not fetched"``."""
+    """What :func:`check_testset` found.
+
+    ``status`` is ``"ok"``, ``"differs"``, ``"not fetched"``, or ``"missing"`` where there is nothing to fetch.
+    """
 
     __test__: ClassVar[bool] = False
 
@@ -208,7 +211,8 @@ def check_testset(name: str) -> TestSetCheck:
     entry = get_entry(name)
     found = _locate(entry)
     if found is None:
-        return TestSetCheck(name, "not fetched", "", (f"not on this machine. {_remedy(entry)}",))
+        status = "not fetched" if entry.fetchable else "missing"
+        return TestSetCheck(name, status, "", (f"not on this machine. {_remedy(entry)}",))
     place, folder = found
     problems = [
         f"{folder / f.path}: sha256 {digest}, registered {f.sha256}"

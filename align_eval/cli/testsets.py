@@ -1,0 +1,193 @@
+"""``align-eval testsets``: list, show, fetch and check the named test sets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from align_eval.corpora.fetching import Progress
+    from align_eval.corpora.testset_entries import TestSetEntry
+
+_JSON_HELP = "Print JSON to standard output, and nothing else."
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command group."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="The named test sets: list them, show one, fetch and check their files. Files are looked for in the "
+        "folder that ALIGN_EVAL_DATA names and in the cache; ALIGN_EVAL_TESTSETS names registry files of your own.",
+    )
+    group.command("list")(list_testsets)
+    group.command("show")(show_testset)
+    group.command("fetch")(fetch_testsets)
+    group.command("check")(check_testsets)
+    app.add_typer(group, name="testsets")
+
+
+def list_testsets(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)) -> None:
+    """List all test sets: languages, counts, licence, and where their files are. "possible" counts all of P."""
+    from align_eval.corpora.testset_entries import all_entries
+
+    rows = [_summary(entry) for entry in all_entries().values()]
+    if as_json:
+        _print_json(rows)
+        return
+    table = [("name", "pair", "sentences", "sure", "possible", "files", "licence")]
+    table += [
+        (
+            row["name"],
+            f"{row['source_language']}-{row['target_language']}",
+            str(row["sentences"]),
+            str(row["sure"]),
+            str(row["possible"]),
+            row["place"] or row["status"],
+            row["licence"],
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[k]) for line in table) for k in range(7)]
+    for line in table:
+        cells = [
+            c.rjust(w) if k in (2, 3, 4) else c.ljust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        typer.echo("  ".join(cells).rstrip())
+
+
+def show_testset(
+    name: str = typer.Argument(help="A test set (see `align-eval testsets list`)."),
+    as_json: bool = typer.Option(False, "--json", help=_JSON_HELP),
+) -> None:
+    """Show one test set: what it is, how to cite it, its licence, files and checksum."""
+    from align_eval.corpora.testset_entries import get_entry
+
+    entry = get_entry(name)
+    data = _summary(entry)
+    data |= {
+        "title": entry.title,
+        "version": entry.version,
+        "base": entry.base,
+        "checksum": entry.checksum,
+        "citation": list(entry.citation),
+        "notice": entry.notice,
+        "files": [
+            {"role": f.role, "path": f.path, "format": f.format, "sha256": f.sha256, "url": f.url} for f in entry.files
+        ],
+    }
+    if as_json:
+        _print_json(data)
+        return
+    lines = [
+        f"{entry.name}: {entry.title}",
+        f"languages   {entry.source_language} (source) - {entry.target_language} (target)",
+        f"size        {entry.sentences} sentence pairs, {entry.sure} sure and {entry.possible - entry.sure} "
+        "possible-only links",
+        f"licence     {entry.licence}" + (f". {entry.notice}" if entry.notice else ""),
+        *(f"{'cite' if k == 0 else '':12}{c}" for k, c in enumerate(entry.citation)),
+        f"checksum    {entry.checksum} (version {entry.version})",
+        f"found       {data['place']}: {data['folder']}" if data["place"] else f"found       {data['status']}",
+        f"links       index base {entry.base}",
+    ]
+    for file in entry.files:
+        lines += [f"file        {file.path} ({file.role}, {file.format})", f"            sha256 {file.sha256}"]
+        if file.url:
+            lines.append(f"            {file.url}")
+    typer.echo("\n".join(lines))
+
+
+def fetch_testsets(
+    names: list[str] = typer.Argument(help="Test sets, or `all`."),
+    force: bool = typer.Option(False, "--force", help="Download to the cache even if a data folder has the set."),
+    timeout: float = typer.Option(30.0, "--timeout", min=0.1, help="Seconds without a sign of the server to wait."),
+) -> None:
+    """Download test sets to the cache folder. Broken transfers are resumed; every file's sha256 is verified."""
+    from align_eval.corpora.testset_entries import all_entries, get_entry
+    from align_eval.corpora.testsets import fetch_testset
+    from align_eval.errors import AlignEvalError, DownloadError
+
+    chosen = list(all_entries()) if "all" in names else list(dict.fromkeys(get_entry(n).name for n in names))
+    failed = []
+    for name in chosen:
+        entry = get_entry(name)
+        if not entry.packaged:
+            _note(f"{name}: licence: {entry.licence}" + (f". {entry.notice}" if entry.notice else ""))
+        try:
+            files = fetch_testset(name, force=force, timeout=timeout, progress=_progress(name))
+        except AlignEvalError as error:
+            if len(chosen) == 1:
+                raise
+            _note(f"{name}: {error}")
+            failed.append(name)
+            continue
+        for path in files:
+            typer.echo(path)
+    if failed:
+        raise DownloadError(
+            f"{len(failed)} of {len(chosen)} test sets could not be fetched: {', '.join(failed)}",
+            remedy="See the messages above",
+        )
+
+
+def check_testsets(
+    names: list[str] = typer.Argument(help="Test sets, or `all`: those whose files are on this machine."),
+    as_json: bool = typer.Option(False, "--json", help=_JSON_HELP),
+) -> None:
+    """Verify test sets: sha256 of the files, numbers of sentences and links, range of links. Exit code 1: a fault."""
+    from align_eval.corpora.testset_entries import all_entries, get_entry
+    from align_eval.corpora.testsets import check_testset
+
+    everything = "all" in names
+    chosen = list(all_entries()) if everything else list(dict.fromkeys(get_entry(n).name for n in names))
+    checks = [check_testset(name) for name in chosen]
+    if as_json:
+        _print_json([{"name": c.name, "status": c.status, "place": c.place, "problems": c.problems} for c in checks])
+    else:
+        for check in checks:
+            typer.echo(f"{check.name}: {check.status}" + (f"  {check.place}" if check.place else ""))
+            for problem in check.problems:
+                typer.echo(f"  {problem}")
+    if any(c.status != "ok" and not (everything and c.status == "not fetched") for c in checks):
+        raise typer.Exit(1)
+
+
+def _summary(entry: TestSetEntry) -> dict[str, Any]:
+    from align_eval.corpora.testsets import locate_testset
+
+    found = locate_testset(entry.name)
+    return {
+        "name": entry.name,
+        "source_language": entry.source_language,
+        "target_language": entry.target_language,
+        "sentences": entry.sentences,
+        "sure": entry.sure,
+        "possible": entry.possible,
+        "licence": entry.licence,
+        "status": "found" if found else "not fetched" if entry.fetchable else "missing",
+        "place": found[0] if found else None,
+        "folder": str(found[1]) if found else None,
+    }
+
+
+def _progress(name: str) -> Progress | None:
+    """A line on standard error that follows the download, where standard error is a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(have: int, total: int | None) -> None:
+        end = "\n" if have == total else ""
+        sys.stderr.write(f"\r{name}: {have:,} bytes" + (f" of {total:,}" if total else "") + end)
+        sys.stderr.flush()
+
+    return show
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print_json(data: object) -> None:
+    typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
