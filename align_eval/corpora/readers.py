@@ -134,7 +134,7 @@ def _detected(source: Input) -> str:
             remedy=remedy,
         )
     if len(best) > 1:
-        raise FormatError(f"the content fits {' and '.join(best)} equally", file=source.name, remedy=remedy)
+        raise FormatError(f"the content fits {' and '.join(sorted(best))} equally", file=source.name, remedy=remedy)
     return best[0]
 
 
