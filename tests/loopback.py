@@ -7,6 +7,7 @@ import http.server
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,8 @@ class Answer:
         status: an error status, once an element; then 200 and 206.
         redirect: where to go instead.
         shifted: whether partial answers come from another place than was asked for.
-        announce: whether ``Content-Length`` is sent.
+        announce: whether ``Content-Length`` is sent; a text is sent in its place.
+        stall: seconds to wait before the body is sent.
     """
 
     body: bytes = b""
@@ -34,7 +36,8 @@ class Answer:
     status: list[int] = field(default_factory=list)
     redirect: str = ""
     shifted: bool = False
-    announce: bool = True
+    announce: bool | str = True
+    stall: float = 0.0
 
 
 class Loopback:
@@ -82,8 +85,10 @@ def serve() -> Iterator[Loopback]:
             if wanted and answer.ranges:
                 self.send_header("Content-Range", f"bytes {start}-{len(answer.body) - 1}/{len(answer.body)}")
             if answer.announce:
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(body)) if answer.announce is True else answer.announce)
             self.end_headers()
+            self.wfile.flush()
+            time.sleep(answer.stall)
             if answer.stop_after:
                 self.wfile.write(body[: answer.stop_after.pop(0)])
                 self.wfile.flush()

@@ -88,7 +88,7 @@ def fetch_file(
         ChecksumError: the server's file has another sha256; nothing is kept.
         OutputError: the disk is full or the folder not writable.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if _scheme(url) not in ("http", "https"):
         raise InputError(f"{url!r} cannot be fetched", remedy="Use an address that begins with https:// or http://")
     target = inner_path(root, path)
     if _has(target, sha256):
@@ -243,17 +243,19 @@ def _receive(stream: FileIO, part: Path, url: str, timeout: float, max_bytes: in
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(_reason(error)) from error
+    except ValueError as error:  # an address that cannot be one, also where a redirect leads
+        raise DownloadError(f"{url} could not be fetched: {error}", remedy="Check the entry in the registry") from None
     with response:
         if response.status == 206:
-            start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+            start = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
             if start is None or int(start[1]) != have:
                 stream.truncate(0)
                 raise _Interrupted("the server sent another part of the file than was asked for")
         else:
             stream.truncate(0)
             have = 0
-        length = response.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdecimal() else None
+        length = re.fullmatch(r"[0-9]{1,18}", response.headers.get("Content-Length", ""))
+        total = have + int(length[0]) if length else None
         while have <= max_bytes and (total is None or total <= max_bytes):
             try:
                 block = response.read1(_BLOCK)
@@ -277,6 +279,12 @@ def _receive(stream: FileIO, part: Path, url: str, timeout: float, max_bytes: in
         raise _Interrupted(f"the connection ended after {have} of {total} bytes")
 
 
+def _scheme(url: str) -> str:
+    with contextlib.suppress(ValueError):
+        return urllib.parse.urlsplit(url).scheme
+    return ""
+
+
 def _reason(error: Exception) -> str:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     return str(cause) or type(cause).__name__
@@ -286,7 +294,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to ``http`` and ``https``, and from ``https`` to ``https`` only."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        scheme = urllib.parse.urlsplit(newurl).scheme
+        scheme = _scheme(newurl)
         if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
             raise DownloadError(
                 f"{req.full_url} leads to {newurl}, which is not followed", remedy="Check the entry in the registry"

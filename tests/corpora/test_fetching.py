@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -197,6 +198,28 @@ def test_no_server(server: Loopback, tmp_path: Path) -> None:
         url = gone.url
     with pytest.raises(DownloadError, match="could not be fetched"):
         fetch(f"{url}/f", tmp_path, attempts=2)
+    assert files_in(tmp_path) == []
+
+
+def test_silent_server(server: Loopback, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="timed out"):
+        fetch(server.add("/f", BODY, stall=1.0), tmp_path, timeout=0.1, attempts=1)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("announce", ["x", "-1", "9" * 5000])
+def test_strange_content_length(server: Loopback, tmp_path: Path, announce: str) -> None:
+    with contextlib.suppress(DownloadError):
+        fetch(server.add("/f", BODY, announce=announce), tmp_path)
+    assert files_in(tmp_path) in ([], ["set/file"])
+
+
+@pytest.mark.parametrize("address", ["http://[x", "http://127.0.0.1:port/", "http:///f", "https://"])
+def test_addresses_that_cannot_be(server: Loopback, tmp_path: Path, address: str) -> None:
+    with pytest.raises((DownloadError, InputError)):
+        fetch(address, tmp_path)
+    with pytest.raises(DownloadError):
+        fetch(server.add("/f", redirect=address), tmp_path)
     assert files_in(tmp_path) == []
 
 
