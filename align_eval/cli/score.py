@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -109,25 +110,30 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
 
         from align_eval.corpora.readers import read_bitext
+        from align_eval.errors import AlignEvalWarning
         from align_eval.scoring.systems import ReadOptions, score_files
 
         text = bitext if bitext is not None else source
         tests = {"both": ("randomisation", "bootstrap"), "none": ()}.get(paired.value, (paired.value,))
-        systems = score_files(
-            gold,
-            hypotheses,
-            pairs=None if text is None else read_bitext(text, target, format=bitext_format),
-            gold_options=ReadOptions(gold_format, gold_base.value, "st", nulls.value, out_of_range.value),
-            hypothesis_options=ReadOptions(
-                hyp_format, hyp_base.value, hyp_order.value, nulls.value, out_of_range.value
-            ),
-            resamples=resamples,
-            seed=seed,
-            alpha=alpha,
-            confidence=confidence,
-            tests=tests,
-            with_breakdown=breakdown,
-        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AlignEvalWarning)
+            systems = score_files(
+                gold,
+                hypotheses,
+                pairs=None if text is None else read_bitext(text, target, format=bitext_format),
+                gold_options=ReadOptions(gold_format, gold_base.value, "st", nulls.value, out_of_range.value),
+                hypothesis_options=ReadOptions(
+                    hyp_format, hyp_base.value, hyp_order.value, nulls.value, out_of_range.value
+                ),
+                resamples=resamples,
+                seed=seed,
+                alpha=alpha,
+                confidence=confidence,
+                tests=tests,
+                with_breakdown=breakdown,
+            )
+        for warning in caught:
+            sys.stderr.write(f"align-eval: {warning.message}\n")
         if per_sentence is not None:
             from align_eval.scoring.sentences import write_sentences
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
 
 # Sentence pairs read at a time.
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""The four counts against sets and loops."""
+
+import importlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from align_eval.errors import InputError, LengthMismatchError
+from align_eval.links import Links, LinkTable
+from align_eval.scoring import counts
+from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table, reference_counts
+
+module = importlib.import_module("align_eval.scoring.counts")
+
+
+@settings(max_examples=40)
+@given(corpora)
+def test_counts_are_those_of_sets(corpus: Corpus) -> None:
+    assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
+
+
+@settings(max_examples=40)
+@given(corpora)
+def test_counts_by_search_are_those_of_the_table(corpus: Corpus) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_TABLE", -1)
+        assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
+
+
+def test_long_sparse_sentences_are_searched() -> None:
+    gold = LinkTable.from_links([Links([(5000, 7000), (0, 0)]), Links([(1, 1)])])
+    proposed = LinkTable.from_links([Links([(5000, 7000)]), Links([(1, 1), (9999, 9998)])])
+    assert counts(gold, proposed).tolist() == [[1, 2, 1, 1], [2, 1, 1, 1]]
+
+
+def test_nothing_proposed_and_nothing_at_all() -> None:
+    gold = LinkTable.from_links([Links([(0, 0)]), Links()])
+    nothing = LinkTable.from_links([Links(), Links()])
+    assert counts(gold, nothing).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+    assert counts(nothing, gold).tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
+    assert counts(LinkTable.from_links([]), LinkTable.from_links([])).shape == (0, 4)
+
+
+def test_other_number_of_sentences() -> None:
+    gold, proposed = LinkTable.from_links([Links()] * 3), LinkTable.from_links([Links()] * 2)
+    with pytest.raises(LengthMismatchError, match=r"gold has 3 sentence pairs, the hypothesis 2.*Give"):
+        counts(gold, proposed)
+
+
+def test_index_that_no_sentence_has() -> None:
+    high = np.array([2**31 - 1])
+    gold = LinkTable(np.array([0]), high, high, 9)
+    with pytest.raises(InputError, match="too high"):
+        counts(gold, gold)
