@@ -1,0 +1,225 @@
+"""A light Marian transformer for training: the state maps one to one to `MarianMTModel` (see `to_marian`).
+
+Post-norm, sinusoidal positions, scaled shared embeddings, relu; fused q/k/v products, byte-drawn dropout, and a
+cross-entropy that never holds more than a slice of the logits. The scores of one cross-attention head are returned too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    vocabulary: int = 8000
+    width: int = 256
+    heads: int = 8
+    inner: int = 1024
+    encoder_layers: int = 4
+    decoder_layers: int = 3
+    guided_layer: int = 1  # 0-based decoder layer whose head 0 is guided
+    positions: int = 512
+
+
+def positions(count: int, width: int) -> Tensor:
+    """Marian's sinusoids: sines in the first half of the width, cosines in the second."""
+    position = torch.arange(count, dtype=torch.float64)[:, None]
+    rate = torch.pow(10000.0, 2 * torch.arange(width // 2, dtype=torch.float64) / width)[None]
+    return torch.cat([torch.sin(position / rate), torch.cos(position / rate)], dim=1).float()
+
+
+class Dropout(nn.Module):
+    """Dropout by random bytes: the rate is rounded to a multiple of 1/256."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.level = round(rate * 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.level == 0:
+            return x
+        drawn = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), 2**63 - 1)
+        keep = drawn.view(torch.uint8)[: x.numel()].view_as(x) >= self.level
+        return x * (keep.to(x.dtype) * (256 / (256 - self.level)))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, heads: int) -> tuple[Tensor, Tensor]:
+    """(B, T, D), (B, S, D), (B, S, D) -> (B, T, D), and the scores (B, H, T, S) before the softmax."""
+    b, t, d = q.shape
+    s = k.shape[1]
+    q = q.view(b, t, heads, d // heads).transpose(1, 2)
+    k = k.view(b, s, heads, d // heads).transpose(1, 2)
+    v = v.view(b, s, heads, d // heads).transpose(1, 2)
+    scores = torch.matmul(q * (d // heads) ** -0.5, k.transpose(2, 3))
+    if mask is not None:
+        scores = scores + mask
+    out = torch.matmul(torch.softmax(scores, dim=-1), v)
+    return out.transpose(1, 2).reshape(b, t, d), scores
+
+
+class FastLinear(torch.autograd.Function):
+    """x W^T + b with the weight gradient taken over the narrower transpose and the bias gradient as a product."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x, weight)
+        return torch.addmm(bias, x, weight.t())
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        x, weight = ctx.saved_tensors
+        ones = torch.ones(1, x.shape[0], dtype=x.dtype)
+        if weight.shape[0] <= weight.shape[1]:
+            d_weight = grad.t().contiguous() @ x
+        else:
+            d_weight = (x.t().contiguous() @ grad).t().contiguous()
+        return grad @ weight, d_weight, (ones @ grad).squeeze(0)
+
+
+class Linear(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        return FastLinear.apply(x.reshape(-1, x.shape[-1]), self.weight, self.bias).view(*x.shape[:-1], -1)
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: Shape, cross: bool, rate: float) -> None:
+        super().__init__()
+        d = shape.width
+        self.heads = shape.heads
+        self.qkv = Linear(d, 3 * d)
+        self.out = Linear(d, d)
+        self.norm1 = nn.LayerNorm(d)
+        if cross:
+            self.cross_q = Linear(d, d)
+            self.cross_kv = Linear(d, 2 * d)
+            self.cross_out = Linear(d, d)
+            self.norm2 = nn.LayerNorm(d)
+        self.fc1 = Linear(d, shape.inner)
+        self.fc2 = Linear(shape.inner, d)
+        self.norm3 = nn.LayerNorm(d)
+        self.drop = Dropout(rate)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, memory: Tensor | None = None, memory_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        y, _ = attend(q, k, v, mask, self.heads)
+        x = self.norm1(x + self.drop(self.out(y)))
+        scores = None
+        if memory is not None:
+            k, v = self.cross_kv(memory).chunk(2, dim=-1)
+            y, scores = attend(self.cross_q(x), k, v, memory_mask, self.heads)
+            x = self.norm2(x + self.drop(self.cross_out(y)))
+        y = self.fc2(F.relu(self.fc1(x)))
+        return self.norm3(x + self.drop(y)), scores
+
+
+class Transformer(nn.Module):
+    def __init__(self, shape: Shape, rate: float = 0.1) -> None:
+        super().__init__()
+        self.shape = shape
+        self.shared = nn.Embedding(shape.vocabulary, shape.width)
+        self.encoder = nn.ModuleList(Layer(shape, False, rate) for _ in range(shape.encoder_layers))
+        self.decoder = nn.ModuleList(Layer(shape, True, rate) for _ in range(shape.decoder_layers))
+        self.drop = Dropout(rate)
+        self.register_buffer("sinusoids", positions(shape.positions, shape.width), persistent=False)
+        nn.init.normal_(self.shared.weight, std=shape.width**-0.5)
+        for name, p in self.named_parameters():
+            if p.dim() == 2 and not name.startswith("shared"):
+                if "qkv" in name or "cross_kv" in name:
+                    for part in p.data.chunk(3 if "qkv" in name else 2):
+                        nn.init.xavier_uniform_(part)
+                else:
+                    nn.init.xavier_uniform_(p)
+            elif name.endswith("bias"):
+                nn.init.zeros_(p)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        scale = math.sqrt(self.shape.width)
+        return self.drop(F.embedding(ids, self.shared.weight) * scale + self.sinusoids[: ids.shape[1]])
+
+    def forward(
+        self, source: Tensor, source_mask: Tensor | None, target: Tensor, target_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Decoder states (B, T, D) and the pre-softmax scores of the guided head (B, T, S). Masks are additive."""
+        x = self.embed(source)
+        for layer in self.encoder:
+            x, _ = layer(x, source_mask)
+        y = self.embed(target)
+        guided = None
+        for number, layer in enumerate(self.decoder):
+            y, scores = layer(y, target_mask, x, source_mask)
+            if number == self.shape.guided_layer:
+                guided = scores[:, 0]
+        return y, guided
+
+
+class SlicedCrossEntropy(torch.autograd.Function):
+    """Sum over rows of weight * label-smoothed cross-entropy; the forward pass makes the gradients, slice by slice."""
+
+    @staticmethod
+    def forward(ctx, states, table, labels, weights, smoothing, slice_rows):  # type: ignore[no-untyped-def]
+        total = states.new_zeros((), dtype=torch.float32)
+        plain = states.new_zeros((), dtype=torch.float32)
+        d_states = torch.empty_like(states)
+        d_table = torch.zeros(table.shape[::-1], dtype=torch.float32)  # transposed, as the table below
+        turned = table.t().contiguous()
+        hits = torch.empty(len(labels), dtype=torch.bool)
+        for start in range(0, len(states), slice_rows):
+            h, y, w = (t[start : start + slice_rows] for t in (states, labels, weights))
+            z = (h @ turned).float()
+            gold = z.gather(1, y[:, None]).squeeze(1)
+            top, mean = z.amax(1), z.mean(1)
+            hits[start : start + slice_rows] = gold >= top
+            p = z.sub_(top[:, None]).exp_()
+            norm = p.sum(1)
+            lse = norm.log() + top
+            total += (w * (lse - (1 - smoothing) * gold - smoothing * mean)).sum()
+            plain += (w * (lse - gold)).sum()
+            p.mul_((w / norm)[:, None]).sub_((w * (smoothing / p.shape[1]))[:, None])
+            p.scatter_add_(1, y[:, None], (-(1 - smoothing) * w)[:, None])
+            g = p.to(states.dtype)
+            torch.mm(g, table, out=d_states[start : start + slice_rows])
+            d_table += h.t().contiguous() @ g
+        ctx.save_for_backward(d_states, d_table.to(table.dtype).t().contiguous())
+        ctx.mark_non_differentiable(plain, hits)
+        return total, plain, hits
+
+    @staticmethod
+    def backward(ctx, grad, _plain, _hits):  # type: ignore[no-untyped-def]
+        d_states, d_table = ctx.saved_tensors
+        return d_states * grad, d_table * grad, None, None, None, None
+
+
+def to_marian(state: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
+    """Names and splits of `MarianMTModel.state_dict()` (without the sinusoids, which it makes itself)."""
+    out: dict[str, Tensor] = {"model.shared.weight": state["shared.weight"]}
+
+    def put(name: str, source: str, parts: tuple[str, ...] = ("",)) -> None:
+        for kind in ("weight", "bias"):
+            for part, tensor in zip(parts, state[f"{source}.{kind}"].chunk(len(parts)), strict=True):
+                out[f"{name}{part}.{kind}"] = tensor.clone()
+
+    for side, count in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+        for i in range(count):
+            here, there = f"{side}.{i}", f"model.{side}.layers.{i}"
+            put(f"{there}.self_attn.", f"{here}.qkv", ("q_proj", "k_proj", "v_proj"))
+            put(f"{there}.self_attn.out_proj", f"{here}.out")
+            put(f"{there}.self_attn_layer_norm", f"{here}.norm1")
+            if side == "decoder":
+                put(f"{there}.encoder_attn.q_proj", f"{here}.cross_q")
+                put(f"{there}.encoder_attn.", f"{here}.cross_kv", ("k_proj", "v_proj"))
+                put(f"{there}.encoder_attn.out_proj", f"{here}.cross_out")
+                put(f"{there}.encoder_attn_layer_norm", f"{here}.norm2")
+            put(f"{there}.fc1", f"{here}.fc1")
+            put(f"{there}.fc2", f"{here}.fc2")
+            put(f"{there}.final_layer_norm", f"{here}.norm3")
+    out["final_logits_bias"] = torch.zeros(1, shape.vocabulary)
+    return out

@@ -1,0 +1,215 @@
+"""Train `tiny-deen` (--mode translate) or `tiny-deen-mask` (--mode mask): seeded, resumable, log and progress line.
+
+Several single-threaded processes may train one model (--ranks): gradients are summed over gloo at each step.
+The learning rate falls to zero over --steps, or over --minutes of running time (a file `minutes` in the run
+folder, read at each checkpoint, changes it under way).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from batches import EOS, IGNORE, Batch, Corpus, make
+from model import Shape, SlicedCrossEntropy, Transformer
+
+
+def guided_loss(scores: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy between wanted and found attention over rows that have a link, and their number."""
+    assert batch.guide is not None
+    logs = torch.log_softmax((scores + batch.source_mask[:, 0]).float(), dim=-1)
+    rows = batch.guide.sum(2)
+    return -(batch.guide * logs).sum(), rows.sum().clamp(min=1.0)
+
+
+def run_batch(
+    model: Transformer, batch: Batch, smoothing: float, guided: float
+) -> tuple[torch.Tensor, dict[str, float]]:
+    states, scores = model(batch.source, batch.source_mask, batch.inputs, batch.target_mask)
+    real = batch.labels != IGNORE
+    labels, weights = batch.labels[real], batch.weights[real]
+    total, plain, hits = SlicedCrossEntropy.apply(states[real], model.shared.weight, labels, weights, smoothing, 1024)
+    numbers = {"plain": float(plain.detach()), "weight": float(weights.sum())}
+    hidden = batch.hidden[real]
+    if hidden.any():
+        numbers["hidden"] = float(hidden.sum())
+        numbers["hidden_right"] = float(hits[hidden].sum())
+    shown = ~hidden & (labels != EOS)
+    numbers["shown"] = float(shown.sum())
+    numbers["shown_right"] = float(hits[shown].sum())
+    loss = total / weights.sum()
+    if guided and batch.guide is not None:
+        g, rows = guided_loss(scores, batch)
+        loss = loss + guided * g / rows
+        numbers["guided"] = float(g.detach())
+        numbers["guided_rows"] = float(rows)
+    return loss, numbers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="checkpoints and log go here; resumed if present")
+    parser.add_argument("--mode", choices=["translate", "mask"], required=True)
+    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint")
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--budget", type=int, default=4500, help="source + target positions in a batch of one process")
+    parser.add_argument("--rate", type=float, default=1.0e-3)
+    parser.add_argument("--warmup", type=int, default=300)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--smoothing", type=float, default=0.1)
+    parser.add_argument("--guided", type=float, default=0.1, help="weight of the guided alignment loss")
+    parser.add_argument("--visible", type=float, default=0.3, help="loss weight of visible rows (mask)")
+    parser.add_argument("--corrupt", type=float, default=0.1, help="share of visible words replaced (mask)")
+    parser.add_argument("--checkpoint-seconds", type=float, default=180.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--ranks", type=int, default=1)
+    args = parser.parse_args()
+    if not args.steps and not args.minutes:
+        parser.error("give --steps or --minutes")
+
+    torch.set_num_threads(1)
+    args.run.mkdir(parents=True, exist_ok=True)
+    if args.ranks > 1:
+        store = args.run / "store"
+        dist.init_process_group(
+            "gloo", init_method=f"file://{store}", rank=args.rank, world_size=args.ranks, timeout=timedelta(hours=12)
+        )
+    torch.manual_seed(args.seed)
+    corpus = Corpus(args.data)
+    shape = Shape()
+    master = Transformer(shape, args.dropout)
+    model = Transformer(shape, args.dropout).to(torch.bfloat16)
+    model.sinusoids = master.sinusoids.to(torch.bfloat16)
+    slow, fast = [p for _, p in master.named_parameters()], [p for _, p in model.named_parameters()]
+    optimizer = torch.optim.Adam(slow, lr=args.rate, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    step, epoch, inside, elapsed = 0, 0, 0, 0.0
+    latest = args.run / "latest.pt"
+    if latest.exists():
+        saved = torch.load(latest, weights_only=True)
+        master.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step, epoch, inside, elapsed = saved["step"], saved["epoch"], saved["inside"], saved["elapsed"]
+    elif args.init:
+        master.load_state_dict(torch.load(args.init, weights_only=True)["model"])
+    torch.manual_seed(args.seed * 1000 + step * args.ranks + args.rank)
+    model.train()
+    minutes = args.minutes
+    log = (args.run / "log.jsonl").open("a") if args.rank == 0 else None
+    if log and step == 0:
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+        log.write(json.dumps({"settings": settings, "shape": asdict(shape)}) + "\n")
+    sums: dict[str, float] = {}
+    begun, last_log, last_saved = time.time(), time.time(), time.time()
+    base = elapsed
+    flat_grad = torch.empty(sum(p.numel() for p in fast), dtype=torch.bfloat16)
+    positions = 0
+    corpus.load_links()
+
+    def save(name: str) -> None:
+        state = {
+            "model": master.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "epoch": epoch,
+            "inside": inside,
+            "elapsed": elapsed,
+            "shape": asdict(shape),
+        }
+        torch.save(state, args.run / "writing.pt")
+        os.replace(args.run / "writing.pt", args.run / name)
+
+    done = False
+    while not done:
+        groups = list(corpus.epoch(args.seed * 100 + epoch, args.budget, args.rank, args.ranks))
+        for number in range(inside, len(groups)):
+            rng = np.random.default_rng((args.seed, epoch, number, args.rank))
+            elapsed = base + time.time() - begun
+            progress = torch.tensor([step / args.steps if args.steps else elapsed / (60 * minutes)])
+            if args.ranks > 1:
+                dist.broadcast(progress, 0)
+            if float(progress) >= 1:
+                done = True
+                break
+            rate = args.rate * min(1.0, (step + 1) / args.warmup) * (1 - float(progress))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with torch.no_grad():
+                torch._foreach_copy_(fast, slow)
+            batch = make(
+                corpus, groups[number], args.mode, rng, torch.bfloat16, args.visible, args.corrupt, shape.vocabulary
+            )
+            loss, numbers = run_batch(model, batch, args.smoothing, args.guided)
+            loss.backward()
+            if args.ranks > 1:
+                torch.cat([p.grad.reshape(-1) for p in fast], out=flat_grad)
+                dist.all_reduce(flat_grad)
+                flat_grad.div_(args.ranks)
+                parts = flat_grad.split([p.numel() for p in fast])
+            else:
+                parts = [p.grad.reshape(-1) for p in fast]
+            for p, g in zip(slow, parts, strict=True):
+                p.grad = g.view_as(p).float()
+            norm = torch.nn.utils.clip_grad_norm_(slow, 1.0)
+            optimizer.step()
+            for p in fast:
+                p.grad = None
+            step += 1
+            inside = number + 1
+            positions += batch.source.numel() + batch.inputs.numel()
+            for name, value in {**numbers, "norm": float(norm), "steps": 1.0}.items():
+                sums[name] = sums.get(name, 0.0) + value
+            if step % 25 == 0:
+                corpus.load_links()
+            if log and step % 25 == 0:
+                now = time.time()
+                row = {
+                    "step": step,
+                    "epoch": round(epoch + number / len(groups), 3),
+                    "minutes": round(elapsed / 60, 2),
+                    "progress": round(float(progress), 4),
+                    "rate": round(rate, 7),
+                    "loss": round(sums["plain"] / sums["weight"], 4),
+                    "shown_accuracy": round(sums["shown_right"] / max(sums["shown"], 1), 4),
+                    "norm": round(sums["norm"] / sums["steps"], 3),
+                    "positions_per_second": round(positions * args.ranks / (now - last_log)),
+                }
+                if "hidden" in sums:
+                    row["hidden_accuracy"] = round(sums["hidden_right"] / sums["hidden"], 4)
+                if "guided" in sums:
+                    row["guided"] = round(sums["guided"] / sums["guided_rows"], 4)
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                bar = "#" * round(30 * float(progress))
+                sys.stderr.write(f"\r[{bar:<30}] {row['minutes']:7.1f} min  step {step}  loss {row['loss']:.3f} ")
+                sys.stderr.flush()
+                sums, positions, last_log = {}, 0, now
+            if args.rank == 0 and time.time() - last_saved > args.checkpoint_seconds:
+                save("latest.pt")
+                last_saved = time.time()
+                if (args.run / "minutes").exists():
+                    minutes = float((args.run / "minutes").read_text())
+        else:
+            epoch, inside = epoch + 1, 0
+    if args.rank == 0:
+        save("latest.pt")
+        save("final.pt")
+        sys.stderr.write("\ndone\n")
+    if args.ranks > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
