@@ -28,7 +28,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 # Words hold anything but what separates words, lines or columns; so also U+3000, U+2028 and the words of A3's markup.
 WORD = st.one_of(
     st.text(st.characters(exclude_characters=" \n\t\r", exclude_categories=("Cs",)), min_size=1, max_size=4),
-    st.sampled_from(["\u3000", "\u2028", "\x85", "NULL", "|||", "#", "{", "}", "0-0", "1"]),
+    st.sampled_from(["\u3000", "\u2028", "\x85", "NULL", "|||", "#", "({", "})", "0-0", "1"]),
 )
 
 

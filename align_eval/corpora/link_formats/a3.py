@@ -23,7 +23,6 @@ import numpy as np
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import plain_words, split_words
-from align_eval.errors import InputError
 from align_eval.links import LinkTable
 
 _HEADER = re.compile(
@@ -104,8 +103,6 @@ class A3(LinkFormat):
         """
         for k, pair in enumerate(options.sentences or ()):
             source, target = plain_words(pair.source, pair.id), plain_words(pair.target, pair.id)
-            if "})" in source or "({" in source:
-                raise InputError(f"sentence pair {pair.id!r} has a word '({{' or '}})'", remedy="Write another format")
             links = table[k].pairs
             free = sorted(set(range(len(target))) - set(links[:, 1].tolist()))
             boxes: list[list[int]] = [free, *([] for _ in source)]

@@ -16,14 +16,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice, pairwise
 from typing import IO, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import FORMS, MAX_INDEX, parse_token
-from align_eval.corpora.link_formats._words import check_scores, count_words
+from align_eval.corpora.link_formats._words import check_scores, count_words, split_words
 from align_eval.corpora.raw_links import NULL
 from align_eval.errors import FormatError
 from align_eval.links import LinkTable
@@ -33,9 +33,10 @@ _FORM = 'A line is like {"id": "1", "links": [[0, 0], [1, 2]], "possible": [[1, 
 
 
 class Row(NamedTuple):
-    """One sentence pair: links as ``(first, second, sure)``, and what else its object says."""
+    """One sentence pair: ``first, second, first, ...`` of its links, their marks, and what else its object says."""
 
-    links: list[tuple[int, int, bool]]
+    sides: list[int]
+    sure: list[bool]
     scores: list[float] | None
     id: str | None
     lengths: tuple[int, int] | None
@@ -64,25 +65,35 @@ class Jsonl(LinkFormat):
             InputError: a score that is not finite.
         """
         check_scores(table)
-        base = np.int32(options.base)
-        for k in range(table.sentences):
-            rows = slice(int(table.offsets[k]), int(table.offsets[k + 1]))
-            sure = table.sure[rows]
-            pairs = np.stack([table.source[rows] + base, table.target[rows] + base], axis=1)
-            entry: dict[str, Any] = {
-                "id": str(k + 1) if table.ids is None else table.ids[k],
-                "links": pairs[sure].tolist(),
-            }
-            if not sure.all():
-                entry["possible"] = pairs[~sure].tolist()
-            if table.scores is not None:
-                scores = table.scores[rows]
-                entry["scores"] = [float(str(x)) for x in np.concatenate([scores[sure], scores[~sure]])]
-            stream.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        for begin in range(0, table.sentences, _ROWS_AT_ONCE):
+            lines = _lines(table, begin, min(begin + _ROWS_AT_ONCE, table.sentences), options.base)
+            stream.write("".join(lines).encode())
 
     def show(self, first: int, second: int, sure: bool) -> str:
         """``[3, 4]``."""
         return f"[{first}, {second}]"
+
+
+def _lines(table: LinkTable, begin: int, end: int, base: int) -> Iterator[str]:
+    """The lines of the sentence pairs ``begin`` to ``end``."""
+    bounds = table.offsets[begin : end + 1].tolist()
+    rows = slice(bounds[0], bounds[-1])
+    source, target = (table.source[rows] + np.int32(base)).tolist(), (table.target[rows] + np.int32(base)).tolist()
+    links = [f"[{i}, {j}]" for i, j in zip(source, target, strict=True)]
+    sure = table.sure[rows].tolist()
+    scores = None if table.scores is None else list(map(str, table.scores[rows]))
+    for k, (low, high) in enumerate(pairwise(bounds), begin):
+        here = range(low - bounds[0], high - bounds[0])
+        order = [row for row in here if sure[row]]
+        name = json.dumps(str(k + 1) if table.ids is None else table.ids[k], ensure_ascii=False)
+        parts = [f'"id": {name}, "links": [{", ".join(links[row] for row in order)}]']
+        if len(order) < len(here):
+            rest = [row for row in here if not sure[row]]
+            parts.append(f'"possible": [{", ".join(links[row] for row in rest)}]')
+            order += rest
+        if scores is not None:
+            parts.append(f'"scores": [{", ".join(scores[row] for row in order)}]')
+        yield f"{{{', '.join(parts)}}}\n"
 
 
 def _rows(file: LinkInput) -> Iterator[Row]:
@@ -97,7 +108,7 @@ def _rows(file: LinkInput) -> Iterator[Row]:
             row = parse_row(entry)
         except FormatError as error:
             raise file.malformed(error.message, line, error.remedy or _FORM) from None
-        if row.links:
+        if row.sure:
             if scored is not None and scored != (row.scores is not None):
                 raise file.malformed("some sentence pairs have scores and others have not", line, "Give all or none")
             scored = row.scores is not None
@@ -118,34 +129,37 @@ def parse_row(entry: Any) -> Row:
     key = "links" if "links" in entry else "sure"
     if key not in entry:
         raise FormatError("no key 'links'", remedy=_FORM)
-    links = [*_links(key, entry[key], True), *_links("possible", entry.get("possible"), False)]
+    sides, sure = _links(key, entry[key], True)
+    if entry.get("possible") is not None:
+        more, marks = _links("possible", entry["possible"], False)
+        sides, sure = sides + more, sure + marks
     scores = entry.get("scores")
     if scores is not None and (not isinstance(scores, list) or not all(_is_score(x) for x in scores)):
         raise FormatError("'scores' is not a list of finite numbers", remedy=_FORM)
-    if scores is not None and len(scores) != len(links):
-        raise FormatError(f"{len(scores)} scores for {len(links)} links", remedy="Give each link one score")
+    if scores is not None and len(scores) != len(sure):
+        raise FormatError(f"{len(scores)} scores for {len(sure)} links", remedy="Give each link one score")
     name = entry.get("id")
     if not isinstance(name, (str, int, type(None))) or isinstance(name, bool):
         raise FormatError("'id' is neither text nor a whole number", remedy=_FORM)
     lengths = None
     if entry.get("source") is not None and entry.get("target") is not None:
         lengths = (_length("source", entry["source"]), _length("target", entry["target"]))
-    return Row(links, scores, None if name is None else str(name), lengths)
+    return Row(sides, sure, scores, None if name is None else str(name), lengths)
 
 
 def pack(rows: Sequence[Row], start_line: int) -> RawLinks:
     """Rows of consecutive lines as one block."""
-    counts = [len(row.links) for row in rows]
-    flat = np.array([link for row in rows for link in row.links], dtype=np.int32).reshape(-1, 3)
+    counts = [len(row.sure) for row in rows]
+    pairs = np.fromiter(chain.from_iterable(row.sides for row in rows), dtype=np.int32).reshape(-1, 2)
     scored = any(row.scores for row in rows)
     named = all(row.id is not None for row in rows)
     lengths = np.array([row.lengths for row in rows], dtype=np.int32) if all(row.lengths for row in rows) else None
     return RawLinks(
         sentence=np.repeat(np.arange(len(rows), dtype=np.int32), counts),
-        first=flat[:, 0].copy(),
-        second=flat[:, 1].copy(),
+        first=pairs[:, 0].copy(),
+        second=pairs[:, 1].copy(),
         sentences=len(rows),
-        sure=flat[:, 2] != 0,
+        sure=np.fromiter(chain.from_iterable(row.sure for row in rows), dtype=np.bool_),
         scores=np.array([x for row in rows for x in row.scores or ()], dtype=np.float32) if scored else None,
         start_line=start_line,
         lengths=None if lengths is None else (lengths[:, 0], lengths[:, 1]),
@@ -153,29 +167,41 @@ def pack(rows: Sequence[Row], start_line: int) -> RawLinks:
     )
 
 
-def _links(key: str, value: Any, sure: bool) -> list[tuple[int, int, bool]]:
+def _links(key: str, value: Any, sure: bool) -> tuple[list[int], list[bool]]:
+    """``first, second, first, ...`` of all links, and the mark of each link."""
     if value is None:
-        return []
+        return [], []
     if isinstance(value, str):
-        out = []
-        for word in value.split(" "):
-            if word:
-                token = parse_token(word)
-                if token is None:
-                    raise FormatError(f"{word[:40]!r} in {key!r} is not a link", remedy=f"Links in text are {FORMS}")
-                out.append((token[0], token[1], token[2] and sure))
-        return out
+        return _text_links(key, value, sure)
     if not isinstance(value, list):
         raise FormatError(f"{key!r} is a {type(value).__name__}", remedy=_FORM)
-    out = []
+    if set(map(type, value)) == {list} and set(map(len, value)) == {2}:
+        sides = list(chain.from_iterable(value))
+        if set(map(type, sides)) == {int} and min(sides) >= NULL and max(sides) <= MAX_INDEX:
+            return sides, [sure] * len(value)
+    sides = []
     for entry in value:
         if not isinstance(entry, list) or len(entry) != 2:
             raise FormatError(f"{str(entry)[:40]!r} in {key!r} is not a link", remedy="A link is [i, j]")
-        sides = [NULL if side is None else side for side in entry]
-        if not all(type(side) is int and NULL <= side <= MAX_INDEX for side in sides):
-            raise FormatError(f"{str(entry)[:40]!r} in {key!r} is not a link", remedy="A link is [i, j], whole numbers")
-        out.append((sides[0], sides[1], sure))
-    return out
+        for side in (NULL if side is None else side for side in entry):
+            if type(side) is not int or not NULL <= side <= MAX_INDEX:
+                raise FormatError(
+                    f"{str(entry)[:40]!r} in {key!r} is not a link", remedy="A link is [i, j], whole numbers"
+                )
+            sides.append(side)
+    return sides, [sure] * len(value)
+
+
+def _text_links(key: str, text: str, sure: bool) -> tuple[list[int], list[bool]]:
+    sides: list[int] = []
+    marks: list[bool] = []
+    for word in split_words(text):
+        token = parse_token(word)
+        if token is None:
+            raise FormatError(f"{word[:40]!r} in {key!r} is not a link", remedy=f"Links in text are {FORMS}")
+        sides += token[:2]
+        marks.append(token[2] and sure)
+    return sides, marks
 
 
 def _is_score(value: Any) -> bool:
