@@ -1,7 +1,12 @@
 """Cross-lingual alignment evaluation.
 
-The same verbs as on the command line: :func:`load_testset`, :func:`load_model`, :func:`align`, :func:`score`.
-Importing the package loads neither torch nor numpy; each name is imported when it is first used.
+The same verbs as on the command line: :func:`load_testset`, :func:`load_model`, :func:`align`, :func:`score`,
+:func:`evaluate`. Importing the package loads neither torch nor numpy; each name is imported when it is first used.
+
+>>> import align_eval as ae
+>>> testset = ae.load_testset("mini-ende")
+>>> links = ae.align(testset, model="offline:e5-small", method="argmax", layer=7)  # doctest: +SKIP
+>>> ae.score(testset, links).aer  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,20 +17,41 @@ from typing import TYPE_CHECKING, Any
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
+    from align_eval.corpora import (
+        Bitext,
+        SentencePair,
+        TestSet,
+        load_testset,
+        read_bitext,
+        read_links,
+        testset_names,
+        write_links,
+    )  # fmt: skip
     from align_eval.links import GoldLinks, Links, LinkTable
+    from align_eval.models import Encoder, load_model
+    from align_eval.runs.api import align, evaluate, score
+    from align_eval.scoring import Score, Signature
+    from align_eval.symmetrization import symmetrize
 
-_LAZY = {
-    "GoldLinks": "align_eval.links",
-    "LinkTable": "align_eval.links",
-    "Links": "align_eval.links",
-}
+_HOME = {
+    "Bitext": "corpora", "SentencePair": "corpora", "TestSet": "corpora", "load_testset": "corpora",
+    "read_bitext": "corpora", "read_links": "corpora", "testset_names": "corpora", "write_links": "corpora",
+    "GoldLinks": "links", "LinkTable": "links", "Links": "links",
+    "Encoder": "models", "load_model": "models",
+    "align": "runs.api", "evaluate": "runs.api", "score": "runs.api",
+    "Score": "scoring", "Signature": "scoring", "symmetrize": "symmetrization",
+}  # fmt: skip
 
-__all__ = ["GoldLinks", "LinkTable", "Links", "__version__"]
+__all__ = [
+    "Bitext", "Encoder", "GoldLinks", "LinkTable", "Links", "Score", "SentencePair", "Signature", "TestSet",
+    "__version__", "align", "evaluate", "load_model", "load_testset", "read_bitext", "read_links", "score",
+    "symmetrize", "testset_names", "write_links",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _HOME:
+        return getattr(importlib.import_module(f"align_eval.{_HOME[name]}"), name)
     raise AttributeError(f"module 'align_eval' has no attribute {name!r}")
 
 

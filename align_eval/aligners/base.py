@@ -80,15 +80,26 @@ class Aligner(ABC):
         """
 
     def signature(self, system: System) -> dict[str, str]:
-        """What makes a link of this aligner citable: model, revision, layer, method, sub-word rule."""
+        """What makes a link of this aligner citable, by the keys of a :class:`align_eval.scoring.Signature`."""
         out = self.describe()
         if system.layer is not None:
             out["layer"] = str(system.layer)
+        name, _, tail = system.method.partition(":")
+        if "=" in tail:
+            return {**out, "method": name, "params": tail}
         return {**out, "method": system.method}
 
     def describe(self) -> dict[str, str]:
         """The part of the signature that all systems share."""
         return {}
+
+
+def describe_encoder(encoder: Any, settings: AlignerSettings) -> dict[str, str]:
+    """The signature's part of an encoder's similarity: model, revision, number type, signal, sub-word rule."""
+    out = {"model": encoder.name, "dtype": str(encoder.dtype).removeprefix("torch."), "signal": "similarity"}
+    if encoder.revision:
+        out["revision"] = encoder.revision
+    return {**out, "subword": settings.subword, "long": settings.on_long}
 
 
 ALIGNERS: Registry[Any] = Registry("aligner", "align_eval.aligners")

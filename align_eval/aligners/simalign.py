@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System
+from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.links import Links
@@ -51,10 +51,7 @@ class SimAlign(Aligner):
         )
 
     def describe(self) -> dict[str, str]:
-        out = {"model": self.encoder.name}
-        if self.encoder.revision:
-            out["revision"] = self.encoder.revision
-        return {**out, "subword": self.settings.subword}
+        return describe_encoder(self.encoder, self.settings)
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         out: dict[System, list[Links]] = {system: [] for system in self.systems}

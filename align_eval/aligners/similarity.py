@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System
+from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
+from align_eval.models.provider import MODELS, PREFIX
 from align_eval.signals.similarity import similarity, word_means
 from align_eval.signals.windows import encode_in_windows
 
@@ -52,10 +54,7 @@ class SimilarityAligner(Aligner):
         self.systems = [System(e.spec, layer) for layer, e in product(self.layers, self.extractors)]
 
     def describe(self) -> dict[str, str]:
-        out = {"model": self.encoder.name}
-        if self.encoder.revision:
-            out["revision"] = self.encoder.revision
-        return {**out, "subword": self.settings.subword}
+        return describe_encoder(self.encoder, self.settings)
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         out: dict[System, list[Links]] = {system: [Links()] * len(pairs) for system in self.systems}
@@ -186,10 +185,14 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield group
 
 
-def default_layer(encoder: object) -> int:
-    """The layer taken when none is named: the model's own, else two thirds of the way up (SimAlign: 8 of 12)."""
-    named = getattr(encoder, "default_layer", None)
-    return int(named) if named is not None else max(1, round(2 / 3 * int(getattr(encoder, "layers"))))  # noqa: B009
+def default_layer(encoder: Any) -> int:
+    """The layer taken when none is named: an offline model's own, else two thirds of the way up (SimAlign: 8 of 12)."""
+    name = str(encoder.name)
+    if name.startswith(PREFIX) and name[len(PREFIX) :] in MODELS:
+        known = MODELS.get(name[len(PREFIX) :]).similarity_layer
+        if known is not None:
+            return known
+    return max(1, round(2 / 3 * int(encoder.layers)))
 
 
 def simalign_methods() -> list[str]:

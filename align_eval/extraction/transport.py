@@ -43,10 +43,10 @@ class Transport(Extractor):
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UnknownNameError("kind of transport", self.kind, KINDS)
-        if not (self.eps > 0 and self.tau > 0 and 0 < self.mass <= 1):
+        if not (self.eps >= sinkhorn.SMALLEST_EPS and self.tau > 0 and 0 < self.mass <= 1):
             raise InputError(
                 f"transport with eps={self.eps}, tau={self.tau}, mass={self.mass}",
-                remedy="Give eps and tau above 0 and mass in (0, 1]",
+                remedy=f"Give eps from {sinkhorn.SMALLEST_EPS}, tau above 0 and mass in (0, 1]",
             )
 
     @property

@@ -1,1 +1,1 @@
-"""figures."""
+"""Soft maps and links -> pictures."""

@@ -38,6 +38,7 @@ class OfflineModel:
         convert: makes the folder from that file.
         version: of the converter; another number makes a new folder in the cache.
         citation: the paper.
+        similarity_layer: the layer whose vectors align best, where that is known.
     """
 
     name: str
@@ -53,6 +54,7 @@ class OfflineModel:
     convert: Converter = field(repr=False)
     version: int = 1
     citation: str = ""
+    similarity_layer: int | None = None
 
     @property
     def revision(self) -> str:

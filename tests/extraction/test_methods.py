@@ -238,7 +238,7 @@ def test_unknown_names_and_bad_options() -> None:
         make_extractor("softmax:threshold=high")
     with pytest.raises(UnknownNameError, match="partial"):
         make_extractor("transport:kind=partail")
-    with pytest.raises(InputError, match="above 0"):
+    with pytest.raises(InputError, match="Give eps"):
         make_extractor("transport:eps=0")
     with pytest.raises(InputError, match="lengths"):
         make_extractor("argmax")(torch.zeros(2, 3, 3), torch.tensor([3]), torch.tensor([3]))

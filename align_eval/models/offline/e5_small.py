@@ -56,5 +56,6 @@ E5_SMALL = MODELS.register("e5-small")(
         ),
         convert=convert,
         citation="Wang et al. 2024, Multilingual E5 Text Embeddings: A Technical Report, arXiv:2402.05672",
+        similarity_layer=7,
     )
 )

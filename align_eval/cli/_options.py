@@ -1,0 +1,72 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import typer
+
+
+class Subword(str, Enum):
+    """How sub-words become words."""
+
+    any = "any"
+    mean = "mean"
+
+
+class OnLong(str, Enum):
+    """What is done with sentences longer than the model's window."""
+
+    window = "window"
+    raise_ = "raise"
+
+
+class Dtype(str, Enum):
+    """Number types of a model."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+    float64 = "float64"
+
+
+DEFAULT_MODEL = "offline:e5-small"
+
+MODEL = typer.Option(
+    DEFAULT_MODEL, "--model", "-m", help="offline:NAME (align-eval models list), a hub name, or a folder."
+)
+METHOD_HELP = (
+    "argmax (mutual), forward, reverse, itermax, match, softmax, entmax, transport; options after a colon, as in "
+    "softmax:threshold=0.01; simalign:itermax runs the simalign package."
+)
+SUBWORD = typer.Option(
+    Subword.any, help="any: words are linked if any of their sub-words are; mean: mean vector of a word's sub-words."
+)
+ON_LONG = typer.Option(
+    OnLong.window, help="Sentences over the model's window: align them in overlapping windows, or fail."
+)
+DEVICE = typer.Option("cpu", help="Where the model runs: cpu, cuda, cuda:1, mps.")
+DTYPE = typer.Option(Dtype.float32, help="Number type of the model.")
+REVISION = typer.Option(None, help="Revision of a hub model: a commit, tag or branch.")
+TRUST = typer.Option(False, "--trust-remote-code", help="Run code that comes with a hub model. Off unless you ask.")
+BATCH_TOKENS = typer.Option(2048, min=1, help="Padded sub-words in one batch of the model.")
+
+
+def parse_layers(text: str, available: int) -> list[int]:
+    """Layers from ``7``, ``5-8``, ``1,3,5-8`` or ``all`` (1 to the last).
+
+    Raises:
+        typer.BadParameter: anything else.
+
+    >>> parse_layers("1,3-5", 12)
+    [1, 3, 4, 5]
+    """
+    if text.strip() == "all":
+        return list(range(1, available + 1))
+    layers: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()) or (dash and int(high) < int(low)):
+            raise typer.BadParameter(f"{text!r} is not a list of layers: write 7, 5-8, 1,3,5-8 or all")
+        layers.extend(range(int(low), int(high or low) + 1))
+    return list(dict.fromkeys(layers))

@@ -1,0 +1,113 @@
+"""``align-eval align``: sentence pairs in, links out, line for line."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from align_eval.cli import _options as options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from align_eval.corpora import SentencePair
+
+
+class LineFormat(str, Enum):
+    """Forms of the output."""
+
+    pharaoh = "pharaoh"
+    jsonl = "jsonl"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def align(
+        bitext: str | None = typer.Option(None, help="The sentence pairs in one file; - is standard input."),
+        source: str | None = typer.Option(None, help="The source sentences, one a line (with --target)."),
+        target: str | None = typer.Option(None, help="The target sentences, one a line (with --source)."),
+        testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
+        model: str = options.MODEL,
+        method: str = typer.Option("argmax", "--method", "-x", help=options.METHOD_HELP),
+        layer: int | None = typer.Option(None, min=0, help="0 is the embeddings. Default: the model's own."),
+        output: str | None = typer.Option(
+            None, "--output", "-o", help="Output file (.gz, .xz, .zst compress). Resumed if a run was interrupted."
+        ),
+        format: LineFormat = typer.Option(
+            LineFormat.pharaoh, help="pharaoh: 0-0 1-2, counted from 0; jsonl: with link scores."
+        ),
+        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
+        tokenize: str | None = typer.Option(
+            None, help="Tokenise raw text: whitespace, or a sacrebleu tokenizer (13a, zh, ...); two as SOURCE,TARGET."
+        ),
+        subword: options.Subword = options.SUBWORD,
+        on_long: options.OnLong = options.ON_LONG,
+        restart: bool = typer.Option(False, help="Start over instead of resuming an interrupted run."),
+        device: str = options.DEVICE,
+        dtype: options.Dtype = options.DTYPE,
+        revision: str | None = options.REVISION,
+        trust_remote_code: bool = options.TRUST,
+        batch_tokens: int = options.BATCH_TOKENS,
+    ) -> None:
+        """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
+
+        Words are what single spaces separate, unless --tokenize is given.
+        """
+        given = [bitext is not None, source is not None or target is not None, testset is not None]
+        if sum(given) != 1:
+            raise typer.BadParameter("give one of --bitext, --source with --target, or --testset")
+        if (source is None) != (target is None):
+            raise typer.BadParameter("--source and --target go together")
+
+        from align_eval.aligners import AlignerSettings, make_aligner
+        from align_eval.cli._progress import progress_bar
+        from align_eval.runs.align_file import align_file, align_lines
+
+        pairs, inputs, total = _pairs(testset, bitext or source, target, bitext_format, tokenize)
+        loading = {"device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code}
+        layers = () if layer is None else (layer,)
+        aligner = make_aligner(
+            AlignerSettings(model, (method,), layers, subword.value, on_long.value, batch_tokens, loading)
+        )
+        if output is None or output == "-":
+            for line in align_lines(aligner, pairs, format.value):
+                sys.stdout.write(line + "\n")
+            return
+        with progress_bar("aligning", total) as progress:
+            lines = align_file(
+                aligner,
+                pairs,
+                output,
+                format=format.value,
+                inputs=[] if "-" in inputs else inputs,
+                settings={"bitext_format": bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens},
+                resume=not restart and "-" not in inputs,
+                progress=progress,
+            )
+        sys.stderr.write(f"align-eval: {lines} lines in {output}\n")
+
+
+def _pairs(
+    testset: str | None, path: str | None, target: str | None, format: str, tokenize: str | None
+) -> tuple[Iterable[SentencePair], list[Any], int | None]:
+    """The sentence pairs, the files they come from, and how many there are (``None`` where counting is a long pass)."""
+    from align_eval.corpora import load_testset, read_bitext
+
+    if testset is not None:
+        if tokenize is not None:
+            raise typer.BadParameter("--tokenize does not go with --testset: its words are those of its gold links")
+        loaded = load_testset(testset)
+        return loaded.pairs, list(loaded.files), len(loaded.pairs)
+    assert path is not None
+    names = tokenize.split(",") if tokenize else []
+    if len(names) > 2:
+        raise typer.BadParameter("--tokenize takes one name, or two as SOURCE,TARGET")
+    chosen: Any = (names[0], names[1]) if len(names) == 2 else tokenize
+    bitext = read_bitext(path, target, format=format, tokenize=chosen)
+    files = [name for name in (path, target) if name is not None]
+    return bitext, files, len(bitext) if sys.stderr.isatty() and "-" not in files else None

@@ -1,0 +1,88 @@
+"""One aligned sentence pair: the soft map, the links found in it, and gold beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from align_eval.errors import InputError
+from align_eval.figures.style import GOLD_COLOUR, LINK_COLOUR, STRENGTH_MAP, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from align_eval.corpora import SentencePair
+    from align_eval.links import Links
+
+CELL = 0.21  # inches a word
+
+
+def aligned_pair(
+    pair: SentencePair,
+    values: NDArray[np.floating],
+    links: Links,
+    *,
+    quantity: str = "similarity",
+    title: str = "",
+    axes: Axes | None = None,
+) -> Figure:
+    """Draw a pair: source words down, target words across, strength as colour, links as dots, gold as frames.
+
+    A full frame is a sure gold link, a dashed one a possible link; a dot is a link found. A dot in a frame is right.
+
+    Args:
+        pair: with gold or without.
+        values: ``(source words, target words)``, the strength of each cell.
+        links: what the aligner found, 0-based.
+        quantity: what ``values`` are; it stands at the colour bar.
+        title: above the map.
+        axes: draw here instead of into a new figure.
+
+    Returns:
+        the figure; write it with :func:`align_eval.figures.style.save`.
+
+    Raises:
+        InputError: ``values`` has another shape than the pair.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
+
+    rows, columns = len(pair.source), len(pair.target)
+    if values.shape != (rows, columns):
+        raise InputError(f"a map of {values.shape} for {rows} source and {columns} target words")
+    with style():
+        if axes is None:
+            figure = new_figure(2.3 + CELL * columns, 1.5 + CELL * rows)
+            axes = figure.add_subplot()
+        else:
+            figure = axes.figure  # type: ignore[assignment]
+        image = axes.imshow(values, cmap=STRENGTH_MAP, aspect="equal", interpolation="nearest")
+        axes.set_xticks(range(columns), pair.target, rotation=90)
+        axes.set_yticks(range(rows), pair.source)
+        axes.xaxis.tick_top()
+        axes.set_xticks(np.arange(columns - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(rows - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=0.5)
+        axes.tick_params(which="minor", length=0)
+        legend = [Line2D([], [], marker="o", linestyle="none", markersize=4, color=LINK_COLOUR, label="link found")]
+        if pair.gold is not None:
+            sure = set(pair.gold.sure)
+            for i, j in pair.gold.possible:
+                dashes = "-" if (i, j) in sure else (0, (1.5, 1.2))
+                axes.add_patch(
+                    Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, ec=GOLD_COLOUR, lw=1.4, ls=dashes)
+                )
+            for name, dashes in (("sure gold", "-"), ("possible gold", (0, (1.5, 1.2)))):
+                legend.append(Line2D([], [], color=GOLD_COLOUR, lw=1.4, linestyle=dashes, label=name))
+        found = links.pairs
+        axes.scatter(found[:, 1], found[:, 0], s=22, c=LINK_COLOUR, edgecolors="white", linewidths=0.8, zorder=3)
+        if title:
+            axes.set_title(title, loc="left", pad=8)
+        figure.legend(handles=legend, loc="outside lower left", ncols=3, frameon=False, handlelength=1.4)
+        bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, shrink=0.9)
+        bar.set_label(quantity)
+        bar.outline.set_visible(False)
+    return figure

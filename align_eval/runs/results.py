@@ -1,0 +1,72 @@
+"""Results written to a folder: scores as JSON, links a system, figures, and where they come from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align_eval.corpora import write_links
+from align_eval.files import StrPath, atomic_writer, output_errors
+from align_eval.version import __version__
+
+if TYPE_CHECKING:
+    from align_eval.runs.evaluate import Evaluation
+
+
+def environment() -> dict[str, str]:
+    """Versions that numbers can depend on: this package, Python, numpy, torch, transformers, the machine's kind."""
+    from importlib.metadata import version
+
+    packages = {name: version(name) for name in ("numpy", "torch", "transformers", "tokenizers")}
+    return {"align-eval": __version__, "python": platform.python_version(), "machine": platform.machine(), **packages}
+
+
+def make_folder(folder: StrPath) -> Path:
+    """Create ``folder`` (and those above it) and return it.
+
+    Raises:
+        OutputError: it cannot be created.
+    """
+    path = Path(folder)
+    with output_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_json(path: StrPath, data: Any) -> None:
+    """Write ``data`` as indented JSON, whole or not at all."""
+    with atomic_writer(path) as stream:
+        json.dump(data, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+
+def file_name(*parts: object) -> str:
+    """A file name of letters, digits, ``.``, ``-`` and ``_`` from the parts given.
+
+    >>> file_name("deen-rwth", "softmax:threshold=0.01", "layer7")
+    'deen-rwth.softmax-threshold-0.01.layer7'
+    """
+    return ".".join(re.sub(r"[^\w.-]+", "-", str(part)).strip("-") for part in parts if part is not None)
+
+
+def write_evaluations(found: Sequence[Evaluation], folder: StrPath) -> list[Path]:
+    """Write ``scores.json`` (scores and environment) and ``links/`` (a Pharaoh file a system) into ``folder``.
+
+    Returns:
+        the files of links, in the order of ``found``.
+    """
+    base = make_folder(folder)
+    links = make_folder(base / "links")
+    paths = []
+    for evaluation in found:
+        layer = None if evaluation.system.layer is None else f"layer{evaluation.system.layer}"
+        path = links / (file_name(evaluation.testset, evaluation.system.method, layer) + ".talp")
+        write_links(os.fspath(path), evaluation.links, format="pharaoh", base=0)
+        paths.append(path)
+    write_json(base / "scores.json", {"environment": environment(), "systems": [e.to_json() for e in found]})
+    return paths
