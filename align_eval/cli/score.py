@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from enum import Enum
@@ -109,6 +110,8 @@ def add_to(app: typer.Typer) -> None:
         if not 0 < confidence < 1:
             raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
 
+        # Starting the threads of numpy's linear algebra takes longer than all of its work here.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from align_eval.corpora.readers import read_bitext
         from align_eval.errors import AlignEvalWarning
         from align_eval.scoring.systems import ReadOptions, score_files
