@@ -143,8 +143,10 @@ class OutputError(AlignEvalError, OSError):
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to ``limit`` of ``known`` that resemble ``name``, nearest first."""
-    candidates = list(known)
-    near = difflib.get_close_matches(name.lower(), [c.lower() for c in candidates], n=limit, cutoff=0.5)
-    by_lower = {c.lower(): c for c in candidates}
-    return [by_lower[n] for n in near]
+    """Return up to ``limit`` of ``known`` that resemble ``name`` or hold it, nearest first."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    wanted = name.lower()
+    near = difflib.get_close_matches(wanted, list(by_lower), n=limit, cutoff=0.5)
+    if len(wanted) > 1:
+        near += [c for c in sorted(by_lower, key=len) if wanted in c and c not in near]
+    return [by_lower[c] for c in near[:limit]]

@@ -113,8 +113,10 @@ def make_aligner(settings: AlignerSettings) -> Aligner:
 
     Raises:
         UnknownNameError: no such method.
-        InputError: methods of several aligners at once.
+        InputError: no method, or methods of several aligners at once.
     """
+    if not settings.methods:
+        raise InputError("no method is asked for", remedy="Name one, such as argmax")
     owners = {method.partition(":")[0] if method.partition(":")[0] in ALIGNERS else "" for method in settings.methods}
     if len(owners) > 1:
         raise InputError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
-from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.links import Links
 
 # Our names, the letters and the keys of the package (SentenceAligner.matching_methods).
@@ -20,25 +20,29 @@ TOKEN_TYPES = {"any": "bpe", "mean": "word"}
 class SimAlign(Aligner):
     """Jalili Sabet et al. 2020 by their own code (``simalign:argmax``, ``:itermax``, ``:match``, ``:forward``, ...).
 
-    It gives no link scores. Sentences over the model's window raise: the package would cut them without a word.
+    It gives no link scores and computes in float32. Sentences over the model's window raise: the package would cut
+    them without a word.
 
     Raises:
         UnknownNameError: a method that the package does not have.
+        InputError: a layer that the model does not have, or a model in another number type than float32.
     """
 
     def __init__(self, settings: AlignerSettings) -> None:
         from simalign import SentenceAligner
 
-        from align_eval.aligners.similarity import default_layer
+        from align_eval.aligners.similarity import chosen_layers
         from align_eval.models import load_model
 
-        self.names = [method.partition(":")[2] or "itermax" for method in settings.methods]
+        self.names = list(dict.fromkeys(method.partition(":")[2] or "itermax" for method in settings.methods))
         for name in self.names:
             if name not in LETTERS:
                 raise UnknownNameError("method of simalign", name, LETTERS)
         model = settings.model
         self.encoder = load_model(model, **settings.options) if isinstance(model, str) else model
-        self.layers = list(dict.fromkeys(settings.layers)) or [default_layer(self.encoder)]
+        self.layers = chosen_layers(self.encoder, settings.layers)
+        if str(self.encoder.dtype) != "torch.float32":
+            raise InputError("simalign computes in float32 only", remedy="Leave out the dtype")
         self.settings = settings
         self.systems = [System(f"simalign:{name}", layer) for layer in self.layers for name in self.names]
         source = str(self.encoder.path or self.encoder.name)
@@ -49,9 +53,10 @@ class SimAlign(Aligner):
             device=str(self.encoder.device),
             layer=self.layers[0],
         )
+        self._aligner.embed_loader.emb_model.float()
 
     def describe(self) -> dict[str, str]:
-        return describe_encoder(self.encoder, self.settings)
+        return {**describe_encoder(self.encoder, self.settings), "long": "raise"}
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         out: dict[System, list[Links]] = {system: [] for system in self.systems}
@@ -81,5 +86,9 @@ class SimAlign(Aligner):
             raise InputError(
                 f"simalign cannot align pair {pair.id}: {error}",
                 remedy="A word of it has no sub-word; use the method without simalign: in front",
+            ) from error
+        except ValueError as error:  # scikit-learn refuses NaN and infinity
+            raise NonFiniteError(
+                f"simalign cannot align pair {pair.id}: {error}", remedy="Take another layer, or check the model"
             ) from error
         return links

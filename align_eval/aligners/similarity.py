@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
-from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
 from align_eval.models.provider import MODELS, PREFIX
@@ -38,18 +39,13 @@ class SimilarityAligner(Aligner):
         for name in names:
             if name not in EXTRACTORS:
                 raise UnknownNameError("method", name, [*EXTRACTORS.names(), *simalign_methods()])
-        self.extractors: list[Extractor] = [make_extractor(method) for method in settings.methods]
+        made = map(make_extractor, settings.methods)
+        self.extractors: list[Extractor] = list({extractor.spec: extractor for extractor in made}.values())
         from align_eval.models import load_model
 
         model = settings.model
         self.encoder = load_model(model, **settings.options) if isinstance(model, str) else model
-        self.layers = list(dict.fromkeys(settings.layers)) or [default_layer(self.encoder)]
-        for layer in self.layers:
-            if not 0 <= layer <= self.encoder.layers:
-                raise InputError(
-                    f"layer {layer} of {self.encoder.name}, which has {self.encoder.layers}",
-                    remedy=f"Give a layer from 0 (embeddings) to {self.encoder.layers}",
-                )
+        self.layers = chosen_layers(self.encoder, settings.layers)
         self.settings = settings
         self.systems = [System(e.spec, layer) for layer, e in product(self.layers, self.extractors)]
 
@@ -65,8 +61,58 @@ class SimilarityAligner(Aligner):
             self._check_lengths(pairs, sizes)
         live = [k for k in range(len(pairs)) if sizes[2 * k] and sizes[2 * k + 1]]
         for part in _parts(live, sizes, VECTOR_BUDGET // len(self.layers)):
-            self._align_part(pairs, part, tokens.ids, tokens.words, out)
+            self._align_part(pairs, part, tokens, out)
         return out
+
+    def word_map(self, pair: SentencePair, layer: int) -> NDArray[np.float32]:
+        """The similarity of every two words of a pair at one layer of ``self.layers``.
+
+        Returns:
+            ``(source words, target words)``: (cosine + 1) / 2 of the best sub-word pair, or of the mean vectors with
+            the sub-word rule ``mean``; 0 for a word without a sub-word.
+        """
+        out = np.zeros((len(pair.source), len(pair.target)), dtype=np.float32)
+        vectors, words = self._vectors([pair], self.encoder.tokenize([pair.source, pair.target]), [0, 1])
+        number = self.layers.index(layer)
+        sides = [self._pool(v[number], w) for v, w in zip(vectors, words, strict=True)]
+        (source, rows), (target, columns) = sides
+        if not len(rows) or not len(columns):
+            return out
+        batch = similarity([source], [target], [rows], [columns], [out.shape[0]], [out.shape[1]])
+        np.maximum.at(out, (rows.numpy()[:, None], columns.numpy()[None, :]), batch.values[0].cpu().numpy())
+        return out
+
+    def _vectors(
+        self, pairs: Sequence[SentencePair], tokens: Any, order: list[int]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Vectors ``(layers, units, d)`` and words ``(units,)`` of the sentences ``order`` of ``tokens``."""
+
+        def encode(sentences: Sequence[np.ndarray]) -> list[Tensor]:
+            budget = self.settings.token_budget
+            encoded: list[Tensor] = self.encoder.encode(sentences, self.layers, token_budget=budget)
+            return encoded
+
+        def vectors(positions: list[int]) -> list[Tensor]:
+            return encode_in_windows(encode, [tokens.ids[p] for p in positions], self.encoder.window)
+
+        try:
+            found = vectors(order)
+        except NonFiniteError as error:
+            while len(order) > 1:  # which sentence is it?
+                half = order[: len(order) // 2]
+                try:
+                    vectors(half)
+                    order = order[len(half) :]
+                except NonFiniteError:
+                    order = half
+            side, pair = "target" if order[0] % 2 else "source", pairs[order[0] // 2]
+            message = f"{self.encoder.name} returned NaN or infinity for the {side} sentence of pair {pair.id}"
+            raise NonFiniteError(message, remedy=error.remedy) from error
+        return found, [torch.from_numpy(np.asarray(tokens.words[p], dtype=np.int64)) for p in order]
+
+    def _pool(self, vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Units of the sub-word rule: sub-words for ``any``, mean vectors of words for ``mean``."""
+        return word_means(vectors, words) if self.settings.subword == "mean" else (vectors, words)
 
     def _check_lengths(self, pairs: Sequence[SentencePair], sizes: Sequence[int]) -> None:
         window = self.encoder.window
@@ -80,32 +126,15 @@ class SimilarityAligner(Aligner):
                 )
 
     def _align_part(
-        self,
-        pairs: Sequence[SentencePair],
-        part: list[int],
-        ids: Sequence[np.ndarray],
-        words: Sequence[np.ndarray],
-        out: dict[System, list[Links]],
+        self, pairs: Sequence[SentencePair], part: list[int], tokens: Any, out: dict[System, list[Links]]
     ) -> None:
         """Align the pairs ``part`` and put their links into ``out``."""
-        order = [position for k in part for position in (2 * k, 2 * k + 1)]
-
-        def encode(sentences: Sequence[np.ndarray]) -> list[Tensor]:
-            encoded: list[Tensor] = self.encoder.encode(sentences, self.layers, token_budget=self.settings.token_budget)
-            return encoded
-
-        vectors = encode_in_windows(encode, [ids[p] for p in order], self.encoder.window)
-        units = [torch.from_numpy(np.asarray(words[p], dtype=np.int64)) for p in order]
-        mean = self.settings.subword == "mean"
+        vectors, words = self._vectors(pairs, tokens, [position for k in part for position in (2 * k, 2 * k + 1)])
         for number, layer in enumerate(self.layers):
-            at_layer = [v[number] for v in vectors]
-            at_units = units
-            if mean:
-                pooled = [word_means(v, w) for v, w in zip(at_layer, units, strict=True)]
-                at_layer, at_units = [p[0] for p in pooled], [p[1] for p in pooled]
-            lengths = [len(w) for w in at_units]
-            for group in _groups(lengths):
-                self._extract(pairs, part, group, at_layer, at_units, layer, out)
+            pooled = [self._pool(v[number], w) for v, w in zip(vectors, words, strict=True)]
+            units = [w for _, w in pooled]
+            for group in _groups([len(w) for w in units]):
+                self._extract(pairs, part, group, [v for v, _ in pooled], units, layer, out)
 
     def _extract(
         self,
@@ -183,6 +212,21 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
         rows, columns = r, c
     if group:
         yield group
+
+
+def chosen_layers(encoder: Any, layers: Sequence[int]) -> list[int]:
+    """``layers`` without repetitions, or the default layer if none is named.
+
+    Raises:
+        InputError: a layer that the model does not have.
+    """
+    for layer in layers:
+        if not 0 <= layer <= encoder.layers:
+            raise InputError(
+                f"layer {layer} of {encoder.name}, which has {encoder.layers}",
+                remedy=f"Give a layer from 0 (embeddings) to {encoder.layers}",
+            )
+    return list(dict.fromkeys(layers)) or [default_layer(encoder)]
 
 
 def default_layer(encoder: Any) -> int:

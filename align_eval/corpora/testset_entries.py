@@ -162,7 +162,7 @@ def read_registry(path: Path) -> dict[str, TestSetEntry]:
             remedy="Check ALIGN_EVAL_TESTSETS",
         ) from None
     try:
-        tables = _parse_toml(data.decode("utf-8"))
+        tables = parse_toml(data.decode("utf-8"))
     except ValueError as error:
         raise FormatError(f"not a TOML file: {error}", file=path, remedy="Correct the registry file") from None
     sources = _Table(path, "", tables).table("source") if "source" in tables else _Table(path, "source", {})
@@ -170,7 +170,8 @@ def read_registry(path: Path) -> dict[str, TestSetEntry]:
     return {name: _entry(path, name, sets.table(name), sources) for name in sets.values}
 
 
-def _parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text; a ``ValueError`` (``TOMLDecodeError``) names the line of what is not TOML."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -1,0 +1,30 @@
+"""``align-eval run``: run an experiment file."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from align_eval.cli import _options as options
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def run(
+        experiment: str = typer.Argument(..., metavar="FILE", help="An experiment file, such as experiments/*.toml."),
+        output: str = typer.Option("results", "--output", "-o", metavar="FOLDER", help="Results go to FOLDER/NAME."),
+    ) -> None:
+        """Run an experiment file; its tables and a page with the best of them are written to results/NAME.
+
+        An interrupted run goes on where it stopped: tables made with the same settings are kept.
+        """
+        from align_eval.runs.experiment import read_experiment, run_experiment
+
+        asked = read_experiment(experiment)
+        written = run_experiment(
+            asked, output, parse_layers=options.parse_layers, note=lambda text: print(text, file=sys.stderr)  # noqa: T201
+        )  # fmt: skip
+        sys.stdout.write(f"{written}\n")

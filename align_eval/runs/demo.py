@@ -1,0 +1,98 @@
+"""The demonstration: the own corpus, and the real test sets at hand, aligned and scored with the offline encoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from align_eval.files import StrPath
+from align_eval.runs.results import make_folder, write_evaluations, write_json
+
+if TYPE_CHECKING:
+    from align_eval.aligners.similarity import SimilarityAligner
+    from align_eval.corpora import TestSet
+    from align_eval.runs.evaluate import Evaluation
+
+MODEL = "offline:e5-small"
+METHODS = ("argmax", "itermax")
+OWN = ("mini-ende", "mini-enfr", "mini-enes", "mini-enzh")
+REAL = ("deen-rwth", "enfr-wpt", "roen-wpt", "jaen-kftt", "zhen-tsinghua")
+PICTURE = ("mini-ende", "What are the basic physical laws of the universe ?")
+
+
+def testsets_at_hand() -> list[str]:
+    """The own test sets, and those of the real ones whose files are on this machine."""
+    from align_eval.corpora.testsets import locate_testset
+
+    return [*OWN, *(name for name in REAL if locate_testset(name) is not None)]
+
+
+def run_demo(
+    folder: StrPath,
+    names: Sequence[str],
+    progress: Callable[[str, int], Callable[[int], None]] | None = None,
+) -> tuple[list[Evaluation], list[Path]]:
+    """Align and score test sets; write scores, links and one picture into ``folder``.
+
+    Args:
+        folder: created if need be.
+        names: test sets.
+        progress: given a name and a number of pairs, a function that is told of each advance.
+
+    Returns:
+        the evaluations, and the files to look at first.
+    """
+    from align_eval.aligners import AlignerSettings
+    from align_eval.aligners.similarity import SimilarityAligner
+    from align_eval.corpora import load_testset
+    from align_eval.runs.evaluate import evaluate_testset
+
+    base = make_folder(folder)
+    aligner = SimilarityAligner(AlignerSettings(MODEL, METHODS))
+    found: list[Evaluation] = []
+    written: list[Path] = []
+    for name in names:
+        testset = load_testset(name)
+        told = None if progress is None else progress(name, len(testset.pairs))
+        found += evaluate_testset(testset, aligner, progress=told)
+        if name == PICTURE[0]:
+            written += _picture(aligner, testset, base)
+    write_evaluations(found, base)
+    write_json(base / "summary.json", [_summary(e) for e in found])
+    return found, [base / "scores.json", *written]
+
+
+def _summary(evaluation: Evaluation) -> dict[str, object]:
+    score = evaluation.score
+    return {
+        "testset": evaluation.testset,
+        "method": evaluation.system.method,
+        "layer": evaluation.system.layer,
+        "aer": round(score.aer, 2),
+        "ci": [round(x, 2) for x in score.ci["aer"]],
+        "signature": str(score.signature),
+    }
+
+
+def _picture(aligner: SimilarityAligner, testset: TestSet, base: Path) -> list[Path]:
+    """Draw the pair that ``PICTURE`` names, as PNG and PDF."""
+    from align_eval.figures.pair import aligned_pair
+    from align_eval.figures.style import save
+
+    pair = next(p for p in testset.pairs if p.source_text == PICTURE[1])
+    system = aligner.systems[0]
+    links = aligner.align_all([pair])[system][0]
+    assert system.layer is not None
+    figure = aligned_pair(
+        pair,
+        aligner.word_map(pair, system.layer),
+        links,
+        quantity="similarity, (cosine + 1) / 2, best sub-word pair",
+        title=f"{aligner.encoder.name}, layer {system.layer}, {system.method}",
+    )
+    paths = [base / f"aligned-pair.{ending}" for ending in ("png", "pdf")]
+    for path in paths:
+        save(figure, os.fspath(path))
+    return paths
