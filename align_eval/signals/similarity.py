@@ -34,10 +34,10 @@ def similarity(
         kind: ``"similarity"``: (cosine + 1) / 2 in 0..1; ``"dot"``: the raw dot product.
 
     Returns:
-        values ``(B, M, N)``, M and N the greatest numbers of units.
+        values ``(B, M, N)``, M and N the greatest numbers of units; float32, or float64 if the vectors are.
     """
-    left = pad_sequence(list(source), batch_first=True).float()  # (B, M, d)
-    right = pad_sequence(list(target), batch_first=True).float()  # (B, N, d)
+    left = at_least_float32(pad_sequence(list(source), batch_first=True))  # (B, M, d)
+    right = at_least_float32(pad_sequence(list(target), batch_first=True))  # (B, N, d)
     if kind == "similarity":
         left = torch.nn.functional.normalize(left, dim=2)
         right = torch.nn.functional.normalize(right, dim=2)
@@ -69,9 +69,16 @@ def word_means(vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
         words: ``(units,)`` int64, ascending: the word of each unit.
 
     Returns:
-        ``(present, d)`` means and ``(present,)`` the words they belong to; words without a unit are left out.
+        ``(present, d)`` means (float32, or float64 if the vectors are) and ``(present,)`` the words they belong to;
+        words without a unit are left out.
     """
+    vectors = at_least_float32(vectors)
     present, index = torch.unique_consecutive(words, return_inverse=True)
     index = index.to(vectors.device)
     sums = vectors.new_zeros((len(present), vectors.shape[1])).index_add_(0, index, vectors)
     return sums / torch.bincount(index, minlength=len(present))[:, None], present
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """``values`` in float32, or in float64 if that is what they are: sums of half-precision numbers lose digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
