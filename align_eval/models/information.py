@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from align_eval.errors import ModelError
-from align_eval.files import sha256_of
 from align_eval.models.provider import MODELS, PREFIX
 
 
@@ -35,12 +32,13 @@ class ModelInformation:
         return asdict(self)
 
 
-def describe_model(name: str, *, revision: str | None = None) -> ModelInformation:
+def describe_model(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> ModelInformation:
     """What a model is. An offline model is converted first if need be, so that ``path`` exists.
 
     Args:
         name: ``offline:NAME`` (the prefix may be left out), a hub name, or a folder.
         revision: branch, tag or commit of a hub model.
+        trust_remote_code: let a configuration run Python code that comes with it.
 
     Raises:
         UnknownNameError, MissingFileError, ModelError: as ``load_model``.
@@ -62,27 +60,28 @@ def describe_model(name: str, *, revision: str | None = None) -> ModelInformatio
             origin=f"{known.origin}, {known.source.file} of {known.source.requirement}",
             citation=known.citation,
         )
-    from align_eval.models.loading import loading_errors, local_folder
+    from align_eval.models import hub
 
-    local = local_folder(name)
-    options = {} if revision is None else {"revision": revision}
-    with loading_errors(name):
-        config = read_config(str(local or name), **options)
-    positions = getattr(config, "max_position_embeddings", None)
-    return ModelInformation(
-        name=name,
-        family=family_of(config),
-        path=str(local or hub_folder(name, **options) or ""),
-        layers=int(config.num_hidden_layers),
-        heads=int(config.num_attention_heads),
-        licence=licence_of(name, local, **options),
-        hidden_size=int(config.hidden_size),
-        max_length=positions if isinstance(positions, int) else None,
-        architecture=str(config.model_type),
-        revision=revision_of(config, local),
-        origin=str(local or name),
-        citation="",
-    )
+    folder = hub.local_folder(name)
+    options = hub.hub_options(name, revision, trust_remote_code) if folder is None else {}
+    with hub.loading_errors(name), hub.quiet():
+        config = read_config(str(folder or name), **{"trust_remote_code": trust_remote_code, **options})
+        positions = getattr(config, "max_position_embeddings", None)
+        folder = folder or hub.hub_folder(name, **options)
+        return ModelInformation(
+            name=name,
+            family=family_of(config),
+            path=str(folder or ""),
+            layers=int(config.num_hidden_layers),
+            heads=int(config.num_attention_heads),
+            licence=hub.licence_of(folder),
+            hidden_size=int(config.hidden_size),
+            max_length=positions if isinstance(positions, int) else None,
+            architecture=str(config.model_type),
+            revision=hub.revision_of(config, folder),
+            origin=name,
+            citation="",
+        )
 
 
 def read_config(where: str, **options: Any) -> Any:
@@ -116,45 +115,3 @@ def require_encoder(name: str, config: Any) -> None:
             f"{name} is a {family} model ({config.model_type}), not an encoder",
             remedy="Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5",
         )
-
-
-def hub_folder(name: str, **options: Any) -> Path | None:
-    """The folder in the hub's cache that holds a model's files, or ``None``."""
-    from transformers.utils import cached_file
-
-    try:
-        found = cached_file(name, "config.json", **options)
-    except (OSError, ValueError):
-        return None
-    return None if found is None else Path(found).parent
-
-
-def revision_of(config: Any, folder: Path | None) -> str:
-    """What identifies the weights: the hub's commit, or for a folder 12 hex digits over the sha256 of its weights."""
-    commit = getattr(config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    if folder is None:
-        return "unknown"
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()[:12]
-
-
-def licence_of(name: str, folder: Path | None, **options: Any) -> str:
-    """The licence that a model's README states in its head, or ``"unknown"``."""
-    readme = folder / "README.md" if folder is not None else None
-    if readme is None:
-        from transformers.utils import cached_file
-
-        try:
-            found = cached_file(name, "README.md", _raise_exceptions_for_missing_entries=False, **options)
-        except (OSError, ValueError):
-            found = None
-        readme = Path(found) if found else None
-    if readme is None or not readme.is_file():
-        return "unknown"
-    head = readme.read_text("utf-8", errors="replace").split("\n---", 1)[0]
-    stated = re.search(r"^license:\s*[\"']?([^\s\"']+)", head, re.MULTILINE)
-    return stated[1] if stated else "unknown"

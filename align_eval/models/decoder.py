@@ -1,0 +1,156 @@
+"""A decoder-only model: source and target in one context, and the target-to-source block of its self-attention.
+
+A row of causal self-attention is named after its input. So **AWI** is the row of the target sub-word itself, and
+**AWO** the row before it, which gives the sub-word out. What a row spends elsewhere (the first sub-word, the prompt,
+the target so far) lies outside of the block and is reported with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.errors import ModelError, SentenceTooLongError
+from align_eval.models.attention_sites import attention_sites
+from align_eval.models.labels import readable
+from align_eval.models.layout import Block, Layout, PairModel, padded, specials
+from align_eval.models.prompt import PromptTemplate, Span
+from align_eval.models.tokenized import IdArray
+
+if TYPE_CHECKING:
+    import torch
+
+    from align_eval.corpora import SentencePair
+
+
+class Decoder(PairModel):
+    """Llama, Qwen, Gemma, GPT-2 and their kin. Made by :func:`align_eval.models.load_model`.
+
+    Args:
+        name: what it was loaded by.
+        model, tokenizer: of ``transformers``; the tokenizer must be a fast one, which tells where a sub-word stands.
+        template: how a pair is written; ``None``: :data:`align_eval.models.prompt.DEFAULT`.
+
+    Other attributes: ``max_length``, sub-words that fit; and those of
+    :class:`~align_eval.models.layout.PairModel`.
+
+    Raises:
+        ModelError: no self-attention is found, or the tokenizer does not say where its sub-words stand.
+    """
+
+    family = "decoder"
+    readings = ("awi", "awo")
+
+    def __init__(
+        self, name: str, model: Any, tokenizer: Any, *, template: PromptTemplate | None = None, revision: str = "",
+        path: Path | None = None, licence: str = "unknown",
+    ) -> None:  # fmt: skip
+        self.name, self.revision, self.path, self.licence = name, revision, path, licence
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError(
+                f"the tokenizer of {name} ({type(tokenizer).__name__}) does not say where its sub-words stand in the "
+                "text, so that they cannot be traced to words",
+                remedy="Choose a model with a fast tokenizer (tokenizer.json)",
+            )
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        self.template = template or PromptTemplate()
+        self.sites = attention_sites(model, "self", name)
+        self.layers = len(self.sites)
+        config = model.config.get_text_config()
+        self.heads = int(config.num_attention_heads)
+        self.hidden_size = int(config.hidden_size)
+        weight = next(model.parameters())
+        self.device: torch.device = weight.device
+        self.dtype: torch.dtype = weight.dtype
+        limits = [int(tokenizer.model_max_length), getattr(config, "max_position_embeddings", None)]
+        self.max_length = min(limit for limit in limits if isinstance(limit, int) and limit > 0)
+
+    def __repr__(self) -> str:
+        return f"Decoder({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
+
+    def with_template(self, template: PromptTemplate) -> Decoder:
+        """The same weights with another prompt."""
+        import copy
+
+        other = copy.copy(self)
+        other.template = template
+        return other
+
+    def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
+        """See :class:`PairModel`. ``inputs`` is one sequence; the rows are those of the target's sub-words.
+
+        Raises:
+            SentenceTooLongError: a prompt has more than ``max_length`` sub-words.
+            ModelError: a sub-word belongs to two words, or the first target word has nothing before it.
+        """
+        prompts = [self.template.render(pair) for pair in pairs]
+        encodings = self.tokenizer.backend_tokenizer.encode_batch([p.text for p in prompts], add_special_tokens=True)
+        out = []
+        for pair, prompt, encoding in zip(pairs, prompts, encodings, strict=True):
+            ids = np.array(encoding.ids, dtype=np.int64)
+            if len(ids) > self.max_length:
+                raise SentenceTooLongError(
+                    f"the prompt of pair {pair.id} ({len(pair.source)} source and {len(pair.target)} target words) has "
+                    f"{len(ids)} sub-words, the window of {self.name} is {self.max_length}",
+                    remedy="Take fewer examples into the prompt, split the sentence or leave it out",
+                )
+            offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            columns = self._owners(offsets, prompt.source_spans, prompt.text, pair)
+            words = self._owners(offsets, prompt.target_spans, prompt.text, pair)
+            out.append(Layout(pair, (ids,), self._blocks(ids, columns, words, pair)))
+        return out
+
+    def _owners(self, offsets: IdArray, spans: Sequence[Span], text: str, pair: SentencePair) -> IdArray:
+        """The word of each sub-word, -1 for those outside of ``spans``; offsets ``(T, 2)`` in characters."""
+        owner = specials(len(offsets))
+        if not spans:
+            return owner
+        starts, ends = np.array(spans, dtype=np.int64).T
+        # First word that ends after the sub-word begins, last word that begins before it ends.
+        first = np.searchsorted(ends, offsets[:, 0], side="right")
+        last = np.searchsorted(starts, offsets[:, 1], side="left") - 1
+        filled = offsets[:, 1] > offsets[:, 0]
+        crossing = np.flatnonzero((last > first) & filled)
+        if len(crossing):
+            begin, end = offsets[crossing[0]]
+            raise ModelError(
+                f"the tokenizer of {self.name} makes one sub-word of several words of pair {pair.id}: "
+                f"{text[begin:end]!r}",
+                remedy="Choose a model whose sub-words keep to the boundaries of words",
+            )
+        inside = (first == last) & filled
+        owner[inside] = first[inside]
+        return owner
+
+    def _blocks(
+        self, ids: IdArray, columns: IdArray, words: IdArray, pair: SentencePair
+    ) -> dict[str, tuple[Block, ...]]:
+        rows = np.flatnonzero(words >= 0)
+        if len(rows) and rows[0] == 0:
+            raise ModelError(
+                f"the prompt of pair {pair.id} begins with its target",
+                remedy="Put text or the source in front of {target} in the template",
+            )
+        labels = readable(self.tokenizer, ids)
+        own = tuple(labels[row] for row in rows)
+        return {
+            "awi": (Block("target", rows, words[rows], own, columns, labels),),
+            "awo": (Block("target", rows - 1, words[rows], own, columns, labels),),
+        }
+
+    def forward(self, layouts: Sequence[Layout]) -> Any:
+        import torch
+
+        pad = self.tokenizer.pad_token_id
+        ids, mask = padded([layout.inputs[0] for layout in layouts], 0 if pad is None else int(pad))
+        return self.model(
+            input_ids=torch.from_numpy(ids).to(self.device),
+            attention_mask=torch.from_numpy(mask).to(self.device),
+            use_cache=False,
+        )

@@ -1,0 +1,155 @@
+"""How a sentence pair lies in a model's attention: which rows and columns belong to which words, by reading.
+
+The three families (encoder, encoder-decoder, decoder-only) differ in this alone. Everything after it is shared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.errors import ModelError
+from align_eval.models.tokenized import IdArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from align_eval.corpora import SentencePair
+    from align_eval.models.attention_sites import Take
+
+READINGS = {
+    "awo": "row of the step that outputs the target sub-word",
+    "awi": "row of the step whose input is the target sub-word",
+    "block": "mean of the source-to-target and the target-to-source block",
+    "block-st": "source rows over target columns",
+    "block-ts": "target rows over source columns",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of an attention matrix: chosen rows, all columns that the model sees.
+
+    Attributes:
+        side: ``"target"`` if the rows are target sub-words (the columns source), ``"source"`` if the other way.
+        rows: positions of the rows in the matrix, ``(r,)``.
+        row_words: word (0-based) of each row, -1 for special sub-words, ``(r,)``.
+        row_labels: sub-words of the rows.
+        column_words: word of each column, -1 for all that is no word of the other side, ``(K,)``.
+        column_labels: sub-words of the columns.
+    """
+
+    side: str
+    rows: IdArray
+    row_words: IdArray
+    row_labels: tuple[str, ...]
+    column_words: IdArray
+    column_labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A sentence pair as a model reads it.
+
+    Attributes:
+        pair: the pair.
+        inputs: the id arrays that go into the model (encoder and labels, or one sequence).
+        blocks: for each reading the block, or the two blocks whose mean is taken.
+        extra: what else the model needs (segment ids).
+    """
+
+    pair: SentencePair
+    inputs: tuple[IdArray, ...]
+    blocks: dict[str, tuple[Block, ...]]
+    extra: tuple[IdArray, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Sub-words of all inputs, special ones counted."""
+        return sum(len(ids) for ids in self.inputs)
+
+
+class PairModel(ABC):
+    """A model that looks from one sentence of a pair at the other.
+
+    Attributes:
+        name: what it was loaded by.
+        family: ``"encoder"``, ``"seq2seq"`` or ``"decoder"``.
+        layers, heads: numbers of attention layers, and of heads in each; both are counted from 1.
+        readings: names of its readings, the default one first; see :data:`READINGS`.
+        model, tokenizer: of ``transformers``; ``device``, ``dtype``: of torch.
+        sites: the attention modules, first layer first.
+    """
+
+    name: str
+    family: str
+    layers: int
+    heads: int
+    readings: tuple[str, ...]
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+    sites: list[nn.Module]
+
+    @abstractmethod
+    def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
+        """Tokenise pairs and say where their words lie. No model is run.
+
+        Raises:
+            SentenceTooLongError: a pair does not fit the model; names it and both counts.
+        """
+
+    @abstractmethod
+    def forward(self, layouts: Sequence[Layout]) -> Any:
+        """One forward pass over a padded batch of pairs; row ``b`` of the batch is ``layouts[b]``."""
+
+    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
+        """Run a batch, and hand the attention of ``layers`` (1-based) to ``take`` layer by layer.
+
+        Raises:
+            ModelError: no such layer, or weights are missing.
+        """
+        from align_eval.models.attention_sites import capture_attention
+
+        for layer in layers:
+            if not 1 <= layer <= self.layers:
+                raise ModelError(f"{self.name} has no layer {layer}", remedy=f"Choose from 1 to {self.layers}")
+        sites = {layer: self.sites[layer - 1] for layer in sorted(set(layers))}
+        capture_attention(self.model, sites, lambda: self.forward(layouts), take, self.name)
+
+    def require_reading(self, reading: str) -> None:
+        """Check that the model has a reading.
+
+        Raises:
+            ModelError: it has not; the remedy names those it has.
+        """
+        if reading not in self.readings:
+            kind = {"seq2seq": "an encoder-decoder model", "decoder": "a decoder-only model"}.get(
+                self.family, "an encoder"
+            )
+            what = "no cross-attention" if reading == "cross" else f"no reading {reading!r}"
+            raise ModelError(
+                f"{self.name} is {kind} and has {what}", remedy=f"Choose one of {', '.join(self.readings)}"
+            )
+
+
+def padded(arrays: Sequence[IdArray], fill: int) -> tuple[IdArray, IdArray]:
+    """Arrays of different length as one ``(B, T)``, filled at the end, and the mask (1 where an array is)."""
+    longest = max(len(a) for a in arrays)
+    out = np.full((len(arrays), longest), fill, dtype=np.int64)
+    mask = np.zeros((len(arrays), longest), dtype=np.int64)
+    for row, array in enumerate(arrays):
+        out[row, : len(array)] = array
+        mask[row, : len(array)] = 1
+    return out, mask
+
+
+def specials(count: int) -> IdArray:
+    """``count`` times -1: the words of special sub-words."""
+    return np.full(count, -1, dtype=np.int64)

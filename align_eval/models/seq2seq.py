@@ -1,0 +1,259 @@
+"""An encoder-decoder model: forced decoding of a given translation, and its cross-attention.
+
+The decoder reads the target one step late: row ``r`` of the cross-attention has the sub-word before ``y_r`` as its
+input and gives out ``y_r``. Two readings of the same rows (Chen et al. 2020, Shift-Att, arXiv:2004.14837):
+
+- **AWO**, alignment when the word is output: row ``r`` belongs to ``y_r``;
+- **AWI**, alignment when the word is input: row ``r + 1`` belongs to ``y_r``.
+
+Both have as many rows as the target has sub-words. End of sentence, language codes and the start symbol are rows and
+columns of the maps but belong to no word. Since the end of the sentence is output last, the row after the last
+sub-word always exists, so that no word is lost with AWI.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.errors import InputError, ModelError, SentenceTooLongError
+from align_eval.models.attention_sites import attention_sites
+from align_eval.models.labels import readable
+from align_eval.models.language_codes import language_codes, resolve_code
+from align_eval.models.layout import Block, Layout, PairModel, padded, specials
+from align_eval.models.segmentation import Segmenter, surroundings
+from align_eval.models.tokenized import IdArray, Tokenized
+
+if TYPE_CHECKING:
+    import torch
+
+    from align_eval.corpora import SentencePair
+
+
+class Seq2Seq(PairModel):
+    """Marian, M2M100, NLLB, mBART, BART, T5, mT5. Made by :func:`align_eval.models.load_model`.
+
+    Args:
+        name: what it was loaded by.
+        model, tokenizer: of ``transformers``.
+        source_language, target_language: codes of the tokenizer, or what they begin with; needed by models of
+            several languages. A model of one direction takes none.
+        source_prefix: text in front of each source sentence (T5: ``"translate English to German:"``); its sub-words
+            belong to no word. ``None``: the one that a T5 configuration gives for the two languages, else none.
+
+    Other attributes: ``max_length``, sub-words of one side that fit, special ones counted; and those of
+    :class:`~align_eval.models.layout.PairModel`.
+
+    Raises:
+        ModelError: no cross-attention is found, or the tokenizer keeps no word boundaries.
+        InputError: a language code that the tokenizer does not have.
+    """
+
+    family = "seq2seq"
+    readings = ("awo", "awi")
+
+    def __init__(
+        self, name: str, model: Any, tokenizer: Any, *, source_language: str | None = None,
+        target_language: str | None = None, source_prefix: str | None = None, revision: str = "",
+        path: Path | None = None, licence: str = "unknown",
+    ) -> None:  # fmt: skip
+        self.name, self.revision, self.path, self.licence = name, revision, path, licence
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.sites = attention_sites(model, "cross", name)
+        self.layers = len(self.sites)
+        config = model.config
+        self.heads = int(getattr(config, "decoder_attention_heads", None) or config.num_attention_heads)
+        self.hidden_size = int(getattr(config, "d_model", None) or config.hidden_size)
+        weight = next(model.parameters())
+        self.device: torch.device = weight.device
+        self.dtype: torch.dtype = weight.dtype
+        limits = [int(tokenizer.model_max_length), getattr(config, "max_position_embeddings", None)]
+        self.max_length = min(limit for limit in limits if isinstance(limit, int) and limit > 0)
+        self.codes = language_codes(tokenizer)
+        self._source = Segmenter(tokenizer, name=name)
+        self._target = Segmenter(tokenizer, target=True, name=name)
+        self._asked_prefix = source_prefix
+        self._set_languages(source_language, target_language)
+
+    def __repr__(self) -> str:
+        return f"Seq2Seq({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
+
+    def with_languages(self, source: str | None, target: str | None, *, source_prefix: str | None = None) -> Seq2Seq:
+        """The same weights for another pair of languages.
+
+        Raises:
+            InputError: a language code that the tokenizer does not have.
+        """
+        other = copy.copy(self)
+        other._asked_prefix = source_prefix
+        other._set_languages(source, target)
+        return other
+
+    def _set_languages(self, source: str | None, target: str | None) -> None:
+        """Check the codes that are named; what is missing is asked for when sentences come."""
+        self.source_language = source
+        self.target_language = target
+        fixed = getattr(self.tokenizer, "target_lang", None)
+        if not self.codes:
+            if target and fixed and target.split("_")[0] != str(fixed).split("_")[0]:
+                raise InputError(
+                    f"{self.name} translates into {fixed}, not {target}",
+                    remedy=f"Leave out the target language, or load a model for {target}",
+                )
+            return
+        if target:
+            self.target_language = resolve_code(self.codes, target, "target", self.name)
+        if source and not self._marian:
+            self.source_language = resolve_code(self.codes, source, "source", self.name)
+
+    @property
+    def _marian(self) -> bool:
+        return bool(getattr(self.tokenizer, "supported_language_codes", None))
+
+    def source_surroundings(self) -> tuple[IdArray, IdArray]:
+        """The special ids before and after a source sentence: language codes, the task prefix, end of sentence.
+
+        Raises:
+            InputError: the model needs a language code that is not named.
+        """
+        if not self.codes or self._marian:
+            before, after = surroundings(self.tokenizer)
+        else:
+            code = resolve_code(self.codes, self.source_language, "source", self.name)
+            self.tokenizer.src_lang = code
+            before, after = surroundings(self.tokenizer)
+        if self._marian:
+            code = resolve_code(self.codes, self.target_language, "target", self.name)
+            tag = int(self.tokenizer.encoder[self.codes[code]])
+            before = np.concatenate([[tag], before]).astype(np.int64)
+        text = self._prefix_text()
+        if text:
+            before = np.concatenate([before, self._source([text.split()]).ids[0]])
+        return before, after
+
+    def target_surroundings(self) -> tuple[IdArray, IdArray]:
+        """The special ids before and after a target sentence, as the model is taught to give them out.
+
+        Raises:
+            InputError: the model needs a language code that is not named.
+        """
+        if not self.codes or self._marian:
+            return surroundings(self.tokenizer)
+        code = resolve_code(self.codes, self.target_language, "target", self.name)
+        before = self.tokenizer.src_lang
+        self.tokenizer.set_tgt_lang_special_tokens(code)
+        try:
+            return surroundings(self.tokenizer)
+        finally:
+            self.tokenizer.src_lang = before
+
+    def _prefix_text(self) -> str:
+        if self._asked_prefix is not None:
+            return self._asked_prefix
+        tasks = getattr(self.model.config, "task_specific_params", None) or {}
+        task = tasks.get(f"translation_{self.source_language}_to_{self.target_language}") or {}
+        return str(task.get("prefix", ""))
+
+    def tokenize(self, sentences: Sequence[Sequence[str]], *, target: bool = False) -> Tokenized:
+        """The sub-words of sentences of words, special ones left out; see :class:`Tokenized`."""
+        return (self._target if target else self._source)(sentences)
+
+    def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
+        """See :class:`PairModel`. ``inputs`` are the encoder's ids and the labels (what the decoder gives out).
+
+        Raises:
+            SentenceTooLongError: a side has more than ``max_length`` sub-words, special ones counted.
+            InputError: a language code is missing.
+        """
+        sources = self.tokenize([pair.source for pair in pairs])
+        targets = self.tokenize([pair.target for pair in pairs], target=True)
+        s_before, s_after = self.source_surroundings()
+        t_before, t_after = self.target_surroundings()
+        around = np.concatenate([t_before, [0], t_after]).astype(np.int64)[None, :]
+        (start,) = readable(self.tokenizer, self._shift(around)[0, :1].tolist(), target=True)
+        out = []
+        for k, pair in enumerate(pairs):
+            ids = np.concatenate([s_before, sources.ids[k], s_after])
+            labels = np.concatenate([t_before, targets.ids[k], t_after])
+            for side, given in (("source", ids), ("target", labels)):
+                if len(given) > self.max_length:
+                    raise SentenceTooLongError(
+                        f"the {side} sentence of pair {pair.id} has {len(given)} sub-words with the special ones, the "
+                        f"window of {self.name} is {self.max_length}",
+                        remedy="Split the sentence or leave it out",
+                    )
+            columns = np.concatenate([specials(len(s_before)), sources.words[k], specials(len(s_after))])
+            words = np.concatenate([specials(len(t_before)), targets.words[k], specials(len(t_after))])
+            out.append(Layout(pair, (ids, labels), self._blocks(ids, labels, columns, words, start)))
+        return out
+
+    def _blocks(
+        self, ids: IdArray, labels: IdArray, columns: IdArray, words: IdArray, start: str
+    ) -> dict[str, tuple[Block, ...]]:
+        """AWO: row r belongs to what it gives out. AWI: to its input, which is what row r - 1 gave out."""
+        rows = np.arange(len(labels), dtype=np.int64)
+        sources = readable(self.tokenizer, ids)
+        given_out = readable(self.tokenizer, labels, target=True)
+        awo = Block("target", rows, words, given_out, columns, sources)
+        before = np.concatenate([specials(1), words[:-1]])
+        awi = Block("target", rows, before, (start, *given_out[:-1]), columns, sources)
+        return {"awo": (awo,), "awi": (awi,)}
+
+    @property
+    def pad(self) -> int:
+        """The id of padding."""
+        pad = self.model.config.pad_token_id
+        pad = self.tokenizer.pad_token_id if pad is None else pad
+        return 0 if pad is None else int(pad)
+
+    def _shift(self, labels: IdArray) -> torch.Tensor:
+        """The decoder's input for ``labels`` ``(B, T)``, moved right by the model's own function."""
+        import torch
+
+        given = torch.from_numpy(labels).to(self.device)
+        prepare = getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
+        if prepare is not None:
+            return prepare(labels=given)
+        shift = getattr(sys.modules[type(self.model).__module__], "shift_tokens_right", None)
+        if shift is None:
+            raise ModelError(
+                f"how {self.name} moves its targets right is not known",
+                remedy="Choose a Marian, M2M100, NLLB, mBART, BART or T5 model",
+            )
+        return shift(given, self.pad, self.model.config.decoder_start_token_id)
+
+    def decoder_inputs(self, layouts: Sequence[Layout]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The decoder's input ids and mask, ``(B, T)`` each, for a batch.
+
+        Raises:
+            ModelError: the model's shift is not one to the right, so that AWI would not be the row after AWO.
+        """
+        import torch
+
+        labels, mask = padded([layout.inputs[1] for layout in layouts], self.pad)
+        inputs = self._shift(labels)
+        moved = inputs[:, 1:].cpu().numpy() == labels[:, :-1]
+        if not bool((moved | (mask[:, 1:] == 0)).all()):
+            raise ModelError(
+                f"{self.name} does not move its targets right by one", remedy="Its rows cannot be read by AWO and AWI"
+            )
+        return inputs, torch.from_numpy(mask).to(self.device)
+
+    def forward(self, layouts: Sequence[Layout]) -> Any:
+        import torch
+
+        ids, mask = padded([layout.inputs[0] for layout in layouts], self.pad)
+        inputs, inputs_mask = self.decoder_inputs(layouts)
+        return self.model(
+            input_ids=torch.from_numpy(ids).to(self.device),
+            attention_mask=torch.from_numpy(mask).to(self.device),
+            decoder_input_ids=inputs,
+            decoder_attention_mask=inputs_mask,
+            use_cache=False,
+        )

@@ -1,0 +1,168 @@
+"""Names of models, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from align_eval.errors import InputError, MissingFileError, ModelError, UnknownNameError
+from align_eval.models import describe_model, load_model
+from tests.models.tiny import write_model, write_tokenizer
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "bert", "bert")
+
+
+def test_importing_needs_no_torch() -> None:
+    code = (
+        "import sys, align_eval.models as m; m.load_model; m.MODELS.names(); assert 'Encoder' in dir(m);"
+        "print([x for x in ('torch', 'transformers', 'numpy', 'tokenizers') if x in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_unknown_offline_name() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'e5-small'"):
+        load_model("offline:e5-smal")
+
+
+@pytest.mark.parametrize("name", ["./none", "/none/such", "a/b/c", "~/none-such-folder", ""])
+def test_no_such_folder(name: str) -> None:
+    with pytest.raises(MissingFileError, match="no such model folder"):
+        load_model(name)
+
+
+def test_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"config\.json"):
+        load_model(str(tmp_path))
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("", "utf-8")
+    with pytest.raises(MissingFileError):
+        load_model(str(tmp_path / "x"))
+
+
+def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*arguments: object, **named: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    start = time.monotonic()
+    for ask in (load_model, describe_model):
+        with pytest.raises(ModelError, match="there is no network to fetch it.*models list"):
+            ask("nobody/no-such-model-of-tests")
+    with pytest.raises(ModelError, match="Did you mean offline:e5-small"):
+        load_model("e5-smaal")
+    assert time.monotonic() - start < 20
+
+
+def test_dtype_and_device(bert: Path) -> None:
+    with pytest.raises(InputError, match="unknown dtype 'int8'"):
+        load_model(str(bert), dtype="int8")
+    with pytest.raises(InputError, match="unknown device 'gpu'"):
+        load_model(str(bert), device="gpu")
+    with pytest.raises(ModelError, match="torch sees no device cuda:99"):
+        load_model(str(bert), device="cuda:99")
+    with pytest.raises(InputError, match="one revision"):
+        load_model("offline:e5-small", revision="main")
+    assert load_model(str(bert), device="auto").device.type in ("cpu", "cuda", "mps")
+
+
+def test_same_weights_same_revision(tmp_path: Path, bert: Path) -> None:
+    again = write_model(tmp_path / "again", "bert")
+    assert load_model(str(bert)).revision == load_model(str(again)).revision
+
+
+def test_licence_of_the_card(bert: Path) -> None:
+    (bert / "README.md").write_text("---\nlanguage: de\nlicense: mit\n---\n# A model\nlicense: none\n", "utf-8")
+    assert load_model(str(bert)).licence == "mit"
+
+
+def test_nothing_is_printed(bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    load_model(str(bert))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pickled_weights_are_not_read(bert: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(bert / "model.safetensors"), bert / "pytorch_model.bin")
+    (bert / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="convert the model to safetensors"):
+        load_model(str(bert))
+
+
+def test_missing_weights(bert: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(bert / "model.safetensors")
+    del weights["encoder.layer.2.output.dense.weight"]
+    save_file(weights, bert / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="lacks 1 weights that its config.json asks for: encoder.layer.2"):
+        load_model(str(bert))
+
+
+def test_weights_of_another_shape(bert: Path) -> None:
+    config = json.loads((bert / "config.json").read_text("utf-8"))
+    (bert / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}), "utf-8")
+    with pytest.raises(ModelError):
+        load_model(str(bert))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe{", b'{"a": 1'])
+def test_damaged_files(bert: Path, name: str, content: bytes) -> None:
+    (bert / name).write_bytes(content)
+    with pytest.raises(ModelError, match="bert"):
+        load_model(str(bert))
+
+
+def test_slow_tokenizer(bert: Path) -> None:
+    for path in bert.glob("tokenizer*"):
+        path.unlink()
+    config = {"tokenizer_class": "CanineTokenizer"}
+    (bert / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ModelError, match="no fast tokenizer"):
+        load_model(str(bert))
+
+
+def test_other_families(tmp_path: Path) -> None:
+    import transformers as t
+
+    decoder = tmp_path / "gpt"
+    write_tokenizer(decoder, "roberta")
+    t.GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=300).save_pretrained(decoder)
+    with pytest.raises(ModelError, match="is a decoder model"):
+        load_model(str(decoder))
+    assert describe_model(str(decoder)).family == "decoder"
+    both = tmp_path / "t5"
+    t.T5Config(num_layers=1, num_heads=2, d_model=8, vocab_size=300).save_pretrained(both)
+    with pytest.raises(ModelError, match="is a seq2seq model"):
+        load_model(str(both))
+
+
+def test_describe_a_folder(bert: Path) -> None:
+    found = describe_model(str(bert)).as_dict()
+    assert {k: found[k] for k in ("family", "path", "layers", "heads", "hidden_size", "max_length", "licence")} == {
+        "family": "encoder",
+        "path": str(bert),
+        "layers": 4,
+        "heads": 4,
+        "hidden_size": 32,
+        "max_length": 80,
+        "licence": "unknown",
+    }
