@@ -53,7 +53,7 @@ class SimilarityAligner(Aligner):
         return describe_encoder(self.encoder, self.settings)
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
-        out: dict[System, list[Links]] = {system: [Links()] * len(pairs) for system in self.systems}
+        out: dict[System, list[Links]] = {system: [Links((), ())] * len(pairs) for system in self.systems}
         sentences = [side for pair in pairs for side in (pair.source, pair.target)]
         tokens = self.encoder.tokenize(sentences)
         sizes = [len(ids) for ids in tokens.ids]
