@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import InputError, UnknownNameError
+from align_eval.errors import InputError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, sha256_of
 from align_eval.runs.resumable import ResumableOutput
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
-    from align_eval.aligners import Aligner
+    from align_eval.aligners import Aligner, System
     from align_eval.corpora import SentencePair
     from align_eval.links import Links
 
@@ -58,11 +58,16 @@ def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = B
     Raises:
         InputError: the aligner has several systems.
     """
-    if len(aligner.systems) != 1:
-        raise InputError(f"{len(aligner.systems)} systems in one output", remedy="Give one method and one layer")
+    system = _only_system(aligner)
     iterator = iter(pairs)
     while part := list(islice(iterator, block)):
-        yield aligner.align_all(part)[aligner.systems[0]]
+        yield aligner.align_all(part)[system]
+
+
+def _only_system(aligner: Aligner) -> System:
+    if len(aligner.systems) != 1:
+        raise InputError(f"{len(aligner.systems)} systems in one output", remedy="Give one method and one layer")
+    return aligner.systems[0]
 
 
 def align_lines(aligner: Aligner, pairs: Iterable[SentencePair], format: str = "pharaoh") -> Iterator[str]:
@@ -104,11 +109,13 @@ def align_file(
         number of lines.
 
     Raises:
-        InputError: an unfinished run with other settings, or a shorter input than it had, stands beside ``output``.
-        OutputError: the disk is full or the file cannot be written.
+        InputError: the aligner has several systems; or an unfinished run with other settings, or with a longer input,
+            stands beside ``output``.
+        MissingFileError: one of ``inputs`` does not exist.
+        OutputError: the disk is full or the file cannot be written; what was written until then stays resumable.
     """
     to_line = line_format(format)
-    system = aligner.systems[0]
+    system = _only_system(aligner)
     asked = {
         "signature": {**aligner.signature(system), "version": __version__},
         "format": format,
@@ -145,5 +152,10 @@ def align_file(
 
 
 def _identity(path: StrPath) -> list[Any]:
-    status = os.stat(path)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise MissingFileError(
+            f"cannot be opened: {error.strerror}", file=path, remedy="Check the path and its rights"
+        ) from None
     return [os.path.realpath(path), status.st_size, status.st_mtime_ns]

@@ -7,6 +7,7 @@ wrote after its last journal entry is cut off. The last step renames ``NAME.part
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import lzma
@@ -14,7 +15,7 @@ import os
 from pathlib import Path
 from typing import IO, Any, cast
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, OutputError
 from align_eval.files import StrPath, atomic_writer, output_errors
 
 
@@ -56,12 +57,12 @@ class ResumableOutput:
         resume: continue an unfinished run with the same settings; ``False`` starts over.
 
     Raises:
-        InputError: an unfinished run with other settings stands beside ``path``.
-        OutputError: the folder cannot be written.
+        InputError: an unfinished run with other settings, or a journal that cannot be read, stands beside ``path``.
+        OutputError: the folder cannot be written, ``path`` is no regular file, or another run is writing it.
     """
 
     def __init__(self, path: StrPath, settings: dict[str, Any], resume: bool = True) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.realpath(path))  # a link is followed, not replaced
         self.part = self.path.with_name(self.path.name + ".part")
         self.journal = self.path.with_name(self.path.name + ".part.json")
         self.settings = json.loads(json.dumps(settings))
@@ -72,18 +73,28 @@ class ResumableOutput:
             self._open(resume)
 
     def _open(self, resume: bool) -> None:
-        if resume and self.journal.exists() and self.part.exists():
-            self._read_journal()
-        stream = open(self.part, "r+b" if self._bytes else "wb")  # noqa: SIM115
-        self._stream: IO[bytes] = cast(IO[bytes], stream)
-        self._stream.truncate(self._bytes)
-        self._stream.seek(self._bytes)
-        self._write_journal()
+        if self.path.exists() and not self.path.is_file():
+            raise OutputError("is not a regular file", file=self.path, remedy="Name another output file")
+        unfinished = resume and self.journal.exists() and self.part.exists()
+        handle = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._stream: IO[bytes] = cast(IO[bytes], os.fdopen(handle, "r+b"))
+        try:
+            _lock(self._stream, self.part)
+            if unfinished:
+                self._read_journal()
+            self._stream.truncate(self._bytes)
+            self._stream.seek(self._bytes)
+            self._write_journal()
+        except BaseException:
+            self._stream.close()
+            raise
 
     def _read_journal(self) -> None:
         try:
             journal = json.loads(self.journal.read_text(encoding="utf-8"))
-            settings, lines, size = journal["settings"], int(journal["lines"]), int(journal["bytes"])
+            settings, lines, size = dict(journal["settings"]), int(journal["lines"]), int(journal["bytes"])
+            if min(lines, size) < 0:
+                raise ValueError("a negative number")
         except (ValueError, KeyError, TypeError):
             raise InputError(
                 "the journal of an unfinished run cannot be read",
@@ -91,15 +102,14 @@ class ResumableOutput:
                 remedy="Start over with --restart",
             ) from None
         if settings != self.settings:
-            differing = sorted(
-                k for k in {*settings, *self.settings} if settings.get(k, "") != self.settings.get(k, "")
-            )
+            before, now = _flat(settings), _flat(self.settings)
+            differing = sorted(k for k in {*before, *now} if before.get(k, ...) != now.get(k, ...))
             raise InputError(
-                f"an unfinished run with other settings stands there ({', '.join(differing)} differ)",
+                f"an unfinished run with other settings stands there (different: {', '.join(differing)})",
                 file=self.part,
                 remedy="Repeat its settings to finish it, or start over with --restart",
             )
-        if self.part.stat().st_size >= size:
+        if os.fstat(self._stream.fileno()).st_size >= size:
             self.lines, self._bytes = lines, size
 
     def _write_journal(self) -> None:
@@ -124,10 +134,35 @@ class ResumableOutput:
     def finish(self) -> None:
         """Give the file its name and remove the journal."""
         with output_errors(self.path):
+            if not self._bytes:
+                self._stream.write(self._compress(b""))  # no line at all is a compressed file too
             self._stream.close()
             os.replace(self.part, self.path)
             self.journal.unlink()
 
     def close(self) -> None:
         """Leave the run unfinished; it can be resumed."""
-        self._stream.close()
+        with contextlib.suppress(OSError):  # bytes that a full disk refused; they are not in the journal
+            self._stream.close()
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with those of an inner group, such as the signature, beside the others."""
+    groups = [value if isinstance(value, dict) else {key: value} for key, value in settings.items()]
+    return {key: value for group in groups for key, value in group.items()}
+
+
+def _lock(stream: IO[bytes], path: Path) -> None:
+    """Keep other runs from writing ``stream`` until it is closed (where the system has such locks)."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            "another run is writing this file", file=path, remedy="Wait for it, or write elsewhere"
+        ) from None
+    except OSError:
+        return  # a file system without locks

@@ -35,9 +35,9 @@ class SoftMapBatch:
 
     def check_finite(self, names: list[str]) -> None:
         """Raise :class:`NonFiniteError` naming the first pair (of ``names``, one a pair) with NaN or infinity in it."""
-        totals = self.values.masked_fill(~self.mask, 0).flatten(1).sum(dim=1)
-        if not bool(torch.isfinite(totals).all()):
-            first = int((~torch.isfinite(totals)).nonzero()[0])
+        bad = (~torch.isfinite(self.values) & self.mask).flatten(1).any(dim=1)
+        if bool(bad.any()):
+            first = int(bad.nonzero()[0])
             raise NonFiniteError(
                 f"the {self.quantity} of sentence pair {names[first]} has NaN or infinite values",
                 remedy="Load the model with --dtype float32, or take another layer",
