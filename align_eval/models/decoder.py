@@ -107,11 +107,18 @@ class Decoder(PairModel):
         return out
 
     def _owners(self, offsets: IdArray, spans: Sequence[Span], text: str, pair: SentencePair) -> IdArray:
-        """The word of each sub-word, -1 for those outside of ``spans``; offsets ``(T, 2)`` in characters."""
+        """The word of each sub-word, -1 for those outside of ``spans``; offsets ``(T, 2)`` in characters.
+
+        A sub-word that is nothing but the space in front of a word belongs to it, as where the mark of a word's
+        beginning is a sub-word of its own.
+        """
         owner = specials(len(offsets))
         if not spans:
             return owner
         starts, ends = np.array(spans, dtype=np.int64).T
+        blank = np.array([text[a:b].isspace() for a, b in offsets.tolist()], dtype=bool)
+        next_word = np.minimum(np.searchsorted(starts, offsets[:, 1]), len(starts) - 1)
+        lead = blank & (starts[next_word] == offsets[:, 1]) & (offsets[:, 1] - offsets[:, 0] == 1)
         # First word that ends after the sub-word begins, last word that begins before it ends.
         first = np.searchsorted(ends, offsets[:, 0], side="right")
         last = np.searchsorted(starts, offsets[:, 1], side="left") - 1
@@ -126,6 +133,7 @@ class Decoder(PairModel):
             )
         inside = (first == last) & filled
         owner[inside] = first[inside]
+        owner[lead] = next_word[lead]
         return owner
 
     def _blocks(

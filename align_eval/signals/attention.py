@@ -1,0 +1,278 @@
+"""Raw attention of any transformer as soft maps: encoder-decoder, encoder and decoder-only models by one door.
+
+:func:`attention_maps` gives the maps of single pairs with all labels; :func:`attention_softmap` those of many pairs
+between words, batch by batch, for every layer, head and reading at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from align_eval.errors import InputError, UnknownNameError
+from align_eval.models.attention_sites import check_rows
+from align_eval.models.batches import buckets
+from align_eval.models.layout import Block, Layout, PairModel
+from align_eval.signals.attention_batch import AttentionBatch, Found, View, WordBlocks, add
+from align_eval.signals.attention_maps import AttentionMaps, Number
+from align_eval.signals.subwords import require_rule
+
+if TYPE_CHECKING:
+    from align_eval.corpora import SentencePair
+
+TOKEN_BUDGET = 2048
+AGGREGATES = ("mean", "max")
+
+
+def pair_model(model: Any) -> PairModel:
+    """The model as one that reads pairs: an :class:`Encoder` is given the concatenated form.
+
+    Raises:
+        InputError: it is no model of :func:`align_eval.models.load_model`.
+    """
+    if isinstance(model, PairModel):
+        return model
+    from align_eval.models.encoder import Encoder
+
+    if isinstance(model, Encoder):
+        from align_eval.models.pair_encoder import PairEncoder
+
+        return PairEncoder(model)
+    raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which layers and heads are wanted: numbers from 1, and the aggregates over all of them."""
+
+    layers: tuple[int, ...]
+    layer_names: tuple[Number, ...]
+    heads: tuple[int, ...]
+    head_names: tuple[Number, ...]
+
+
+def _choose(model: PairModel, layers: Any, heads: Any) -> _Choice:
+    def one(given: Any, count: int, what: str, aggregates: tuple[str, ...]) -> tuple[Number, ...]:
+        if given == "all":
+            return tuple(range(1, count + 1))
+        listed = [given] if isinstance(given, (int, str)) else list(given)
+        names: list[Number] = []
+        for item in listed:
+            if isinstance(item, str) and item == "all":
+                names += range(1, count + 1)
+            elif isinstance(item, str):
+                if item not in aggregates:
+                    raise UnknownNameError(f"choice of {what}s", item, ("all", *aggregates))
+                names.append(item)
+            elif isinstance(item, int) and 1 <= item <= count:
+                names.append(item)
+            else:
+                raise InputError(f"{model.name} has no {what} {item!r}", remedy=f"Choose from 1 to {count}")
+        if not names:
+            raise InputError(f"no {what} is asked for", remedy=f"Choose from 1 to {count}, or all")
+        return tuple(dict.fromkeys(names))
+
+    layer_names = one(layers, model.layers, "layer", ("mean",))
+    head_names = one(heads, model.heads, "head", AGGREGATES)
+
+    def needed(names: tuple[Number, ...], count: int) -> tuple[int, ...]:
+        if any(isinstance(name, str) for name in names):
+            return tuple(range(1, count + 1))
+        return tuple(name for name in names if isinstance(name, int))
+
+    return _Choice(needed(layer_names, model.layers), layer_names, needed(head_names, model.heads), head_names)
+
+
+def attention_maps(
+    model: Any,
+    pairs: Sequence[SentencePair],
+    layers: Any = "all",
+    heads: Any = "all",
+    reading: str | None = None,
+    *,
+    token_budget: int = TOKEN_BUDGET,
+) -> list[AttentionMaps]:
+    """The attention of each pair between sub-words, special ones included, in the order given.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`, of any family.
+        pairs: the sentence pairs.
+        layers, heads: numbers from 1, or ``"all"``. Only these are kept.
+        reading: ``"awo"`` or ``"awi"`` (encoder-decoder and decoder-only), ``"block"``, ``"block-st"`` or
+            ``"block-ts"`` (encoder); ``None``: the model's first. ``"block"`` has only words' sub-words on its axes,
+            and its ``left_out`` is that of the target rows.
+        token_budget: sub-words in a batch, padding counted; it changes speed and memory, not the maps.
+
+    Raises:
+        ModelError: a reading, layer or head that the model does not have, weights missing or no distribution.
+        NonFiniteError: NaN or infinity.
+        SentenceTooLongError: a pair does not fit the model.
+    """
+    reader = pair_model(model)
+    reading = reader.readings[0] if reading is None else reading
+    reader.require_reading(reading)
+    choice = _choose(reader, layers, heads)
+    if any(isinstance(name, str) for name in (*choice.layer_names, *choice.head_names)):
+        raise InputError("aggregates are taken from the maps", remedy="Use .head_mean(), .head_max() or .layer_mean()")
+    out: list[Any] = [None] * len(pairs)
+    layouts = reader.lay_out(pairs)
+    for members in _batches(layouts, token_budget):
+        batch = [layouts[k] for k in members]
+        found = _raw(reader, batch, choice, reading)
+        for k, layout, blocks in zip(members, batch, found, strict=True):
+            maps = [_maps(reader, layout, block, values, choice, reading) for block, values in blocks]
+            out[k] = maps[0] if len(maps) == 1 else _mean_block(maps[0], maps[1])
+    return out
+
+
+def _raw(reader: PairModel, batch: list[Layout], choice: _Choice, reading: str) -> list[list[tuple[Block, Tensor]]]:
+    """For each pair its blocks, each with the weights ``(L, H, rows, columns)``."""
+    kept: list[list[list[Tensor]]] = [[[] for _ in layout.blocks[reading]] for layout in batch]
+    heads = torch.tensor(choice.heads, device=reader.device) - 1
+
+    def take(layer: int, weights: Tensor) -> None:
+        for b, layout in enumerate(batch):
+            for number, block in enumerate(layout.blocks[reading]):
+                rows = torch.from_numpy(block.rows).to(weights.device)
+                part = weights[b].index_select(0, heads.to(weights.device))[:, :, : len(block.column_words)]
+                kept[b][number].append(_wide(part.index_select(1, rows)))
+
+    reader.attend(batch, choice.layers, take)
+    order = sorted(choice.layers)
+    pick = [order.index(layer) for layer in choice.layers]
+    return [
+        [
+            (block, torch.stack([of_block[p] for p in pick]))
+            for block, of_block in zip(layout.blocks[reading], parts, strict=True)
+        ]
+        for layout, parts in zip(batch, kept, strict=True)
+    ]
+
+
+def _maps(
+    reader: PairModel, layout: Layout, block: Block, values: Tensor, choice: _Choice, reading: str
+) -> AttentionMaps:
+    pair = layout.pair
+    query, key = (pair.target, pair.source) if block.side == "target" else (pair.source, pair.target)
+    for number, layer in enumerate(choice.layers):
+        check_rows(values[number], layer, reader.name, reader.dtype)
+    key_words = torch.from_numpy(block.column_words).to(values.device)
+    return AttentionMaps(
+        values, choice.layer_names, choice.head_names, block.row_labels, block.column_labels,
+        torch.from_numpy(block.row_words).to(values.device), key_words, tuple(query), tuple(key), block.side, reading,
+        "attention weight", values[..., key_words < 0].sum(dim=-1), reader.name,
+    )  # fmt: skip
+
+
+def _mean_block(ts: AttentionMaps, st: AttentionMaps) -> AttentionMaps:
+    """Target rows x source columns: the mean of the target rows' block and the turned source rows' block."""
+    columns = ts.key_words >= 0
+    values = (ts.values[..., columns] + st.values[..., st.key_words >= 0].transpose(-1, -2)) / 2
+    return AttentionMaps(
+        values, ts.layers, ts.heads, ts.query_labels, st.query_labels, ts.query_words, ts.key_words[columns],
+        ts.query_text, ts.key_text, "target", "block", "attention weight, mean of both blocks", ts.left_out, ts.model,
+    )  # fmt: skip
+
+
+def attention_softmap(
+    model: Any,
+    pairs: Sequence[SentencePair],
+    layers: Any = "all",
+    heads: Any = ("all", "mean"),
+    readings: Sequence[str] | str | None = None,
+    *,
+    keys: str = "sum",
+    queries: str = "mean",
+    renormalised: bool = False,
+    token_budget: int = TOKEN_BUDGET,
+) -> Iterator[AttentionBatch]:
+    """Soft maps between words for every layer, head and reading, batch by batch (longest pairs first).
+
+    Each layer is pooled to words as soon as it is computed, so that no more than one layer's maps between sub-words
+    exist at a time.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`, of any family.
+        pairs: the sentence pairs. Those with a side without any sub-word are in no batch.
+        layers: numbers from 1, ``"mean"`` (over all layers), ``"all"``.
+        heads: numbers from 1, ``"mean"``, ``"max"`` (over all heads of the layer), ``"all"``. The maximum is taken
+            between words.
+        readings: one or several; ``None``: all of the model.
+        keys, queries: how sub-words become words, see :mod:`align_eval.signals.subwords`.
+        renormalised: divide each word's row by its mass on words of the other side.
+        token_budget: sub-words in a batch, padding counted; it changes speed and memory, not the maps.
+
+    Yields:
+        :class:`AttentionBatch`: values ``(views, B, source words, target words)``.
+
+    Raises:
+        as :func:`attention_maps`; UnknownNameError for an unknown rule, ``heads`` or ``layers``.
+    """
+    reader = pair_model(model)
+    names = reader.readings if readings is None else (readings,) if isinstance(readings, str) else tuple(readings)
+    for name in names:
+        reader.require_reading(name)
+    for rule in (keys, queries):
+        require_rule(rule)
+    choice = _choose(reader, layers, heads)
+    layouts = reader.lay_out(pairs)
+    return _stream(reader, layouts, choice, names, keys, queries, renormalised, token_budget)
+
+
+def _stream(
+    reader: PairModel, layouts: list[Layout], choice: _Choice, readings: tuple[str, ...], keys: str, queries: str,
+    renormalised: bool, token_budget: int,
+) -> Iterator[AttentionBatch]:  # fmt: skip
+    live = [k for k, layout in enumerate(layouts) if _has_words(layout)]
+    views = tuple(
+        View(layer, head, reading) for reading in readings for layer in choice.layer_names for head in choice.head_names
+    )
+    for group in _batches([layouts[k] for k in live], token_budget):
+        members = [live[g] for g in group]
+        blocks = WordBlocks([layouts[k] for k in members], readings, reader.device, (keys, queries), renormalised)
+        found = _pooled(reader, blocks, [layouts[k] for k in members], choice, readings)
+        yield blocks.batch(members, views, found, choice.layer_names)
+
+
+def _pooled(
+    reader: PairModel, blocks: WordBlocks, batch: list[Layout], choice: _Choice, readings: tuple[str, ...]
+) -> dict[tuple[Number, str], Found]:
+    """The word maps of a batch by layer (or ``"mean"``) and reading."""
+    mean = "mean" in choice.layer_names
+    out: dict[tuple[Number, str], Found] = {}
+
+    def take(layer: int, weights: Tensor) -> None:
+        wide = _wide(weights)
+        blocks.check(wide, layer, reader)
+        for reading in readings:
+            found = blocks.words(wide, reading, choice.heads, choice.head_names)
+            if layer in choice.layer_names:
+                out[layer, reading] = found
+            if mean:
+                out["mean", reading] = add(out.get(("mean", reading)), found)
+
+    reader.attend(batch, choice.layers, take)
+    for reading in readings if mean else ():
+        out["mean", reading] = [(a / reader.layers, b / reader.layers) for a, b in out["mean", reading]]
+    return out
+
+
+def _wide(weights: Tensor) -> Tensor:
+    """Half precision as float32; others as they are."""
+    return weights.float() if weights.dtype in (torch.float16, torch.bfloat16) else weights
+
+
+def _has_words(layout: Layout) -> bool:
+    return all(
+        bool((block.row_words >= 0).any()) and bool((block.column_words >= 0).any())
+        for blocks in layout.blocks.values()
+        for block in blocks
+    )
+
+
+def _batches(layouts: Sequence[Layout], budget: int) -> list[list[int]]:
+    return buckets([layout.size for layout in layouts], budget, overhead=32) if layouts else []
