@@ -203,10 +203,11 @@ class LinkTable(Sequence[Links]):
         scores: float array ``(rows,)`` or ``None``.
         ids: one name a sentence pair, or ``None`` (then the position is the name).
 
-    ``table[k]`` gives the links of pair ``k`` (all of P); ``table.gold(k)`` its :class:`GoldLinks`.
+    ``table[k]`` gives the links of pair ``k`` (all of P); ``table.gold(k)`` its :class:`GoldLinks`. What is known of
+    how the links came about stands in ``provenance``, by the keys of a signature (model, layer, method, ...).
     """
 
-    __slots__ = ("ids", "offsets", "scores", "sentence", "sentences", "source", "sure", "target")
+    __slots__ = ("ids", "offsets", "provenance", "scores", "sentence", "sentences", "source", "sure", "target")
 
     def __init__(
         self,
@@ -242,6 +243,7 @@ class LinkTable(Sequence[Links]):
         self.scores: FloatArray | None = None if scores is None else scores.astype(np.float32, copy=False)
         self.sentences = sentences
         self.ids = ids
+        self.provenance: dict[str, str] = {}
         self.offsets: NDArray[np.int64] = np.searchsorted(self.sentence, np.arange(sentences + 1))
 
     @classmethod
@@ -259,6 +261,7 @@ class LinkTable(Sequence[Links]):
         table = cls.__new__(cls)
         table.sentence, table.source, table.target, table.sure = sentence, source, target, sure
         table.scores, table.sentences, table.ids = scores, sentences, ids
+        table.provenance = {}
         table.offsets = np.searchsorted(sentence, np.arange(sentences + 1, dtype=np.int32))
         return table
 

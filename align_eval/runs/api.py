@@ -72,10 +72,13 @@ def align(
     settings = AlignerSettings(
         model, (method,), () if layer is None else (layer,), subword, on_long, options=dict(options)
     )
+    aligner = make_aligner(settings)
     found: list[Links] = []
-    for block in align_stream(make_aligner(settings), as_pairs(pairs)):
+    for block in align_stream(aligner, as_pairs(pairs)):
         found.extend(block)
-    return LinkTable.from_links(found)
+    table = LinkTable.from_links(found)
+    table.provenance = aligner.signature(aligner.systems[0])
+    return table
 
 
 def score(
@@ -89,20 +92,22 @@ def score(
         gold: a test set, a table, or one :class:`GoldLinks` a pair.
         hypothesis: a table or one :class:`Links` a pair, 0-based.
         options: ``resamples``, ``seed``, ``alpha``, ``confidence``, ``signature`` of
-            :func:`align_eval.scoring.score`.
+            :func:`align_eval.scoring.score`. By default the signature names the test set and, for links of
+            :func:`align`, how they came about.
 
     Raises:
         EmptyGoldError: the gold has no sentence pair or no link.
         LengthMismatchError: gold and hypothesis have different numbers of sentence pairs.
     """
+    if not isinstance(hypothesis, LinkTable):
+        hypothesis = LinkTable.from_links(hypothesis)
+    named: dict[str, str | int] = {}
     if isinstance(gold, TestSet):
-        named = Signature(set=gold.name, sha256=gold.checksum[:8], base=gold.base)
-        options.setdefault("signature", named)
+        named = {"set": gold.name, "sha256": gold.checksum[:8], "base": gold.base}
         gold = gold.gold
     elif not isinstance(gold, LinkTable):
         gold = LinkTable.from_links(gold)
-    if not isinstance(hypothesis, LinkTable):
-        hypothesis = LinkTable.from_links(hypothesis)
+    options.setdefault("signature", Signature({**named, **hypothesis.provenance, "sym": "none"}))
     return score_tables(gold, hypothesis, **options)
 
 
