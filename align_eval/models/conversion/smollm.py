@@ -9,7 +9,9 @@ Three things differ between the two sides:
   ``transformers`` takes, gives the same for 0 to 9 and another split of a space before other digits (" ²", " ٢").
 * The output layer is left out where it is the embedding.
 
-Nothing is put before the text: the model has no beginning-of-sequence token outside of its chat format.
+The vocabulary lacks the bytes of six control characters and of the unassigned U+40000 to U+BFFFF: they get no
+sub-words. Nothing is put before a text: the file says so (``add_bos_token``), and ``<|im_start|>``, its
+beginning-of-sequence token, opens a turn of the chat format.
 """
 
 from __future__ import annotations
