@@ -22,7 +22,7 @@ def local_folder(name: str) -> Path | None:
         MissingFileError: ``name`` can only be a path, and no such folder exists, or it holds no model.
     """
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         if not (path / "config.json").is_file():
             raise MissingFileError("the folder holds no config.json", file=path, remedy="Name a folder with a model")
         return path

@@ -2,77 +2,123 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from align_eval.errors import InputError, ModelError
 from align_eval.models import hub
 from align_eval.models.provider import MODELS, PREFIX
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from align_eval.models.decoder import Decoder
     from align_eval.models.encoder import Encoder
+    from align_eval.models.families import FamilyOptions
+    from align_eval.models.prompt import PromptTemplate
+    from align_eval.models.seq2seq import Seq2Seq
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
+class LoadOptions(TypedDict, total=False):
+    """The options of :func:`load_model`."""
+
+    device: str
+    dtype: str
+    revision: str | None
+    trust_remote_code: bool
+    source_language: str | None
+    target_language: str | None
+    source_prefix: str | None
+    template: PromptTemplate | None
+
+
+@overload
+def load_model(name: str, *, family: Literal["encoder"], **options: Unpack[LoadOptions]) -> Encoder: ...
+@overload
+def load_model(name: str, *, family: Literal["seq2seq"], **options: Unpack[LoadOptions]) -> Seq2Seq: ...
+@overload
+def load_model(name: str, *, family: Literal["decoder"], **options: Unpack[LoadOptions]) -> Decoder: ...
+@overload
+def load_model(name: str, *, family: str = ..., **options: Unpack[LoadOptions]) -> Any: ...
 def load_model(
     name: str,
     *,
+    family: str = "auto",
     device: str = "cpu",
     dtype: str = "float32",
     revision: str | None = None,
     trust_remote_code: bool = False,
-) -> Encoder:
-    """Load an encoder.
+    source_language: str | None = None,
+    target_language: str | None = None,
+    source_prefix: str | None = None,
+    template: PromptTemplate | None = None,
+) -> Any:
+    """Load a model: an ``Encoder``, a ``Seq2Seq`` (encoder-decoder) or a ``Decoder`` (decoder-only).
 
     Args:
         name: ``offline:NAME``; a name of the model hub (``xlm-roberta-base``); or a folder that ``transformers`` loads.
+        family: ``"encoder"``, ``"seq2seq"`` or ``"decoder"``; ``"auto"`` takes that of the model's configuration.
         device: of torch: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes a GPU where there is one.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``.
         revision: branch, tag or commit of a hub model.
         trust_remote_code: let the model run Python code that comes with it. Weights are read from safetensors only.
+        source_language, target_language: codes of the languages, for an encoder-decoder model of several languages
+            (see ``Seq2Seq``) and for the prompt of a decoder-only one.
+        source_prefix: text in front of each source sentence of an encoder-decoder model (T5).
+        template: the prompt of a decoder-only model (``PromptTemplate``).
 
     Raises:
         UnknownNameError: no such offline model; names the nearest.
         MissingFileError: no such folder.
-        ModelError: it cannot be loaded (no network, no safetensors, weights missing), it is not an encoder, its
-            tokenizer is not a fast one, or the device is not there.
+        ModelError: it cannot be loaded (no network, no safetensors, weights missing), it is not of the
+            family asked for, its tokenizer cannot trace sub-words to words, or the device is not there.
         ChecksumError, OutputError: an offline model could not be made.
-        InputError: an unknown dtype or device.
+        InputError: an unknown dtype, device or language code, or an option that the family does not take.
     """
+    from align_eval.models.families import FamilyOptions
+
+    chosen = (family, FamilyOptions(source_language, target_language, source_prefix, template))
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}", remedy=f"Choose one of {', '.join(DTYPES)}")
-    place = _device(device)
     if name.startswith(PREFIX):
         if revision is not None:
             raise InputError(f"{name} has one revision only", remedy="Leave out the revision")
         offline = MODELS.get(name[len(PREFIX) :])
+        place = _device(device)
         folder = offline.folder()
         known = {"folder": folder, "revision": offline.revision, "licence": offline.licence}
-        return _load(name, str(folder), place, dtype, {}, known)
+        return _load(name, str(folder), place, dtype, {}, known, chosen)
     local = hub.local_folder(name)
+    place = _device(device)
     if local is not None:
-        return _load(name, str(local), place, dtype, {"trust_remote_code": trust_remote_code}, {"folder": local})
-    return _load(name, name, place, dtype, hub.hub_options(name, revision, trust_remote_code), {})
+        trust = {"trust_remote_code": trust_remote_code}
+        return _load(name, str(local), place, dtype, trust, {"folder": local}, chosen)
+    return _load(name, name, place, dtype, hub.hub_options(name, revision, trust_remote_code), {}, chosen)
 
 
-def _load(name: str, where: str, device: Any, dtype: str, options: dict[str, Any], known: dict[str, Any]) -> Encoder:
+def _load(
+    name: str,
+    where: str,
+    device: Any,
+    dtype: str,
+    options: dict[str, Any],
+    known: dict[str, Any],
+    chosen: tuple[str, FamilyOptions],
+) -> Any:
     """Load from ``where``; ``known`` has what an offline model states of itself: folder, revision, licence."""
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    from align_eval.models.encoder import Encoder
-    from align_eval.models.information import read_config, require_encoder
+    from align_eval.models import families
+    from align_eval.models.information import read_config
 
     with hub.loading_errors(name), hub.quiet():
         config = read_config(where, **options)
-        require_encoder(name, config)
+        family = families.choose_family(name, config, chosen[0])
         tokenizer = AutoTokenizer.from_pretrained(where, config=config, use_fast=True, **options)
-        if not getattr(tokenizer, "is_fast", False):
-            raise ModelError(
-                f"{name} has no fast tokenizer, so that sub-words cannot be traced to words",
-                remedy="Convert it to a tokenizer.json (package tokenizers), or choose a model that has one",
-            )
-        model, report = _weights(AutoModel, where, config, getattr(torch, dtype), options)
+        families.require_words(family, name, tokenizer)
+        model, report = _weights(families.auto_class(family), where, config, getattr(torch, dtype), options)
         lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
         lacking += [str(key) for key in report["mismatched_keys"]]
         if lacking:
@@ -81,10 +127,12 @@ def _load(name: str, where: str, device: Any, dtype: str, options: dict[str, Any
                 remedy="Fetch the model again, or correct its files",
             )
         folder = known.get("folder") or hub.hub_folder(where, **options)
-        return Encoder(
+        return families.make(
+            family,
             name,
             model.to(device),
             tokenizer,
+            chosen[1],
             revision=known.get("revision") or hub.revision_of(config, folder),
             path=folder,
             licence=known.get("licence") or hub.licence_of(folder),

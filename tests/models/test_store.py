@@ -92,7 +92,7 @@ def test_full_disk(tmp_path: Path, error: Exception) -> None:
     def full(folder: Path) -> None:
         raise error
 
-    with pytest.raises(OutputError, match="No space left on device.*ALIGN_EVAL_CACHE"):
+    with pytest.raises(OutputError, match=r"No space left on device.*ALIGN_EVAL_CACHE"):
         store.build(tmp_path / "m", full)
     assert rest(tmp_path) == []
 

