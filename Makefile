@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
+MODELS := $(VENV)/.models
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -18,6 +19,12 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --editable '.[offline,zstd,dev]'
 	@touch $(SETUP)
 
+# The offline models that the tests run, fetched and converted once into the cache.
+$(MODELS): $(SETUP)
+	@$(BIN)/align-eval models add e5-small
+	@$(BIN)/align-eval models add smollm2-135m
+	@touch $(MODELS)
+
 demo: $(SETUP)
 	$(BIN)/align-eval demo
 
@@ -27,7 +34,7 @@ lint: $(SETUP)
 	$(BIN)/mypy
 
 # Two processes for two cores; one thread each, so that they do not fight.
-test: lint
+test: lint $(MODELS)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 format: $(SETUP)
