@@ -1,7 +1,7 @@
 """One small registry for everything that is chosen by name: formats, methods, metrics, figures.
 
-A thing registers itself in its own file; the registry imports the files of its package when a name is first asked for.
-Adding one touches no other file.
+A thing registers itself in its own file; adding one touches no other file. The registry imports the file that has the
+name asked for, and all files of its package when none has, or when all names are wanted.
 
 >>> colours = Registry("colour")
 >>> @colours.register("red")
@@ -14,6 +14,7 @@ True
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -29,7 +30,8 @@ class Registry(Generic[T]):
 
     Args:
         kind: what is registered, in the words of an error message (``"extraction method"``).
-        package: dotted name of the package whose modules register; imported on first use. ``None``: no discovery.
+        package: dotted name of the package whose modules register; imported when needed. ``None``: no discovery. A
+            module named like the thing it registers (a hyphen is an underscore there) spares importing the others.
     """
 
     def __init__(self, kind: str, package: str | None = None) -> None:
@@ -59,11 +61,17 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: no such name; the message lists the nearest ones.
         """
-        self._discover()
-        name = self._aliases.get(name, name)
-        if name not in self._things:
+        return self._things[self.canonical(name)]
+
+    def canonical(self, name: str) -> str:
+        """Return the name that ``name`` is an alias of, or ``name`` itself.
+
+        Raises:
+            UnknownNameError: no such name; the message lists the nearest ones.
+        """
+        if name not in self:
             raise UnknownNameError(self.kind, name, self._things)
-        return self._things[name]
+        return self._aliases.get(name, name)
 
     def names(self) -> list[str]:
         """Return all registered names, sorted, aliases left out."""
@@ -76,8 +84,23 @@ class Registry(Generic[T]):
             yield name, self._things[name]
 
     def __contains__(self, name: object) -> bool:
-        self._discover()
+        if not self._has(name) and isinstance(name, str):
+            self._import_namesake(name)
+            if not self._has(name):
+                self._discover()
+        return self._has(name)
+
+    def _has(self, name: object) -> bool:
         return name in self._things or name in self._aliases
+
+    def _import_namesake(self, name: str) -> None:
+        """Import the module of the package that is called like ``name``, if there is one."""
+        module = name.replace("-", "_")
+        if self._discovered or not module.isidentifier() or module.startswith("_"):
+            return
+        path = f"{self.package}.{module}"
+        if importlib.util.find_spec(path) is not None:
+            importlib.import_module(path)
 
     def _discover(self) -> None:
         if self._discovered or self.package is None:

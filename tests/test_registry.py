@@ -64,3 +64,29 @@ def test_discovery_that_fails_says_so_each_time(tmp_path: Path, monkeypatch: pyt
     for _ in range(2):
         with pytest.raises(ModuleNotFoundError):
             things.names()
+
+
+def test_one_name_imports_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "many_things"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from align_eval.registry import Registry\nTHINGS = Registry('thing', __name__)\n"
+    )
+    for module, names in {"plain": "'plain', 'simple'", "with_hyphen": "'with-hyphen'", "other": "'elsewhere'"}.items():
+        (package / f"{module}.py").write_text(f"from many_things import THINGS\nTHINGS.register({names})({module!r})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import many_things  # type: ignore[import-not-found]
+
+    things = many_things.THINGS
+    assert things.get("with-hyphen") == "with_hyphen"
+    assert "many_things.plain" not in sys.modules
+    assert "plain" in things
+    assert things.get("simple") == "plain"
+    assert "many_things.other" not in sys.modules
+    for absent in ("other", "_private", "not.a.module", "", "pl\u00e4in", 3):
+        assert absent not in things
+    assert things.get("elsewhere") == "other"
+    assert things.names() == ["elsewhere", "plain", "with-hyphen"]
+    assert (things.canonical("simple"), things.canonical("plain")) == ("plain", "plain")
+    with pytest.raises(UnknownNameError, match="Did you mean 'plain'"):
+        things.canonical("plian")

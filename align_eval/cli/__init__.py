@@ -11,6 +11,7 @@ import os
 import pkgutil
 import sys
 import traceback
+from collections.abc import Sequence
 
 import typer
 
@@ -24,12 +25,17 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def build_app() -> typer.Typer:
-    """The whole command-line application with every command of this package."""
+def build_app(words: Sequence[str] = ()) -> typer.Typer:
+    """The command-line application with every command of this package.
+
+    Args:
+        words: the command line. If it begins with a command, that command's file alone is imported.
+    """
     app = typer.Typer(
         name="align-eval",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help: rich takes as long to import as everything else together
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Evaluate cross-lingual alignment: gold word alignments in, links from transformer models, scores out.",
     )
@@ -43,9 +49,9 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{__name__}.{module.name}").add_to(app)
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    for name in [words[0]] if words and words[0] in names else names:
+        importlib.import_module(f"{__name__}.{name}").add_to(app)
     return app
 
 
@@ -56,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     verbose = any(w in ("-v", "--verbose") for w in words[:end])
     words = [w for k, w in enumerate(words) if k >= end or w not in ("-v", "--verbose")]
     try:
-        build_app()(args=words, prog_name="align-eval")
+        build_app(words)(args=words, prog_name="align-eval")
     except AlignEvalError as error:
         if verbose:
             traceback.print_exc()

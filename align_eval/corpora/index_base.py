@@ -99,8 +99,9 @@ class Proof:
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing to prove: base and order are given."""
-        return self.base is not None and self.order is not None
+        """Whether more evidence changes nothing: base and order are given, or a 0 is seen and no length contradicts."""
+        given = self.base is not None or (self.zero is not None and not self.lengths_known)
+        return given and self.order is not None
 
     def add(self, raw: RawLinks, lengths: Lengths | None, own: bool = False) -> None:
         """Take the evidence of one block; ``lengths`` are numbers of (source, target) words, if sentences are at hand.

@@ -60,9 +60,7 @@ class LinkReader:
     def read(self) -> LinkTable:
         """The whole file as one table."""
         blocks = list(self._blocks())
-        if not self.proof.settled:
-            for raw, lengths in blocks:
-                self.proof.add(raw, lengths, self.lengths is None)
+        self._prove(blocks)
         translator = self._translator()
         parts: list[Columns] = []
         blocks.reverse()
@@ -72,9 +70,7 @@ class LinkReader:
 
     def tables(self, size: int) -> Iterator[LinkTable]:
         """Tables of ``size`` consecutive sentence pairs, the last one with what is left."""
-        if not self.proof.settled:
-            for raw, lengths in self._blocks():
-                self.proof.add(raw, lengths, self.lengths is None)
+        self._prove(self._blocks())
         translator = self._translator()
         held: list[Columns] = []
         count = 0
@@ -90,6 +86,15 @@ class LinkReader:
                 held = [cut(joined, whole, joined.sentences)]
         if count:
             yield table_of(join(held))
+
+    def _prove(self, blocks: Iterable[tuple[RawLinks, Lengths | None]]) -> None:
+        """Gather evidence of base and order; nothing is read beyond the block that settles them."""
+        if self.proof.settled:
+            return
+        for raw, lengths in blocks:
+            self.proof.add(raw, lengths, self.lengths is None)
+            if self.proof.settled:
+                return
 
     def _blocks(self) -> Iterator[tuple[RawLinks, Lengths | None]]:
         """The blocks as written, each with the lengths that hold for it: the bitext's, else the file's own."""

@@ -83,7 +83,8 @@ def _chosen(path: StrPath, target: StrPath | None, format: str) -> tuple[Input, 
         if reader.parallel:
             raise InputError("parallel text needs two files", remedy="Name the target file too")
         raise InputError(f"format {format!r} takes one file, not two", remedy="Leave the target file out")
-    if reader is FORMATS.get("datasets"):
+    name = "" if reader is None else FORMATS.canonical(format)
+    if reader is not None and name == "datasets":
         return Input.named(path), None, reader, "datasets"
     source, other = open_inputs(path, target)
     for one in (source, other):
@@ -92,8 +93,6 @@ def _chosen(path: StrPath, target: StrPath | None, format: str) -> tuple[Input, 
     if reader is None:
         name = _detected(source)
         reader = FORMATS.get(name)
-    else:
-        name = next(n for n, thing in FORMATS.items() if thing is reader)
     return source, other, reader, name
 
 

@@ -77,6 +77,16 @@ class TestSet:
             LinkRangeError: a gold link lies outside its sentence pair.
         """
         from align_eval.corpora.pair import SentencePair
+
+        return [SentencePair(p.id, p.source, p.target, self.gold.gold(k)) for k, p in enumerate(self.sentences)]
+
+    @cached_property
+    def sentences(self) -> list[SentencePair]:
+        """The sentence pairs as they are in the file, which is quicker: without gold, unless the file holds it too.
+
+        Raises:
+            LengthMismatchError, LinkRangeError: as :attr:`pairs`.
+        """
         from align_eval.corpora.readers import read_bitext
 
         by_role = dict(
@@ -99,7 +109,7 @@ class TestSet:
             self.gold.check_range([len(p.source) for p in pairs], [len(p.target) for p in pairs])
         except LinkRangeError as error:
             raise LinkRangeError(error.message, file=path, line=error.line, remedy=error.remedy) from None
-        return [SentencePair(p.id, p.source, p.target, self.gold.gold(k)) for k, p in enumerate(pairs)]
+        return pairs
 
 
 @dataclass(frozen=True)

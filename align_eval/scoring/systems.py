@@ -227,7 +227,7 @@ def _gold(name: str, options: ReadOptions, pairs: Iterable[SentencePair] | None)
     if options.base != "auto" and int(options.base) != entry.base:
         raise InputError(f"the test set {name!r} counts from {entry.base}", remedy="Leave --gold-base out")
     testset = load_testset(name)
-    return _Gold(name, testset.pairs, table=testset.gold, base=entry.base, checksum=testset.checksum)
+    return _Gold(name, testset.sentences, table=testset.gold, base=entry.base, checksum=testset.checksum)
 
 
 def _side_by_side(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from align_eval.corpora import Bitext, read_links
 from align_eval.corpora.index_base import parse_base, parse_order
-from align_eval.corpora.linkio import read_links_report
+from align_eval.corpora.link_formats import LinkInput
+from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import FormatError, IndexBaseError, InputError, LinkRangeError
 
 TEXT = Bitext.from_texts(["a b c", "a b"], ["x y z w", "x y z"])  # 3 x 4 and 2 x 3 words
@@ -153,3 +155,20 @@ def test_null_policy(links) -> None:
     assert caught.value.line == 1
     with pytest.raises(FormatError, match=r"2--1 .*null link"):
         read_links(path, base=0, nulls="raise")
+
+
+def test_without_sentences_a_file_is_read_until_a_zero_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "links"
+    path.write_text("1-1\n" * 3 + "0-0\n" + "1-1\n" * 6)
+    opened: list[int] = []
+    plain = LinkInput.line_blocks
+
+    def counted(self: LinkInput, size: int = 8) -> Iterator[bytes]:
+        for block in plain(self, 8):
+            opened.append(len(block))
+            yield block
+
+    monkeypatch.setattr(LinkInput, "line_blocks", counted)
+    tables = list(iter_link_blocks(path, sentences_per_block=4))
+    assert [table.sentences for table in tables] == [4, 4, 2]
+    assert sum(opened) == 16 + 40

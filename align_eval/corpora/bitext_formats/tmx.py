@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
@@ -200,6 +199,8 @@ class Tmx(BitextFormat):
         languages = options.get("source_language"), options.get("target_language")
         if not all(languages):
             raise InputError("TMX names its languages", remedy="Pass source_language and target_language")
+        from xml.sax.saxutils import escape, quoteattr  # slow to import: it loads urllib, http and ssl
+
         one, other = (quoteattr(str(language)) for language in languages)
         with output_stream(path) as out:
             for line in (
@@ -211,8 +212,8 @@ class Tmx(BitextFormat):
             ):
                 out.write(encoded(line, path))
             for pair in pairs:
-                sides = [_xml(joined(words, pair.id, "\t"), pair.id) for words in (pair.source, pair.target)]
-                ident = quoteattr(_xml(pair.id, pair.id, escaped=False))
+                sides = [escape(_xml(joined(words, pair.id, "\t"), pair.id)) for words in (pair.source, pair.target)]
+                ident = quoteattr(_xml(pair.id, pair.id))
                 unit = "".join(
                     f"<tuv xml:lang={language}><seg>{side}</seg></tuv>"
                     for language, side in zip((one, other), sides, strict=True)
@@ -254,13 +255,14 @@ def _languages(unit: _Unit, header: str, options: Options, name: str) -> tuple[s
     )
 
 
-def _xml(text: str, ident: str, escaped: bool = True) -> str:
+def _xml(text: str, ident: str) -> str:
+    """``text``, which XML can hold (it still has to be escaped)."""
     bad = _NOT_XML.search(text)
     if bad:
         raise InputError(
             f"sentence pair {ident!r} holds U+{ord(bad[0]):04X}, which XML cannot hold", remedy="Write JSONL or Parquet"
         )
-    return escape(text) if escaped else text
+    return text
 
 
 FORMATS.register("tmx")(Tmx())
