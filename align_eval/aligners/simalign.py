@@ -39,7 +39,7 @@ class SimAlign(Aligner):
             if name not in LETTERS:
                 raise UnknownNameError("method of simalign", name, LETTERS)
         model = settings.model
-        self.encoder = load_model(model, **settings.options) if isinstance(model, str) else model
+        self.encoder = load_model(model, family="encoder", **settings.options) if isinstance(model, str) else model
         self.layers = chosen_layers(self.encoder, settings.layers)
         if str(self.encoder.dtype) != "torch.float32":
             raise InputError("simalign computes in float32 only", remedy="Leave out the dtype")

@@ -44,7 +44,7 @@ class SimilarityAligner(Aligner):
         from align_eval.models import load_model
 
         model = settings.model
-        self.encoder = load_model(model, **settings.options) if isinstance(model, str) else model
+        self.encoder = load_model(model, family="encoder", **settings.options) if isinstance(model, str) else model
         self.layers = chosen_layers(self.encoder, settings.layers)
         self.settings = settings
         self.systems = [System(e.spec, layer) for layer, e in product(self.layers, self.extractors)]

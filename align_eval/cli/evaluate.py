@@ -63,7 +63,12 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.models import load_model
 
         encoder = load_model(
-            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code
+            model,
+            family="encoder",
+            device=device,
+            dtype=dtype.value,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
         )
         chosen = () if layers is None else tuple(options.parse_layers(layers, encoder.layers))
         aligner = make_aligner(

@@ -1,7 +1,8 @@
 """A transformer in: loading by name, sub-words with their words, vectors of any layer.
 
 ``load_model("offline:e5-small")``, ``load_model("xlm-roberta-base")`` or ``load_model("path/to/folder")`` give an
-:class:`Encoder`. Importing this package imports neither torch nor transformers.
+:class:`Encoder`, a :class:`Seq2Seq` or a :class:`Decoder`, whichever the model is. Importing this package imports
+neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -9,23 +10,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from align_eval.models.decoder import Decoder
     from align_eval.models.encoder import Encoder
     from align_eval.models.information import ModelInformation, describe_model
+    from align_eval.models.layout import PairModel
     from align_eval.models.loading import load_model
+    from align_eval.models.pair_encoder import PairEncoder
+    from align_eval.models.prompt import PromptTemplate
     from align_eval.models.provider import MODELS, OfflineModel
+    from align_eval.models.seq2seq import Seq2Seq
     from align_eval.models.tokenized import Tokenized
 
 _HOME = {
+    "Decoder": "decoder",
     "Encoder": "encoder",
     "MODELS": "provider",
     "ModelInformation": "information",
     "OfflineModel": "provider",
+    "PairEncoder": "pair_encoder",
+    "PairModel": "layout",
+    "PromptTemplate": "prompt",
+    "Seq2Seq": "seq2seq",
     "Tokenized": "tokenized",
     "describe_model": "information",
     "load_model": "loading",
 }
 
-__all__ = ["MODELS", "Encoder", "ModelInformation", "OfflineModel", "Tokenized", "describe_model", "load_model"]
+__all__ = [
+    "MODELS", "Decoder", "Encoder", "ModelInformation", "OfflineModel", "PairEncoder", "PairModel", "PromptTemplate",
+    "Seq2Seq", "Tokenized", "describe_model", "load_model",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -113,9 +113,10 @@ class Decoder(PairModel):
         beginning is a sub-word of its own.
         """
         owner = specials(len(offsets))
-        if not spans:
+        words = np.array([k for k, (start, end) in enumerate(spans) if end > start], dtype=np.int64)
+        if not len(words):
             return owner
-        starts, ends = np.array(spans, dtype=np.int64).T
+        starts, ends = np.array(spans, dtype=np.int64)[words].T
         blank = np.array([text[a:b].isspace() for a, b in offsets.tolist()], dtype=bool)
         next_word = np.minimum(np.searchsorted(starts, offsets[:, 1]), len(starts) - 1)
         lead = blank & (starts[next_word] == offsets[:, 1]) & (offsets[:, 1] - offsets[:, 0] == 1)
@@ -132,8 +133,8 @@ class Decoder(PairModel):
                 remedy="Choose a model whose sub-words keep to the boundaries of words",
             )
         inside = (first == last) & filled
-        owner[inside] = first[inside]
-        owner[lead] = next_word[lead]
+        owner[inside] = words[first[inside]]
+        owner[lead] = words[next_word[lead]]
         return owner
 
     def _blocks(

@@ -137,7 +137,7 @@ def run_experiment(
 
     base = make_folder(Path(folder) / experiment.name)
     loaded = [load_testset(name) for name in experiment.testsets]
-    encoder = load_model(experiment.model)
+    encoder = load_model(experiment.model, family="encoder")
     layers = tuple(parse_layers(experiment.layers, encoder.layers))
     aligner = make_aligner(AlignerSettings(encoder, experiment.methods, layers, experiment.subword, experiment.on_long))
     tables: dict[str, list[Row]] = {}

@@ -7,7 +7,7 @@ between words, batch by batch, for every layer, head and reading at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -103,8 +103,8 @@ def attention_maps(
         pairs: the sentence pairs.
         layers, heads: numbers from 1, or ``"all"``. Only these are kept.
         reading: ``"awo"`` or ``"awi"`` (encoder-decoder and decoder-only), ``"block"``, ``"block-st"`` or
-            ``"block-ts"`` (encoder); ``None``: the model's first. ``"block"`` has only words' sub-words on its axes,
-            and its ``left_out`` is that of the target rows.
+            ``"block-ts"`` (encoder); ``None``: the model's first. ``"block"`` is the mean of the two word maps
+            (keys summed, queries averaged, each block by its own rows); its ``left_out`` is that of the target rows.
         token_budget: sub-words in a batch, padding counted; it changes speed and memory, not the maps.
 
     Raises:
@@ -169,13 +169,10 @@ def _maps(
 
 
 def _mean_block(ts: AttentionMaps, st: AttentionMaps) -> AttentionMaps:
-    """Target rows x source columns: the mean of the target rows' block and the turned source rows' block."""
-    columns = ts.key_words >= 0
-    values = (ts.values[..., columns] + st.values[..., st.key_words >= 0].transpose(-1, -2)) / 2
-    return AttentionMaps(
-        values, ts.layers, ts.heads, ts.query_labels, st.query_labels, ts.query_words, ts.key_words[columns],
-        ts.query_text, ts.key_text, "target", "block", "attention weight, mean of both blocks", ts.left_out, ts.model,
-    )  # fmt: skip
+    """The mean of the target rows' word map and the turned source rows' word map."""
+    ts, st = ts.words(), st.words()
+    quantity = "attention weight, mean of both blocks"
+    return replace(ts, values=(ts.values + st.values.transpose(-1, -2)) / 2, reading="block", quantity=quantity)
 
 
 def attention_softmap(

@@ -74,7 +74,7 @@ def parts(kind: str, layers: int = 3, length: int = 96) -> tuple[Any, Any]:
     model = model_class(kind)(config_of(kind, tokenizer, layers, length))
     with torch.no_grad():  # away from a uniform distribution, so that a slip shows
         for name, weight in model.named_parameters():
-            if weight.ndim == 2 and "norm" not in name.lower():
+            if weight.ndim == 2 and "norm" not in name.lower() and "embed_positions" not in name:
                 weight.copy_(torch.randn_like(weight) * 0.25)
     return model.eval(), tokenizer
 
