@@ -48,18 +48,34 @@ class Dropout(nn.Module):
         return x * (keep.to(x.dtype) * (256 / (256 - self.level)))
 
 
+class Softmax(torch.autograd.Function):
+    """Softmax over a short last axis without the shift by the maximum: scores stay far below the 88 that overflows."""
+
+    @staticmethod
+    def forward(ctx, scores):  # type: ignore[no-untyped-def]
+        e = torch.exp(scores.float())
+        p = e.div_(e.sum(-1, keepdim=True)).to(scores.dtype)
+        ctx.save_for_backward(p)
+        return p
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        (p,) = ctx.saved_tensors
+        t = grad * p
+        return t - p * t.sum(-1, keepdim=True)
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, heads: int) -> tuple[Tensor, Tensor]:
-    """(B, T, D), (B, S, D), (B, S, D) -> (B, T, D), and the scores (B, H, T, S) before the softmax."""
+    """(B, T, D), (B, S, D), (B, S, D) -> (B, T, D), and the masked scores (B, H, T, S) before the softmax."""
     b, t, d = q.shape
     s = k.shape[1]
     q = q.view(b, t, heads, d // heads).transpose(1, 2)
     k = k.view(b, s, heads, d // heads).transpose(1, 2)
     v = v.view(b, s, heads, d // heads).transpose(1, 2)
     scores = torch.matmul(q * (d // heads) ** -0.5, k.transpose(2, 3))
-    if mask is not None:
-        scores = scores + mask
-    out = torch.matmul(torch.softmax(scores, dim=-1), v)
-    return out.transpose(1, 2).reshape(b, t, d), scores
+    masked = scores if mask is None else scores + mask
+    out = torch.matmul(Softmax.apply(masked) if torch.is_grad_enabled() else torch.softmax(masked, dim=-1), v)
+    return out.transpose(1, 2).reshape(b, t, d), masked
 
 
 class FastLinear(torch.autograd.Function):
@@ -148,7 +164,7 @@ class Transformer(nn.Module):
     def forward(
         self, source: Tensor, source_mask: Tensor | None, target: Tensor, target_mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Decoder states (B, T, D) and the pre-softmax scores of the guided head (B, T, S). Masks are additive."""
+        """Decoder states (B, T, D) and the masked scores of the guided head (B, T, S). Masks are additive."""
         x = self.embed(source)
         for layer in self.encoder:
             x, _ = layer(x, source_mask)
@@ -169,25 +185,27 @@ class SlicedCrossEntropy(torch.autograd.Function):
         total = states.new_zeros((), dtype=torch.float32)
         plain = states.new_zeros((), dtype=torch.float32)
         d_states = torch.empty_like(states)
-        d_table = torch.zeros(table.shape[::-1], dtype=torch.float32)  # transposed, as the table below
         turned = table.t().contiguous()
+        d_table = torch.zeros(turned.shape, dtype=torch.float32)
+        average = table.float().mean(0)  # the mean logit of a row is its product with this
         hits = torch.empty(len(labels), dtype=torch.bool)
         for start in range(0, len(states), slice_rows):
             h, y, w = (t[start : start + slice_rows] for t in (states, labels, weights))
-            z = (h @ turned).float()
-            gold = z.gather(1, y[:, None]).squeeze(1)
-            top, mean = z.amax(1), z.mean(1)
-            hits[start : start + slice_rows] = gold >= top
-            p = z.sub_(top[:, None]).exp_()
+            z = h @ turned
+            gold = z.gather(1, y[:, None]).squeeze(1).float()
+            hits[start : start + slice_rows] = gold >= z.amax(1)
+            p = z.float().exp_()  # logits of a normalised state stay far below the 88 at which float32 overflows
             norm = p.sum(1)
-            lse = norm.log() + top
-            total += (w * (lse - (1 - smoothing) * gold - smoothing * mean)).sum()
+            lse = norm.log()
+            total += (w * (lse - (1 - smoothing) * gold - smoothing * (h.float() @ average))).sum()
             plain += (w * (lse - gold)).sum()
-            p.mul_((w / norm)[:, None]).sub_((w * (smoothing / p.shape[1]))[:, None])
+            p.mul_((w / norm)[:, None])
             p.scatter_add_(1, y[:, None], (-(1 - smoothing) * w)[:, None])
             g = p.to(states.dtype)
-            torch.mm(g, table, out=d_states[start : start + slice_rows])
+            even = w * smoothing  # the smoothed part of the gradient is the same for every entry: rank one
+            d_states[start : start + slice_rows] = (g @ table) - (even[:, None] * average).to(states.dtype)
             d_table += h.t().contiguous() @ g
+            d_table -= (even / table.shape[0] @ h.float())[:, None]
         ctx.save_for_backward(d_states, d_table.to(table.dtype).t().contiguous())
         ctx.mark_non_differentiable(plain, hits)
         return total, plain, hits
