@@ -57,7 +57,10 @@ def add_to(app: typer.Typer) -> None:
             help="A file of gold links, or the name of a test set (align-eval testsets list). A file goes first.",
         ),
         hypotheses: list[str] = typer.Argument(
-            ..., metavar="HYP...", help="Files of links, one a system; - is standard input."
+            ...,
+            metavar="HYP...",
+            help="Files of links, one a system; - is standard input. What `align-eval align -o FILE` wrote beside one "
+            "(FILE.meta.json: model, layer, method, ...) goes into its signature, unless the file was changed since.",
         ),
         bitext: str | None = typer.Option(
             None, help="The sentences in one file. They prove index bases and check that links are in range."

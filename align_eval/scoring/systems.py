@@ -19,6 +19,7 @@ from align_eval.links import IntArray, LinkTable
 from align_eval.scoring.breakdown import Breakdown, breakdown
 from align_eval.scoring.counts import check_lengths, counts
 from align_eval.scoring.paired import PairedTest, paired_tests
+from align_eval.scoring.provenance import read_provenance
 from align_eval.scoring.score import Score, check_gold, check_resampling, score_counts
 from align_eval.scoring.signature import Signature
 
@@ -102,7 +103,8 @@ def score_files(
 
     Args:
         gold: a file of links or the name of a test set. What has a folder in its name or exists as a file is a file.
-        hypotheses: files of links, one a system; ``-`` is standard input (once).
+        hypotheses: files of links, one a system; ``-`` is standard input (once). What ``align-eval align`` wrote beside
+            a file goes into its signature, see :mod:`align_eval.scoring.provenance`.
         pairs: the sentence pairs. They prove index bases and check ranges; a test set brings its own.
         gold_options, hypothesis_options: how the files are read. A test set knows its base and format.
         resamples, seed, alpha, confidence: see :func:`align_eval.scoring.score.score`.
@@ -158,6 +160,7 @@ def score_files(
             range=hypothesis_options.out_of_range if hypothesis_options.out_of_range != "raise" else None,
             sym="none",
             ar=resamples if "randomisation" in tested else None,
+            **read_provenance(hypotheses[k]),
         )
         result = score_counts(
             these,
