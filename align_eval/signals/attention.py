@@ -19,6 +19,8 @@ from align_eval.models.batches import buckets
 from align_eval.models.layout import Block, Layout, PairModel
 from align_eval.signals.attention_batch import AttentionBatch, Found, View, WordBlocks, add
 from align_eval.signals.attention_maps import AttentionMaps, Number
+from align_eval.signals.registry import SIGNALS, Signal
+from align_eval.signals.registry import SIGNALS
 from align_eval.signals.subwords import require_rule
 
 if TYPE_CHECKING:
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
 
 TOKEN_BUDGET = 2048
 AGGREGATES = ("mean", "max")
+WHOLE = "layer"
+"""The head of a map that is of the whole layer (:attr:`PairModel.headless`), whatever heads are asked for."""
 
 
+@SIGNALS.register("attention")
 def pair_model(model: Any) -> PairModel:
     """The model as one that reads pairs: an :class:`Encoder` is given the concatenated form.
 
@@ -77,7 +82,7 @@ def _choose(model: PairModel, layers: Any, heads: Any) -> _Choice:
         return tuple(dict.fromkeys(names))
 
     layer_names = one(layers, model.layers, "layer", ("mean",))
-    head_names = one(heads, model.heads, "head", AGGREGATES)
+    head_names = (WHOLE,) if model.headless else one(heads, model.heads, "head", AGGREGATES)
 
     def needed(names: tuple[Number, ...], count: int) -> tuple[int, ...]:
         if any(isinstance(name, str) for name in names):
@@ -116,16 +121,16 @@ def attention_maps(
     reading = reader.readings[0] if reading is None else reading
     reader.require_reading(reading)
     choice = _choose(reader, layers, heads)
-    if any(isinstance(name, str) for name in (*choice.layer_names, *choice.head_names)):
+    if any(isinstance(name, str) and name != WHOLE for name in (*choice.layer_names, *choice.head_names)):
         raise InputError("aggregates are taken from the maps", remedy="Use .head_mean(), .head_max() or .layer_mean()")
     out: list[Any] = [None] * len(pairs)
     layouts = reader.lay_out(pairs)
-    for members in _batches(layouts, token_budget):
+    for members in batches_of(layouts, token_budget):
         batch = [layouts[k] for k in members]
         found = _raw(reader, batch, choice, reading)
         for k, layout, blocks in zip(members, batch, found, strict=True):
             maps = [_maps(reader, layout, block, values, choice, reading) for block, values in blocks]
-            out[k] = maps[0] if len(maps) == 1 else _mean_block(maps[0], maps[1])
+            out[k] = maps[0] if len(maps) == 1 else mean_block(maps[0], maps[1])
     return out
 
 
@@ -158,20 +163,20 @@ def _maps(
 ) -> AttentionMaps:
     pair = layout.pair
     query, key = (pair.target, pair.source) if block.side == "target" else (pair.source, pair.target)
-    for number, layer in enumerate(choice.layers):
+    for number, layer in enumerate(choice.layers if reader.distribution else ()):
         check_rows(values[number], layer, reader.name, reader.dtype)
     key_words = torch.from_numpy(block.column_words).to(values.device)
     return AttentionMaps(
         values, choice.layer_names, choice.head_names, block.row_labels, block.column_labels,
         torch.from_numpy(block.row_words).to(values.device), key_words, tuple(query), tuple(key), block.side, reading,
-        "attention weight", values[..., key_words < 0].sum(dim=-1), reader.name,
+        reader.quantity, values[..., key_words < 0].sum(dim=-1), reader.name,
     )  # fmt: skip
 
 
-def _mean_block(ts: AttentionMaps, st: AttentionMaps) -> AttentionMaps:
+def mean_block(ts: AttentionMaps, st: AttentionMaps) -> AttentionMaps:
     """The mean of the target rows' word map and the turned source rows' word map."""
     ts, st = ts.words(), st.words()
-    quantity = "attention weight, mean of both blocks"
+    quantity = f"{ts.quantity}, mean of both blocks"
     return replace(ts, values=(ts.values + st.values.transpose(-1, -2)) / 2, reading="block", quantity=quantity)
 
 
@@ -224,15 +229,15 @@ def _stream(
     reader: PairModel, layouts: list[Layout], choice: _Choice, readings: tuple[str, ...], keys: str, queries: str,
     renormalised: bool, token_budget: int,
 ) -> Iterator[AttentionBatch]:  # fmt: skip
-    live = [k for k, layout in enumerate(layouts) if _has_words(layout)]
+    live = [k for k, layout in enumerate(layouts) if has_words(layout)]
     views = tuple(
         View(layer, head, reading) for reading in readings for layer in choice.layer_names for head in choice.head_names
     )
-    for group in _batches([layouts[k] for k in live], token_budget):
+    for group in batches_of([layouts[k] for k in live], token_budget):
         members = [live[g] for g in group]
         blocks = WordBlocks([layouts[k] for k in members], readings, reader.device, (keys, queries), renormalised)
         found = _pooled(reader, blocks, [layouts[k] for k in members], choice, readings)
-        yield blocks.batch(members, views, found, choice.layer_names)
+        yield replace(blocks.batch(members, views, found, choice.layer_names), quantity=reader.quantity)
 
 
 def _pooled(
@@ -263,7 +268,8 @@ def _wide(weights: Tensor) -> Tensor:
     return weights.float() if weights.dtype in (torch.float16, torch.bfloat16) else weights
 
 
-def _has_words(layout: Layout) -> bool:
+def has_words(layout: Layout) -> bool:
+    """Whether both sides of every block have a sub-word that belongs to a word."""
     return all(
         bool((block.row_words >= 0).any()) and bool((block.column_words >= 0).any())
         for blocks in layout.blocks.values()
@@ -271,5 +277,31 @@ def _has_words(layout: Layout) -> bool:
     )
 
 
-def _batches(layouts: Sequence[Layout], budget: int) -> list[list[int]]:
+def batches_of(layouts: Sequence[Layout], budget: int) -> list[list[int]]:
+    """Indices of ``layouts`` in batches under a budget of padded sub-words, longest first."""
     return buckets([layout.size for layout in layouts], budget, overhead=32) if layouts else []
+
+
+@SIGNALS.register("attention")
+class RawAttention(Signal):
+    """The attention weights as they are: :func:`attention_maps` and :func:`attention_softmap` as a signal."""
+
+    quantity = "attention weight"
+
+    def maps(
+        self, model: Any, pairs: Sequence[SentencePair], layers: Any = "all", heads: Any = "all",
+        reading: str | None = None, *, token_budget: int = TOKEN_BUDGET,
+    ) -> list[AttentionMaps]:  # fmt: skip
+        """See :func:`attention_maps`."""
+        return attention_maps(model, pairs, layers, heads, reading, token_budget=token_budget)
+
+    def softmap(
+        self, model: Any, pairs: Sequence[SentencePair], layers: Any = "all", heads: Any = ("all", "mean"),
+        readings: Sequence[str] | str | None = None, *, keys: str = "sum", queries: str = "mean",
+        renormalised: bool = False, token_budget: int = TOKEN_BUDGET,
+    ) -> Iterator[AttentionBatch]:  # fmt: skip
+        """See :func:`attention_softmap`."""
+        return attention_softmap(
+            model, pairs, layers, heads, readings, keys=keys, queries=queries, renormalised=renormalised,
+            token_budget=token_budget,
+        )  # fmt: skip
