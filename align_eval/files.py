@@ -9,6 +9,7 @@ import hashlib
 import io
 import lzma
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -254,6 +255,8 @@ def output_errors(path: StrPath) -> Iterator[None]:
             errno.EACCES: "Check the rights of the folder or write elsewhere with -o",
             errno.EROFS: "That file system is read-only: write elsewhere with -o",
             errno.ENOENT: "The folder does not exist: create it first",
+            errno.EISDIR: "Name a file in that folder",
+            errno.EFBIG: "Raise the limit of file sizes (ulimit -f) or write elsewhere with -o",
         }
         if isinstance(error, BrokenPipeError):
             raise
@@ -269,20 +272,21 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
     """Open a file that appears at ``path`` only when the block ends without an error.
 
     Text is UTF-8 with ``\\n`` line ends; ``mode="wb"`` gives bytes. A link is followed and its target replaced. What
-    stood at ``path`` before stays until then, and stays for good if the block raises.
+    stood at ``path`` before stays until then, and stays for good if the block raises. A device or a pipe (``/dev/null``,
+    ``/dev/stdout``, a process substitution) is written to as it is, never replaced.
 
     Raises:
         OutputError: the file cannot be written (disk full, folder missing or not writable).
     """
     target = Path(os.path.realpath(path))
     with output_errors(path):
+        if _is_special(path):
+            with _writable(os.open(path, os.O_WRONLY), mode) as stream:
+                yield stream
+            return
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         try:
-            if "b" in mode:
-                stream: IO[str] = cast(IO[str], os.fdopen(handle, "wb"))
-            else:
-                stream = os.fdopen(handle, "w", encoding="utf-8", newline="\n")
-            with stream:
+            with _writable(handle, mode) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -294,6 +298,21 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+def _is_special(path: StrPath) -> bool:
+    """Whether something stands at ``path`` that is neither a file nor a folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _writable(handle: int, mode: str) -> IO[str]:
+    if "b" in mode:
+        return cast(IO[str], os.fdopen(handle, "wb"))
+    return os.fdopen(handle, "w", encoding="utf-8", newline="\n")
 
 
 @contextlib.contextmanager

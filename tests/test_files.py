@@ -229,6 +229,27 @@ class TestWriting:
         os.umask(umask)
         assert stat.S_IMODE((tmp_path / "folder" / "f").stat().st_mode) == 0o666 & ~umask
 
+    @pytest.mark.parametrize("mode", ["w", "wb"])
+    def test_a_pipe_is_written_to_and_not_replaced(self, tmp_path: Path, mode: str) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        (tmp_path / "link").symlink_to(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            with atomic_writer(tmp_path / "link", mode) as stream:
+                stream.write(b"x\n" if mode == "wb" else "x\n")  # type: ignore[arg-type]
+            assert os.read(reader, 10) == b"x\n"
+        finally:
+            os.close(reader)
+        assert stat.S_ISFIFO(pipe.lstat().st_mode)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
+
+    def test_a_folder_is_not_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(OutputError, match="Name a file in that folder"), atomic_writer(tmp_path / "folder"):
+            pass
+        assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
     def test_folder_missing(self, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="create it first") as caught, atomic_writer(tmp_path / "no" / "f"):
             pass
