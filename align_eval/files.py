@@ -272,8 +272,8 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
     """Open a file that appears at ``path`` only when the block ends without an error.
 
     Text is UTF-8 with ``\\n`` line ends; ``mode="wb"`` gives bytes. A link is followed and its target replaced. What
-    stood at ``path`` before stays until then, and stays for good if the block raises. A device or a pipe (``/dev/null``,
-    ``/dev/stdout``, a process substitution) is written to as it is, never replaced.
+    stood at ``path`` before stays until then, and stays for good if the block raises. A device or a pipe
+    (``/dev/null``, ``/dev/stdout``, a process substitution) is written to as it is, never replaced.
 
     Raises:
         OutputError: the file cannot be written (disk full, folder missing or not writable).
