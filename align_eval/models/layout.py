@@ -84,6 +84,9 @@ class PairModel(ABC):
         readings: names of its readings, the default one first; see :data:`READINGS`.
         model, tokenizer: of ``transformers``; ``device``, ``dtype``: of torch.
         sites: the attention modules, first layer first.
+        quantity: what the maps that it hands on are, as a figure would name it.
+        distribution: whether their rows sum to 1.
+        headless: whether there is one map a layer that is of no one head; ``heads`` is 1 then.
     """
 
     name: str
@@ -96,6 +99,9 @@ class PairModel(ABC):
     device: torch.device
     dtype: torch.dtype
     sites: list[nn.Module]
+    quantity: str = "attention weight"
+    distribution: bool = True
+    headless: bool = False
 
     @abstractmethod
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
@@ -117,11 +123,19 @@ class PairModel(ABC):
         """
         from align_eval.models.attention_sites import capture_attention
 
+        sites = {layer: self.sites[layer - 1] for layer in self.require_layers(layers)}
+        capture_attention(self.model, sites, lambda: self.forward(layouts), take, self.name)
+
+    def require_layers(self, layers: Sequence[int]) -> list[int]:
+        """``layers`` ascending, each once.
+
+        Raises:
+            ModelError: the model has no such layer.
+        """
         for layer in layers:
             if not 1 <= layer <= self.layers:
                 raise ModelError(f"{self.name} has no layer {layer}", remedy=f"Choose from 1 to {self.layers}")
-        sites = {layer: self.sites[layer - 1] for layer in sorted(set(layers))}
-        capture_attention(self.model, sites, lambda: self.forward(layouts), take, self.name)
+        return sorted(set(layers))
 
     def require_reading(self, reading: str) -> None:
         """Check that the model has a reading.

@@ -19,7 +19,6 @@ from align_eval.models.batches import buckets
 from align_eval.models.layout import Block, Layout, PairModel
 from align_eval.signals.attention_batch import AttentionBatch, Found, View, WordBlocks, add
 from align_eval.signals.attention_maps import AttentionMaps, Number
-from align_eval.signals.registry import SIGNALS, Signal
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.subwords import require_rule
 
@@ -280,28 +279,3 @@ def has_words(layout: Layout) -> bool:
 def batches_of(layouts: Sequence[Layout], budget: int) -> list[list[int]]:
     """Indices of ``layouts`` in batches under a budget of padded sub-words, longest first."""
     return buckets([layout.size for layout in layouts], budget, overhead=32) if layouts else []
-
-
-@SIGNALS.register("attention")
-class RawAttention(Signal):
-    """The attention weights as they are: :func:`attention_maps` and :func:`attention_softmap` as a signal."""
-
-    quantity = "attention weight"
-
-    def maps(
-        self, model: Any, pairs: Sequence[SentencePair], layers: Any = "all", heads: Any = "all",
-        reading: str | None = None, *, token_budget: int = TOKEN_BUDGET,
-    ) -> list[AttentionMaps]:  # fmt: skip
-        """See :func:`attention_maps`."""
-        return attention_maps(model, pairs, layers, heads, reading, token_budget=token_budget)
-
-    def softmap(
-        self, model: Any, pairs: Sequence[SentencePair], layers: Any = "all", heads: Any = ("all", "mean"),
-        readings: Sequence[str] | str | None = None, *, keys: str = "sum", queries: str = "mean",
-        renormalised: bool = False, token_budget: int = TOKEN_BUDGET,
-    ) -> Iterator[AttentionBatch]:  # fmt: skip
-        """See :func:`attention_softmap`."""
-        return attention_softmap(
-            model, pairs, layers, heads, readings, keys=keys, queries=queries, renormalised=renormalised,
-            token_budget=token_budget,
-        )  # fmt: skip
