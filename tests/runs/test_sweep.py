@@ -1,0 +1,83 @@
+"""The sweep over layers, heads and readings: counts against the slow way, selection on a part, the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import align_eval as ae
+from align_eval.cli import main
+from align_eval.errors import InputError
+from align_eval.extraction import make_extractor
+from align_eval.links import Links, LinkTable
+from align_eval.runs.sweep import split, sweep_testset
+from align_eval.scoring.counts import counts
+from align_eval.signals.attention import attention_maps
+
+pytestmark = [pytest.mark.model, pytest.mark.xdist_group("e5")]
+
+
+@pytest.fixture(scope="module")
+def small() -> Any:
+    """The first eight pairs of mini-ende as a test set."""
+    whole = ae.load_testset("mini-ende")
+    pairs = whole.pairs[:8]
+    gold = LinkTable.from_links([p.gold for p in pairs if p.gold is not None])
+    return SimpleNamespace(name="small", checksum="0" * 64, base=0, pairs=pairs, gold=gold)
+
+
+def test_counts_equal_those_of_single_maps(e5: Any, small: Any) -> None:
+    found = sweep_testset(small, e5, layers=[6], heads=[1, "mean"], readings=["block-ts"])
+    assert [(v.layer, v.head, v.reading) for v in found.views] == [(6, 1, "block-ts"), (6, "mean", "block-ts")]
+    links = []
+    for maps in attention_maps(e5, small.pairs, [6], [1], "block-ts"):
+        words = maps.words().values[0, 0]  # target words x source words
+        extractor = make_extractor("forward")
+        import torch
+
+        lengths = torch.tensor([words.shape[0]]), torch.tensor([words.shape[1]])
+        cells = extractor(words[None], *lengths).links[0].nonzero().tolist()
+        links.append(Links([(i, j) for j, i in cells]))
+    assert np.array_equal(found.counts[0], counts(small.gold, LinkTable.from_links(links)))
+
+
+def test_selection_is_on_one_part_and_the_score_on_the_other(e5: Any, small: Any) -> None:
+    found = sweep_testset(small, e5, layers=[5, 6], heads=["all"], readings=["block"])
+    development, rest = split(8, 0.25, 1)
+    assert len(development) == 2
+    assert not set(development) & set(rest)
+    best = found.best(development)
+    assert found.aer(development)[best] == found.aer(development).min()
+    score = found.score(best, rest, resamples=50)
+    assert score.sentences == 6
+    assert score.aer == pytest.approx(found.aer(rest)[best])
+    assert score.signature["signal"] == "attention-block"
+    assert score.signature["head"] == str(found.views[best].head)
+    assert found.score(best).possible == small.gold.links
+    for share in (0.0, 1.0, 0.01):
+        with pytest.raises(InputError, match="empty"):
+            split(8, share, 1)
+
+
+def test_the_command(
+    e5: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: e5)
+    main_ = ["sweep", "mini-ende", "--layers", "6", "--json", "-o", str(tmp_path / "sweep")]
+    with pytest.raises(SystemExit) as stop:
+        main(main_)
+    assert not stop.value.code
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 3 * 13
+    assert {"layer", "head", "reading", "signal", "aer"} <= rows[0].keys()
+    assert {row["reading"] for row in rows} == {"block", "block-st", "block-ts"}
+    best = min(rows, key=lambda row: row["aer"])
+    assert (best["layer"], best["head"], best["reading"]) == (6, 1, "block")
+    assert best["aer"] == pytest.approx(26.85, abs=1.0)
+    assert (tmp_path / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text("utf-8"))["held_out"]["sentences"] == 32
