@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ class SimAlign(Aligner):
 
         from align_eval.aligners.similarity import chosen_layers
         from align_eval.models import load_model
+        from align_eval.models.hub import quiet
 
         self.names = list(dict.fromkeys(method.partition(":")[2] or "itermax" for method in settings.methods))
         for name in self.names:
@@ -46,13 +48,15 @@ class SimAlign(Aligner):
         self.settings = settings
         self.systems = [System(f"simalign:{name}", layer) for layer in self.layers for name in self.names]
         source = str(self.encoder.path or self.encoder.name)
-        self._aligner: Any = SentenceAligner(
-            model=source,
-            token_type=TOKEN_TYPES[settings.subword],
-            matching_methods="".join(LETTERS[name] for name in self.names),
-            device=str(self.encoder.device),
-            layer=self.layers[0],
-        )
+        logging.getLogger("simalign.simalign").setLevel(logging.WARNING)  # it would announce the model
+        with quiet():
+            self._aligner: Any = SentenceAligner(
+                model=source,
+                token_type=TOKEN_TYPES[settings.subword],
+                matching_methods="".join(LETTERS[name] for name in self.names),
+                device=str(self.encoder.device),
+                layer=self.layers[0],
+            )
         self._aligner.embed_loader.emb_model.float()
 
     def describe(self) -> dict[str, str]:
@@ -70,6 +74,12 @@ class SimAlign(Aligner):
                     remedy="Use the method without simalign: in front, which aligns in overlapping windows",
                 )
             empty = not sizes[2 * k] or not sizes[2 * k + 1]
+            silent = max(len(tokens.silent_words(2 * k)), len(tokens.silent_words(2 * k + 1)))
+            if silent and not empty and self.settings.subword == "mean":
+                raise InputError(
+                    f"a word of pair {pair.id} has no sub-word, so that simalign has no mean vector for it",
+                    remedy="Use the sub-word rule any, or the method without simalign: in front",
+                )
             for layer in self.layers:
                 self._aligner.embed_loader.layer = layer
                 links = {} if empty else self._links(pair)
@@ -82,11 +92,6 @@ class SimAlign(Aligner):
             links: dict[str, list[tuple[int, int]]] = self._aligner.get_word_aligns(
                 list(pair.source), list(pair.target)
             )
-        except IndexError as error:
-            raise InputError(
-                f"simalign cannot align pair {pair.id}: {error}",
-                remedy="A word of it has no sub-word; use the method without simalign: in front",
-            ) from error
         except ValueError as error:  # scikit-learn refuses NaN and infinity
             raise NonFiniteError(
                 f"simalign cannot align pair {pair.id}: {error}", remedy="Take another layer, or check the model"
