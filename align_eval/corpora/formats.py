@@ -8,6 +8,7 @@ business (:mod:`align_eval.corpora.readers` does that for all).
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,7 +62,7 @@ class Head:
         return sum(results) / len(results) if results else 0.0
 
 
-class BitextFormat:
+class BitextFormat(ABC):
     """Reads and writes one format.
 
     Attributes:
@@ -82,12 +83,12 @@ class BitextFormat:
         """How surely ``head`` is of this format: 0 no, up to 1 by the share of lines that fit, above 1 by a proof."""
         return 0.0
 
-    def check_options(self, options: Options) -> None:
+    def check_options(self, options: Options) -> None:  # noqa: B027
         """Raise :class:`InputError` if a value of ``options`` cannot be used. Names are checked already."""
 
+    @abstractmethod
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
         """Yield the records from the first on; called for each pass."""
-        raise NotImplementedError
 
     def count(self, source: Input, target: Input | None, options: Options) -> int:
         """The number of records, more cheaply than by reading them where that is possible."""

@@ -202,12 +202,12 @@ def _page(experiment: Experiment, tables: dict[str, list[Row]], signatures: dict
             text = f"{float(row['aer']):.1f} ({row['layer']})"
             cells.append(f"**{text}**" if float(row["aer"]) == least else text)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    example = next(iter(signatures.values()))
     lines += [
         "",
-        "All layers, with intervals, precision and recall: the `.tsv` file of each set. Signature of the best",
+        "All layers, with intervals, precision and recall: the `.tsv` file of each set. Its second line is the",
     ]
-    lines += ["best system of each set:", ""]
-    lines += [f"- `{signature}`" for signature in signatures.values()]
+    lines += ["signature of its best system, such as", "", f"`{example}`"]
     versions = ", ".join(f"{name} {version}" for name, version in environment().items())
     lines += ["", f"Environment: {versions}.", ""]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ format and are seen to in :mod:`align_eval.corpora.linkio`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, ClassVar
@@ -33,7 +34,7 @@ class WriteOptions:
     sentences: Sequence[SentencePair] | None = None
 
 
-class LinkFormat:
+class LinkFormat(ABC):
     """A reader and a writer of one format. Subclass it, set the class variables, register an instance's class."""
 
     #: The index base that the format's definition fixes; ``None``: it varies and has to be given or proven.
@@ -50,6 +51,7 @@ class LinkFormat:
     has_possible: ClassVar[bool] = True
     has_scores: ClassVar[bool] = False
 
+    @abstractmethod
     def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
         """Yield the links in blocks of consecutive sentence pairs, indices as written.
 
@@ -61,15 +63,14 @@ class LinkFormat:
             FormatError: malformed content, with file, line and what is accepted.
             EncodingError: bytes that are not UTF-8 or do not decompress.
         """
-        raise NotImplementedError
 
     def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]] | None:
         """Yield the words of the (first, second) side of each pair, or ``None``: the format does not hold them."""
         return None
 
+    @abstractmethod
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
         """Write ``table`` to ``stream``."""
-        raise NotImplementedError
 
     def check_base(self, name: str, base: int | None) -> None:
         """Raise :class:`InputError` if the format ``name`` cannot have this base; ``None`` fits all."""
