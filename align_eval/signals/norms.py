@@ -1,0 +1,101 @@
+"""Norm-based attention: how long the vectors are that attention moves, not only how much weight it gives them.
+
+Kobayashi et al. 2020, "Attention is Not Only a Weight: Analyzing Transformers with Vector Norms" (EMNLP,
+arXiv:2004.10102). With f(x) = (x W_V + b_V) W_O for each head, x_j the input of key j:
+
+- head map: ||A_ij f(x_j)||_2 = A_ij ||f(x_j)||_2;
+- layer map: ||sum_h A^h_ij f^h(x_j)||_2, the vectors summed over the heads before the norm is taken.
+
+The bias of the output projection, the residual connection and the layer norm are left out, as there. Where query heads
+share key-value heads (Llama, Qwen, Gemma), f^h has the value of h's group and the rows of W_O of h itself. The rows do
+not sum to 1; what lies on columns that are no word is a sum of norms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from align_eval.models.layout import Layout
+from align_eval.models.projections import projections, watched
+from align_eval.signals.reader import SignalReader
+from align_eval.signals.registry import SIGNALS
+from align_eval.signals.similarity import at_least_float32
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from align_eval.models.attention_sites import Take
+
+CELLS = 1 << 22
+"""Numbers that may be held at once for the vectors of cells, ``(B, rows of a chunk, K, d)``."""
+
+
+@SIGNALS.register("norms")
+class NormReader(SignalReader):
+    """One map a head: ||A_ij f(x_j)||_2.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`, of any family: the cross-attention of an encoder-decoder
+            model, the self-attention of an encoder or a decoder-only model.
+
+    Raises:
+        ModelError: the value and output projections are not found.
+    """
+
+    quantity = "norm of the weighted value"
+    distribution = False
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.projections = [projections(self.model, site, self.name) for site in self.sites]
+
+    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
+        wanted = self.require_layers(layers)
+        modules = {(layer, "value"): self.projections[layer - 1].value for layer in wanted}
+        with watched(modules) as kept:
+
+            def hand_on(layer: int, weights: Tensor) -> None:
+                values = at_least_float32(kept.pop((layer, "value")))
+                weights = weights.to(values.dtype)
+                moved = self.projections[layer - 1].transformed(values, weights.shape[1])
+                take(layer, self.norms(weights, moved))
+
+            self.reader.attend(layouts, wanted, hand_on)
+
+    def norms(self, weights: Tensor, moved: Tensor) -> Tensor:
+        """The maps of a layer, ``(B, heads, Q, K)``, from its weights and f(x_j), ``(B, heads, K, d)``."""
+        return weights * moved.norm(dim=-1)[:, :, None, :]
+
+
+@SIGNALS.register("norms-layer")
+class LayerNormReader(NormReader):
+    """One map a layer: ||sum_h A^h_ij f^h(x_j)||_2. See :class:`NormReader`."""
+
+    quantity = "norm of the sum of the weighted values"
+    headless = True
+
+    def norms(self, weights: Tensor, moved: Tensor) -> Tensor:
+        import torch
+
+        parts = [vectors.norm(dim=-1) for _, vectors in cells(weights, moved)]
+        return torch.cat(parts, dim=1)[:, None]
+
+
+def cells(weights: Tensor, moved: Tensor, limit: int | None = None) -> Any:
+    """sum_h A^h_ij f^h(x_j) for all i and j, some rows at a time.
+
+    Args:
+        weights: A, ``(B, heads, Q, K)``.
+        moved: f(x_j), ``(B, heads, K, d)``.
+        limit: numbers in a chunk; ``None``: :data:`CELLS`.
+
+    Yields:
+        the rows as a slice of 0..Q, and the vectors ``(B, rows, K, d)``.
+    """
+    by_key = moved.transpose(1, 2)  # (B, K, heads, d)
+    step = max((CELLS if limit is None else limit) // max(by_key[:, :, 0].numel(), 1), 1)
+    for start in range(0, weights.shape[2], step):
+        rows = slice(start, min(start + step, weights.shape[2]))
+        chunk = weights[:, :, rows].permute(0, 3, 2, 1)  # (B, K, rows, heads)
+        yield rows, (chunk @ by_key).transpose(1, 2)
