@@ -1,0 +1,176 @@
+"""Forced predictions: every target sub-word as a row of its own, so that one backward pass serves all of them.
+
+A pair with n target sub-words is read n times in one batch; row i is asked for the probability of sub-word i alone. The
+rows are independent, so the gradient of the sum of all losses is the gradient of each loss in its own row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from align_eval.errors import ModelError
+from align_eval.models.double import keep_double
+from align_eval.models.layout import Layout
+from align_eval.signals.reader import SignalReader
+
+if TYPE_CHECKING:
+    from align_eval.models.layout import PairModel
+
+TOKEN_BUDGET = 2048
+"""Sub-words in a batch of predictions."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One prediction.
+
+    Attributes:
+        place: the pair's place in its batch.
+        layout: what is read; of a masked language model with the predicted sub-word masked.
+        row: the position whose output predicts.
+        token: the id that is predicted.
+    """
+
+    place: int
+    layout: Layout
+    row: int
+    token: int
+
+
+class StepReader(SignalReader):
+    """The base of signals that explain the prediction of each target sub-word.
+
+    Their only reading is ``awo``: row i belongs to the sub-word that it gives out, since that is whose loss is taken.
+    An encoder with a head for masked words predicts each sub-word in turn from its own masked place, and keeps its
+    block readings.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`; an encoder-decoder model, a decoder-only model, or an encoder
+            whose ``model`` gives out logits.
+        token_budget: sub-words in a batch of predictions, padding counted; it changes speed and memory only.
+
+    Raises:
+        ModelError: an encoder without a mask.
+    """
+
+    distribution = False
+
+    def __init__(self, model: Any, *, token_budget: int = TOKEN_BUDGET) -> None:
+        super().__init__(model)
+        self.token_budget = token_budget
+        if self.family != "encoder":
+            self.readings = ("awo",)
+        elif self.tokenizer.mask_token_id is None:
+            raise ModelError(
+                f"the tokenizer of {self.name} has no mask, so that the model cannot predict a word from both sides",
+                remedy="Choose a masked language model, an encoder-decoder model or a decoder-only model",
+            )
+
+    def steps(self, layouts: Sequence[Layout]) -> list[Step]:
+        """All predictions of a batch, pair by pair."""
+        out: list[Step] = []
+        for place, layout in enumerate(layouts):
+            blocks = layout.blocks[self.readings[0]]
+            for row in sorted({int(row) for block in blocks for row in block.rows}):
+                if self.family == "encoder":
+                    ids = layout.inputs[0].copy()
+                    ids[row] = self.tokenizer.mask_token_id
+                    masked = replace(layout, inputs=(ids, *layout.inputs[1:]))
+                    out.append(Step(place, masked, row, int(layout.inputs[0][row])))
+                else:
+                    token = layout.inputs[1][row] if self.family == "seq2seq" else layout.inputs[0][row + 1]
+                    out.append(Step(place, layout, row, int(token)))
+        return out
+
+    def chunks(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
+        """``steps`` in order, in batches under the token budget."""
+        chunk: list[Step] = []
+        width = 0
+        for step in steps:
+            wider = max(width, step.layout.size)
+            if chunk and wider * (len(chunk) + 1) > self.token_budget:
+                yield chunk
+                chunk, wider = [], step.layout.size
+            chunk.append(step)
+            width = wider
+        if chunk:
+            yield chunk
+
+    def log_probabilities(self, steps: Sequence[Step]) -> Tensor:
+        """log p of each step's token, ``(R,)``; one forward pass, gradients as the caller has set them.
+
+        Raises:
+            ModelError: the model gives out no logits.
+        """
+        logits = logits_of(self.reader, [step.layout for step in steps])
+        rows = torch.tensor([step.row for step in steps], device=logits.device)
+        tokens = torch.tensor([step.token for step in steps], device=logits.device)
+        return log_probability(logits[torch.arange(len(steps), device=logits.device), rows], tokens)
+
+    def empty(self, layouts: Sequence[Layout], heads: int = 1) -> Tensor:
+        """Zeros ``(B, heads, Q, K)`` for the maps of a batch, on the model's device; float32 or the model's float64."""
+        blocks = [block for layout in layouts for blocks in layout.blocks.values() for block in blocks]
+        rows = max(int(block.rows.max(initial=-1)) for block in blocks) + 1
+        columns = max(len(block.column_words) for block in blocks)
+        dtype = torch.promote_types(self.dtype, torch.float32)
+        return torch.zeros((len(layouts), heads, rows, columns), dtype=dtype, device=self.device)
+
+
+def place_rows(maps: Tensor, steps: Sequence[Step], values: Tensor) -> None:
+    """Write each step's row into ``maps`` ``(B, H, Q, K)``; ``values`` are ``(R, H, k)`` with k up to K."""
+    places = torch.tensor([step.place for step in steps], device=maps.device)
+    rows = torch.tensor([step.row for step in steps], device=maps.device)
+    maps[places, :, rows, : values.shape[-1]] = values.to(maps.dtype)
+
+
+def log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
+    """log softmax of ``logits`` ``(..., V)`` at ``tokens`` ``(...)``, in float32 or wider."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return wide.log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
+
+
+def logits_of(reader: PairModel, layouts: Sequence[Layout]) -> Tensor:
+    """The logits ``(R, T, V)`` of one forward pass.
+
+    Raises:
+        ModelError: the model gives out none.
+    """
+    with keep_double(reader.dtype):
+        logits = getattr(reader.forward(layouts), "logits", None)
+    if not isinstance(logits, Tensor):
+        raise ModelError(
+            f"{reader.name} predicts no words: it gives out no logits",
+            remedy="Choose a translation model, a decoder-only model, or a masked language model with its head",
+        )
+    return logits
+
+
+@contextlib.contextmanager
+def changed_embeddings(reader: PairModel, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Let the model read ``change(e)`` in place of the embeddings ``e`` ``(R, K, d)`` of what it reads first.
+
+    That is the source of an encoder-decoder model, also where its decoder has the same table, and the whole context
+    of the others. Positions and scaling factors that come after the table are untouched.
+    """
+    model = reader.model
+    stack = model.get_encoder() if reader.family == "seq2seq" else model
+    done = False
+
+    def hook(module: Any, given: Any, output: Tensor) -> Tensor | None:
+        nonlocal done
+        if done:
+            return None
+        done = True
+        return change(output)
+
+    handle = stack.get_input_embeddings().register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,91 @@
+"""Forced decoding written a second time, through ``inputs_embeds``, to test the signals against."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from align_eval.corpora import SentencePair
+from align_eval.models.double import keep_double
+from align_eval.models.layout import Layout, PairModel
+from align_eval.signals.attention import attention_maps
+from tests.models import families
+
+PAIR = SentencePair("1", ("das", "Haus", "und"), ("a", "house"))
+KINDS = ("marian", "bart", "gpt2", "llama")
+
+
+@functools.cache
+def double(kind: str, layers: int = 2) -> Any:
+    """A tiny model in float64."""
+    return families.build(kind, dtype="float64", layers=layers)
+
+
+def forced(reader: PairModel, pair: SentencePair = PAIR) -> tuple[Layout, Tensor, Callable[[Tensor], Tensor]]:
+    """The layout, the embeddings ``(K, d)`` of what is read first, and log p of all predicted sub-words by them.
+
+    The predictions are in the order of the rows of the reading ``awo``.
+    """
+    (layout,) = reader.lay_out([pair])
+    ids = torch.from_numpy(layout.inputs[0])
+    model = reader.model
+    stack = model.get_encoder() if reader.family == "seq2seq" else model
+    embeddings = stack.get_input_embeddings()(ids).detach()
+
+    def log_p(given: Tensor) -> Tensor:
+        with keep_double(reader.dtype):
+            if reader.family == "seq2seq":
+                base = getattr(reader, "reader", reader)
+                inputs, _ = base.decoder_inputs([layout])
+                logits = model(inputs_embeds=given[None], decoder_input_ids=inputs, use_cache=False).logits[0]
+                tokens = torch.from_numpy(layout.inputs[1])
+                rows = torch.arange(len(tokens))
+            else:
+                logits = model(inputs_embeds=given[None], use_cache=False).logits[0]
+                rows = torch.from_numpy(layout.blocks["awi"][0].rows) - 1
+                tokens = ids[rows + 1]
+            return torch.stack(
+                [logits[r][t] - logits[r].logsumexp(0) for r, t in zip(rows.tolist(), tokens.tolist(), strict=True)]
+            )
+
+    return layout, embeddings, log_p
+
+
+def jacobian(log_p: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """d log p / d e, ``(n, K, d)``, a row at a time."""
+    point = at.clone().requires_grad_()
+    with torch.enable_grad():
+        scores = log_p(point)
+        return torch.stack([torch.autograd.grad(score, point, retain_graph=True)[0] for score in scores])
+
+
+def only_map(reader: PairModel, pair: SentencePair = PAIR, reading: str | None = None) -> Tensor:
+    """The one map ``(Q, K)`` of a signal that has one."""
+    (maps,) = attention_maps(reader, [pair], reading=reading)
+    assert maps.values.shape[:2] == (1, 1)
+    return maps.values[0, 0]
+
+
+def require_batched_is_single(reader: PairModel, tolerance: float = 1e-9) -> None:
+    """The maps of several pairs together are those of each alone, whatever the budget."""
+    together = attention_maps(reader, families.pairs())
+    for budget, pairs in ((2048, families.pairs()), (1, families.pairs()[:1])):
+        reader.token_budget = budget  # type: ignore[attr-defined]
+        for maps, pair in zip(together, pairs, strict=False):
+            (alone,) = attention_maps(reader, [pair])
+            assert maps.query_labels == alone.query_labels
+            assert float((maps.values - alone.values).abs().max()) < tolerance
+
+
+def require_nothing_after(reader: PairModel) -> None:
+    """Of a decoder-only model no prediction owes anything to its own sub-word or to what follows."""
+    for pair in families.pairs():
+        (layout,) = reader.lay_out([pair])
+        (maps,) = attention_maps(reader, [pair])
+        for values, row in zip(maps.values.flatten(0, 1).transpose(0, 1), layout.blocks["awo"][0].rows, strict=True):
+            assert float(values[:, row + 1 :].abs().max()) == 0
+            assert float(values[:, : row + 1].abs().max()) > 0
