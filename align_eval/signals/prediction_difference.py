@@ -1,0 +1,96 @@
+"""Prediction difference: what the probability of a target word loses without one source word.
+
+Li et al. 2019, "On the Word Alignment from Neural Machine Translation" (ACL, P19-1124; checked by the abstract and
+secondary sources), after Zintgraf et al. 2017:
+
+    S_ij = p(y_i | y_<i, x) - p(y_i | y_<i, x with e(x_j) = 0)
+
+One forward pass for each source sub-word answers for all target sub-words; no gradient is needed. With ``log`` the
+difference is that of the logarithms: log p(y_i | x) - log p(y_i | x without x_j).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from align_eval.errors import ModelError
+from align_eval.models.layout import Layout
+from align_eval.signals.registry import SIGNALS
+from align_eval.signals.steps import (
+    TOKEN_BUDGET,
+    StepReader,
+    changed_embeddings,
+    log_probability,
+    logits_of,
+)
+
+if TYPE_CHECKING:
+    from align_eval.models.attention_sites import Take
+
+
+@SIGNALS.register("prediction-difference")
+class PredictionDifference(StepReader):
+    """The difference that zeroing each source embedding makes; positive where the source word speaks for y_i.
+
+    Args:
+        model: an encoder-decoder or a decoder-only model of :func:`align_eval.models.load_model`.
+        log: whether logarithms are compared.
+        token_budget: see :class:`~align_eval.signals.steps.StepReader`.
+
+    Raises:
+        ModelError: the model is an encoder.
+    """
+
+    quantity = "difference of probabilities"
+    headless = True
+
+    def __init__(self, model: Any, *, log: bool = False, token_budget: int = TOKEN_BUDGET) -> None:
+        super().__init__(model, token_budget=token_budget)
+        if self.family == "encoder":
+            raise ModelError(
+                f"{self.name} is an encoder: it does not predict a target word by word",
+                remedy="Choose an encoder-decoder or a decoder-only model",
+            )
+        self.layers = 1
+        self.log = log
+        if log:
+            self.quantity = "difference of log-probabilities"
+
+    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
+        self.require_layers(layers)
+        maps = self.empty(layouts)
+        with torch.no_grad():
+            for place, layout in enumerate(layouts):
+                self._fill(maps[place, 0], layout)
+        take(1, maps)
+
+    def _fill(self, out: Tensor, layout: Layout) -> None:
+        """One pair: ``out`` is ``(Q, K)``. Its copies have no padding, so that pairs need not share a batch."""
+        steps = self.steps([layout])
+        rows = torch.tensor([step.row for step in steps], device=self.device)
+        tokens = torch.tensor([step.token for step in steps], device=self.device)
+        columns = torch.arange(len(layout.inputs[0]), device=self.device)
+        if not len(steps):
+            return
+        whole = self._scores(layout, rows, tokens, columns[:0])[0]
+        for some in columns.split(max(1, self.token_budget // layout.size)):
+            lost = whole - self._scores(layout, rows, tokens, some)
+            out[rows[:, None], some] = lost.T.to(out.dtype)
+
+    def _scores(self, layout: Layout, rows: Tensor, tokens: Tensor, columns: Tensor) -> Tensor:
+        """(log) p of all steps, ``(C, steps)``: one copy for each column that is zeroed; no column: one whole copy."""
+
+        def without(embeddings: Tensor) -> Tensor:
+            out = embeddings.clone()
+            out[torch.arange(len(columns), device=out.device), columns] = 0
+            return out
+
+        copies = max(1, len(columns))
+        with changed_embeddings(self.reader, without):
+            logits = logits_of(self.reader, [layout] * copies)
+        scores = log_probability(logits[:, rows], tokens.expand(copies, -1))
+        return scores if self.log else scores.exp()
