@@ -1,0 +1,148 @@
+"""Value zeroing: how much the output of a layer at row i changes without the value vector of key j.
+
+Mohebbi et al. 2023, "Quantifying Context Mixing in Transformers" (EACL, arXiv:2301.12971):
+
+    C_ij = 1 - cos(x~_i without v_j, x~_i)
+
+x~_i is the output of the whole layer (feed-forward part, residual connections and layer norms included) at row i. The
+value vector of j is 0 in all heads, the attention weights stay as they are, and so does all below the layer. Where
+A_ij = 0 in all heads C_ij is 0. The paper divides each row by its sum; here that is the option ``normalised``.
+For an encoder-decoder model the values are those of the cross-attention, and x~ is the decoder layer's output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from align_eval.errors import ModelError
+from align_eval.models.double import keep_double
+from align_eval.models.layout import Layout
+from align_eval.models.projections import Projections, projections
+from align_eval.signals.reader import SignalReader
+from align_eval.signals.registry import SIGNALS
+from align_eval.signals.subwords import renormalise
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from align_eval.models.attention_sites import Take
+
+TOKEN_BUDGET = 4096
+"""Sub-words in a batch of copies."""
+
+
+@SIGNALS.register("value-zeroing")
+class ValueZeroing(SignalReader):
+    """One map a layer: the cosine distance that zeroing the value of each key makes.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`, of any family.
+        normalised: whether each row is divided by its sum over all keys, as in the paper.
+        token_budget: sub-words in a batch of copies, padding counted; it changes speed and memory only.
+
+    Raises:
+        ModelError: the value projections are not found.
+    """
+
+    quantity = "value zeroing, cosine distance"
+    distribution = False
+    headless = True
+
+    def __init__(self, model: Any, *, normalised: bool = False, token_budget: int = TOKEN_BUDGET) -> None:
+        super().__init__(model)
+        self.normalised, self.token_budget = normalised, token_budget
+        self.values = [projections(self.model, site, self.name) for site in self.sites]
+        self.blocks = [block_of(self.model, site, self.name) for site in self.sites]
+
+    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
+        wanted = self.require_layers(layers)
+        columns = max(len(block.column_words) for la in layouts for blocks in la.blocks.values() for block in blocks)
+        width = max(layout.size for layout in layouts)
+
+        def hook_for(layer: int) -> Any:
+            def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+                whole = _hidden(output)
+                batch = len(whole)
+                found = []
+                for some in torch.arange(columns, device=whole.device).split(
+                    max(1, self.token_budget // (batch * width))
+                ):
+                    copies = len(some)
+                    with _zeroed(self.values[layer - 1], some.repeat(batch)):
+                        again = module.forward(*_repeat(args, batch, copies), **_repeat(kwargs, batch, copies))
+                    changed = _hidden(again).unflatten(0, (batch, copies))
+                    found.append(cosine_distance(changed, whole[:, None]))  # (B, copies, Q)
+                maps = (
+                    torch.cat(found, dim=1).transpose(1, 2)[:, None].to(torch.promote_types(whole.dtype, torch.float32))
+                )
+                take(layer, renormalise(maps) if self.normalised else maps)
+
+            return hook
+
+        with torch.no_grad(), keep_double(self.dtype):
+            handles = [
+                self.blocks[layer - 1].register_forward_hook(hook_for(layer), with_kwargs=True) for layer in wanted
+            ]
+            try:
+                self.forward(layouts)
+            finally:
+                for handle in handles:
+                    handle.remove()
+
+
+def cosine_distance(one: Tensor, other: Tensor) -> Tensor:
+    """1 - cos over the last axis, in float64, and 0 where rounding makes it less."""
+    a, b = (t.double() / t.double().norm(dim=-1, keepdim=True).clamp(min=1e-300) for t in (one, other))
+    return (a - b).square().sum(dim=-1) / 2  # equal to 1 - a.b, exact where both are the same
+
+
+def block_of(model: nn.Module, site: nn.Module, name: str) -> nn.Module:
+    """The transformer layer that an attention module is in: the item of the outermost list of modules around it.
+
+    Raises:
+        ModelError: it is in no list.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.ModuleList):
+            for block in module:
+                if any(part is site for part in block.modules()):
+                    return block
+    raise ModelError(f"the layers of {name} are in no list of modules", remedy="Choose another signal")
+
+
+@contextlib.contextmanager
+def _zeroed(projection: Projections, columns: Tensor) -> Iterator[None]:
+    """Let copy n of a batch have the value vector 0 at key ``columns[n]``."""
+
+    def hook(module: nn.Module, given: Any, output: Tensor) -> Tensor:
+        out = output.clone()
+        start = out.shape[-1] - projection.weight.shape[0] if projection.fused else 0
+        out[torch.arange(len(columns), device=out.device), columns, start:] = 0
+        return out
+
+    handle = projection.value.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _hidden(output: Any) -> Tensor:
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
+
+
+def _repeat(value: Any, batch: int, copies: int) -> Any:
+    """Every tensor of B rows in a layer's arguments with each row ``copies`` times; tensors without a batch as is."""
+    if isinstance(value, Tensor):
+        return value.repeat_interleave(copies, dim=0) if value.ndim > 1 and len(value) == batch else value
+    if isinstance(value, (tuple, list)):
+        return type(value)(_repeat(item, batch, copies) for item in value)
+    if isinstance(value, dict):
+        return {key: _repeat(item, batch, copies) for key, item in value.items()}
+    return value
