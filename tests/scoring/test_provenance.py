@@ -103,9 +103,9 @@ def test_score_shows_it(links: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     assert not left.value.code
     first, second, third = (Signature.parse(row["signature"]) for row in json.loads(out))
-    assert {key: first[key] for key in KEYS if key in first} == ORIGIN
-    assert not set(KEYS) & {*second, *third}
-    assert {key: value for key, value in first.items() if key not in KEYS} == {
+    assert {key: first[key] for key in ORIGIN} == ORIGIN
+    assert not set(ORIGIN) & {*second, *third}
+    assert {key: value for key, value in first.items() if key not in ORIGIN} == {
         key: value for key, value in second.items() if key != "ar"
     }
     assert (
