@@ -25,6 +25,9 @@ _FORMS = (
     ("c_attn", "c_attn", "c_proj"),  # GPT-2
 )
 
+# The greatest difference, relative to the greatest number, that rounding explains.
+TOLERANCE = {"torch.float64": 1e-9, "torch.float32": 1e-3, "torch.float16": 2e-2, "torch.bfloat16": 1e-1}
+
 
 @dataclass(frozen=True)
 class Projections:
@@ -35,6 +38,7 @@ class Projections:
         weight: W_O, ``(d_value, d)``, d_value = heads x width of a head's value.
         bias: b_O, ``(d,)``, or ``None``.
         fused: whether ``value`` gives query, key and value side by side.
+        site: the attention module.
     """
 
     query: nn.Module
@@ -43,24 +47,64 @@ class Projections:
     weight: torch.Tensor
     bias: torch.Tensor | None
     fused: bool
+    site: nn.Module
 
-    def transformed(self, values: torch.Tensor, heads: int) -> torch.Tensor:
-        """f(x_j) of every head.
+    def split(self, values: torch.Tensor, heads: int) -> torch.Tensor:
+        """x W_V + b_V of every head.
 
         Args:
-            values: what ``value`` gave out, ``(B, K, ...)``; x W_V + b_V, key-value heads side by side.
+            values: what ``value`` gave out, ``(B, K, ...)``; key-value heads side by side.
             heads: query heads. Where they share key-value heads, each group of neighbours has the same value.
 
         Returns:
-            ``(B, heads, K, d)``.
+            ``(B, heads, K, width)``.
         """
         if self.fused:
             values = values[..., -self.weight.shape[0] :]
-        width = self.weight.shape[0] // heads
-        split = values.unflatten(-1, (-1, width)).transpose(1, 2)  # (B, key-value heads, K, width)
-        split = split.repeat_interleave(heads // split.shape[1], dim=1)
-        out: torch.Tensor = split @ self.weight.to(values.dtype).unflatten(0, (heads, width))
+        by_head = values.unflatten(-1, (-1, self.weight.shape[0] // heads)).transpose(1, 2)
+        return by_head.repeat_interleave(heads // by_head.shape[1], dim=1)
+
+    def transformed(self, values: torch.Tensor, heads: int) -> torch.Tensor:
+        """f(x_j) of every head, ``(B, heads, K, d)``; arguments as for :meth:`split`."""
+        split = self.split(values, heads)
+        out: torch.Tensor = split @ self.weight.to(values.dtype).unflatten(0, (heads, split.shape[-1]))
         return out
+
+    def watch(self, number: int) -> dict[tuple[int, str], nn.Module]:
+        """What :meth:`taken` needs of a forward pass, for :func:`watched`."""
+        inside = any(module is self.output for module in self.site.modules())
+        mixed = {(number, "mixed-in"): self.output} if inside else {(number, "mixed-out"): self.site}
+        return {(number, "value"): self.value, **mixed}
+
+    def taken(self, kept: dict[Any, Any], number: int, weights: torch.Tensor, name: str) -> torch.Tensor:
+        """The values of a layer, once it is clear that the model mixes them by ``weights`` and does nothing else.
+
+        Args:
+            kept: what :func:`watched` kept; the layer's part of it is taken out.
+            number: the layer's, in ``kept``.
+            weights: ``(B, heads, Q, K)``.
+            name: the model's, for messages.
+
+        Returns:
+            what ``value`` gave out, in float32 or float64.
+
+        Raises:
+            ModelError: what goes into the output projection is not sum_j A_ij (x_j W_V + b_V) (a gate, a norm).
+        """
+        import torch
+
+        values: torch.Tensor = kept.pop((number, "value"))
+        mixed = kept.pop((number, "mixed-in")) if (number, "mixed-in") in kept else kept.pop((number, "mixed-out"))[0]
+        tolerance = TOLERANCE.get(str(values.dtype), 1e-3)
+        wide = torch.promote_types(values.dtype, torch.float32)
+        values, mixed = values.to(wide), mixed.to(wide)
+        found = (weights.to(values.dtype) @ self.split(values, weights.shape[1])).transpose(1, 2).flatten(2)
+        if bool(((found - mixed.reshape(found.shape)).abs() > tolerance * (1 + mixed.abs().max())).any()):
+            raise ModelError(
+                f"the attention of {name} is more than a weighted sum of values (a gate, or a norm of the heads)",
+                remedy="Choose a model with plain attention, or another signal",
+            )
+        return values
 
 
 def projections(model: nn.Module, site: nn.Module, name: str) -> Projections:
@@ -84,7 +128,7 @@ def projections(model: nn.Module, site: nn.Module, name: str) -> Projections:
             weight: torch.Tensor = found.weight if type(found).__name__ == "Conv1D" else found.weight.T
             bias: torch.Tensor | None = getattr(found, "bias", None)
             value_module = getattr(site, value)
-            return Projections(getattr(site, query), value_module, found, weight, bias, query == value)
+            return Projections(getattr(site, query), value_module, found, weight, bias, query == value, site)
     raise ModelError(
         f"the value and output projections of {name} ({model.config.model_type}) are written in a way that is not "
         "known",
@@ -106,12 +150,11 @@ def module_path(model: nn.Module, module: nn.Module) -> str:
 
 
 @contextlib.contextmanager
-def watched(modules: Mapping[tuple[int, str], nn.Module], inputs: tuple[str, ...] = ()) -> Iterator[dict[Any, Any]]:
-    """Keep what modules give out (or take in) during a forward pass.
+def watched(modules: Mapping[tuple[int, str], nn.Module]) -> Iterator[dict[Any, Any]]:
+    """Keep what modules give out during a forward pass, or take in if their role ends in ``-in``.
 
     Args:
         modules: by layer and role.
-        inputs: the roles whose first input is kept and not the output.
 
     Yields:
         a dictionary by layer and role, filled as the modules run; pop what is done with.
@@ -120,7 +163,7 @@ def watched(modules: Mapping[tuple[int, str], nn.Module], inputs: tuple[str, ...
 
     def hook_for(key: tuple[int, str]) -> Any:
         def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-            kept[key] = arguments[0] if key[1] in inputs else output
+            kept[key] = arguments[0] if key[1].endswith("-in") else output
 
         return hook
 

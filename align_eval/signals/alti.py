@@ -16,7 +16,9 @@ terms, b_O and the norm's own, belong to no input. The contribution is the part 
 
     c_ij = max(0, ||y_i||_1 - ||y_i - T_i(x_j)||_1) / sum_k of the same.
 
-In cross-attention the residual is the decoder's own stream and no source sub-word: one extra key column, the first.
+The statistics of the norm are the model's own (the authors' code takes the standard deviation with n - 1), so that the
+sum is exact. In cross-attention the residual is the decoder's own stream and no source sub-word: one extra key column,
+the first.
 
 ``alti-layer`` gives c of each layer alone. ``alti`` follows the layers: R_l = C_l R_{l-1}, R_0 = I, without an extra
 identity, since the residual is in C. In an encoder-decoder model (ALTI+) each row of the decoder holds the source
@@ -209,15 +211,16 @@ class AltiLayerReader(SignalReader):
         """One pass; hand the contributions ``(B, Q, K)`` of numbered layers to ``take`` as they are computed."""
         modules: dict[tuple[int, str], nn.Module] = {}
         for number, part in parts.items():
-            modules[number, "value"] = part.projections.value
-            modules[number, "stream"] = part.projections.query if part.residual.post else part.residual.norm
+            modules |= part.projections.watch(number)
+            modules[number, "stream-in"] = part.projections.query if part.residual.post else part.residual.norm
 
         def hand_on(number: int, weights: Tensor) -> None:
-            values, stream = kept.pop((number, "value")), kept.pop((number, "stream"))
-            take(number, decompose(parts[number], weights, values, stream, self.name).contributions())
+            part = parts[number]
+            values = part.projections.taken(kept, number, weights, self.name)
+            take(number, decompose(part, weights, values, kept.pop((number, "stream-in")), self.name).contributions())
 
         sites = {number: part.site for number, part in parts.items()}
-        with watched(modules, inputs=("stream",)) as kept:
+        with watched(modules) as kept:
             capture_attention(self.model, sites, lambda: self.forward(layouts), hand_on, self.name)
 
 

@@ -20,7 +20,6 @@ from align_eval.models.layout import Layout
 from align_eval.models.projections import projections, watched
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
-from align_eval.signals.similarity import at_least_float32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,14 +51,13 @@ class NormReader(SignalReader):
 
     def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
         wanted = self.require_layers(layers)
-        modules = {(layer, "value"): self.projections[layer - 1].value for layer in wanted}
+        modules = {key: module for layer in wanted for key, module in self.projections[layer - 1].watch(layer).items()}
         with watched(modules) as kept:
 
             def hand_on(layer: int, weights: Tensor) -> None:
-                values = at_least_float32(kept.pop((layer, "value")))
-                weights = weights.to(values.dtype)
-                moved = self.projections[layer - 1].transformed(values, weights.shape[1])
-                take(layer, self.norms(weights, moved))
+                own = self.projections[layer - 1]
+                values = own.taken(kept, layer, weights, self.name)
+                take(layer, self.norms(weights.to(values.dtype), own.transformed(values, weights.shape[1])))
 
             self.reader.attend(layouts, wanted, hand_on)
 

@@ -131,6 +131,11 @@ def test_errors() -> None:
         projections(model.model, model.model.model.encoder.layers[0].fc1, "bart")
     with pytest.raises(ModelError, match="is no part of"):
         module_path(model.model, torch.nn.Linear(2, 2))
+    gated = families.build("llama")
+    gated.sites[1].o_proj.register_forward_pre_hook(lambda module, given: (given[0] * 0.5,))
+    attention_maps(NormReader(gated), PAIRS, layers=[1, 3])
+    with pytest.raises(ModelError, match="llama is more than a weighted sum of values"):
+        attention_maps(NormReader(gated), PAIRS, layers=2)
     with pytest.raises(InputError, match="str is no model"):
         NormReader("bart")
     with pytest.raises(InputError, match="no layer 4"):
