@@ -215,7 +215,7 @@ def attention(model, tokenizer, gold: Path, mini: Path, mode: str, limit: int) -
                         other = torch.zeros_like(mean)
                         other[i, product.argmax(1)] = True
                         add(f"{label} product-mutual", torch.nonzero(mean & other).numpy(), sure, possible)
-        table = {k: round(100 * (1 - (v[2] + v[3]) / (v[0] + v[1])), 2) for k, v in sums.items()}
+        table = {k: round(100 * (1 - float((v[2] + v[3]) / (v[0] + v[1]))), 2) for k, v in sums.items()}
         best = dict(sorted(table.items(), key=lambda kv: kv[1])[:12])
         print(name, best, flush=True)
         result[name] = {"best": best, "all": table, "pairs": len(rows)}

@@ -118,6 +118,7 @@ def main() -> None:
         bad_words_ids=[[PAD], [MASK]],
     )
     model.half().save_pretrained(args.out, safe_serialization=True)
+    (args.out / "model.safetensors").chmod(0o644)
     for name in ("source.spm", "target.spm"):
         shutil.copyfile(args.data / "joint.model", args.out / name)
     shutil.copyfile(args.data / "vocab.json", args.out / "vocab.json")
