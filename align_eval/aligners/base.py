@@ -63,9 +63,17 @@ class AlignerSettings:
 
 
 class Aligner(ABC):
-    """Aligns batches of sentence pairs in one or several ways at once."""
+    """Aligns batches of sentence pairs in one or several ways at once.
+
+    Attributes:
+        systems: the ways.
+        whole_corpus: the pairs handed over together decide the links (they are trained on): all must come at once.
+        needs_model: the settings' model is used.
+    """
 
     systems: list[System]
+    whole_corpus: bool = False
+    needs_model: bool = True
 
     @abstractmethod
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:

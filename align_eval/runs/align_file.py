@@ -52,6 +52,8 @@ def line_format(name: str) -> Callable[[SentencePair, Links], str]:
 def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = BLOCK) -> Iterator[list[Links]]:
     """Align pairs as they come, ``block`` at a time, with the aligner's only system.
 
+    An aligner that needs the whole corpus gets all pairs at once.
+
     Yields:
         lists of links, one a pair, in order; all of length ``block`` but the last.
 
@@ -60,8 +62,13 @@ def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = B
     """
     system = _only_system(aligner)
     iterator = iter(pairs)
-    while part := list(islice(iterator, block)):
+    while part := list(islice(iterator, _size(aligner, block))):
         yield aligner.align_all(part)[system]
+
+
+def _size(aligner: Aligner, block: int) -> int | None:
+    """Pairs handed over at a time; ``None``: all."""
+    return None if aligner.whole_corpus else block
 
 
 def _only_system(aligner: Aligner) -> System:
@@ -74,7 +81,7 @@ def align_lines(aligner: Aligner, pairs: Iterable[SentencePair], format: str = "
     """One line a pair, in order, as :func:`align_file` would write it."""
     to_line = line_format(format)
     iterator = iter(pairs)
-    while part := list(islice(iterator, BLOCK)):
+    while part := list(islice(iterator, _size(aligner, BLOCK))):
         yield from map(to_line, part, next(align_stream(aligner, part)))
 
 
@@ -91,7 +98,8 @@ def align_file(
 ) -> int:
     """Align ``pairs`` into the file ``output``, line for line; an interrupted run goes on where it stopped.
 
-    A resumed run gives the bytes that an undisturbed one gives: pairs are aligned in the same blocks. Beside the file
+    A resumed run gives the bytes that an undisturbed one gives: pairs are aligned in the same blocks (all at once, and
+    held in memory, where the aligner needs the whole corpus; such a run starts over). Beside the file
     stands ``OUTPUT.meta.json`` with what a citation of its score needs: the aligner's signature, the version, the
     number of lines and the sha256 of the file.
 
@@ -119,7 +127,7 @@ def align_file(
     asked = {
         "signature": {**aligner.signature(system), "version": __version__},
         "format": format,
-        "block": BLOCK,
+        "block": _size(aligner, BLOCK),
         "inputs": [_identity(path) for path in inputs],
         **(settings or {}),
     }
@@ -136,7 +144,7 @@ def align_file(
             )
         if progress and done:
             progress(done)
-        while part := list(islice(iterator, BLOCK)):
+        while part := list(islice(iterator, _size(aligner, BLOCK))):
             out.append(list(map(to_line, part, next(align_stream(aligner, part)))))
             if progress:
                 progress(len(part))

@@ -107,7 +107,7 @@ def score(
         gold = gold.gold
     elif not isinstance(gold, LinkTable):
         gold = LinkTable.from_links(gold)
-    options.setdefault("signature", Signature({**named, **hypothesis.provenance, "sym": "none"}))
+    options.setdefault("signature", Signature({"sym": "none", **named, **hypothesis.provenance}))
     return score_tables(gold, hypothesis, **options)
 
 

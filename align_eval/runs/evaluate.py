@@ -74,8 +74,9 @@ def evaluate_testset(
         one evaluation a system, in the order of ``aligner.systems``.
     """
     found: dict[System, list[Links]] = {system: [] for system in aligner.systems}
-    for start in range(0, len(testset.pairs), BLOCK):
-        part = testset.pairs[start : start + BLOCK]
+    block = max(len(testset.pairs), 1) if aligner.whole_corpus else BLOCK
+    for start in range(0, len(testset.pairs), block):
+        part = testset.pairs[start : start + block]
         for system, links in aligner.align_all(part).items():
             found[system].extend(links)
         if progress:
