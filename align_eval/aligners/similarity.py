@@ -38,7 +38,7 @@ class SimilarityAligner(Aligner):
         names = [method.partition(":")[0] for method in settings.methods]
         for name in names:
             if name not in EXTRACTORS:
-                raise UnknownNameError("method", name, [*EXTRACTORS.names(), *simalign_methods()])
+                raise UnknownNameError("method", name, all_methods())
         made = map(make_extractor, settings.methods)
         self.extractors: list[Extractor] = list({extractor.spec: extractor for extractor in made}.values())
         from align_eval.models import load_model
@@ -239,8 +239,9 @@ def default_layer(encoder: Any) -> int:
     return max(1, round(2 / 3 * int(encoder.layers)))
 
 
-def simalign_methods() -> list[str]:
-    """Names of the methods of the ``simalign`` package as they are asked for here."""
+def all_methods() -> list[str]:
+    """Names of all methods: extraction methods, those of the ``simalign`` package, and aligners without a model."""
     from align_eval.aligners.simalign import LETTERS
 
-    return [f"simalign:{name}" for name in LETTERS]
+    own = [name for name, aligner in ALIGNERS.items() if not aligner.needs_model]
+    return [*EXTRACTORS.names(), *(f"simalign:{name}" for name in LETTERS), *own]

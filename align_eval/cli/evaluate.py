@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -60,17 +60,22 @@ def add_to(app: typer.Typer) -> None:
 
         names, methods = _split(testsets, method)
         loaded = [load_testset(name) for name in names]
-        from align_eval.models import load_model
+        encoder: Any = None
+        chosen: tuple[int, ...] = ()
+        if any(_needs_model(name) for name in methods):
+            from align_eval.models import load_model
 
-        encoder = load_model(
-            model,
-            family="encoder",
-            device=device,
-            dtype=dtype.value,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-        )
-        chosen = () if layers is None else tuple(options.parse_layers(layers, encoder.layers))
+            encoder = load_model(
+                model,
+                family="encoder",
+                device=device,
+                dtype=dtype.value,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+            )
+            chosen = () if layers is None else tuple(options.parse_layers(layers, encoder.layers))
+        elif layers is not None:
+            raise typer.BadParameter("--layers does not go with a method that has no model")
         aligner = make_aligner(
             AlignerSettings(encoder, tuple(methods), chosen, subword.value, on_long.value, batch_tokens)
         )
@@ -93,14 +98,22 @@ def add_to(app: typer.Typer) -> None:
 
 def _split(names: list[str], methods: list[str]) -> tuple[list[str], list[str]]:
     """Test sets and methods: the command line hands over all words but the first after --method as test sets."""
+    from align_eval.aligners import ALIGNERS
     from align_eval.extraction import EXTRACTORS
 
-    known = {*EXTRACTORS.names(), "simalign", "all"}
+    known = {*EXTRACTORS.names(), *ALIGNERS.names(), "all"}
     more = [name for name in names if name.partition(":")[0] in known]
     methods = [*methods, *more]
     if "all" in methods:
         methods = EXTRACTORS.names()
     return list(dict.fromkeys(n for n in names if n not in more)), list(dict.fromkeys(methods))
+
+
+def _needs_model(method: str) -> bool:
+    from align_eval.aligners import ALIGNERS
+
+    name = method.partition(":")[0]
+    return name not in ALIGNERS or bool(ALIGNERS.get(name).needs_model)
 
 
 def tables(found: list[Evaluation], latex: bool = False) -> str:

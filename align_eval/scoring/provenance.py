@@ -19,6 +19,8 @@ from align_eval.files import StrPath, sha256_of
 SUFFIX = ".meta.json"
 #: The keys of a signature that a note can give; the others are the scorer's to say.
 KEYS = ("model", "revision", "dtype", "layer", "head", "signal", "method", "params", "subword", "long")
+#: The key whose value (``none``) a note can replace: what was symmetrised by the aligner itself.
+REPLACED = "sym"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,8 +31,8 @@ def read_provenance(path: StrPath) -> dict[str, str]:
         path: the file of links. Pipes and ``-`` (standard input) have no note.
 
     Returns:
-        some of :data:`KEYS` and their values; nothing if there is no note or it does not count. The latter is told by
-            an :class:`~align_eval.errors.AlignEvalWarning`: the note is damaged, or the file was changed since.
+        some of :data:`KEYS` and :data:`REPLACED`, and their values; nothing if there is no note or it does not count.
+            The latter is told by an :class:`~align_eval.errors.AlignEvalWarning`: the note is damaged, or the file was changed since.
     """
     name = os.fspath(path)
     note = name + SUFFIX
@@ -57,7 +59,7 @@ def _values(data: Any) -> dict[str, str] | None:
         return None
     if not isinstance(data.get("sha256"), str) or not _SHA256.fullmatch(data["sha256"]):
         return None
-    values = {key: data["signature"][key] for key in KEYS if data["signature"].get(key) is not None}
+    values = {key: data["signature"][key] for key in (*KEYS, REPLACED) if data["signature"].get(key) is not None}
     if not all(isinstance(value, (str, int)) and str(value) for value in values.values()):
         return None
     return {key: str(value) for key, value in values.items()}

@@ -158,9 +158,8 @@ def score_files(
             hyp_order=reader.report.order if reader.report.order != "st" else None,
             nulls=hypothesis_options.nulls,
             range=hypothesis_options.out_of_range if hypothesis_options.out_of_range != "raise" else None,
-            sym="none",
             ar=resamples if "randomisation" in tested else None,
-            **read_provenance(hypotheses[k]),
+            **{"sym": "none", **read_provenance(hypotheses[k])},
         )
         result = score_counts(
             these,
