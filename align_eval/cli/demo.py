@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from align_eval.runs.evaluate import Evaluation
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,14 +22,20 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Align and score the own corpus and the real test sets found, with offline:e5-small; draw one pair."""
         from align_eval.cli._progress import progress_bar
-        from align_eval.cli.evaluate import tables
         from align_eval.runs.demo import OWN, run_demo, testsets_at_hand
+        from align_eval.scoring.tables import render_text, score_table
 
         with ExitStack() as stack:
 
             def progress(name: str, total: int):  # type: ignore[no-untyped-def]
-                stack.close()
                 return stack.enter_context(progress_bar(name, total))
 
-            found, written = run_demo(output, OWN if small else testsets_at_hand(), progress)
-        sys.stdout.write(tables(found) + "\nWritten: " + ", ".join(map(str, written)) + "\n")
+            def show(evaluations: list[Evaluation]) -> None:
+                stack.close()
+                sys.stdout.write(render_text([score_table([e.result for e in evaluations])]) + "\n")
+                sys.stdout.flush()
+
+            found, written = run_demo(output, OWN if small else testsets_at_hand(), progress, show)
+        sys.stdout.write(f"{found[0].result.name}: {found[0].score.signature}\n")
+        sys.stdout.write("(the signatures of all are in scores.json)\n\n")
+        sys.stdout.write("Written: " + ", ".join(map(str, written)) + "\n")

@@ -33,6 +33,7 @@ def run_demo(
     folder: StrPath,
     names: Sequence[str],
     progress: Callable[[str, int], Callable[[int], None]] | None = None,
+    show: Callable[[list[Evaluation]], None] = lambda evaluations: None,
 ) -> tuple[list[Evaluation], list[Path]]:
     """Align and score test sets; write scores, links and one picture into ``folder``.
 
@@ -40,6 +41,7 @@ def run_demo(
         folder: created if need be.
         names: test sets.
         progress: given a name and a number of pairs, a function that is told of each advance.
+        show: told of the evaluations of each test set as soon as they are there.
 
     Returns:
         the evaluations, and the files to look at first.
@@ -56,7 +58,9 @@ def run_demo(
     for name in names:
         testset = load_testset(name)
         told = None if progress is None else progress(name, len(testset.pairs))
-        found += evaluate_testset(testset, aligner, progress=told)
+        fresh = evaluate_testset(testset, aligner, progress=told)
+        show(fresh)
+        found += fresh
         if name == PICTURE[0]:
             written += _picture(aligner, testset, base)
     write_evaluations(found, base)
