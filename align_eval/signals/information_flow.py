@@ -1,0 +1,156 @@
+"""Information flow: attention x gradient, what each weight of attention contributes to one prediction.
+
+Wang et al. 2023, "Label Words are Anchors: An Information Flow Perspective for Understanding In-Context Learning"
+(EMNLP, arXiv:2305.14160, equation 1): I_l = | sum_h A_h * dL/dA_h |, the product taken weight by weight; of one head
+S_{l,h} = | A_h * dL/dA_h |. L is the cross-entropy of ONE target sub-word at one position, -log p(y_i).
+
+A_h * dL/dA_h is the gradient at a tensor of ones that the weights after softmax are multiplied with, so its sum over
+queries and keys is the gradient at the gate of a head in Michel et al. 2019 (arXiv:1905.10650). What a prediction
+cannot see has gradient 0: in a causal model all above the diagonal and all rows after the one that predicts.
+
+As an alignment, row i is the flow for the loss of target sub-word i: from the source to the row that gives y_i out
+(``rows="own"``), or from the source to all rows together (``rows="all"``), the absolute value taken before the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from align_eval.errors import ModelError, UnknownNameError
+from align_eval.models.attention_sites import eager
+from align_eval.models.double import keep_double
+from align_eval.models.layout import Layout
+from align_eval.signals.registry import SIGNALS
+from align_eval.signals.steps import TOKEN_BUDGET, Step, StepReader, place_rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from align_eval.models.attention_sites import Take
+
+ROWS = ("own", "all")
+
+
+def attention_times_gradient(
+    model: Any, sites: Mapping[int, nn.Module], loss: Callable[[], Tensor], name: str = "the model"
+) -> dict[int, Tensor]:
+    """A * dL/dA of chosen layers, with its sign, of any transformer.
+
+    The losses of different rows of a batch are independent: give their sum, and each row has its own gradient.
+
+    Args:
+        model: a ``transformers`` model.
+        sites: the attention module of each layer, see :func:`align_eval.models.attention_sites.attention_sites`.
+        loss: runs the model once and gives the loss, a scalar.
+        name: the model's name, for messages.
+
+    Returns:
+        by layer ``(B, heads, queries, keys)``; 0 for a layer that the loss does not depend on.
+
+    Raises:
+        ModelError: a layer returns no weights, or the model is not switched to a kernel that does.
+    """
+    weights: dict[int, Tensor] = {}
+
+    def hook_for(layer: int) -> Any:
+        def hook(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            found = output[-1] if isinstance(output, tuple) else None
+            if isinstance(found, Tensor) and found.ndim == 4 and found.requires_grad:
+                weights[layer] = found
+
+        return hook
+
+    parameters = [p for site in sites.values() for p in site.parameters() if not p.requires_grad]
+    handles = [site.register_forward_hook(hook_for(layer)) for layer, site in sites.items()]
+    try:
+        for parameter in parameters:  # a frozen model: the graph begins at its attention
+            parameter.requires_grad_(True)
+        with eager(model, name), keep_double(model.dtype), torch.enable_grad():
+            total = loss()
+            missing = sorted(set(sites) - set(weights))
+            if missing:
+                raise ModelError(
+                    f"layer {', '.join(map(str, missing))} of {name} returned no attention weights with a gradient",
+                    remedy="Update transformers to 5.0 or later, and load it with attn_implementation='eager'",
+                )
+            order = sorted(sites)
+            gradients = torch.autograd.grad(total, [weights[layer] for layer in order], allow_unused=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    out = {}
+    for layer, gradient in zip(order, gradients, strict=True):
+        plain = weights[layer].detach()
+        out[layer] = torch.zeros_like(plain) if gradient is None else plain * gradient
+    return out
+
+
+@SIGNALS.register("information-flow-heads")
+class HeadFlow(StepReader):
+    """One map a head: | A_h * dL/dA_h |.
+
+    Args:
+        model, token_budget: see :class:`~align_eval.signals.steps.StepReader`; the cross-attention of an
+            encoder-decoder model, the self-attention of the others.
+        rows: ``"own"``: the row that predicts; ``"all"``: the sum over all query rows.
+
+    Raises:
+        UnknownNameError: no such choice of rows.
+        ModelError: the model predicts no words.
+    """
+
+    quantity = "attention x gradient"
+
+    def __init__(self, model: Any, *, rows: str = "own", token_budget: int = TOKEN_BUDGET) -> None:
+        super().__init__(model, token_budget=token_budget)
+        if rows not in ROWS:
+            raise UnknownNameError("choice of rows", rows, ROWS)
+        self.rows = rows
+
+    def flow(self, steps: Sequence[Step], layers: Sequence[int]) -> dict[int, Tensor]:
+        """The whole signed matrices A * dL/dA by layer, ``(R, heads, queries, keys)``: one loss a step.
+
+        What stands in the padding has no meaning.
+        """
+        sites = {layer: self.sites[layer - 1] for layer in self.require_layers(layers)}
+        return attention_times_gradient(
+            self.model, sites, lambda: -self.log_probabilities(steps).sum(), self.name
+        )  # fmt: skip
+
+    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
+        wanted = self.require_layers(layers)
+        maps = {layer: self.empty(layouts, self.heads) for layer in wanted}
+        for chunk in self.chunks(self.steps(layouts)):
+            for layer, signed in self.flow(chunk, wanted).items():
+                place_rows(maps[layer], chunk, self._row(self.combined(signed), chunk))
+        for layer in wanted:
+            take(layer, maps.pop(layer))
+
+    def combined(self, signed: Tensor) -> Tensor:
+        """From ``(R, all heads, queries, keys)`` to the absolute maps ``(R, heads, queries, keys)``."""
+        return signed.abs()
+
+    def _row(self, maps: Tensor, steps: Sequence[Step]) -> Tensor:
+        """``(R, heads, keys)``: the row that predicts, or the sum over the rows that are no padding."""
+        number = torch.arange(len(steps), device=maps.device)
+        if self.rows == "own":
+            return maps[number, :, torch.tensor([step.row for step in steps], device=maps.device)]
+        lengths = torch.tensor([len(step.layout.inputs[-1]) for step in steps], device=maps.device)
+        inside = torch.arange(maps.shape[2], device=maps.device) < lengths[:, None]
+        return torch.einsum("rhqk,rq->rhk", maps, inside.to(maps.dtype))
+
+
+@SIGNALS.register("information-flow")
+class LayerFlow(HeadFlow):
+    """One map a layer: | sum_h A_h * dL/dA_h |, the sum taken before the absolute value. See :class:`HeadFlow`."""
+
+    headless = True
+
+    def combined(self, signed: Tensor) -> Tensor:
+        return signed.sum(dim=1, keepdim=True).abs()
