@@ -32,7 +32,8 @@ def read_provenance(path: StrPath) -> dict[str, str]:
 
     Returns:
         some of :data:`KEYS` and :data:`REPLACED`, and their values; nothing if there is no note or it does not count.
-            The latter is told by an :class:`~align_eval.errors.AlignEvalWarning`: the note is damaged, or the file was changed since.
+            The latter is told by an :class:`~align_eval.errors.AlignEvalWarning`: the note is damaged, or the file was
+            changed since.
     """
     name = os.fspath(path)
     note = name + SUFFIX
