@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
-MODELS := $(VENV)/.models
+CHECKS := $(VENV)/.set-up-checks
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -19,11 +19,13 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --editable '.[offline,zstd,dev]'
 	@touch $(SETUP)
 
-# The offline models that the tests run, fetched and converted once into the cache.
-$(MODELS): $(SETUP)
+# What only the tests need: the statistical aligners (one is compiled: a C compiler), and the offline models, fetched
+# and converted once into the cache.
+$(CHECKS): $(SETUP)
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical]'
 	@$(BIN)/align-eval models add e5-small
 	@$(BIN)/align-eval models add smollm2-135m
-	@touch $(MODELS)
+	@touch $(CHECKS)
 
 demo: $(SETUP)
 	$(BIN)/align-eval demo
@@ -34,7 +36,7 @@ lint: $(SETUP)
 	$(BIN)/mypy
 
 # Two processes for two cores; one thread each, so that they do not fight.
-test: lint $(MODELS)
+test: lint $(CHECKS)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 format: $(SETUP)

@@ -66,7 +66,7 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.model
 @pytest.mark.xdist_group("e5")
 def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("align_eval.models.load_model", lambda name: e5)
+    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: e5)
     experiment = read_experiment(written(tmp_path, GOOD))
     notes: list[str] = []
     folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
