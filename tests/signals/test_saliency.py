@@ -48,7 +48,7 @@ def test_another_way_to_the_gradient(kind: str) -> None:
     assert float((found - expected).abs().max()) < 1e-9
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["bart", "gpt2"])
 def test_batched_is_single(kind: str) -> None:
     require_batched_is_single(Saliency(double(kind)))
 

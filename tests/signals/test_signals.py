@@ -32,7 +32,7 @@ def test_the_names() -> None:
 def test_word_maps_and_links(kind: str, name: str) -> None:
     reader = SIGNALS.get(name)(double(kind), **FEW.get(name, {}))
     reading = reader.readings[0]
-    pairs = families.pairs()
+    pairs = families.pairs()[2:]
     maps = attention_maps(reader, pairs, reading=reading)
     found: list[Links | None] = [None] * len(pairs)
     extractor = make_extractor("argmax")
@@ -92,3 +92,15 @@ def copier() -> Any:
             cross.v_proj.weight[:8, 24:] = torch.eye(8)
             cross.out_proj.weight[24:, :8] = 5 * torch.eye(8)
     return model
+
+
+@pytest.mark.parametrize("kind", [*families.SEQ2SEQ, *families.DECODERS])
+def test_every_architecture(kind: str) -> None:
+    """Two pairs together are each alone, for one signal of every way of reading: gradients, embeddings, layers."""
+    model, pairs = double(kind), families.pairs()[2:]
+    for name in ("information-flow", "saliency", "prediction-difference", "value-zeroing"):
+        reader = SIGNALS.get(name)(model)
+        for maps, pair in zip(attention_maps(reader, pairs), pairs, strict=True):
+            (alone,) = attention_maps(reader, [pair])
+            assert float((maps.values - alone.values).abs().max()) < 1e-9
+            assert float(maps.values.abs().max()) > 0

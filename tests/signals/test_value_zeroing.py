@@ -74,7 +74,7 @@ def test_zero_where_attention_is_zero(kind: str) -> None:
         assert float(signal.values[~none].min()) > 0
 
 
-@pytest.mark.parametrize("kind", ["marian", "bart", "t5", "gpt2", "llama", "bert"])
+@pytest.mark.parametrize("kind", ["marian", "gpt2", "bert"])
 def test_batched_is_single(kind: str) -> None:
     require_batched_is_single(ValueZeroing(double(kind)))
 
