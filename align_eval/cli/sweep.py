@@ -27,6 +27,10 @@ def add_to(app: typer.Typer) -> None:
             "-x",
             help="How maps become links; reverse: each target word to its best source word.",
         ),
+        signal: str = typer.Option(
+            "attention",
+            help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, or a gradient signal.",
+        ),
         layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all."),
         readings: str | None = typer.Option(
             None, help="awo, awi (encoder-decoder, decoder-only), block, block-st, block-ts (encoder). Default: all."
@@ -66,6 +70,7 @@ def add_to(app: typer.Typer) -> None:
                 encoder,
                 layers="all" if layers == "all" else options.parse_layers(layers, encoder.layers),
                 readings=None if readings is None else readings.split(","),
+                signal=signal,
                 method=method,
                 keys=keys,
                 queries=queries,
@@ -79,7 +84,8 @@ def add_to(app: typer.Typer) -> None:
             sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
             return
         rows = sorted(found.to_json(), key=lambda row: float(row["aer"]))
-        lines = [f"{testset}: {len(rows)} views of {found.model}, method {found.method}; the ten best on the whole set"]
+        what = f"{found.model}, {found.signal}, method {found.method}"
+        lines = [f"{testset}: {len(rows)} views of {what}; the ten best on the whole set"]
         lines += ["layer  head  reading     AER  precision  recall"]
         lines += [
             f"{row['layer']!s:>5}  {row['head']!s:>4}  {row['reading']:<8}{row['aer']:>7.2f}{row['precision']:>11.2f}"
@@ -113,6 +119,6 @@ def _write(found: Sweep, held: dict[str, Any], folder: str) -> None:
 
     base = make_folder(folder)
     write_json(base / "sweep.json", {"environment": environment(), "held_out": held, "views": found.to_json()})
-    figure = aer_grid(found.to_json(), title=f"{found.model} on {found.testset.name}, {found.method}")
+    figure = aer_grid(found.to_json(), title=f"{found.model} on {found.testset.name}, {found.signal}, {found.method}")
     for ending in ("png", "pdf"):
         save(figure, base / f"sweep.{ending}")

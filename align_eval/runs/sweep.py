@@ -19,8 +19,9 @@ from align_eval.errors import InputError
 from align_eval.extraction import Extractor, make_extractor
 from align_eval.links import LinkTable
 from align_eval.scoring import Score, Signature, measures, score_counts
-from align_eval.signals.attention import attention_softmap, pair_model
+from align_eval.signals.attention import attention_softmap
 from align_eval.signals.attention_batch import AttentionBatch, View
+from align_eval.signals.registry import SIGNALS
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -34,7 +35,8 @@ class Sweep:
     """Counts of every view on every sentence pair.
 
     Attributes:
-        testset: the test set; ``model``: name of the model; ``method``: spec of the extraction method.
+        testset: the test set; ``model``: name of the model; ``method``: spec of the extraction method;
+            ``signal``: name of the signal.
         views: V views: layer and head (from 1, or ``mean``), reading.
         counts: ``(V, N, 4)`` int32: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
         description: what goes into signatures: model, revision, number type, sub-word rule.
@@ -43,6 +45,7 @@ class Sweep:
     testset: TestSet
     model: str
     method: str
+    signal: str
     views: tuple[View, ...]
     counts: NDArray[np.int32]
     description: dict[str, str]
@@ -67,7 +70,7 @@ class Sweep:
                 "base": self.testset.base,
                 "sym": "none",
                 **self.description,
-                "signal": f"attention-{chosen.reading}",
+                "signal": f"{self.signal}-{chosen.reading}",
                 "layer": str(chosen.layer),
                 "head": str(chosen.head),
                 "method": self.method,
@@ -88,7 +91,7 @@ class Sweep:
         for number, view in enumerate(self.views):
             row: dict[str, Any] = {
                 "testset": self.testset.name, "model": self.model, "layer": view.layer, "head": view.head,
-                "reading": view.reading, "signal": "attention", "method": self.method,
+                "reading": view.reading, "signal": self.signal, "method": self.method,
             }  # fmt: skip
             row |= {name: round(float(values[name][number]), 6) for name in ("aer", "precision", "recall", "f1")}
             row |= {"links": int(sums[number, 0]), "sure": int(sums[number, 1]), "sentences": len(self.testset.pairs)}
@@ -119,6 +122,7 @@ def sweep_testset(
     layers: Any = "all",
     heads: Any = ("all", "mean"),
     readings: Sequence[str] | None = None,
+    signal: str = "attention",
     method: str = "reverse",
     keys: str = "sum",
     queries: str = "mean",
@@ -132,18 +136,19 @@ def sweep_testset(
         model: of :func:`align_eval.load_model`, of any family.
         layers, heads, readings, keys, queries, token_budget: see
             :func:`align_eval.signals.attention.attention_softmap`.
+        signal: a name of :data:`align_eval.signals.registry.SIGNALS`; signals of whole layers have one head, ``layer``.
         method: extraction method; ``reverse``, each target word to the source word it looks at most, is the usual one.
         progress: called with the number of pairs done since the last call.
     """
     extractor = make_extractor(method)
-    reader = pair_model(model)
+    reader = SIGNALS.get(signal)(model)
     gold = testset.gold
     lengths = [(len(p.source), len(p.target)) for p in testset.pairs]
     views: tuple[View, ...] = ()
     counts = np.zeros((0, len(lengths), 4), dtype=np.int32)
     sure = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences)
     batches = attention_softmap(
-        model, testset.pairs, layers, heads, readings, keys=keys, queries=queries, token_budget=token_budget
+        reader, testset.pairs, layers, heads, readings, keys=keys, queries=queries, token_budget=token_budget
     )
     for batch in batches:
         if not views:
@@ -163,7 +168,7 @@ def sweep_testset(
     revision = getattr(model, "revision", "")
     if revision:
         description["revision"] = str(revision)
-    return Sweep(testset, reader.name, extractor.spec, views, counts, description)
+    return Sweep(testset, reader.name, extractor.spec, signal, views, counts, description)
 
 
 def _count(batch: AttentionBatch, extractor: Extractor, gold: LinkTable) -> NDArray[np.int32]:
