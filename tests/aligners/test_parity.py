@@ -16,14 +16,14 @@ from align_eval.links import LinkTable
 from align_eval.scoring import score
 from tests.aligners.compare import LAYER, Reference, compare, explained, mutual, tied
 
-pytestmark = [pytest.mark.model, pytest.mark.xdist_group("e5")]
+pytestmark = [pytest.mark.model]
 
 SETS = {
     "deen-rwth": 100, "enfr-wpt": 100, "roen-wpt": 100, "jaen-kftt": 100, "zhen-tsinghua": 100,
     "mini-ende": 20, "mini-enfr": 20, "mini-enes": 20, "mini-enzh": 20,
 }  # fmt: skip
-# The package's matching takes seconds for a long pair. ALIGN_EVAL_FULL=1 compares it for all pairs (minutes).
-MATCH_CELLS = None if os.environ.get("ALIGN_EVAL_FULL") == "1" else 1000
+# The package's matching takes seconds for a long pair, four minutes in all; ALIGN_EVAL_FULL=0 leaves long pairs out.
+MATCH_CELLS = 1000 if os.environ.get("ALIGN_EVAL_FULL") == "0" else None
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def pairs_of(request: pytest.FixtureRequest) -> Callable[[str, int], list[Senten
     return load
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [pytest.param(s, marks=pytest.mark.xdist_group(f"parity-{s}")) for s in SETS])
 def test_simalign_gives_the_same_links(
     e5: Any, reference: Reference, pairs_of: Any, name: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -52,7 +52,7 @@ def test_simalign_gives_the_same_links(
     assert not found.wrong, f"{name}: {found}"
     assert sum(found.ties.values()) <= 3, f"too many ties to be ties; {name}: {found}"
     assert found.compared["argmax"] == found.compared["itermax"] == SETS[name]
-    assert found.compared["match"] >= SETS[name] // 10
+    assert found.compared["match"] >= (SETS[name] if MATCH_CELLS is None else SETS[name] // 10)
 
 
 def test_the_comparison_tells_ties_from_errors() -> None:
