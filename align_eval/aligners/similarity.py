@@ -35,12 +35,7 @@ class SimilarityAligner(Aligner):
     """
 
     def __init__(self, settings: AlignerSettings) -> None:
-        names = [method.partition(":")[0] for method in settings.methods]
-        for name in names:
-            if name not in EXTRACTORS:
-                raise UnknownNameError("method", name, all_methods())
-        made = map(make_extractor, settings.methods)
-        self.extractors: list[Extractor] = list({extractor.spec: extractor for extractor in made}.values())
+        self.extractors = make_extractors(settings.methods)
         from align_eval.models import load_model
 
         model = settings.model
@@ -227,6 +222,19 @@ def chosen_layers(encoder: Any, layers: Sequence[int]) -> list[int]:
                 remedy=f"Give a layer from 0 (embeddings) to {encoder.layers}",
             )
     return list(dict.fromkeys(layers)) or [default_layer(encoder)]
+
+
+def make_extractors(methods: Sequence[str]) -> list[Extractor]:
+    """The extraction methods that specs ask for, each once; needs no model.
+
+    Raises:
+        UnknownNameError: no such method (all methods, those of other aligners too, are listed) or option.
+        InputError: a value of the wrong kind.
+    """
+    for method in methods:
+        if method.partition(":")[0] not in EXTRACTORS:
+            raise UnknownNameError("method", method.partition(":")[0], all_methods())
+    return list({extractor.spec: extractor for extractor in map(make_extractor, methods)}.values())
 
 
 def default_layer(encoder: Any) -> int:

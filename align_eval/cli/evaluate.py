@@ -59,6 +59,7 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.runs.evaluate import evaluate_testset
 
         names, methods = _split(testsets, method)
+        _check(methods)
         loaded = [load_testset(name) for name in names]
         encoder: Any = None
         chosen: tuple[int, ...] = ()
@@ -107,6 +108,14 @@ def _split(names: list[str], methods: list[str]) -> tuple[list[str], list[str]]:
     if "all" in methods:
         methods = EXTRACTORS.names()
     return list(dict.fromkeys(n for n in names if n not in more)), list(dict.fromkeys(methods))
+
+
+def _check(methods: list[str]) -> None:
+    """Find out what is wrong with the names of methods before a model is loaded."""
+    from align_eval.aligners import ALIGNERS
+    from align_eval.aligners.similarity import make_extractors
+
+    make_extractors([method for method in methods if method.partition(":")[0] not in ALIGNERS])
 
 
 def _needs_model(method: str) -> bool:

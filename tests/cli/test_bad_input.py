@@ -140,7 +140,10 @@ def test_one_line(kind: str, folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) == sorted([*FILES, "folder"])
 
 
-@pytest.mark.parametrize("kind", ["unknown test set aligned", "unknown test set evaluated"])
+@pytest.mark.parametrize(
+    "kind",
+    ["unknown test set aligned", "unknown test set evaluated", "unknown method", "unknown method evaluated"],
+)
 def test_names_are_checked_before_the_model_is_loaded(
     kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
