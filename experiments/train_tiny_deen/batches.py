@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 EOS, UNK, PAD, TO_DE, TO_EN, MASK = range(6)
-SHARES = {0: 0.8, 1: 2.5, 2: 0.5, 3: 0.25}  # passes over a corpus in one epoch (order of prepare.CORPORA)
-RAW_SHARE = {0: 0.5, 1: 0.5, 2: 0.3, 3: 0.3}  # share of raw (untokenised) text
+SHARES = {0: 1.0, 1: 2.0, 2: 0.35, 3: 0.2}  # passes over a corpus in one epoch (order of prepare.CORPORA)
+RAW_SHARE = {  # share of raw (untokenised) text: translations are judged raw, hidden words are words between spaces
+    "translate": {0: 0.7, 1: 0.7, 2: 0.3, 3: 0.3},
+    "mask": {0: 0.2, 1: 0.2, 2: 0.2, 3: 0.2},
+}
 IGNORE = -100
 
 
@@ -50,7 +53,7 @@ class Corpus:
     def lengths(self, name: str) -> np.ndarray:
         return np.diff(self.data[f"{name}.offset"])
 
-    def epoch(self, seed: int, budget: int, rank: int, ranks: int) -> Iterator[list[tuple[int, int, int]]]:
+    def epoch(self, mode: str, seed: int, budget: int, rank: int, ranks: int) -> Iterator[list[tuple[int, int, int]]]:
         """Groups of (pair, direction, style): direction 0 de->en, 1 en->de; style 0 raw, 1 tokenised."""
         rng = np.random.default_rng(seed)
         wanted = np.asarray([SHARES[int(c)] for c in self.corpus])
@@ -58,7 +61,7 @@ class Corpus:
         pair = np.repeat(np.arange(len(wanted)), copies)
         pair = np.concatenate([pair, pair])
         direction = np.repeat([0, 1], len(pair) // 2)
-        raw = np.asarray([RAW_SHARE[int(c)] for c in self.corpus])[pair]
+        raw = np.asarray([RAW_SHARE[mode][int(c)] for c in self.corpus])[pair]
         style = (rng.random(len(pair)) >= raw).astype(int)
         de = np.where(style == 0, self.lengths("raw.de.ids")[pair], self.lengths("tok.de.ids")[pair])
         en = np.where(style == 0, self.lengths("raw.en.ids")[pair], self.lengths("tok.en.ids")[pair])

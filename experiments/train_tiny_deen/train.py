@@ -132,7 +132,7 @@ def main() -> None:
 
     done = False
     while not done:
-        groups = list(corpus.epoch(args.seed * 100 + epoch, args.budget, args.rank, args.ranks))
+        groups = list(corpus.epoch(args.mode, args.seed * 100 + epoch, args.budget, args.rank, args.ranks))
         for number in range(inside, len(groups)):
             rng = np.random.default_rng((args.seed, epoch, number, args.rank))
             elapsed = base + time.time() - begun
