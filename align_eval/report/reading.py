@@ -1,0 +1,160 @@
+"""The reading of a figure: what a person would say of it, computed, as JSON and Markdown; one schema for all."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from align_eval.errors import NonFiniteError
+from align_eval.files import StrPath, atomic_writer
+
+Number = int | str
+"""A layer or head, counted from 1; a name such as ``"mean"`` where several have become one."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a figure.
+
+    Attributes:
+        value: its value, in the unit of the reading's quantity.
+        layer, head: numbers from 1, or names; ``None`` where the figure has no such axis.
+        query, key: texts of its row and column tokens.
+        query_index, key_index: their positions, 0-based.
+        note: what else is to be said, such as ``"gold-aligned"``.
+    """
+
+    value: float
+    layer: Number | None = None
+    head: Number | None = None
+    query: str | None = None
+    key: str | None = None
+    query_index: int | None = None
+    key_index: int | None = None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What applies, and nothing else."""
+        named = {k: v for k, v in vars(self).items() if v is not None and v != ""}
+        order = ("layer", "head", "query", "key", "query_index", "key_index", "value", "note")
+        return {k: named[k] for k in order if k in named}
+
+    def __str__(self) -> str:
+        place = [f"{axis} {value}" for axis, value in (("layer", self.layer), ("head", self.head)) if value is not None]
+        if self.query is not None:
+            place.append(f"query {self.query!r}")
+        if self.key is not None:
+            place.append(f"key {self.key!r}")
+        tail = f" ({self.note})" if self.note else ""
+        return f"{', '.join(place)}: {self.value:.3g}{tail}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a figure says.
+
+    Attributes:
+        figure: the kind of figure, such as ``"paired heatmaps"``.
+        quantity: what is plotted, as the figure names it.
+        findings: sentences with numbers, the main trend first.
+        strongest: the strongest cells, descending.
+        subject: what it was drawn from: model, texts, layer, head, and the rule they were chosen by.
+        groups: what is said of groups of tokens, layers or rows; one mapping a group with its ``name``.
+        anomalies: sentences about what does not fit the trend; empty if nothing stands out.
+        numbers: every number behind the findings, by name.
+    """
+
+    figure: str
+    quantity: str
+    findings: tuple[str, ...]
+    strongest: tuple[Cell, ...] = ()
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    groups: tuple[Mapping[str, Any], ...] = ()
+    anomalies: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The reading as plain values.
+
+        Raises:
+            NonFiniteError: a number is NaN or infinite, which JSON does not have.
+        """
+        return {
+            "figure": self.figure,
+            "quantity": self.quantity,
+            "subject": plain(self.subject, "subject"),
+            "findings": list(self.findings),
+            "strongest": [plain(cell.to_json(), "strongest") for cell in self.strongest],
+            "groups": [plain(group, "groups") for group in self.groups],
+            "anomalies": list(self.anomalies),
+            "numbers": plain(self.numbers, "numbers"),
+        }
+
+    def to_markdown(self) -> str:
+        """The reading for people: findings, anomalies, strongest cells, groups, and what it was drawn from."""
+        lines = [f"# {self.figure[:1].upper()}{self.figure[1:]}", "", f"Plotted: {self.quantity}.", ""]
+        lines += [f"- {sentence}" for sentence in self.findings]
+        if self.anomalies:
+            lines += ["", "## What stands out", "", *(f"- {sentence}" for sentence in self.anomalies)]
+        if self.strongest:
+            lines += ["", "## Strongest cells", "", *(f"- {_code(str(cell))}" for cell in self.strongest)]
+        if self.groups:
+            lines += ["", "## Groups", ""]
+            for group in self.groups:
+                rest = ", ".join(f"{k} {_short(v)}" for k, v in group.items() if k != "name")
+                lines.append(f"- {group.get('name', '')}: {rest}")
+        if self.subject:
+            lines += ["", "## Drawn from", "", *(f"- {k}: {_code(_short(v))}" for k, v in self.subject.items())]
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: StrPath, stem: str) -> tuple[Path, Path]:
+        """Write ``STEM.json`` and ``STEM.md`` into a folder, whole or not at all; returns both paths.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        json_path, text_path = Path(folder) / f"{stem}.json", Path(folder) / f"{stem}.md"
+        with atomic_writer(json_path) as stream:
+            json.dump(self.to_json(), stream, indent=2, ensure_ascii=False)
+            stream.write("\n")
+        with atomic_writer(text_path) as stream:
+            stream.write(self.to_markdown())
+        return json_path, text_path
+
+
+def plain(value: Any, name: str = "value") -> Any:
+    """``value`` with numpy and torch scalars, arrays, tuples and mappings as what JSON has; floats keep 6 digits.
+
+    Raises:
+        NonFiniteError: a number is NaN or infinite; names where.
+    """
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, f"{name}.{k}") for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(v, f"{name}[{k}]") for k, v in enumerate(value)]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise NonFiniteError(f"{name} is {value}", remedy="Leave it out of the reading, or say why it is undefined")
+        return float(f"{value:.6g}")
+    return value
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(v) for v in value)
+    return str(value)
+
+
+def _code(text: str) -> str:
+    """Text in a Markdown code span, whatever marks it has in it."""
+    ticks = "``" if "`" in text else "`"
+    space = " " if "`" in text else ""
+    return f"{ticks}{space}{text}{space}{ticks}"
