@@ -1,0 +1,23 @@
+"""``align-eval plot``: figures with their readings. One file a figure in ``align_eval/cli/_plot``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import typer
+
+from align_eval.cli import _plot
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command and, under it, each figure: every module of ``_plot`` registers itself with ``add_to``."""
+    plot_app = typer.Typer(
+        name="plot",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Draw figures (PNG, SVG, PDF), each with a reading: what it shows, computed, as JSON and Markdown.",
+    )
+    for name in sorted(m.name for m in pkgutil.iter_modules(_plot.__path__) if not m.name.startswith("_")):
+        importlib.import_module(f"{_plot.__name__}.{name}").add_to(plot_app)
+    app.add_typer(plot_app)
