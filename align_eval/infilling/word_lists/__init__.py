@@ -1,0 +1,84 @@
+"""Closed-class words, one file a language: what the plans ``content`` and ``function`` go by.
+
+The files are UTF-8 text: ``#`` begins a comment line, ``[...]`` names a word class, all else is words between spaces,
+in lower case and with straight apostrophes. A word is looked up by its form alone: German ``sein`` counts as a function
+word wherever it stands.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+
+from align_eval.errors import UnknownNameError
+
+_APOSTROPHES = str.maketrans(dict.fromkeys("’ʼ´`‘", "'"))
+# Of category P in Unicode, but read as words.
+_READ_ALOUD = frozenset("%‰&@#§*")
+
+
+def list_languages() -> list[str]:
+    """The languages that have a list, as ISO 639-1 codes, sorted."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.txt"))
+
+
+@lru_cache(maxsize=8)
+def word_classes(language: str) -> dict[str, frozenset[str]]:
+    """The closed-class words of a language by word class.
+
+    Args:
+        language: ISO 639-1 code; what follows a hyphen or underscore does not count (``zh-CN``).
+
+    Raises:
+        UnknownNameError: a language without a list.
+    """
+    code = language.lower().replace("_", "-").split("-")[0]
+    known = list_languages()
+    if code not in known:
+        raise UnknownNameError("language with a list of function words", language, known)
+    found: dict[str, frozenset[str]] = {}
+    name = "words"
+    for line in (Path(__file__).parent / f"{code}.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        if line.startswith("["):
+            name = line.strip("[]")
+            continue
+        found[name] = found.get(name, frozenset()) | frozenset(line.split())
+    return found
+
+
+@lru_cache(maxsize=8)
+def function_words(language: str) -> frozenset[str]:
+    """All closed-class words of a language.
+
+    Raises:
+        UnknownNameError: a language without a list.
+
+    >>> "zum" in function_words("de"), "du" in function_words("fr"), "laws" in function_words("en")
+    (True, True, False)
+    """
+    return frozenset().union(*word_classes(language).values())
+
+
+def is_function_word(word: str, language: str) -> bool:
+    """Whether a word, in any case and with any apostrophe, is in the list of its language.
+
+    Raises:
+        UnknownNameError: a language without a list.
+    """
+    plain = unicodedata.normalize("NFC", word).translate(_APOSTROPHES)
+    listed = function_words(language)
+    return plain.lower() in listed or plain.casefold() in listed
+
+
+def is_punctuation(word: str) -> bool:
+    """Whether a word is punctuation alone: Unicode category P (or a grave or acute accent), but not ``% & @ # § *``.
+
+    >>> [is_punctuation(w) for w in (".", "¿", "。", "``", "%", "4.2", "n't", "...")]
+    [True, True, True, True, False, False, False, True]
+    """
+    return bool(word) and all(
+        (unicodedata.category(c).startswith("P") or c in "`´") and c not in _READ_ALOUD for c in word
+    )

@@ -1,0 +1,181 @@
+"""Which words each mask plan hides, and what its specs say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from align_eval.corpora.pair import SentencePair
+from align_eval.errors import InputError, UnknownNameError
+from align_eval.infilling.plans import PLANS, make_plan, masks_of
+from align_eval.infilling.plans.positions import Positions, number_text, parse_numbers
+from align_eval.infilling.word_lists import (
+    function_words,
+    is_function_word,
+    is_punctuation,
+    list_languages,
+    word_classes,
+)
+from align_eval.links import GoldLinks, Links
+
+GERMAN = SentencePair(
+    "1",
+    ("She", "goes", "to", "the", "train", "."),
+    ("Sie", "geht", "doch", "zum", "Zug", "."),
+    GoldLinks(Links([(0, 0), (1, 1)]), Links([(2, 3), (3, 3), (4, 4), (5, 5)])),
+)
+
+
+def variants(spec: str, pair: SentencePair = GERMAN, seed: int = 1) -> list[tuple[int, ...]]:
+    return masks_of(make_plan(spec, language="de"), [pair], seed)[0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("positions:2,4-5", [(1, 3, 4)]),
+        ("positions:6-7", []),
+        ("each", [(0,), (1,), (2,), (3,), (4,), (5,)]),
+        ("suffix", [(3, 4, 5)]),
+        ("suffix:2", [(4, 5)]),
+        ("suffix:share=1", [(0, 1, 2, 3, 4, 5)]),
+        ("suffix:count=7", []),
+        ("span:count=6", [(0, 1, 2, 3, 4, 5)]),
+        ("span:count=7,draws=3", []),
+        ("nth", [(0, 3)]),
+        ("nth:n=3,offset=2", [(2, 5)]),
+        ("nth:n=9,offset=8", []),
+        ("random:count=7", []),
+        ("random:share=1,draws=3", [(0, 1, 2, 3, 4, 5)]),
+        ("content", [(1, 4)]),
+        ("content:each=yes", [(1,), (4,)]),
+        ("function", [(0, 2, 3)]),
+        ("aligned", [(0, 1, 3, 4, 5)]),
+        ("unaligned", [(2,)]),
+        ("unaligned:each=yes", [(2,)]),
+    ],
+)
+def test_hidden_words(spec: str, expected: list[tuple[int, ...]]) -> None:
+    assert variants(spec) == expected
+
+
+@given(words=st.integers(1, 40), share=st.floats(0.01, 1), draws=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_drawn_plans_hide_the_share(words: int, share: float, draws: int, seed: int) -> None:
+    pair = SentencePair("1", ("a",), tuple("w" * words))
+    size = min(words, max(1, int(share * words + 0.5)))
+    for name in ("span", "random"):
+        found = masks_of(PLANS.get(name)(share=share, draws=draws), [pair], seed)[0]  # type: ignore[call-arg]
+        assert 1 <= len(found) <= draws
+        assert len(set(found)) == len(found)
+        for mask in found:
+            assert len(mask) == size
+            assert list(mask) == sorted(set(mask))
+            assert 0 <= mask[0] <= mask[-1] < words
+            assert name == "random" or mask[-1] - mask[0] == size - 1
+
+
+def test_every_place_of_a_span_is_drawn() -> None:
+    pairs = [SentencePair(str(k), ("a",), tuple("wwww")) for k in range(400)]
+    starts = np.bincount([m[0][0] for m in masks_of(make_plan("span:count=2"), pairs, 5)], minlength=3)
+    assert starts.sum() == 400
+    assert starts.min() > 100
+
+
+def test_draws_hang_on_the_pair_alone() -> None:
+    pairs = [SentencePair(str(k), ("a",), tuple("abcdefghij")) for k in range(6)]
+    plan = make_plan("random:share=0.3")
+    whole = masks_of(plan, pairs, 7)
+    assert masks_of(plan, pairs[3:], 7) == whole[3:]
+    assert masks_of(plan, pairs, 8) != whole
+    assert len({m[0] for m in whole}) > 1
+
+
+@pytest.mark.parametrize("name", PLANS.names())
+def test_an_empty_target_has_no_variant(name: str) -> None:
+    plan = make_plan({"positions": "positions:1"}.get(name, name), language="de")
+    assert plan(SentencePair("1", ("a",), (), GoldLinks(Links())), np.random.default_rng(0)) == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["positions:1,3,5-8", "span:share=0.3,draws=2", "suffix:count=5", "nth:n=2,offset=1",
+     "content:language=fr,each=yes", "each", "random:count=3", "aligned:each=yes"],
+)  # fmt: skip
+def test_specs_read_back(spec: str) -> None:
+    plan = make_plan(spec)
+    assert plan.spec == spec
+    assert make_plan(plan.spec) == plan
+    assert make_plan(plan) is plan
+
+
+def test_defaults_are_spelled_out_where_a_reader_asks() -> None:
+    assert make_plan("span").spec == "span:share=0.5"
+    assert make_plan("suffix:5").spec == "suffix:count=5"
+    assert make_plan("content", language="de").spec == "content:language=de"
+    assert make_plan("content:language=fr", language="de").spec == "content:language=fr"
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "words"),
+    [
+        ("spann", UnknownNameError, "Did you mean 'span'"),
+        ("span:shar=0.5", UnknownNameError, "Did you mean 'share'"),
+        ("span:share=x", InputError, "Write span:share=0.5"),
+        ("span:share", InputError, "Write span:share=0.5"),
+        ("span:share=0", InputError, "above 0"),
+        ("span:share=nan", InputError, "above 0"),
+        ("span:share=0.5,count=2", InputError, "not both"),
+        ("span:share=0.5,share=0.5", InputError, "twice"),
+        ("random:draws=0", InputError, "at least 1"),
+        ("suffix:count=-1", InputError, "at least 1"),
+        ("nth:n=0", InputError, "offset from 0 to n - 1"),
+        ("nth:n=2,offset=2", InputError, "offset from 0 to n - 1"),
+        ("aligned:each=maybe", InputError, "aligned:each=yes"),
+        ("positions", InputError, "counted from 1"),
+        ("positions:0", InputError, "count from 1"),
+        ("positions:5-3", InputError, "backwards"),
+        ("positions:a", InputError, "5-8"),
+    ],
+)
+def test_wrong_specs_name_the_remedy(spec: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        make_plan(spec)
+
+
+def test_what_a_plan_needs_of_a_pair_is_named() -> None:
+    bare = SentencePair("7", ("a",), ("b",))
+    with pytest.raises(InputError, match="sentence pair 7 has none"):
+        masks_of(make_plan("aligned"), [bare], 1)
+    with pytest.raises(InputError, match="language of the target"):
+        masks_of(make_plan("content"), [bare], 1)
+    with pytest.raises(UnknownNameError, match="function words 'xx'"):
+        masks_of(make_plan("content", language="xx"), [bare], 1)
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_numbers_read_back(words: set[int]) -> None:
+    ordered = tuple(sorted(words))
+    assert parse_numbers(number_text(ordered)) == ordered
+    assert Positions(ordered).words == ordered
+
+
+def test_word_lists() -> None:
+    assert list_languages() == ["de", "en", "es", "fr", "zh"]
+    some = {
+        "de": "der zum im und nicht hätte sich dass worden ihm darauf",
+        "en": "the of n't 's and would themselves although don't",
+        "fr": "du au l' qu' ne pas -t-il auxquelles était lorsqu'",
+        "es": "el al del que se había aunque conmigo no",
+        "zh": "的 了 把 被 在 我们 虽然 个 吗 没有",
+    }
+    content = {"de": "Gesetze", "en": "laws", "fr": "lois", "es": "leyes", "zh": "定律"}
+    for language, words in some.items():
+        assert set(words.split()) <= function_words(language)
+        assert not is_function_word(content[language], language)
+        assert {"articles", "prepositions", "conjunctions", "auxiliaries", "particles"} <= set(word_classes(language))
+        assert not any(is_punctuation(w) or w != w.lower() for w in function_words(language))
+    assert is_function_word("Zum", "de")
+    assert is_function_word("L’", "fr")
+    assert is_function_word("在", "zh-CN")
