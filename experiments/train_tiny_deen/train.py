@@ -1,6 +1,7 @@
 """Train `tiny-deen` (--mode translate) or `tiny-deen-mask` (--mode mask): seeded, resumable, log and progress line.
 
-Several single-threaded processes may train one model (--ranks): gradients are summed over gloo at each step.
+Several single-threaded processes may train one model (--ranks): gradients are averaged over gloo at each step, or,
+with --average-every, each process steps by itself and weights are averaged (local SGD, Stich 2019), which waits less.
 The learning rate falls to zero over --steps, or over --minutes of running time (a file `minutes` in the run
 folder, read at each checkpoint, changes it under way).
 """
@@ -55,6 +56,14 @@ def run_batch(
     return loss, numbers
 
 
+def average(tensors: list[torch.Tensor], ranks: int) -> None:
+    """Replace tensors by their means over all processes."""
+    flat = torch.cat([t.reshape(-1) for t in tensors])
+    dist.all_reduce(flat)
+    for t, part in zip(tensors, flat.div_(ranks).split([t.numel() for t in tensors]), strict=True):
+        t.copy_(part.view_as(t))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -75,6 +84,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--average-every", type=int, default=1, help="1: average gradients; K: weights after K steps")
     args = parser.parse_args()
     if not args.steps and not args.minutes:
         parser.error("give --steps or --minutes")
@@ -101,6 +111,7 @@ def main() -> None:
         master.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, epoch, inside, elapsed = saved["step"], saved["epoch"], saved["inside"], saved["elapsed"]
+        inside = inside * saved.get("ranks", 1) // args.ranks
     elif args.init:
         master.load_state_dict(torch.load(args.init, weights_only=True)["model"])
     torch.manual_seed(args.seed * 1000 + step * args.ranks + args.rank)
@@ -125,20 +136,23 @@ def main() -> None:
             "epoch": epoch,
             "inside": inside,
             "elapsed": elapsed,
+            "ranks": args.ranks,
             "shape": asdict(shape),
         }
         torch.save(state, args.run / "writing.pt")
         os.replace(args.run / "writing.pt", args.run / name)
 
-    done = False
+    done, begin = False, True
     while not done:
         groups = list(corpus.epoch(args.mode, args.seed * 100 + epoch, args.budget, args.rank, args.ranks))
         for number in range(inside, len(groups)):
             rng = np.random.default_rng((args.seed, epoch, number, args.rank))
             elapsed = base + time.time() - begun
-            progress = torch.tensor([step / args.steps if args.steps else elapsed / (60 * minutes)])
-            if args.ranks > 1:
-                dist.broadcast(progress, 0)
+            if step % args.average_every == 0 or begin:
+                progress = torch.tensor([step / args.steps if args.steps else elapsed / (60 * minutes)])
+                begin = False
+                if args.ranks > 1:
+                    dist.broadcast(progress, 0)
             if float(progress) >= 1:
                 done = True
                 break
@@ -152,7 +166,7 @@ def main() -> None:
             )
             loss, numbers = run_batch(model, batch, args.smoothing, args.guided)
             loss.backward()
-            if args.ranks > 1:
+            if args.ranks > 1 and args.average_every == 1:
                 torch.cat([p.grad.reshape(-1) for p in fast], out=flat_grad)
                 dist.all_reduce(flat_grad)
                 flat_grad.div_(args.ranks)
@@ -167,6 +181,9 @@ def main() -> None:
                 p.grad = None
             step += 1
             inside = number + 1
+            together = step % args.average_every == 0
+            if args.ranks > 1 and args.average_every > 1 and together:
+                average([p.data for p in slow], args.ranks)
             positions += batch.source.numel() + batch.inputs.numel()
             for name, value in {**numbers, "norm": float(norm), "steps": 1.0}.items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -195,7 +212,7 @@ def main() -> None:
                 sys.stderr.write(f"\r[{bar:<30}] {row['minutes']:7.1f} min  step {step}  loss {row['loss']:.3f} ")
                 sys.stderr.flush()
                 sums, positions, last_log = {}, 0, now
-            if args.rank == 0 and time.time() - last_saved > args.checkpoint_seconds:
+            if args.rank == 0 and together and time.time() - last_saved > args.checkpoint_seconds:
                 save("latest.pt")
                 last_saved = time.time()
                 if (args.run / "minutes").exists():
