@@ -1,0 +1,198 @@
+"""A plain text as a model reads it: the ids, how they are written, and where an answer begins in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from align_eval.errors import InputError, ModelError, SentenceTooLongError
+from align_eval.models.labels import readable
+from align_eval.models.tokenized import IdArray
+
+_SHOWN = {"\n": "↵", "\t": "⇥", "\r": "←"}
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """A text in sub-words.
+
+    Attributes:
+        text: what was read, a chat template and an answer included.
+        ids: ``(T,)``.
+        labels: each sub-word as a person reads it, see :func:`token_texts`.
+        spans: first and last + 1 character of each sub-word in ``text``, ``(T, 2)``; ``(-1, -1)`` for special
+            sub-words in front and for those that a model generated.
+        start: the first sub-word of the answer (0-based); 0 if the whole text is meant.
+    """
+
+    text: str
+    ids: IdArray
+    labels: tuple[str, ...]
+    spans: IdArray
+    start: int = 0
+
+
+def token_texts(tokenizer: Any, ids: Any, *, target: bool = False) -> tuple[str, ...]:
+    """Sub-words without the mark of a word's beginning; white space is shown: ``␣``, ``↵``, ``⇥``.
+
+    Args:
+        tokenizer: of ``transformers``.
+        ids: sub-word ids.
+        target: the target side of a tokenizer with two vocabularies.
+    """
+    out = []
+    for label in readable(tokenizer, ids, target=target):
+        bare = label.replace("▁", " ").replace("Ġ", " ")
+        kept = bare.strip(" ") or "␣" * max(1, len(bare))
+        out.append("".join(_SHOWN.get(letter, letter) for letter in kept))
+    return tuple(out)
+
+
+def encode(tokenizer: Any, text: str, *, specials: bool = True) -> tuple[IdArray, IdArray]:
+    """Ids ``(T,)`` and character spans ``(T, 2)`` of a text, with the special sub-words that stand in front of it only.
+
+    Args:
+        tokenizer: a fast one.
+        text: any text.
+        specials: put in front what the tokenizer puts there.
+
+    Raises:
+        ModelError: the tokenizer does not say where its sub-words stand in the text.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            f"the tokenizer {type(tokenizer).__name__} does not say where its sub-words stand in the text",
+            remedy="Choose a model with a fast tokenizer (tokenizer.json)",
+        )
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    bare = backend.encode(text, add_special_tokens=False)
+    ids = np.array(bare.ids, dtype=np.int64)
+    spans = np.array(bare.offsets, dtype=np.int64).reshape(-1, 2)
+    full = backend.encode(text, add_special_tokens=True).ids if specials else bare.ids
+    front = next((k for k in range(len(full) - len(ids) + 1) if full[k : k + len(ids)] == bare.ids), 0)
+    before = np.array(full[:front], dtype=np.int64)
+    return np.concatenate([before, ids]), np.concatenate([np.full((front, 2), -1, dtype=np.int64), spans])
+
+
+def continuation(tokenizer: Any, text: str, more: str) -> IdArray:
+    """The ids of ``more`` where it goes on after ``text``; those of ``more`` alone if they share a sub-word."""
+    ids, _ = encode(tokenizer, text)
+    both, _ = encode(tokenizer, text + more)
+    if len(both) >= len(ids) and np.array_equal(both[: len(ids)], ids):
+        return both[len(ids) :]
+    return encode(tokenizer, more, specials=False)[0]
+
+
+def read_text(model: Any, prompt: str, answer: str = "", *, chat: bool = False) -> PlainText:
+    """A prompt and an answer as a decoder-only model reads them.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`.
+        prompt: what stands before the answer.
+        answer: "" if the prompt is the whole text; it begins at :attr:`PlainText.start`.
+        chat: write the prompt in the model's chat format, as the user's turn.
+
+    Raises:
+        InputError: there is no sub-word to read.
+        ModelError: the model has no chat format.
+        SentenceTooLongError: the text does not fit the model's window.
+    """
+    tokenizer = model.tokenizer
+    before = chat_prompt(model, prompt) if chat else prompt
+    ids, spans = encode(tokenizer, before, specials=not chat)
+    start = 0
+    if answer:
+        start = len(ids)
+        more = continuation(tokenizer, before, answer)
+        ids = np.concatenate([ids, more])
+        spans = np.concatenate([spans, np.full((len(more), 2), -1, dtype=np.int64)])
+    return _checked(model, PlainText(before + answer, ids, token_texts(tokenizer, ids), spans, start))
+
+
+def generate_text(model: Any, prompt: str, count: int, *, chat: bool = False) -> PlainText:
+    """A prompt and the answer that a decoder-only model gives to it: each time the most probable sub-word.
+
+    The sub-word that ends the answer is left out.
+
+    Args:
+        model, prompt, chat: see :func:`read_text`.
+        count: sub-words at most.
+
+    Raises:
+        InputError: ``count`` is less than 1, or the model ends its answer at once.
+        ModelError: the model has no chat format.
+        SentenceTooLongError: prompt and ``count`` do not fit the model's window.
+    """
+    import torch
+
+    if count < 1:
+        raise InputError(f"an answer of {count} sub-words", remedy="Generate at least 1")
+    given = read_text(model, prompt, chat=chat)
+    if len(given.ids) + count > model.max_length:
+        raise SentenceTooLongError(
+            f"{len(given.ids)} sub-words and {count} more, the window of {model.name} is {model.max_length}",
+            remedy="Generate fewer, or shorten the prompt",
+        )
+    ids = torch.from_numpy(given.ids)[None].to(model.device)
+    with torch.inference_mode():
+        out = model.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False,
+            pad_token_id=model.tokenizer.pad_token_id,
+        )  # fmt: skip
+    answer = out[0, len(given.ids) :].cpu().numpy()
+    ends = {model.tokenizer.eos_token_id, *_as_list(model.model.generation_config.eos_token_id)}
+    while len(answer) and int(answer[-1]) in ends:
+        answer = answer[:-1]
+    if not len(answer):
+        raise InputError(f"{model.name} gives no answer to {prompt!r}", remedy="Ask otherwise, or with --chat")
+    text = given.text + model.tokenizer.decode(answer.tolist())
+    spans = np.concatenate([given.spans, np.full((len(answer), 2), -1, dtype=np.int64)])
+    labels = (*given.labels, *token_texts(model.tokenizer, answer))
+    return PlainText(text, np.concatenate([given.ids, answer]), labels, spans, len(given.ids))
+
+
+def chat_prompt(model: Any, prompt: str) -> str:
+    """``prompt`` as the user's turn in the model's chat format, up to where the model's answer begins.
+
+    Raises:
+        ModelError: the model has none.
+    """
+    if not getattr(model.tokenizer, "chat_template", None):
+        raise ModelError(
+            f"{model.name} has no chat format", remedy="Leave out --chat, or choose a model trained to answer"
+        )
+    turns = [{"role": "user", "content": prompt}]
+    return str(model.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+
+
+def require_decoder(model: Any, what: str) -> None:
+    """Check that a model is decoder-only.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if getattr(model, "family", None) != "decoder":
+        raise ModelError(
+            f"{what} is read from decoder-only models; {getattr(model, 'name', model)} is of the family "
+            f"{getattr(model, 'family', type(model).__name__)}",
+            remedy="Choose a decoder-only model, such as offline:smollm2-135m",
+        )
+
+
+def _checked(model: Any, plain: PlainText) -> PlainText:
+    if not len(plain.ids):
+        raise InputError("the text has no sub-word", remedy="Give a text")
+    if len(plain.ids) > model.max_length:
+        raise SentenceTooLongError(
+            f"the text has {len(plain.ids)} sub-words, the window of {model.name} is {model.max_length}",
+            remedy="Shorten it",
+        )
+    return plain
+
+
+def _as_list(value: Any) -> list[int]:
+    return [] if value is None else [value] if isinstance(value, int) else list(value)
