@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from align_eval.models.layout import MASK_LABEL
+
+__all__ = ["MASK_LABEL", "Filled", "InfillResult", "Variant", "WordRows"]
+
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
     from align_eval.signals.attention_batch import View
-
-MASK_LABEL = "[MASK]"
-"""What a hidden sub-word is called on an axis, whatever the tokenizer calls it."""
 
 
 @dataclass(frozen=True)

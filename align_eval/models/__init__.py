@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from align_eval.models.information import ModelInformation, describe_model
     from align_eval.models.layout import PairModel
     from align_eval.models.loading import load_model
+    from align_eval.models.masked_encoder import MaskedEncoder
+    from align_eval.models.masked_seq2seq import MaskedSeq2Seq
     from align_eval.models.pair_encoder import PairEncoder
     from align_eval.models.prompt import PromptTemplate
     from align_eval.models.provider import MODELS, OfflineModel
@@ -25,6 +27,8 @@ _HOME = {
     "Decoder": "decoder",
     "Encoder": "encoder",
     "MODELS": "provider",
+    "MaskedEncoder": "masked_encoder",
+    "MaskedSeq2Seq": "masked_seq2seq",
     "ModelInformation": "information",
     "OfflineModel": "provider",
     "PairEncoder": "pair_encoder",
@@ -37,8 +41,8 @@ _HOME = {
 }
 
 __all__ = [
-    "MODELS", "Decoder", "Encoder", "ModelInformation", "OfflineModel", "PairEncoder", "PairModel", "PromptTemplate",
-    "Seq2Seq", "Tokenized", "describe_model", "load_model",
+    "MODELS", "Decoder", "Encoder", "MaskedEncoder", "MaskedSeq2Seq", "ModelInformation", "OfflineModel", "PairEncoder",
+    "PairModel", "PromptTemplate", "Seq2Seq", "Tokenized", "describe_model", "load_model",
 ]  # fmt: skip
 
 

@@ -125,17 +125,23 @@ def eager(model: Any, name: str = "the model") -> Iterator[None]:
 
 
 def capture_attention(
-    model: Any, sites: Mapping[int, nn.Module], run: Callable[[], Any], take: Take, name: str = "the model"
-) -> None:
+    model: Any, sites: Mapping[int, nn.Module], run: Callable[[], Any], take: Take, name: str = "the model",
+    *, to_end: bool = False,
+) -> Any:  # fmt: skip
     """Run ``run()`` and hand the attention weights of ``sites`` to ``take`` as each layer computes them.
 
-    Only what ``take`` keeps stays in memory. Nothing beyond the deepest layer is computed; gradients are off.
+    Only what ``take`` keeps stays in memory. Nothing beyond the deepest layer is computed, unless ``to_end``; gradients
+    are off.
 
     Args:
         model: the model that ``run`` calls.
         sites: the attention module of each layer (1-based number) that is asked for.
         run: one forward pass.
         take: see :data:`Take`. What it raises passes through.
+        to_end: run the whole pass.
+
+    Returns:
+        what ``run()`` returns if ``to_end``, else ``None``.
 
     Raises:
         ModelError: a layer returned no weights, or was not reached.
@@ -157,15 +163,16 @@ def capture_attention(
                 )
             take(layer, weights)
             seen.add(layer)
-            if layer == deepest:
+            if layer == deepest and not to_end:
                 raise _Reached
 
         return hook
 
     with eager(model, name), keep_double(model.dtype), torch.no_grad():
         handles = [site.register_forward_hook(hook_for(layer)) for layer, site in sites.items()]
+        output = None
         try:
-            run()
+            output = run()
         except _Reached:
             pass
         finally:
@@ -174,6 +181,7 @@ def capture_attention(
     if len(seen) != len(sites):
         missing = ", ".join(str(layer) for layer in sorted(set(sites) - seen))
         raise ModelError(f"layer {missing} of {name} was not computed", remedy="Check how the model was built")
+    return output
 
 
 # The greatest distance of a row's sum from 1 that rounding explains.

@@ -33,19 +33,21 @@ class Encoder:
     - ``max_length``: sub-words that fit, the special ones counted; ``window``: without them.
     - ``prefix``, ``suffix``: ids of the special sub-words around a sentence.
     - ``tokenizer``, ``model``: of ``transformers``; ``device``, ``dtype``: of torch.
+    - ``masked_lm``: the same weights with their trained head that predicts hidden words, or ``None``.
     """
 
     family = "encoder"
 
     def __init__(
         self, name: str, model: Any, tokenizer: Any, *, revision: str = "", path: Path | None = None,
-        licence: str = "unknown",
+        licence: str = "unknown", masked_lm: Any = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.revision = revision
         self.path = path
         self.licence = licence
         self.model = model.eval()
+        self.masked_lm = None if masked_lm is None else masked_lm.eval()
         self.tokenizer = tokenizer
         self.layers = int(model.config.num_hidden_layers)
         self.heads = int(model.config.num_attention_heads)

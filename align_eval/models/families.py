@@ -23,18 +23,22 @@ class FamilyOptions:
             languages in a decoder's prompt.
         source_prefix: text before each source sentence (encoder-decoder only).
         template: the prompt (decoder-only).
+        head: ``"mlm"``: with the head that predicts hidden words (encoder only).
+        decoder_mode: how the decoder reads its target, see :mod:`align_eval.models.masked_seq2seq` (encoder-decoder).
     """
 
     source_language: str | None = None
     target_language: str | None = None
     source_prefix: str | None = None
     template: PromptTemplate | None = None
+    head: str | None = None
+    decoder_mode: str | None = None
 
     def check(self, family: str, name: str) -> None:
         """Raise :class:`InputError` if an option is given that ``family`` does not take."""
         allowed = {
-            "encoder": (),
-            "seq2seq": ("source_language", "target_language", "source_prefix"),
+            "encoder": ("head",),
+            "seq2seq": ("source_language", "target_language", "source_prefix", "decoder_mode"),
             "decoder": ("source_language", "target_language", "template"),
         }[family]
         for option, value in vars(self).items():
@@ -65,10 +69,40 @@ def choose_family(name: str, config: Any, family: str) -> str:
     return found
 
 
-def auto_class(family: str) -> Any:
-    """The class of ``transformers`` that loads a family."""
+HEADS = ("mlm",)
+
+
+def wants_head(family: str, name: str, config: Any, options: FamilyOptions) -> bool:
+    """Whether an encoder is loaded with its head for hidden words: if it is asked for, or its checkpoint is of one.
+
+    Raises:
+        UnknownNameError: an unknown head.
+        ModelError: the head is asked for and the architecture has none.
+    """
+    if options.head is not None and options.head not in HEADS:
+        raise UnknownNameError("head", options.head, HEADS)
+    if family != "encoder":
+        return False
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
+    stated = any(str(kind).endswith("ForMaskedLM") for kind in getattr(config, "architectures", None) or ())
+    exists = type(config) in MODEL_FOR_MASKED_LM_MAPPING or "AutoModelForMaskedLM" in (
+        getattr(config, "auto_map", None) or {}
+    )
+    if options.head and not exists:
+        raise ModelError(
+            f"the architecture of {name} ({config.model_type}) has no head that predicts hidden words",
+            remedy="Choose a masked language model (BERT, XLM-R and their kin), or leave out the head",
+        )
+    return exists and (stated or options.head is not None)
+
+
+def auto_class(family: str, *, head: bool = False) -> Any:
+    """The class of ``transformers`` that loads a family; ``head``: with the head for hidden words."""
     import transformers
 
+    if head:
+        return transformers.AutoModelForMaskedLM
     names = {"encoder": "AutoModel", "seq2seq": "AutoModelForSeq2SeqLM", "decoder": "AutoModelForCausalLM"}
     return getattr(transformers, names[family])
 
@@ -87,10 +121,10 @@ def require_words(family: str, name: str, tokenizer: Any) -> None:
 
 
 def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOptions, **known: Any) -> Any:
-    """The model of the package: an ``Encoder``, a ``Seq2Seq`` or a ``Decoder``.
+    """The model of the package: an ``Encoder``, a ``Seq2Seq`` or a ``Decoder``, or a kind of it that fills.
 
     Args:
-        known: revision, path, licence.
+        known: revision, path, licence; ``masked_lm``, the encoder with its head.
 
     Raises:
         InputError: an option that the family does not take, or an unknown language code.
@@ -100,11 +134,18 @@ def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOpti
     if family == "encoder":
         from align_eval.models.encoder import Encoder
 
-        return Encoder(name, model, tokenizer, **known)
+        encoder = Encoder(name, model, tokenizer, **known)
+        if options.head is None:
+            return encoder
+        from align_eval.models.masked_encoder import MaskedEncoder
+
+        return MaskedEncoder(encoder)
     if family == "seq2seq":
+        from align_eval.models.masked_seq2seq import InfillingSeq2Seq, MaskedSeq2Seq, decoder_mode
         from align_eval.models.seq2seq import Seq2Seq
 
-        return Seq2Seq(
+        kinds = {"causal": Seq2Seq, "masked": MaskedSeq2Seq, "causal-masked": InfillingSeq2Seq}
+        return kinds[decoder_mode(model.config, options.decoder_mode, name)](
             name,
             model,
             tokenizer,

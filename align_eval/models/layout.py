@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,11 @@ READINGS = {
     "block": "mean of the source-to-target and the target-to-source block",
     "block-st": "source rows over target columns",
     "block-ts": "target rows over source columns",
+    "own": "row of the target sub-word itself: the decoder sees both sides and nothing is shifted",
 }
+
+MASK_LABEL = "[MASK]"
+"""What a hidden sub-word is called on an axis, whatever the tokenizer calls it."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class PairModel(ABC):
         quantity: what the maps that it hands on are, as a figure would name it.
         distribution: whether their rows sum to 1.
         headless: whether there is one map a layer that is of no one head; ``heads`` is 1 then.
+        infill_reading: the reading of the rows that fill hidden words; ``""``: the model was not trained to fill.
+        both_sides: whether a target word is predicted at its own place from both sides, so that it must be hidden.
     """
 
     name: str
@@ -102,6 +108,8 @@ class PairModel(ABC):
     quantity: str = "attention weight"
     distribution: bool = True
     headless: bool = False
+    infill_reading: str = ""
+    both_sides: bool = False
 
     @abstractmethod
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
@@ -114,6 +122,10 @@ class PairModel(ABC):
     @abstractmethod
     def forward(self, layouts: Sequence[Layout]) -> Any:
         """One forward pass over a padded batch of pairs; row ``b`` of the batch is ``layouts[b]``."""
+
+    def forward_variants(self, layouts: Sequence[Layout]) -> Any:
+        """As :meth:`forward`, for layouts many of which have the same source; models may read that once."""
+        return self.forward(layouts)
 
     def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
         """Run a batch, and hand the attention of ``layers`` (1-based) to ``take`` layer by layer.
@@ -151,6 +163,36 @@ class PairModel(ABC):
             raise ModelError(
                 f"{self.name} is {kind} and has {what}", remedy=f"Choose one of {', '.join(self.readings)}"
             )
+
+
+def hide(layout: Layout, rows: IdArray, mask: int) -> Layout:
+    """A layout with sub-words of the target hidden: nothing else of its inputs, rows, columns and words changes.
+
+    Args:
+        layout: as :meth:`PairModel.lay_out` gives it.
+        rows: positions of the hidden sub-words in the last of ``layout.inputs`` (which are the rows of the readings
+            ``own``, ``awo`` and ``block-ts``).
+        mask: the id of the mask token.
+
+    Returns:
+        the layout with ``mask`` at ``rows``, and :data:`MASK_LABEL` as the label of their rows.
+    """
+    ids = layout.inputs[-1].copy()
+    ids[rows] = mask
+    hidden = set(rows.tolist())
+
+    def relabelled(reading: str, block: Block) -> Block:
+        if block.side != "target":
+            return block
+        late = 1 if reading == "awi" else 0
+        labels = (
+            MASK_LABEL if row - late in hidden else label
+            for row, label in zip(block.rows.tolist(), block.row_labels, strict=True)
+        )
+        return replace(block, row_labels=tuple(labels))
+
+    blocks = {reading: tuple(relabelled(reading, block) for block in some) for reading, some in layout.blocks.items()}
+    return replace(layout, inputs=(*layout.inputs[:-1], ids), blocks=blocks)
 
 
 def padded(arrays: Sequence[IdArray], fill: int) -> tuple[IdArray, IdArray]:

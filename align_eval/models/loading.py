@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from align_eval.models.decoder import Decoder
     from align_eval.models.encoder import Encoder
     from align_eval.models.families import FamilyOptions
+    from align_eval.models.masked_encoder import MaskedEncoder
     from align_eval.models.prompt import PromptTemplate
     from align_eval.models.seq2seq import Seq2Seq
 
@@ -31,8 +32,11 @@ class LoadOptions(TypedDict, total=False):
     target_language: str | None
     source_prefix: str | None
     template: PromptTemplate | None
+    decoder_mode: str | None
 
 
+@overload
+def load_model(name: str, *, head: Literal["mlm"], **options: Unpack[LoadOptions]) -> MaskedEncoder: ...
 @overload
 def load_model(name: str, *, family: Literal["encoder"], **options: Unpack[LoadOptions]) -> Encoder: ...
 @overload
@@ -40,7 +44,7 @@ def load_model(name: str, *, family: Literal["seq2seq"], **options: Unpack[LoadO
 @overload
 def load_model(name: str, *, family: Literal["decoder"], **options: Unpack[LoadOptions]) -> Decoder: ...
 @overload
-def load_model(name: str, *, family: str = ..., **options: Unpack[LoadOptions]) -> Any: ...
+def load_model(name: str, *, family: str = ..., head: str | None = ..., **options: Unpack[LoadOptions]) -> Any: ...
 def load_model(
     name: str,
     *,
@@ -53,8 +57,14 @@ def load_model(
     target_language: str | None = None,
     source_prefix: str | None = None,
     template: PromptTemplate | None = None,
+    head: str | None = None,
+    decoder_mode: str | None = None,
 ) -> Any:
     """Load a model: an ``Encoder``, a ``Seq2Seq`` (encoder-decoder) or a ``Decoder`` (decoder-only).
+
+    Models that fill hidden words: an encoder-decoder model whose ``config.json`` says ``"decoder_mode": "masked"`` is
+    a ``MaskedSeq2Seq``; an encoder whose ``config.json`` names an architecture ``...ForMaskedLM`` keeps its head as
+    ``Encoder.masked_lm``, and with ``head="mlm"`` comes as a ``MaskedEncoder``, which reads pairs.
 
     Args:
         name: ``offline:NAME``; a name of the model hub (``xlm-roberta-base``); or a folder that ``transformers`` loads.
@@ -67,18 +77,24 @@ def load_model(
             (see ``Seq2Seq``) and for the prompt of a decoder-only one.
         source_prefix: text in front of each source sentence of an encoder-decoder model (T5).
         template: the prompt of a decoder-only model (``PromptTemplate``).
+        head: ``"mlm"``: an encoder over concatenated pairs with its trained head for hidden words.
+        decoder_mode: ``"causal"``, ``"masked"`` or ``"causal-masked"``: how the decoder of an encoder-decoder model
+            was trained to read its target; ``None``: what ``config.json`` says, else ``"causal"``. See
+            :mod:`align_eval.models.masked_seq2seq`.
 
     Raises:
         UnknownNameError: no such offline model; names the nearest.
         MissingFileError: no such folder.
-        ModelError: it cannot be loaded (no network, no safetensors, weights missing), it is not of the
-            family asked for, its tokenizer cannot trace sub-words to words, or the device is not there.
+        ModelError: it cannot be loaded (no network, no safetensors, weights missing, no trained head where one is
+            asked for), it is not of the family asked for, its tokenizer cannot trace sub-words to words, or the device
+            is not there.
         ChecksumError, OutputError: an offline model could not be made.
         InputError: an unknown dtype, device or language code, or an option that the family does not take.
     """
     from align_eval.models.families import FamilyOptions
 
-    chosen = (family, FamilyOptions(source_language, target_language, source_prefix, template))
+    given = FamilyOptions(source_language, target_language, source_prefix, template, head, decoder_mode)
+    chosen = (family, given)
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}", remedy=f"Choose one of {', '.join(DTYPES)}")
     if name.startswith(PREFIX):
@@ -118,21 +134,37 @@ def _load(
         family = families.choose_family(name, config, chosen[0])
         tokenizer = AutoTokenizer.from_pretrained(where, config=config, use_fast=True, **options)
         families.require_words(family, name, tokenizer)
-        model, report = _weights(families.auto_class(family), where, config, getattr(torch, dtype), options)
+        chosen[1].check(family, name)
+        with_head = families.wants_head(family, name, config, chosen[1])
+        auto = families.auto_class(family, head=with_head)
+        model, report = _weights(auto, where, config, getattr(torch, dtype), options)
         lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
         lacking += [str(key) for key in report["mismatched_keys"]]
+        body = f"{model.base_model_prefix}."
+        of_head = [key for key in lacking if with_head and not key.startswith(body)]
+        if of_head and chosen[1].head:
+            raise ModelError(
+                f"the weights of {name} have no trained head that predicts hidden words: {len(of_head)} of its weights "
+                f"are missing ({', '.join(of_head[:3])})",
+                remedy="Choose a masked language model that was published with its head, or offline:tiny-deen-mask; "
+                "without head='mlm' it gives vectors and attention",
+            )
+        lacking = [key for key in lacking if key not in of_head]
         if lacking:
             raise ModelError(
                 f"{name} lacks {len(lacking)} weights that its config.json asks for: {', '.join(lacking[:3])}",
                 remedy="Fetch the model again, or correct its files",
             )
         folder = known.get("folder") or hub.hub_folder(where, **options)
+        model = model.to(device)
+        headed = {"masked_lm": model} if with_head and not of_head else {}
         return families.make(
             family,
             name,
-            model.to(device),
+            model.base_model if with_head else model,
             tokenizer,
             chosen[1],
+            **headed,
             revision=known.get("revision") or hub.revision_of(config, folder),
             path=folder,
             licence=known.get("licence") or hub.licence_of(folder),

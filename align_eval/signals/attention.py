@@ -122,8 +122,20 @@ def attention_maps(
     choice = _choose(reader, layers, heads)
     if any(isinstance(name, str) and name != WHOLE for name in (*choice.layer_names, *choice.head_names)):
         raise InputError("aggregates are taken from the maps", remedy="Use .head_mean(), .head_max() or .layer_mean()")
-    out: list[Any] = [None] * len(pairs)
-    layouts = reader.lay_out(pairs)
+    return _all_maps(reader, reader.lay_out(pairs), choice, reading, token_budget)
+
+
+def layout_maps(
+    reader: PairModel, layouts: Sequence[Layout], layers: Any, heads: Any, reading: str
+) -> list[AttentionMaps]:
+    """As :func:`attention_maps`, of layouts: pairs that are read otherwise than whole (with words hidden)."""
+    return _all_maps(reader, layouts, _choose(reader, layers, heads), reading, TOKEN_BUDGET)
+
+
+def _all_maps(
+    reader: PairModel, layouts: Sequence[Layout], choice: _Choice, reading: str, token_budget: int
+) -> list[AttentionMaps]:
+    out: list[Any] = [None] * len(layouts)
     for members in batches_of(layouts, token_budget):
         batch = [layouts[k] for k in members]
         found = _raw(reader, batch, choice, reading)

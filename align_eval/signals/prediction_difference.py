@@ -42,7 +42,7 @@ class PredictionDifference(StepReader):
         token_budget: see :class:`~align_eval.signals.steps.StepReader`.
 
     Raises:
-        ModelError: the model is an encoder.
+        ModelError: the model is an encoder, or a masked language model.
     """
 
     quantity = "difference of probabilities"
@@ -50,9 +50,10 @@ class PredictionDifference(StepReader):
 
     def __init__(self, model: Any, *, log: bool = False, token_budget: int = TOKEN_BUDGET) -> None:
         super().__init__(model, token_budget=token_budget)
-        if self.family == "encoder":
+        if self.family == "encoder" or self.both_sides:
+            kind = "an encoder" if self.family == "encoder" else "a masked language model"
             raise ModelError(
-                f"{self.name} is an encoder: it does not predict a target word by word",
+                f"{self.name} is {kind}: it does not predict a target word by word",
                 remedy="Choose an encoder-decoder or a decoder-only model",
             )
         self.layers = 1

@@ -31,6 +31,7 @@ class SignalReader(PairModel):
         self.layers, self.heads, self.readings = reader.layers, reader.heads, reader.readings
         self.model, self.tokenizer, self.sites = reader.model, reader.tokenizer, reader.sites
         self.device, self.dtype = reader.device, reader.dtype
+        self.both_sides = reader.both_sides
         if self.headless:
             self.heads = 1
 

@@ -47,12 +47,12 @@ class StepReader(SignalReader):
     """The base of signals that explain the prediction of each target sub-word.
 
     Their only reading is ``awo``: row i belongs to the sub-word that it gives out, since that is whose loss is taken.
-    An encoder with a head for masked words predicts each sub-word in turn from its own masked place, and keeps its
-    block readings.
+    A masked language model (an encoder with its head, a decoder that sees both sides) predicts each sub-word in turn
+    from its own masked place, and keeps its readings.
 
     Args:
         model: of :func:`align_eval.models.load_model`; an encoder-decoder model, a decoder-only model, or an encoder
-            whose ``model`` gives out logits.
+            that was loaded with its head for hidden words.
         token_budget: sub-words in a batch of predictions, padding counted; it changes speed and memory only.
 
     Raises:
@@ -62,9 +62,9 @@ class StepReader(SignalReader):
     distribution = False
 
     def __init__(self, model: Any, *, token_budget: int = TOKEN_BUDGET) -> None:
-        super().__init__(model)
+        super().__init__(with_head(model))
         self.token_budget = token_budget
-        if self.family != "encoder":
+        if self.family != "encoder" and not self.both_sides:
             self.readings = ("awo",)
         elif self.tokenizer.mask_token_id is None:
             raise ModelError(
@@ -78,11 +78,11 @@ class StepReader(SignalReader):
         for place, layout in enumerate(layouts):
             blocks = layout.blocks[self.readings[0]]
             for row in sorted({int(row) for block in blocks for row in block.rows}):
-                if self.family == "encoder":
-                    ids = layout.inputs[0].copy()
+                if self.family == "encoder" or self.both_sides:
+                    ids = layout.inputs[-1].copy()
                     ids[row] = self.tokenizer.mask_token_id
-                    masked = replace(layout, inputs=(ids, *layout.inputs[1:]))
-                    out.append(Step(place, masked, row, int(layout.inputs[0][row])))
+                    masked = replace(layout, inputs=(*layout.inputs[:-1], ids))
+                    out.append(Step(place, masked, row, int(layout.inputs[-1][row])))
                 else:
                     token = layout.inputs[1][row] if self.family == "seq2seq" else layout.inputs[0][row + 1]
                     out.append(Step(place, layout, row, int(token)))
@@ -120,6 +120,16 @@ class StepReader(SignalReader):
         columns = max(len(block.column_words) for block in blocks)
         dtype = torch.promote_types(self.dtype, torch.float32)
         return torch.zeros((len(layouts), heads, rows, columns), dtype=dtype, device=self.device)
+
+
+def with_head(model: Any) -> Any:
+    """The model; of an encoder that has a trained head for hidden words, the form that predicts with it."""
+    from align_eval.models.encoder import Encoder
+    from align_eval.models.masked_encoder import MaskedEncoder
+    from align_eval.models.pair_encoder import PairEncoder
+
+    encoder = model.encoder if type(model) is PairEncoder else model
+    return MaskedEncoder(encoder) if isinstance(encoder, Encoder) and encoder.masked_lm is not None else model
 
 
 def place_rows(maps: Tensor, steps: Sequence[Step], values: Tensor) -> None:

@@ -1,0 +1,292 @@
+"""The probe: a model reads pairs whole and with target words hidden, and its attention and predictions are kept.
+
+Masking is by word: all sub-words of a hidden word become the mask token, one by one, so that nothing else moves. The
+columns, the rows and the sub-words that are shown are the same in all variants of a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from align_eval.errors import InputError, ModelError
+from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, predictions
+from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
+from align_eval.infilling.word_rows import RowKeeper, checked_views
+from align_eval.models.attention_sites import capture_attention
+from align_eval.models.layout import MASK_LABEL, Layout, PairModel, hide
+from align_eval.signals.attention import batches_of, layout_maps
+from align_eval.signals.attention_batch import View
+from align_eval.signals.attention_maps import AttentionMaps
+from align_eval.signals.steps import with_head
+from align_eval.signals.subwords import renormalise
+
+if TYPE_CHECKING:
+    from align_eval.corpora import SentencePair
+    from align_eval.models.tokenized import IdArray
+
+TOKEN_BUDGET = 2048
+TOP = 5
+
+FILLERS = (
+    "Use offline:tiny-deen-mask (German-English), a conditional masked language model (decoder_mode in config.json), "
+    "or a masked language model with its head (head='mlm')"
+)
+
+
+def require_infiller(model: Any) -> PairModel:
+    """The model in the form that fills hidden words.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`: a ``MaskedSeq2Seq``, an ``InfillingSeq2Seq``, a
+            ``MaskedEncoder``, or an ``Encoder`` whose head for hidden words was loaded with it.
+
+    Raises:
+        ModelError: it has no mask token or was not trained to fill; the remedy says what can be done instead.
+        InputError: it is no model.
+    """
+    reader = with_head(model)
+    if isinstance(reader, PairModel) and reader.infill_reading:
+        return reader
+    family = getattr(reader, "family", None)
+    name = getattr(reader, "name", "")
+    if family == "encoder":
+        raise ModelError(
+            f"{name} is an encoder whose weights have no trained head that predicts hidden words",
+            remedy=f"{FILLERS}; it can be read by attention_maps and similarity",
+        )
+    if family == "decoder":
+        raise ModelError(
+            f"{name} is a decoder-only model: it reads from left to right and has never filled a hidden word",
+            remedy=f"{FILLERS}; its attention to a given target can be read by attention_maps",
+        )
+    if family == "seq2seq":
+        mask = getattr(reader.tokenizer, "mask_token_id", None)
+        what = (
+            "its tokenizer has no mask token"
+            if mask is None
+            else "it was trained to translate, or to restore masked text of its source, and its decoder has never read "
+            "a mask"
+        )
+        raise ModelError(
+            f"{name} cannot fill hidden words of the target: {what}",
+            remedy=f"{FILLERS}; a decoder that was trained with masks in its input loads with decoder_mode='masked' or "
+            "'causal-masked'; the cross-attention to a given target can be read by attention_maps",
+        )
+    raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
+
+
+def default_view(model: Any) -> View:
+    """The layer and head that are looked at unless others are named, by a rule that needs no gold.
+
+    - A model whose ``config.json`` names the head that was guided in training (``guided_attention``): that one.
+    - Another encoder-decoder model: the mean over the heads of the last layer but one (Garg et al. 2019,
+      arXiv:1909.02074, find alignment there).
+    - An encoder: the mean over the heads of the layer at two thirds of its depth (the choice for vectors of 8 of 12
+      layers, Jalili Sabet et al. 2020, arXiv:2004.08728, taken over to attention).
+
+    Raises:
+        ModelError, InputError: as :func:`require_infiller`.
+    """
+    reader = require_infiller(model)
+    guided = getattr(reader.model.config, "guided_attention", None)
+    if isinstance(guided, dict) and {"layer", "head"} <= guided.keys():
+        (view,) = checked_views(reader, [(guided["layer"], guided["head"], reader.infill_reading)])
+        return view
+    layer = reader.layers - 1 if reader.family == "seq2seq" else -(-2 * reader.layers // 3)
+    return View(max(1, layer), "mean", reader.infill_reading)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One run: a pair, which of its masks (-1: none), what is read, and the hidden rows with their words and ids."""
+
+    pair: int
+    mask: int
+    layout: Layout
+    rows: IdArray
+    words: IdArray
+    tokens: IdArray
+
+
+def infill(
+    model: Any,
+    pairs: Sequence[SentencePair],
+    masks: Sequence[Sequence[Sequence[int]]],
+    *,
+    views: Sequence[View | tuple[Any, ...]] | None = None,
+    top: int = TOP,
+    token_budget: int = TOKEN_BUDGET,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[InfillResult]:
+    """Run a model on pairs whole and with target words hidden.
+
+    The whole pair and all its variants run in one batch, with those of other pairs of like length.
+
+    Args:
+        model: see :func:`require_infiller`.
+        pairs: the sentence pairs.
+        masks: for each pair its variants, each the hidden target words, 0-based; an empty one hides nothing.
+        views: which layers and heads are kept: :class:`View` or (layer, head[, reading]), numbers from 1 or
+            ``"mean"``; ``None``: :func:`default_view`. Only their layers are read.
+        top: fillings kept for each hidden word.
+        token_budget: sub-words in a batch, padding counted; it changes speed and memory, not the numbers.
+        progress: told the number of pairs that have been done since it was last told.
+
+    Yields:
+        a result for each pair, as pairs are done: longest first, each with its ``index``.
+
+    Raises:
+        ModelError: the model cannot fill; weights missing or no distribution.
+        InputError: a mask that names no word of its pair, or a word without any sub-word; a view that is none.
+        SentenceTooLongError: a pair does not fit the model.
+        NonFiniteError: NaN or infinity in attention or logits.
+    """
+    reader = require_infiller(model)
+    chosen = (default_view(reader),) if views is None else checked_views(reader, views)
+    if len(masks) != len(pairs):
+        raise InputError(f"{len(masks)} lists of masks for {len(pairs)} pairs", remedy="Give one list for each pair")
+    layouts = reader.lay_out(pairs)
+    items: list[_Item] = []
+    wanted: list[list[tuple[int, ...]]] = []
+    for number, (layout, some) in enumerate(zip(layouts, masks, strict=True)):
+        wanted.append([checked_mask(layout, mask) for mask in some])
+        items.append(_item(reader, layout, number, -1, ()))
+        items += [_item(reader, layout, number, k, mask) for k, mask in enumerate(wanted[-1])]
+    return _stream(reader, pairs, items, wanted, chosen, top, token_budget, progress)
+
+
+def checked_mask(layout: Layout, mask: Sequence[int]) -> tuple[int, ...]:
+    """The words of a mask, ascending, each once.
+
+    Raises:
+        InputError: no such target word, or one without any sub-word.
+    """
+    pair = layout.pair
+    words = tuple(sorted({int(word) for word in mask}))
+    if words and not 0 <= words[0] <= words[-1] < len(pair.target):
+        raise InputError(
+            f"the mask {words} of pair {pair.id} names a word outside of its {len(pair.target)} target words",
+            remedy="Words are counted from 0",
+        )
+    block = next(iter(layout.blocks.values()))[0]
+    present = set((block.row_words if block.side == "target" else block.column_words).tolist())
+    for word in words:
+        if word not in present:
+            raise InputError(
+                f"target word {word} ({pair.target[word]!r}) of pair {pair.id} has no sub-word in this model, so that "
+                "it cannot be hidden",
+                remedy="Leave it out of the mask",
+            )
+    return words
+
+
+def _item(reader: PairModel, layout: Layout, pair: int, number: int, mask: tuple[int, ...]) -> _Item:
+    (block,) = layout.blocks[reader.infill_reading]
+    hidden = np.isin(block.row_words, mask)
+    rows = block.rows[hidden]
+    tokens = layout.inputs[-1][rows]
+    changed = hide(layout, rows, int(reader.tokenizer.mask_token_id)) if mask else layout
+    return _Item(pair, number, changed, rows, block.row_words[hidden], tokens)
+
+
+def _stream(
+    reader: PairModel, pairs: Sequence[SentencePair], items: list[_Item], wanted: list[list[tuple[int, ...]]],
+    views: tuple[View, ...], top: int, token_budget: int, progress: Callable[[int], None] | None,
+) -> Iterator[InfillResult]:  # fmt: skip
+    found: dict[int, dict[int, tuple[WordRows, tuple[Filled, ...]]]] = {}
+    for members in batches_of([item.layout for item in items], token_budget):
+        batch = [items[k] for k in members]
+        for item, rows, filled in _run(reader, batch, views, top):
+            found.setdefault(item.pair, {})[item.mask] = (rows, filled)
+        done = [number for number in {item.pair for item in batch} if len(found[number]) == len(wanted[number]) + 1]
+        for number in sorted(done):
+            of_pair = found.pop(number)
+            variants = tuple(Variant(mask, *of_pair[k]) for k, mask in enumerate(wanted[number]))
+            yield InfillResult(number, pairs[number], views, of_pair[-1][0], variants)
+        if progress is not None and done:
+            progress(len(done))
+
+
+def _run(
+    reader: PairModel, batch: list[_Item], views: tuple[View, ...], top: int
+) -> Iterator[tuple[_Item, WordRows, tuple[Filled, ...]]]:
+    """One pass over a batch: the rows of the views, and the predictions of the hidden words."""
+    layouts = [item.layout for item in batch]
+    keeper = RowKeeper(reader, layouts, views)
+    sites = {layer: reader.sites[layer - 1] for layer in keeper.layers}
+    counts = [len(item.rows) for item in batch]
+    ends = np.cumsum(counts)
+    hidden = int(ends[-1])
+
+    def forward() -> Any:
+        return reader.forward_variants(layouts)
+
+    if not hidden:
+        capture_attention(reader.model, sites, forward, keeper.take, reader.name)
+        for k, item in enumerate(batch):
+            yield item, keeper.rows(k), ()
+        return
+    places = torch.from_numpy(np.repeat(np.arange(len(batch)), counts)).to(reader.device)
+    rows = torch.from_numpy(np.concatenate([item.rows for item in batch])).to(reader.device)
+    tokens = torch.from_numpy(np.concatenate([item.tokens for item in batch])).to(reader.device)
+    with logits_at(reader.model, places, rows, reader.name) as seen:
+        output = capture_attention(reader.model, sites, forward, keeper.take, reader.name, to_end=True)
+    told = predictions(logits_of_pass(seen, output, places, rows, reader.name), tokens, top, reader.name)
+    for k, item in enumerate(batch):
+        part = told[slice(int(ends[k]) - counts[k], int(ends[k]))]
+        mask = np.unique(item.words).tolist()
+        yield (
+            item,
+            keeper.rows(k),
+            fill_words(reader.tokenizer, part, item.words, item.layout.pair.target, mask, top),
+        )
+
+
+def infill_maps(
+    model: Any, pair: SentencePair, masked: Sequence[int], *, layer: int | str, head: int | str
+) -> tuple[AttentionMaps, AttentionMaps]:
+    """The maps of a pair whole and with target words hidden, between sub-words, on the same axes (for figures).
+
+    Args:
+        model: see :func:`require_infiller`.
+        pair: the pair.
+        masked: the hidden target words, 0-based.
+        layer, head: numbers from 1, or ``"mean"``.
+
+    Returns:
+        (whole, masked): one layer, one head; rows are target sub-words (hidden ones are labelled ``[MASK]`` in the
+        second, as are hidden words in its ``query_text``), columns all sub-words of the source with the special ones.
+        Of an encoder the columns are the source's words alone, and each row is divided by its mass on them;
+        ``left_out`` is what lay elsewhere before.
+
+    Raises:
+        as :func:`infill`.
+    """
+    reader = require_infiller(model)
+    (view,) = checked_views(reader, [(layer, head, reader.infill_reading)])
+    (layout,) = reader.lay_out([pair])
+    mask = checked_mask(layout, masked)
+    hidden = _item(reader, layout, 0, 0, mask).layout
+    layers = "all" if view.layer == "mean" else view.layer
+    heads = "all" if view.head == "mean" else view.head
+    out = []
+    for maps in layout_maps(reader, [layout, hidden], layers, heads, view.reading):
+        maps = maps.head_mean() if view.head == "mean" else maps
+        maps = maps.layer_mean() if view.layer == "mean" else maps
+        if reader.family == "encoder":
+            keep = maps.key_words >= 0
+            maps = replace(
+                maps,
+                values=renormalise(maps.values[..., keep]),
+                key_words=maps.key_words[keep],
+                key_labels=tuple(label for label, kept in zip(maps.key_labels, keep.tolist(), strict=True) if kept),
+                quantity=f"{maps.quantity}, renormalised over the source",
+            )
+        out.append(maps)
+    text = tuple(MASK_LABEL if k in mask else word for k, word in enumerate(pair.target))
+    return out[0], replace(out[1], query_text=text)

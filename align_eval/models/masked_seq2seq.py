@@ -1,0 +1,158 @@
+"""Encoder-decoder models that were trained to fill hidden words of the target from the source.
+
+Two kinds, by the key ``decoder_mode`` of ``config.json`` (or the option of that name of ``load_model``):
+
+- ``masked``: a **conditional masked language model** (Ghazvininejad et al. 2019, Mask-Predict, arXiv:1904.09324). The
+  decoder sees the whole target at once through a full mask, some words of it ``<mask>``; nothing is shifted, and row i
+  predicts word i. Its only reading is ``own``.
+- ``causal-masked``: a decoder that reads from left to right, and was trained with hidden words in its input. The rule:
+  hidden words are replaced in the target, then the target is moved right by one as the model does; the row that gives
+  out a hidden word (``awo``) predicts it from the source and what stands before it.
+
+A model without that key (BART, mBART, Marian, T5 as published) was trained to restore its *source*, or to translate;
+its decoder has never read a mask, and what it would say of a hidden word means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.errors import ModelError, UnknownNameError
+from align_eval.models.attention_sites import attention_sites, capture_attention
+from align_eval.models.labels import readable
+from align_eval.models.layout import Block, Layout, padded
+from align_eval.models.seq2seq import Seq2Seq
+
+if TYPE_CHECKING:
+    import torch
+
+    from align_eval.models.tokenized import IdArray
+
+DECODER_MODES = ("causal", "masked", "causal-masked")
+
+
+def decoder_mode(config: Any, asked: str | None, name: str) -> str:
+    """How a model's decoder reads its target: what is asked for, else ``decoder_mode`` of its configuration.
+
+    Raises:
+        UnknownNameError: not one of :data:`DECODER_MODES`.
+    """
+    mode = asked if asked is not None else getattr(config, "decoder_mode", None) or "causal"
+    if mode not in DECODER_MODES:
+        raise UnknownNameError(f"decoder_mode of {name}", str(mode), DECODER_MODES)
+    return mode
+
+
+class InfillingSeq2Seq(Seq2Seq):
+    """A decoder that reads from left to right and was trained with masks in its input (``causal-masked``).
+
+    Arguments and attributes: as :class:`~align_eval.models.seq2seq.Seq2Seq`.
+
+    Raises:
+        ModelError: the tokenizer has no mask token.
+    """
+
+    infill_reading = "awo"
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, **options: Any) -> None:
+        super().__init__(name, model, tokenizer, **options)
+        if tokenizer.mask_token_id is None:
+            raise ModelError(
+                f"the tokenizer of {name} has no mask token, so that no word can be hidden",
+                remedy="Name its mask token in tokenizer_config.json (mask_token), or load it without decoder_mode",
+            )
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Seq2Seq", type(self).__name__, 1)
+
+    def forward_variants(self, layouts: Sequence[Layout]) -> Any:
+        """As ``forward``; each different source is encoded once."""
+        import torch
+
+        places: dict[bytes, int] = {}
+        which = [places.setdefault(layout.inputs[0].tobytes(), len(places)) for layout in layouts]
+        first = [which.index(place) for place in range(len(places))]
+        ids, mask = padded([layouts[k].inputs[0] for k in first], self.pad)
+        given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        given = {key: value.to(self.device) for key, value in given.items()}
+        encoded = self.model.get_encoder()(**given)
+        index = torch.tensor(which, device=self.device)
+        encoded["last_hidden_state"] = encoded["last_hidden_state"][index]
+        inputs, inputs_mask = self.decoder_inputs(layouts)
+        return self.model(
+            encoder_outputs=encoded,
+            attention_mask=given["attention_mask"][index],
+            decoder_input_ids=inputs,
+            decoder_attention_mask=inputs_mask,
+            use_cache=False,
+        )
+
+
+class MaskedSeq2Seq(InfillingSeq2Seq):
+    """A conditional masked language model: a decoder that sees the whole target at once (``masked``).
+
+    The decoder's input is the target's sub-words with what the tokenizer puts around them (``</s>``), not shifted.
+    That no causal mask is added on the way is checked when it is made. It does not translate from left to right.
+
+    Arguments and attributes: as :class:`~align_eval.models.seq2seq.Seq2Seq`.
+
+    Raises:
+        ModelError: the tokenizer has no mask token, or the decoder keeps a causal mask.
+    """
+
+    readings = ("own",)
+    infill_reading = "own"
+    both_sides = True
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, **options: Any) -> None:
+        super().__init__(name, model, tokenizer, **options)
+        self._require_both_sides()
+
+    def _blocks(
+        self, ids: IdArray, labels: IdArray, columns: IdArray, words: IdArray, start: str
+    ) -> dict[str, tuple[Block, ...]]:
+        rows = np.arange(len(labels), dtype=np.int64)
+        given = readable(self.tokenizer, labels, target=True)
+        return {"own": (Block("target", rows, words, given, columns, readable(self.tokenizer, ids)),)}
+
+    def _shift(self, labels: IdArray) -> torch.Tensor:
+        """The decoder's input for ``labels`` ``(B, T)``: themselves."""
+        import torch
+
+        return torch.from_numpy(labels).to(self.device)
+
+    def decoder_inputs(self, layouts: Sequence[Layout]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The decoder's input ids ``(B, T)``, and the full mask ``(B, 1, T, T)`` that is added to its scores.
+
+        Every row sees every sub-word of its target; padding is seen by none.
+        """
+        import torch
+
+        labels, there = padded([layout.inputs[1] for layout in layouts], self.pad)
+        closed = torch.from_numpy(there == 0).to(self.device)[:, None, None, :]
+        full = torch.zeros(closed.shape, dtype=self.dtype, device=self.device)
+        full = full.masked_fill(closed, torch.finfo(self.dtype).min)
+        return self._shift(labels), full.expand(-1, -1, labels.shape[1], -1).contiguous()
+
+    def _require_both_sides(self) -> None:
+        """Look at the decoder's own attention over three sub-words: the first row must see the last.
+
+        Raises:
+            ModelError: it does not.
+        """
+        ids = np.full(3, self.tokenizer.mask_token_id, dtype=np.int64)
+        layout = Layout(None, (ids, ids), {})  # type: ignore[arg-type]
+        seen: list[torch.Tensor] = []
+        first = attention_sites(self.model, "decoder-self", self.name)[0]
+        capture_attention(
+            self.model, {1: first}, lambda: self.forward([layout]), lambda _, weights: seen.append(weights), self.name
+        )
+        if not bool((seen[0][0, :, 0, 1:] > 0).any()):
+            raise ModelError(
+                f"the decoder of {self.name} ({self.model.config.model_type}) adds a causal mask to the full one",
+                remedy="Choose an architecture whose decoder takes a mask of four dimensions as it is (Marian, BART, "
+                "mBART, M2M100), or load it with decoder_mode='causal-masked'",
+            )
