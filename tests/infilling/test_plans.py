@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.corpora.pair import SentencePair
@@ -61,6 +61,7 @@ def test_hidden_words(spec: str, expected: list[tuple[int, ...]]) -> None:
     assert variants(spec) == expected
 
 
+@settings(deadline=None)
 @given(words=st.integers(1, 40), share=st.floats(0.01, 1), draws=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_drawn_plans_hide_the_share(words: int, share: float, draws: int, seed: int) -> None:
     pair = SentencePair("1", ("a",), tuple("w" * words))
@@ -154,6 +155,7 @@ def test_what_a_plan_needs_of_a_pair_is_named() -> None:
         masks_of(make_plan("content", language="xx"), [bare], 1)
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_numbers_read_back(words: set[int]) -> None:
     ordered = tuple(sorted(words))
