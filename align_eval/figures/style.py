@@ -93,7 +93,7 @@ def families(text: str) -> list[str]:
     """
     fonts = list(installed_fonts()) or ["sans-serif"]
     if text.isascii():
-        return fonts
+        return fonts[:1]
     first = {
         name for start, end, names in SCRIPTS for name in names if any(start <= ord(letter) <= end for letter in text)
     }

@@ -1,0 +1,188 @@
+"""Labels of rows and columns: sub-word marks that read well, every script upright and shaped, and their sizes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.figures.style import families, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+    from numpy.typing import NDArray
+
+CONTINUED = "·"
+"""Stands before a sub-word that goes on with the word of the one before it."""
+SPECIAL = {
+    "</s>": "[EOS]", "<eos>": "[EOS]", "<|endoftext|>": "[EOS]", "<s>": "[BOS]", "<bos>": "[BOS]",
+    "<mask>": "[MASK]", "[mask]": "[MASK]",
+}  # fmt: skip
+SPACES = ("▁", "Ġ", "␣")  # SentencePiece, byte-level BPE as stored, and a common stand-in: a word starts here
+LINE_SPACING = 1.0
+
+
+def readable_labels(pieces: Sequence[str]) -> list[str]:
+    """Sub-words as labels: the start of a word is bare, a sub-word that goes on with one has ``·`` before it.
+
+    So all tokenizers look alike: SentencePiece and byte-level BPE mark where a word starts, WordPiece (``##``) and
+    subword-nmt (``@@``) where one goes on. Sub-words without any mark (words, or a WordPiece side whose words are all
+    whole) stay as they are. End of sentence is ``[EOS]``, a mask ``[MASK]``; control characters get visible signs.
+
+    >>> readable_labels(["▁phys", "ik", "alisch", "</s>"])
+    ['phys', '·ik', '·alisch', '[EOS]']
+    >>> readable_labels(["phys", "##ik"]), readable_labels(["phys@@", "ik"]), readable_labels(["die", "Physik"])
+    (['phys', '·ik'], ['phys', '·ik'], ['die', 'Physik'])
+    """
+    starts = any(piece.startswith(SPACES) for piece in pieces)
+    labels = []
+    goes_on = False
+    for piece in pieces:
+        if piece in SPECIAL or is_special(piece):
+            labels.append(SPECIAL.get(piece, piece))
+            goes_on = False
+            continue
+        ends_open = piece.endswith("@@") and len(piece) > 2
+        if piece.startswith(SPACES):
+            text = piece[1:] or "▁"
+        elif piece.startswith("##") and len(piece) > 2:
+            text = CONTINUED + piece[2:]
+        else:
+            text = (CONTINUED if starts or goes_on else "") + (piece[:-2] if ends_open else piece)
+        goes_on = ends_open
+        labels.append(visible(text))
+    return labels
+
+
+def is_special(piece: str) -> bool:
+    """Whether a sub-word looks like one that is no text: ``[CLS]``, ``<pad>``, ``>>de<<``, ``__de__``.
+
+    >>> is_special("[MASK]"), is_special("<"), is_special(">>de<<")
+    (True, False, True)
+    """
+    pairs = (("[", "]"), ("<", ">"), (">>", "<<"), ("__", "__"))
+    return any(piece.startswith(a) and piece.endswith(b) and len(piece) > len(a) + len(b) for a, b in pairs)
+
+
+def visible(text: str) -> str:
+    """Text with control characters, line ends and spaces as signs, so that it stays one visible line.
+
+    >>> visible("a\\nb")
+    'a␊b'
+    """
+    if text.isprintable() and " " not in text:
+        return text
+    out = []
+    for letter in text:
+        code = ord(letter)
+        if code < 0x20:
+            out.append(chr(0x2400 + code))
+        elif code == 0x7F:
+            out.append("␡")
+        elif letter == " ":
+            out.append("␣")
+        elif unicodedata.category(letter) in ("Cc", "Zs", "Zl", "Zp"):
+            out.append("␤" if letter in "\x85\u2028\u2029" else "␣")
+        else:
+            out.append(letter)
+    return "".join(out)
+
+
+def is_ideographic(text: str) -> bool:
+    """Whether all letters of ``text`` stand upright when it is written downwards: Han, Kana, Hangul and their signs.
+
+    >>> is_ideographic("物理"), is_ideographic("·理"), is_ideographic("A4")
+    (True, True, False)
+    """
+    letters = text.removeprefix(CONTINUED)
+    return bool(letters) and all(unicodedata.east_asian_width(letter) in "WF" for letter in letters)
+
+
+def column_label(text: str) -> tuple[str, float]:
+    """How a label stands under a column: its text and its rotation in degrees.
+
+    Chinese, Japanese and Korean labels are written downwards, one letter a line; single letters stand upright;
+    everything else is turned by 90 degrees.
+
+    >>> column_label("house"), column_label("物理"), column_label("?")
+    (('house', 90.0), ('物\\n理', 0.0), ('?', 0.0))
+    """
+    if is_ideographic(text):
+        mark, letters = (CONTINUED + "\n", text[1:]) if text.startswith(CONTINUED) else ("", text)
+        return mark + "\n".join(letters), 0.0
+    if len(text) == 1:
+        return text, 0.0
+    return text, 90.0
+
+
+def measure(labels: Sequence[str], *, columns: bool = False, bold: Collection[int] = ()) -> NDArray[np.float64]:
+    """Width and height of each label as it is drawn, ``(n, 2)``, in units of the size of the text.
+
+    Args:
+        labels: as :func:`readable_labels` gives them.
+        columns: as they stand under columns (:func:`column_label`) and not beside rows.
+        bold: positions of labels that are drawn bold (if they are ASCII: not every font has bold letters).
+    """
+    size = 72.0
+    with style(size):
+        figure = new_figure(1, 1, placed=True)
+        figure.dpi = 72
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        found = np.zeros((len(labels), 2))
+        for k, label in enumerate(labels):
+            text, rotation = column_label(label) if columns else (label, 0.0)
+            weight = "bold" if k in bold and label.isascii() else "normal"
+            drawn = figure.text(0, 0, text, rotation=rotation, **text_style(label), weight=weight)
+            box = drawn.get_window_extent(renderer)
+            found[k] = box.width / size, box.height / size
+            drawn.remove()
+    return found
+
+
+def text_style(text: str) -> dict[str, Any]:
+    """Arguments of a matplotlib text for ``text``: its fonts by script, no formulas, lines close together."""
+    return {"family": families(text), "parse_math": False, "linespacing": LINE_SPACING}
+
+
+def label_rows(axes: Axes, labels: Sequence[str], size: float, *, at: Sequence[float] | None = None) -> list[Text]:
+    """Write labels beside the rows of a map, row k at height k (or ``at[k]``); returns the texts."""
+    axes.set_yticks(list(range(len(labels)) if at is None else at), list(labels))
+    return [_restyle(tick, label, size) for tick, label in zip(axes.get_yticklabels(), labels, strict=True)]
+
+
+def label_columns(axes: Axes, labels: Sequence[str], size: float, *, at: Sequence[float] | None = None) -> list[Text]:
+    """Write labels under the columns of a map, each as :func:`column_label` says; returns the texts."""
+    turned = [column_label(label) for label in labels]
+    axes.set_xticks(list(range(len(labels)) if at is None else at), [text for text, _ in turned])
+    texts = [_restyle(tick, label, size) for tick, label in zip(axes.get_xticklabels(), labels, strict=True)]
+    for text, (_, rotation) in zip(texts, turned, strict=True):
+        text.set_rotation(rotation)
+        text.set_rotation_mode("default")
+    return texts
+
+
+def _restyle(text: Text, label: str, size: float) -> Text:
+    text.set_fontsize(size)
+    text.set_fontfamily(families(label))
+    text.set_parse_math(False)
+    text.set_linespacing(LINE_SPACING)
+    return text
+
+
+def wrap(text: str, size: float, inches: float) -> list[str]:
+    """Text in lines of at most ``inches`` at ``size`` points, broken at spaces; a longer word stands alone."""
+    words = text.split(" ")
+    widths = measure(words)[:, 0] * size / 72
+    space = 0.32 * size / 72
+    lines: list[list[str]] = [[]]
+    used = 0.0
+    for word, width in zip(words, widths, strict=True):
+        if lines[-1] and used + space + width > inches:
+            lines.append([])
+            used = 0.0
+        used += width + (space if lines[-1] else 0.0)
+        lines[-1].append(word)
+    return [" ".join(line) for line in lines]
