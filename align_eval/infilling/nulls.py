@@ -6,8 +6,8 @@ the mean over them: the share of peaks that are gold-aligned, and the weight on 
 * ``uniform``: every source word the same weight, 1 / K. None on the end of the sentence.
 * ``position``: the mean of the hidden rows of all *other* sentences at the same relative position of the target,
   stretched to the source's length. It knows how far along the sentence a word stands and nothing else.
-* ``permuted``: the hidden row of another sentence, of equal or else the nearest target length, at the nearest relative
-  position, stretched to the source's length; over several such sentences.
+* ``permuted``: the hidden row of another sentence, at the same relative position and of equal or else the nearest
+  target length, stretched to the source's length; over several such rows.
 
 Stretching keeps weight: word k of K covers [k / K, (k + 1) / K] of the sentence, and its weight is spread evenly over
 that stretch. A row of weight 1 stretched to any length has weight 1.
@@ -23,8 +23,8 @@ import numpy as np
 from align_eval.infilling.measures import Bools, Floats, mass, peak_hit
 from align_eval.infilling.table import HiddenRows
 
-DONORS = 20
-"""Other sentences that the model ``permuted`` takes rows from, for each sentence."""
+DONORS = 10
+"""Rows of other sentences that the model ``permuted`` takes for each row."""
 
 Expected = tuple[Floats, Floats]
 """For every hidden row the expected gold peak and the expected gold mass, ``(R,)``; NaN for rows without gold."""
@@ -108,31 +108,44 @@ def _widen(by_columns: dict[int, Floats], columns: int) -> Floats:
 
 
 def permuted(hidden: Sequence[HiddenRows], seed: int = 0) -> list[Floats]:
-    """For each sentence rows ``(n, D, K)``: the rows of up to :data:`DONORS` others, nearest in target length.
+    """For each sentence rows ``(n, D, K)``: hidden rows of other sentences, up to :data:`DONORS` for each row.
 
-    Of equally near sentences, and of equally near rows of one, those taken are drawn. Sentences with the same source
-    are passed over; without any other the row is uniform.
+    Those taken cover a part of the same stretch of the target, and of these are from sentences of the nearest target
+    length; among equals they are drawn. Fewer than :data:`DONORS` are repeated; where none covers it, the nearest row
+    is taken. Rows of sentences with the same source are passed over; if there are no others the rows are uniform.
     """
     rng = np.random.default_rng(seed)
-    lengths = np.array([len(h.pair.target) for h in hidden])
-    sources = [h.pair.source_text for h in hidden]
-    finite = [np.flatnonzero(np.isfinite(h.values).all(axis=1)) for h in hidden]
-    places = [(h.word[use] + 0.5) / len(h.pair.target) for h, use in zip(hidden, finite, strict=True)]
+    widest = max((h.shape[1] for h in hidden), default=0)
+    rows = [np.pad(h.values, ((0, 0), (0, widest - h.shape[1]))) for h in hidden]
+    flat = np.concatenate([np.zeros((0, widest)), *rows])
+    owner = np.repeat(np.arange(len(hidden)), [len(h.word) for h in hidden])
+    names = {text: k for k, text in enumerate(dict.fromkeys(h.pair.source_text for h in hidden))}
+    source = np.array([names[h.pair.source_text] for h in hidden], dtype=np.int64)[owner]
+    length, columns = (np.array([h.shape[k] for h in hidden], dtype=np.int64)[owner] for k in (0, 1))
+    place = np.concatenate([np.zeros(0), *[(h.word + 0.5) / h.shape[0] for h in hidden]])
+    finite = np.isfinite(flat).all(axis=1)
     out = []
-    for number, h in enumerate(hidden):
-        order = np.lexsort((rng.random(len(hidden)), np.abs(lengths - lengths[number])))
-        donors = [k for k in order.tolist() if sources[k] != sources[number] and len(finite[k])][:DONORS]
-        if not donors:
+    for h in hidden:
+        others = np.flatnonzero(finite & (source != names[h.pair.source_text]))
+        if not len(others):
             out.append(uniform([h])[0])
             continue
-        wanted = (h.word + 0.5) / len(h.pair.target)
-        rows = []
-        for k in donors:
-            distance = np.abs(wanted[:, None] - places[k][None, :])
-            nearest = (distance + 1e-9 * rng.random(distance.shape)).argmin(axis=1)
-            values = hidden[k].values[finite[k][nearest]]
-            rows.append(values @ stretch(values.shape[1], h.values.shape[1]))
-        out.append(np.stack(rows, axis=1))
+        size, to = h.shape
+        apart = np.abs(((h.word + 0.5) / size)[:, None] - place[others])
+        apart = np.maximum(apart - 0.5 / size - 0.5 / length[others] + 1e-9, 0.0)  # 0: the two stretches overlap
+        cost = np.ceil(apart * 1e6) * 1e6 + np.abs(length[others] - size) + 0.5 * rng.random(apart.shape)
+        number = min(DONORS, len(others))
+        nearest = np.argpartition(cost, number - 1, axis=1)[:, :number]
+        costs = np.take_along_axis(cost, nearest, axis=1)
+        order = np.argsort(costs, axis=1)
+        fit = np.maximum((costs < 1e6).sum(axis=1, keepdims=True), 1)
+        ranks = np.take_along_axis(order, np.arange(DONORS)[None, :] % fit, axis=1)
+        chosen = others[np.take_along_axis(nearest, ranks, axis=1)]
+        found = np.empty((*chosen.shape, to))
+        for width in np.unique(columns[chosen]).tolist():
+            these = columns[chosen] == width
+            found[these] = flat[chosen[these], :width] @ stretch(width, to)
+        out.append(found)
     return out
 
 
