@@ -221,9 +221,9 @@ def _anomalies(flow: TextFlow, strongest: Sequence[Cell]) -> list[str]:
     against = [cell for cell in strongest if cell.note == OPPOSES]
     if against:
         out.append(
-            f"{len(against)} of the {len(strongest)} strongest cells oppose the prediction (more weight there would raise "
-            f"the loss); the first is layer "
-            f"{against[0].layer}, head {against[0].head}, {against[0].query!r} to {against[0].key!r}."
+            f"{len(against)} of the {len(strongest)} strongest cells oppose the prediction (more weight there would "
+            f"raise the loss); the first is layer {against[0].layer}, head {against[0].head}, {against[0].query!r} to "
+            f"{against[0].key!r}."
         )
     return out
 

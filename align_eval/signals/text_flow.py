@@ -30,7 +30,7 @@ def text_flow(
 
     Decoder-only: the sub-word after ``text``. Masked language model (an encoder with a head for words): the sub-word
     at the mask of ``text``. Encoder-decoder: the sub-word that goes on after ``text``, a translation of ``source``
-    that may be empty.
+    that may be empty; where the decoder sees both sides (conditional masked language model), the one at its mask.
 
     Args:
         model: of :func:`align_eval.models.load_model`.
@@ -55,11 +55,18 @@ def text_flow(
         lacking = "a source sentence" if source is None else "no source sentence"
         raise InputError(f"{model.name} is of the family {model.family} and takes {lacking}", remedy="See --source")
     case = {"decoder": _decoder, "encoder": _masked, "seq2seq": _seq2seq}[model.family]
+    if getattr(model, "both_sides", False) and model.family == "seq2seq":
+        case = _both_sides
     return case(model, text, predict, source or "", kind)
 
 
 def flow_at(
-    model: Any, sites: list[nn.Module], forward: Callable[[], Any], position: int, token: int | None
+    model: Any,
+    sites: list[nn.Module],
+    forward: Callable[[], Any],
+    position: int,
+    token: int | None,
+    network: Any = None,
 ) -> tuple[NDArray[np.floating], Tensor, int]:
     """A * dL/dA of all layers for the loss of ``token`` at ``position`` of a batch of one.
 
@@ -68,6 +75,7 @@ def flow_at(
         forward: one forward pass, whose output has logits ``(1, T, V)``.
         position: the row that predicts.
         token: its target; ``None``: the most probable one.
+        network: of ``transformers``, if it is not ``model.model``.
 
     Returns:
         ``(L, H, Q, K)``; log probabilities of all tokens at the position, ``(V,)``; the target.
@@ -98,7 +106,7 @@ def flow_at(
             target = int(scores.argmax())
         return -scores[target]
 
-    found = attention_times_gradient(model.model, dict(enumerate(sites, 1)), loss, model.name)
+    found = attention_times_gradient(network or model.model, dict(enumerate(sites, 1)), loss, model.name)
     wide = torch.float64 if model.dtype == torch.float64 else torch.float32
     maps = [found[layer][0].to(wide).cpu().numpy() for layer in sorted(found)]
     if len({values.shape for values in maps}) > 1:
@@ -146,63 +154,87 @@ def _masked(model: Any, text: str, predict: str | None, source: str, kind: str) 
         fits = len(whole) == len(ids) and np.array_equal(np.delete(whole, places[0]), rest)
         token = _one(model, predict, whole[places] if fits else encode(tokenizer, predict, specials=False)[0])
     plain = PlainText(text, ids, token_texts(tokenizer, ids), spans)
-    sites = attention_sites(model.model, "self", model.name)
-    signed, scores, target = _run(model, sites, ids, int(places[0]), token)
+    network = getattr(model, "masked_lm", None) or model.model
+    sites = attention_sites(network, "self", model.name)
+    signed, scores, target = _run(model, sites, ids, int(places[0]), token, network)
     return _result(model, kind, plain.labels, plain, signed, int(places[0]), scores, target)
 
 
 def _seq2seq(model: Any, text: str, predict: str | None, source: str, kind: str) -> TextFlow:
+    given, both = (model.tokenize([tuple(t.split())], target=True).ids[0] for t in (text, text + (predict or "")))
+    token = None
+    if predict is not None:
+        more = both[len(given) :] if np.array_equal(both[: len(given)], given) else both[:0]
+        if predict in model.tokenizer.all_special_tokens:
+            more = np.array([model.tokenizer.convert_tokens_to_ids(predict)])
+        token = _one(model, predict, more)
+    before, after = model.target_surroundings()
+    position = len(before) + len(given)
+    # What stands after the row that predicts is not seen by it; the end is needed where the shift takes it in front.
+    labels = np.concatenate([before, given, [0 if token is None else token], after]).astype(np.int64)
+    return _translated(model, text, source, kind, labels, position, token, position + 1)
+
+
+def _both_sides(model: Any, text: str, predict: str | None, source: str, kind: str) -> TextFlow:
+    """A decoder that sees its whole target: the sub-word at the mask is predicted, in its own row."""
+    words = ["[MASK]" if word == model.tokenizer.mask_token else word for word in text.split()]
+    if words.count("[MASK]") != 1:
+        raise InputError(f"the text has {words.count('[MASK]')} masks", remedy="Write [MASK] in place of one word")
+    place = words.index("[MASK]")
+    words[place] = (predict or "a").strip()
+    tokens = model.tokenize([tuple(words)], target=True)
+    ids, inside = tokens.ids[0], np.flatnonzero(tokens.words[0] == place)
+    token = None if predict is None else _one(model, predict, ids[inside])
+    ids = np.concatenate([ids[: inside[0]], [model.tokenizer.mask_token_id], ids[inside[-1] + 1 :]])
+    before, after = model.target_surroundings()
+    labels = np.concatenate([before, ids, after]).astype(np.int64)
+    return _translated(model, text, source, kind, labels, len(before) + int(inside[0]), token, len(labels))
+
+
+def _translated(
+    model: Any, text: str, source: str, kind: str, labels: IdArray, position: int, token: int | None, rows: int
+) -> TextFlow:
+    """The flow of one prediction of an encoder-decoder model; only the first ``rows`` rows of its decoder are kept."""
     from align_eval.corpora import SentencePair
     from align_eval.models.attention_sites import attention_sites
     from align_eval.models.layout import Layout
 
-    if "awo" not in model.readings:
-        raise ModelError(f"{model.name} does not predict from left to right", remedy="Choose a translation model")
     words = tuple(source.split())
     read = model.tokenize([words])
-    given, both = (model.tokenize([tuple(t.split())], target=True).ids[0] for t in (text, text + (predict or "")))
-    (s_before, s_after), (t_before, t_after) = model.source_surroundings(), model.target_surroundings()
-    ids = np.concatenate([s_before, read.ids[0], s_after])
-    token = None
-    if predict is not None:
-        special = (
-            model.tokenizer.convert_tokens_to_ids(predict) if predict in model.tokenizer.all_special_tokens else None
-        )
-        more = both[len(given) :] if np.array_equal(both[: len(given)], given) else both[:0]
-        token = special if special is not None else _one(model, predict, more)
-    position = len(t_before) + len(given)
-    # What stands after the row that predicts is not seen by it; the end is needed where the shift takes it in front.
-    labels = np.concatenate([t_before, given, [0 if token is None else token], t_after]).astype(np.int64)
+    before, after = model.source_surroundings()
+    ids = np.concatenate([before, read.ids[0], after])
     layout = Layout(SentencePair("1", words, tuple(text.split())), (ids, labels), {})
-    inputs = model.decoder_inputs([layout])[0][0, : position + 1].cpu().numpy()
+    inputs = model.decoder_inputs([layout])[0][0, :rows].cpu().numpy()
     sites = model.sites if kind == "cross" else attention_sites(model.model, kind, model.name)
     signed, scores, target = flow_at(model, sites, lambda: model.forward([layout]), position, token)
     queries = token_texts(model.tokenizer, inputs, target=True)
     ends = np.cumsum([0, *(len(word) + 1 for word in words)])
-    owner = np.concatenate([[-1] * len(s_before), read.words[0], [-1] * len(s_after)]).astype(np.int64)
+    owner = np.concatenate([[-1] * len(before), read.words[0], [-1] * len(after)]).astype(np.int64)
     spans = np.stack([np.where(owner < 0, -1, ends[owner]), np.where(owner < 0, -1, ends[owner + 1] - 1)], axis=1)
     plain = PlainText(" ".join(words), ids, token_texts(model.tokenizer, ids), spans)
     if kind == "encoder-self":
         return _result(model, kind, plain.labels, plain, signed, None, scores, target)
-    signed = signed[:, :, : position + 1]
+    signed = signed[:, :, :rows]
     if kind == "decoder-self":
-        signed = signed[..., : position + 1]
-        plain = PlainText(text, inputs, queries, np.full((len(inputs), 2), -1, dtype=np.int64))
+        signed = signed[..., :rows]
+        plain = PlainText(text, inputs, queries, np.full((rows, 2), -1, dtype=np.int64))
     return _result(model, kind, queries, plain, signed, position, scores, target)
 
 
 def _run(
-    model: Any, sites: list[nn.Module], ids: IdArray, position: int, token: int | None
+    model: Any, sites: list[nn.Module], ids: IdArray, position: int, token: int | None, network: Any = None
 ) -> tuple[NDArray[np.floating], Tensor, int]:
     import torch
+
+    network = network or model.model
 
     given = torch.from_numpy(ids)[None].to(model.device)
     options = {"use_cache": False} if model.family == "decoder" else {}
 
     def forward() -> Any:
-        return model.model(input_ids=given, attention_mask=torch.ones_like(given), **options)
+        return network(input_ids=given, attention_mask=torch.ones_like(given), **options)
 
-    return flow_at(model, sites, forward, position, token)
+    return flow_at(model, sites, forward, position, token, network)
 
 
 def _one(model: Any, predict: str, ids: IdArray) -> int:
@@ -237,5 +269,6 @@ def _result(
         probability=float(scores[target].exp()),
         rank=1 + int((scores > scores[target]).sum()),
         top=tuple(zip(names[1:], best.values.exp().tolist(), strict=True)),
-        causal=kind == "decoder-self" or (kind == "self" and model.family == "decoder"),
+        causal=(kind == "decoder-self" or (kind == "self" and model.family == "decoder"))
+        and not getattr(model, "both_sides", False),
     )
