@@ -1,0 +1,268 @@
+"""Translation with a beam: any encoder-decoder model of the package, batches of like length, nothing cut in silence.
+
+The sub-words, language codes and prefixes of a source sentence are those of
+:class:`~align_eval.models.seq2seq.Seq2Seq`, so that a model translates exactly what its attention is read over. The
+search itself is the one of ``transformers``.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.errors import InputError, ModelError, SentenceTooLongError
+from align_eval.models.batches import buckets
+from align_eval.models.decoding import EXTRA, FACTOR, Decoding, Limits, decoder_prefix, search_settings
+from align_eval.models.layout import padded
+from align_eval.models.tokenized import IdArray
+
+if TYPE_CHECKING:
+    from align_eval.models.seq2seq import Seq2Seq
+
+_CLAUSE_END = re.compile(r"[.!?;:,…。！？；，、][\"'”’»)\]」』]*$")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translation of one sentence.
+
+    Attributes:
+        text: one line of text.
+        subwords: sub-words that the model gave out, special ones left out.
+        at_limit: the search was stopped at ``max_length``: the translation may be incomplete.
+        pieces: pieces in which the source was translated; 0 if it is empty or was left out.
+        left: the source is too long and was left out by ``on_long="leave"``.
+    """
+
+    text: str
+    subwords: int = 0
+    at_limit: bool = False
+    pieces: int = 0
+    left: bool = False
+
+
+def load_translator(name: str, **options: Any) -> Seq2Seq:
+    """Load an encoder-decoder model to translate with.
+
+    Args:
+        name: as of :func:`align_eval.models.load_model`.
+        options: of :func:`align_eval.models.load_model`.
+
+    Raises:
+        ModelError: the model is an encoder or a decoder-only model, or a masked language model that does not translate
+            from left to right; and what ``load_model`` raises.
+    """
+    from align_eval.models import load_model
+    from align_eval.models.information import describe_model
+
+    try:
+        model = load_model(name, family="seq2seq", **options)
+    except ModelError:
+        known = {key: options[key] for key in ("revision", "trust_remote_code") if options.get(key)}
+        family = describe_model(name, **known).family
+        if family == "seq2seq":
+            raise
+        raise not_a_translator(name, family) from None
+    require_translator(model)
+    return model
+
+
+def not_a_translator(name: str, family: str) -> ModelError:
+    """The error that says that a model of ``family`` does not translate."""
+    kind = {"encoder": "an encoder, which gives out no text", "decoder": "a decoder-only model"}.get(family, family)
+    return ModelError(
+        f"{name} is {kind}; translate needs an encoder-decoder model",
+        remedy="Name one such as offline:tiny-deen, Helsinki-NLP/opus-mt-de-en or a folder of Marian, M2M100, NLLB, "
+        "mBART or T5",
+    )
+
+
+def require_translator(model: Any) -> None:
+    """Check that ``model`` translates from left to right.
+
+    Raises:
+        ModelError: it does not.
+    """
+    family = getattr(model, "family", "encoder")
+    if family != "seq2seq":
+        raise not_a_translator(str(getattr(model, "name", model)), family)
+    kind = model.model.config.model_type
+    if kind == "marian" and getattr(model.tokenizer, "mask_token", None):
+        raise ModelError(
+            f"{model.name} is a conditional masked language model: it fills masks and does not translate word by word",
+            remedy="Name the model that was trained from left to right, such as offline:tiny-deen",
+        )
+
+
+class Translator:
+    """An encoder-decoder model that translates sentences.
+
+    Args:
+        model: of :func:`load_translator` (or :func:`align_eval.models.load_model`), with its languages set.
+        decoding: how it searches.
+
+    Raises:
+        ModelError: not an encoder-decoder model.
+        InputError: a language code is missing or unknown (the message lists codes), or ``max_length`` exceeds the
+            model's window.
+    """
+
+    def __init__(self, model: Seq2Seq, decoding: Decoding = Decoding()) -> None:
+        require_translator(model)
+        self.model = model
+        self.decoding = decoding
+        self.before, self.after = model.source_surroundings()
+        self.prefix = decoder_prefix(model)
+        self.room = model.max_length - len(self.before) - len(self.after)
+        if decoding.max_length is not None and decoding.max_length > model.max_length:
+            raise InputError(
+                f"max_length {decoding.max_length} exceeds the window of {model.name}, {model.max_length} sub-words",
+                remedy="Give less",
+            )
+        self._settings = search_settings(model, decoding, self.prefix)
+        self._ends: list[int] = self._settings["eos_token_id"]
+
+    def describe(self) -> dict[str, Any]:
+        """What the translations depend on, for results: model, revision, number type, languages, search."""
+        return {
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "source_language": self.model.source_language,
+            "target_language": self.model.target_language,
+            "beam": self.decoding.beam,
+            "length_penalty": self._settings["length_penalty"],
+            "max_length": self.decoding.max_length or f"{FACTOR}x source + {EXTRA}",
+            "on_long": self.decoding.on_long,
+        }
+
+    def translate(
+        self, texts: Sequence[str], ids: Sequence[str] | None = None, *, progress: Callable[[int], None] | None = None
+    ) -> list[Translation]:
+        """Translate sentences, in the order given.
+
+        Args:
+            texts: source sentences; words are what ASCII spaces separate.
+            ids: their names, for messages; default: their numbers from 1.
+            progress: called with the number of sentences done since the last call.
+
+        Raises:
+            SentenceTooLongError: a sentence does not fit the window and ``on_long`` is ``raise``, or a single word
+                does not fit.
+            NonFiniteError: the model gave NaN.
+        """
+        names = [str(k) for k in range(1, len(texts) + 1)] if ids is None else list(ids)
+        cut, left = self._pieces(texts, names)
+        pieces = [piece for parts in cut for piece in parts]
+        owners = [k for k, parts in enumerate(cut) for _ in parts]
+        found: list[list[tuple[str, int, bool]]] = [[("", 0, False)] * len(parts) for parts in cut]
+        place = [number for parts in cut for number in range(len(parts))]
+        waiting = [len(parts) for parts in cut]
+        if progress:
+            progress(waiting.count(0))
+        budget = max(1, self.decoding.token_budget // self.decoding.beam)
+        sizes = [len(self.before) + len(piece) + len(self.after) for piece in pieces]
+        for members in buckets(sizes, budget, overhead=32) if pieces else []:
+            for p, one in zip(members, self._batch([pieces[p] for p in members]), strict=True):
+                found[owners[p]][place[p]] = one
+                waiting[owners[p]] -= 1
+            if progress:
+                progress(sum(waiting[k] == 0 for k in {owners[p] for p in members}))
+        return [
+            Translation(
+                " ".join(text for text, _, _ in own if text), sum(size for _, size, _ in own),
+                any(at_limit for _, _, at_limit in own), len(own), k in left,
+            )
+            for k, own in enumerate(found)
+        ]  # fmt: skip
+
+    def _pieces(self, texts: Sequence[str], names: Sequence[str]) -> tuple[list[list[IdArray]], set[int]]:
+        """The sub-words to translate of each sentence, piece by piece, and the sentences left out for their length."""
+        sentences = [_words(text) for text in texts]
+        tokens = self.model.tokenize(sentences)
+        pieces: list[list[IdArray]] = []
+        left: set[int] = set()
+        for k, (ids, words) in enumerate(zip(tokens.ids, tokens.words, strict=True)):
+            if len(ids) <= self.room:
+                pieces.append([ids] if len(ids) else [])
+            elif self.decoding.on_long == "window":
+                pieces.append(self._cut(sentences[k], ids, np.asarray(words), names[k]))
+            elif self.decoding.on_long == "leave":
+                left.add(k)
+                pieces.append([])
+            else:
+                size = len(ids) + len(self.before) + len(self.after)
+                raise SentenceTooLongError(
+                    f"source sentence {names[k]} has {size} sub-words with the special ones, the window of "
+                    f"{self.model.name} is {self.model.max_length}",
+                    remedy="Let it be translated in pieces (--on-long window), left empty (--on-long leave), or split "
+                    "it",
+                )
+        return pieces, left
+
+    def _cut(self, sentence: Sequence[str], ids: IdArray, words: IdArray, name: str) -> list[IdArray]:
+        """Consecutive pieces of whole words that fit, cut after the last clause end of their second half if any."""
+        starts = np.flatnonzero(np.diff(words, prepend=-1))  # where a word's sub-words begin
+        bounds = [*starts.tolist(), len(ids)]
+        numbers = words[starts].tolist()
+        out: list[IdArray] = []
+        first = 0
+        while first < len(numbers):
+            last = first
+            while last < len(numbers) and bounds[last + 1] - bounds[first] <= self.room:
+                last += 1
+            if last == first:
+                raise SentenceTooLongError(
+                    f"a word of source sentence {name} alone has {bounds[first + 1] - bounds[first]} sub-words, the "
+                    f"window of {self.model.name} has room for {self.room}",
+                    remedy="Leave the sentence out (--on-long leave)",
+                )
+            if last < len(numbers):
+                half = (first + last + 1) // 2
+                ends = [w for w in range(half, last) if _CLAUSE_END.search(sentence[numbers[w]])]
+                last = ends[-1] + 1 if ends else last
+            out.append(ids[bounds[first] : bounds[last]])
+            first = last
+        return out
+
+    def _batch(self, pieces: Sequence[IdArray]) -> list[tuple[str, int, bool]]:
+        """Text, sub-words and whether the limit was met, of each piece of a batch."""
+        import torch
+
+        from align_eval.models.hub import quiet
+
+        model = self.model.model
+        ids, mask = padded([np.concatenate([self.before, piece, self.after]) for piece in pieces], self.model.pad)
+        limits = [self._limit(int(size)) for size in mask.sum(axis=1)]
+        config = copy.deepcopy(model.generation_config)
+        for name, value in {**self._settings, "max_length": max(limits)}.items():
+            setattr(config, name, value)
+        with quiet(), torch.no_grad():
+            given = model.generate(
+                input_ids=torch.from_numpy(ids).to(self.model.device),
+                attention_mask=torch.from_numpy(mask).to(self.model.device),
+                decoder_input_ids=torch.tensor([self.prefix] * len(pieces), device=self.model.device),
+                generation_config=config,
+                logits_processor=[Limits(limits, self.decoding.beam, self._ends, self.model.name)],
+            )
+        out = []
+        for row, limit in zip(given.cpu().tolist(), limits, strict=True):
+            body = row[len(self.prefix) :]
+            end = next((k for k, token in enumerate(body) if token in self._ends), len(body))
+            at_limit = len(self.prefix) + end + 1 >= limit
+            text = self.model.tokenizer.decode(body[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            out.append((" ".join(re.split(r"[\r\n]+", text)).strip(), end, at_limit))
+        return out
+
+    def _limit(self, source: int) -> int:
+        wanted = self.decoding.max_length or FACTOR * source + EXTRA
+        return max(min(wanted, self.model.max_length), len(self.prefix) + 1)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(" ") if word]

@@ -1,0 +1,173 @@
+"""What links say of a translation without a reference: source words left uncovered, target words without support.
+
+The links come from an aligner that is not the translation model. A source word without a link may have been left out
+by the translation; a target word without one may have been made up. Both shares are never 0: articles and particles
+often have no counterpart, and aligners miss links. They are to be read beside those of a human translation of the same
+text by the same aligner.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import LengthMismatchError
+from align_eval.scoring.resample import bootstrap_sums, percentile_interval
+from align_eval.scoring.score import DECIMALS, check_resampling
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+    from align_eval.links import Links
+
+#: What is said of punctuation in results.
+PUNCTUATION_RULE = (
+    "a word of Unicode punctuation and symbols alone (categories P and S) is not counted, and a link to one covers "
+    "nothing"
+)
+
+
+def is_punctuation(word: str) -> bool:
+    """Whether all characters of a word are of the Unicode categories P (punctuation) or S (symbols).
+
+    >>> [is_punctuation(w) for w in ("...", "«", "€", "U.S.", "")]
+    [True, True, True, False, False]
+    """
+    return bool(word) and all(unicodedata.category(c)[0] in "PS" for c in word)
+
+
+@dataclass(frozen=True)
+class SentenceCoverage:
+    """One sentence pair.
+
+    Attributes:
+        uncovered: source words (0-based) without a link to a word.
+        unsupported: target words (0-based) without a link to a word.
+        source_words, target_words: words counted.
+    """
+
+    uncovered: tuple[int, ...]
+    unsupported: tuple[int, ...]
+    source_words: int
+    target_words: int
+
+    @property
+    def share(self) -> float:
+        """Words without a link, of both sides, as a fraction of all words counted; 0 for a pair without words."""
+        words = self.source_words + self.target_words
+        return (len(self.uncovered) + len(self.unsupported)) / words if words else 0.0
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """A text.
+
+    Attributes:
+        sentences: each pair.
+        uncovered_source, unsupported_target: shares in percent of the words counted in the whole text; ``None`` where
+            there is no word.
+        ci: of each, (low, high) in percent (percentile bootstrap over sentence pairs); empty without resamples.
+    """
+
+    sentences: tuple[SentenceCoverage, ...]
+    uncovered_source: float | None
+    unsupported_target: float | None
+    ci: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def worst(self, number: int) -> list[int]:
+        """The pairs with the greatest :attr:`SentenceCoverage.share`, of equal ones the one with more such words.
+
+        Pairs without an uncovered or unsupported word are not among them.
+        """
+
+        def key(k: int) -> tuple[float, int, int]:
+            one = self.sentences[k]
+            return (-one.share, -len(one.uncovered) - len(one.unsupported), k)
+
+        return [k for k in sorted(range(len(self.sentences)), key=key) if self.sentences[k].share > 0][:number]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``json.dumps``: shares, counts, intervals."""
+        sums = _rows(self.sentences).sum(axis=0, dtype=np.int64).tolist()
+        return {
+            "uncovered_source": None if self.uncovered_source is None else round(self.uncovered_source, DECIMALS),
+            "unsupported_target": None if self.unsupported_target is None else round(self.unsupported_target, DECIMALS),
+            "uncovered_source_words": sums[0],
+            "source_words": sums[1],
+            "unsupported_target_words": sums[2],
+            "target_words": sums[3],
+            "ci": {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in self.ci.items()},
+        }
+
+
+def sentence_coverage(pair: SentencePair, links: Links, *, punctuation: bool = False) -> SentenceCoverage:
+    """Count the words of one pair that have no link.
+
+    Args:
+        pair: source words and the words of the translation.
+        links: 0-based, of an aligner.
+        punctuation: count marks as words too; else see :data:`PUNCTUATION_RULE`.
+
+    Raises:
+        LinkRangeError: a link points outside of the pair.
+    """
+    links.check_range(len(pair.source), len(pair.target))
+    source = [punctuation or not is_punctuation(word) for word in pair.source]
+    target = [punctuation or not is_punctuation(word) for word in pair.target]
+    kept = [(i, j) for i, j in links if source[i] and target[j]]
+    covered, supported = {i for i, _ in kept}, {j for _, j in kept}
+    return SentenceCoverage(
+        tuple(i for i, counted in enumerate(source) if counted and i not in covered),
+        tuple(j for j, counted in enumerate(target) if counted and j not in supported),
+        sum(source),
+        sum(target),
+    )
+
+
+def coverage(
+    pairs: Sequence[SentencePair],
+    links: Sequence[Links],
+    *,
+    punctuation: bool = False,
+    resamples: int = 1000,
+    seed: int = 12345,
+    confidence: float = 0.95,
+) -> Coverage:
+    """Count the words of a text and its translation that have no link.
+
+    Args:
+        pairs, links, punctuation: see :func:`sentence_coverage`; one links a pair.
+        resamples, seed, confidence: of the intervals; no resamples, no intervals.
+
+    Raises:
+        LengthMismatchError: other numbers of pairs than of links.
+        LinkRangeError: a link points outside of its pair.
+        InputError: a parameter out of its range.
+    """
+    check_resampling(resamples, seed, confidence)
+    if len(pairs) != len(links):
+        raise LengthMismatchError(f"{len(pairs)} sentence pairs but links of {len(links)}")
+    sentences = tuple(
+        sentence_coverage(pair, found, punctuation=punctuation) for pair, found in zip(pairs, links, strict=True)
+    )
+    rows = _rows(sentences)
+    sums = rows.sum(axis=0, dtype=np.int64)
+    shares = [100 * float(sums[k]) / float(sums[k + 1]) if sums[k + 1] else None for k in (0, 2)]
+    ci = {}
+    if resamples and len(rows):
+        drawn = bootstrap_sums(rows, resamples, seed)
+        for k, name in ((0, "uncovered_source"), (2, "unsupported_target")):
+            live = drawn[drawn[:, k + 1] > 0]
+            if len(live):
+                ci[name] = percentile_interval(100 * live[:, k] / live[:, k + 1], confidence)
+    return Coverage(sentences, shares[0], shares[1], ci)
+
+
+def _rows(sentences: Sequence[SentenceCoverage]) -> NDArray[np.int32]:
+    """Uncovered, source words, unsupported, target words of each pair, ``(N, 4)``."""
+    rows = [(len(s.uncovered), s.source_words, len(s.unsupported), s.target_words) for s in sentences]
+    return np.array(rows, dtype=np.int32).reshape(-1, 4)
