@@ -15,9 +15,9 @@ def add_to(app: typer.Typer) -> None:
     """Register the command group."""
     group = typer.Typer(
         no_args_is_help=True,
-        help="The models: list the offline ones, show what a model is, fetch and convert an offline one. Converted "
-        "models are kept in the cache (ALIGN_EVAL_CACHE). Hub names and model folders work wherever a model is asked "
-        "for, and need no entry here.",
+        help="The models: list the offline ones, show what a model is, fetch and convert an offline one. Those called "
+        "shipped come with the package; converted models are kept in the cache (ALIGN_EVAL_CACHE). Hub names and model "
+        "folders work wherever a model is asked for, and need no entry here.",
     )
     group.command("list")(list_models)
     group.command("show")(show_model)
@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_models(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)) -> None:
-    """List the offline models. State: ready (converted), available (its source is here) or absent (`models add`)."""
+    """List the offline models. State: ready (converted or shipped), available (its source is here) or absent."""
     from align_eval.models.provider import MODELS, PREFIX
 
     rows: list[dict[str, Any]] = [
@@ -37,7 +37,7 @@ def list_models(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)) 
             "heads": model.heads,
             "licence": model.licence,
             "state": model.state(),
-            "source": model.source.requirement,
+            "source": model.place,
             "origin": model.origin,
         }
         for name, model in MODELS.items()
@@ -74,11 +74,14 @@ def show_model(
 
 
 def add_model(name: str = typer.Argument(help="An offline model, with or without the prefix offline:.")) -> None:
-    """Fetch the weights of an offline model if they are not on this machine, convert and verify them."""
+    """Fetch the weights of an offline model if they are not on this machine, convert and verify them.
+
+    Models that are shipped with the package are only verified.
+    """
     from align_eval.models.provider import MODELS, PREFIX
 
     model = MODELS.get(name.removeprefix(PREFIX))
-    typer.echo(f"{PREFIX}{model.name}: {model.source.file} of {model.source.requirement}", err=True)
+    typer.echo(f"{PREFIX}{model.name}: {model.provenance}", err=True)
     typer.echo(str(model.add()))
 
 

@@ -49,7 +49,7 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
         return ModelInformation(
             name=PREFIX + known.name,
             family=known.family,
-            path=str(known.folder()),
+            path=str(known.folder()),  # before the revision: it checks the files
             layers=known.layers,
             heads=known.heads,
             licence=known.licence,
@@ -57,7 +57,7 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
             max_length=known.max_length,
             architecture=known.architecture,
             revision=known.revision,
-            origin=f"{known.origin}, {known.source.file} of {known.source.requirement}",
+            origin=f"{known.origin}, {known.provenance}",
             citation=known.citation,
         )
     from align_eval.models import hub

