@@ -1,0 +1,270 @@
+"""Hide words of a corpus by plans and say what that does to the attention, under one view, with null models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.errors import InputError, SentenceTooLongError
+from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
+from align_eval.infilling.measures import gold_cells, peak_hit
+from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
+from align_eval.infilling.probe import default_view, infill, require_infiller
+from align_eval.infilling.stats import Resampling
+from align_eval.infilling.table import RowCollector
+from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
+from align_eval.runs.sweep import split
+from align_eval.signals.attention_batch import View
+
+if TYPE_CHECKING:
+    from align_eval.corpora import SentencePair, TestSet
+    from align_eval.models.layout import PairModel
+
+TOKEN_BUDGET = 2048
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class ChosenView:
+    """A view and why it is this one.
+
+    Attributes:
+        view: layer, head, reading.
+        rule: how it was chosen, one phrase.
+        development: positions of the pairs that it was chosen on; empty if it was not chosen by gold.
+        peak_gold: share of gold peaks on those pairs; ``None`` if it was not chosen by gold.
+        candidates: how many views it was chosen from.
+    """
+
+    view: View
+    rule: str
+    development: tuple[int, ...] = ()
+    peak_gold: float | None = None
+    candidates: int = 1
+
+
+@dataclass(frozen=True)
+class Infilling:
+    """A corpus with words hidden by several plans.
+
+    Attributes:
+        corpus: the corpus.
+        model, revision: name and revision of the model.
+        chosen: the view and its rule; its development pairs take no part in what follows.
+        plans: one analysis a plan.
+        pooled: the correlation over all plans together; ``None`` without gold.
+        sentences: pairs that were looked at.
+        left_out: pairs with an empty side or one that is too long for the model.
+        unhideable: words without a sub-word, which no plan can hide.
+        how: resamples, seed and level.
+    """
+
+    corpus: InfillCorpus
+    model: str
+    revision: str
+    chosen: ChosenView
+    plans: tuple[PlanAnalysis, ...]
+    pooled: Correlation | None
+    sentences: int
+    left_out: int
+    unhideable: int
+    how: Resampling
+
+    def subject(self) -> dict[str, Any]:
+        """What the numbers are of: corpus, direction, model, view and its rule."""
+        view = self.chosen.view
+        return {
+            "testset": self.corpus.name,
+            "direction": self.corpus.direction,
+            "links": self.corpus.gold,
+            "model": self.model,
+            "revision": self.revision,
+            "layer": view.layer,
+            "head": view.head,
+            "reading": view.reading,
+            "view_rule": self.chosen.rule,
+            "development_sentences": len(self.chosen.development),
+            "evaluated_sentences": self.sentences,
+            "left_out": self.left_out,
+            "unhideable_words": self.unhideable,
+            "resamples": self.how.resamples,
+            "seed": self.how.seed,
+            "confidence": self.how.confidence,
+        }
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One row a plan; see :meth:`align_eval.infilling.analysis.PlanAnalysis.to_json` for its keys."""
+        return [{**self.subject(), **plan.to_json()} for plan in self.plans]
+
+    def summary(self) -> dict[str, Any]:
+        """All there is, for a file: subject, rows, and the correlation over all plans together."""
+        return {
+            "subject": {**self.subject(), "development_peak_gold": rounded(self.chosen.peak_gold)},
+            "plans": [plan.to_json() for plan in self.plans],
+            "correlation_all_plans": None if self.pooled is None else rounded(self.pooled.to_json()),
+        }
+
+
+def infill_testset(
+    testset: TestSet | InfillCorpus,
+    model: Any,
+    plans: Sequence[str | MaskPlan],
+    *,
+    view: View | tuple[Any, ...] | None = None,
+    development: float = 0.2,
+    seed: int = 12345,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    token_budget: int = TOKEN_BUDGET,
+    progress: Progress | None = None,
+) -> Infilling:
+    """Hide target words by plans and measure every row before and after.
+
+    All plans of a sentence run in one pass, with one full run. The view is chosen among all layers and heads (and the
+    mean over the heads of each layer) on a development part, as the one whose *full* rows peak on a gold-aligned word
+    most often; what is hidden plays no part in it. That part, the same as ``align-eval sweep`` takes for the same seed,
+    is then left out.
+
+    Args:
+        testset: of :func:`align_eval.load_testset`, or a corpus (reversed, cut, from files).
+        model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`.
+        plans: specs such as ``"span:share=0.5"``; see :mod:`align_eval.infilling.plans`. The same plan twice is one.
+        view: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
+            is :func:`align_eval.infilling.probe.default_view` unless given.
+        development: share of the pairs that the view is chosen on.
+        seed: of the split, the plans that draw, the resamples and the null that draws.
+        resamples, confidence: of intervals and tests, over sentences.
+        token_budget: sub-words in a batch; it changes speed and memory only.
+        progress: told of the pairs done since the last call, of the development part too.
+
+    Raises:
+        InputError: no plan, an impossible option, a plan that needs gold links or a language where there is none.
+        UnknownNameError: an unknown plan or option of one, or a language without a list of function words.
+        ModelError: the model cannot fill hidden words.
+    """
+    corpus = testset if isinstance(testset, InfillCorpus) else corpus_of(testset)
+    how = Resampling(resamples, seed, confidence)
+    made = list({(plan := make_plan(p, language=corpus.target_language or None)).spec: plan for p in plans}.values())
+    if not made:
+        raise InputError("no mask plan is given", remedy="Give one such as span:share=0.5")
+    reader = require_infiller(model)
+    present = [_hideable(reader, pair) for pair in corpus.pairs]
+    usable = [k for k, words in enumerate(present) if words is not None]
+    masks: dict[str, dict[int, Variants]] = {}
+    for plan in made:
+        drawn = masks_of(plan, [corpus.pairs[k] for k in usable], seed)
+        masks[plan.spec] = dict(zip(usable, drawn, strict=True))
+    chosen = pick_view(corpus, reader, view, development, seed, token_budget=token_budget, progress=progress)
+    rest = sorted(set(usable) - set(chosen.development))
+    pairs = [corpus.pairs[k] for k in rest]
+    wanted = [[_only_hideable(masks[plan.spec][k], present[k] or frozenset()) for plan in made] for k in rest]
+    unhideable = sum(len(corpus.pairs[k].target) - len(present[k] or ()) for k in rest)
+    collectors = {plan.spec: RowCollector() for plan in made}
+    without = {plan.spec: 0 for plan in made}
+    runs = [[mask for variants in by_plan for mask in variants] for by_plan in wanted]
+    results = infill(reader, pairs, runs, views=[chosen.view], top=1, token_budget=token_budget, progress=progress)
+    for result in sorted(results, key=lambda r: r.index):
+        start = 0
+        for plan, variants in zip(made, wanted[result.index], strict=True):
+            collectors[plan.spec].add(result, result.variants[start : start + len(variants)])
+            without[plan.spec] += not variants
+            start += len(variants)
+    tables = {spec: collector.table() for spec, collector in collectors.items()}
+    analyses = tuple(
+        analyse(spec, tables[spec], collectors[spec].hidden(), how, without=without[spec]) for spec in tables
+    )
+    pooled = correlate(joined(list(tables.values())), how) if corpus.gold != "none" else None
+    revision = str(getattr(model, "revision", "") or "")
+    return Infilling(
+        corpus, reader.name, revision, chosen, analyses, pooled, len(rest), len(corpus.pairs) - len(usable),
+        unhideable, how,
+    )  # fmt: skip
+
+
+def pick_view(
+    corpus: InfillCorpus,
+    model: Any,
+    view: View | tuple[Any, ...] | None,
+    development: float,
+    seed: int,
+    *,
+    token_budget: int = TOKEN_BUDGET,
+    progress: Progress | None = None,
+) -> ChosenView:
+    """The view to look at: the one given, else chosen on a development part, else the model's own rule.
+
+    Raises:
+        InputError: a development part that leaves one side empty, or has no gold link.
+    """
+    reader = require_infiller(model)
+    if view is not None:
+        given = View(view[0], view[1], view[2] if len(view) > 2 else reader.infill_reading)
+        return ChosenView(given, "given by name")
+    if corpus.gold == "none":
+        return ChosenView(default_view(reader), "the model's default (no gold links to choose by)")
+    numbers = split(len(corpus.pairs), development, seed)[0].tolist()
+    part = [corpus.pairs[k] for k in numbers]
+    usable = [pair for pair in part if pair.gold is not None and _hideable(reader, pair) is not None]
+    views = all_views(reader)
+    shares = gold_peaks(reader, usable, views, token_budget=token_budget, progress=progress)
+    if np.isnan(shares).any():
+        raise InputError(
+            f"the {len(part)} development pairs of {corpus.name} have no gold link to choose a view by",
+            remedy="Name the view with --layer and --head, or make the development part larger",
+        )
+    best = int(shares.argmax())
+    rule = (
+        f"of {len(views)} views the one with most gold peaks of full rows on the development part "
+        f"({len(part)} of {len(corpus.pairs)} pairs, seed {seed})"
+    )
+    return ChosenView(views[best], rule, tuple(numbers), float(shares[best]), len(views))
+
+
+def all_views(model: PairModel) -> list[View]:
+    """Every layer with every head, and with the mean over its heads."""
+    heads = [*range(1, model.heads + 1), "mean"]
+    return [View(layer, head, model.infill_reading) for layer in range(1, model.layers + 1) for head in heads]
+
+
+def gold_peaks(
+    model: Any,
+    pairs: Sequence[SentencePair],
+    views: Sequence[View],
+    *,
+    token_budget: int = TOKEN_BUDGET,
+    progress: Progress | None = None,
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The share of target words with a gold link whose full row peaks on one of its words, for each view ``(V,)``.
+
+    NaN for all views if there is no such word.
+    """
+    hits, rows = np.zeros(len(views)), 0
+    nothing: list[list[tuple[int, ...]]] = [[] for _ in pairs]
+    for result in infill(model, pairs, nothing, views=views, top=1, token_budget=token_budget, progress=progress):
+        gold = gold_cells(result.pair)
+        if gold is None:
+            continue
+        found = peak_hit(result.full.values, gold)
+        counted = gold.any(axis=1) & np.isfinite(found).all(axis=0)
+        hits += found[:, counted].sum(axis=1)
+        rows += int(counted.sum())
+    return hits / rows if rows else np.full(len(views), np.nan)
+
+
+def _hideable(model: PairModel, pair: SentencePair) -> frozenset[int] | None:
+    """The target words that have a sub-word; ``None`` if a side is empty or too long for the model."""
+    if not pair.source or not pair.target:
+        return None
+    try:
+        (layout,) = model.lay_out([pair])
+    except SentenceTooLongError:
+        return None
+    return frozenset(word for word in layout.blocks[model.infill_reading][0].row_words.tolist() if word >= 0)
+
+
+def _only_hideable(variants: Variants, present: frozenset[int]) -> Variants:
+    kept = (tuple(word for word in mask if word in present) for mask in variants)
+    return list(dict.fromkeys(mask for mask in kept if mask))

@@ -1,0 +1,171 @@
+"""A corpus with words hidden, end to end: views, splits, plans, output; the model is tiny and knows nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from align_eval.corpora import load_testset
+from align_eval.corpora.pair import SentencePair
+from align_eval.errors import InputError, UnknownNameError
+from align_eval.infilling.results import InfillResult
+from align_eval.report.infill_table import LEGEND, infill_findings, infill_table
+from align_eval.runs import infill as module
+from align_eval.runs.infill import all_views, gold_peaks, infill_testset
+from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, corpus_of_files
+from align_eval.runs.sweep import split
+from align_eval.scoring.tables import render_text
+from align_eval.signals.attention_batch import View
+from tests.infilling.models import load
+from tests.infilling.synthetic import corpus as made_up
+from tests.infilling.synthetic import fill, gold_map, word_rows
+
+PLANS = ("span:share=0.5", "each", "aligned", "unaligned", "content")
+
+
+@pytest.fixture(scope="module")
+def mini() -> InfillCorpus:
+    found = corpus_of(load_testset("mini-ende"))
+    short = [p for p in found.pairs if len(p.source_text) < 60 and len(p.target_text) < 60]
+    return replace(found, pairs=tuple(short[:10]))
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return load("masked")
+
+
+def test_one_pass_over_a_test_set(mini: InfillCorpus, model: Any) -> None:
+    told: list[int] = []
+    found = infill_testset(mini, model, PLANS, resamples=50, progress=told.append)
+    assert sum(told) == 10
+    assert set(found.chosen.development) == set(split(10, 0.2, 12345)[0].tolist())
+    assert found.sentences == 8
+    assert found.chosen.candidates == len(all_views(model))
+    rest = sorted(set(range(10)) - set(found.chosen.development))
+    words = sum(len(mini.pairs[k].target) for k in rest)
+    rows = {row["plan"]: row for row in found.to_json()}
+    assert list(rows) == ["span:share=0.5", "each", "aligned", "unaligned", "content:language=de"]
+    assert rows["each"]["rows_masked"] == words
+    assert rows["each"]["variants"] == words
+    aligned, unaligned = rows["aligned"], rows["unaligned"]
+    assert aligned["rows_masked"] == aligned["gold_rows_masked"]
+    assert unaligned["gold_rows_masked"] == 0
+    assert unaligned["peak_gold_masked"] is None
+    assert aligned["rows_masked"] + unaligned["rows_masked"] == words
+    assert unaligned["sentences"] + unaligned["sentences_without"] == 8
+    assert rows["span:share=0.5"]["direction"] == "en-de"
+    json.dumps(found.summary(), allow_nan=False)
+    text = render_text([infill_table(found.to_json())])
+    assert "unaligned" in text
+    assert "rho" in LEGEND
+    assert len(infill_findings(found.to_json())) >= len(rows)
+
+
+def test_the_best_view_of_the_full_rows_is_chosen(mini: InfillCorpus, model: Any) -> None:
+    views = all_views(model)
+    found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
+    part = [mini.pairs[k] for k in found.chosen.development]
+    shares = gold_peaks(model, part, views)
+    assert found.chosen.view == views[int(shares.argmax())]
+    assert found.chosen.peak_gold == shares.max()
+    assert "development part (5 of 10 pairs, seed 3)" in found.chosen.rule
+
+
+def test_a_named_view_takes_all_pairs_and_none_of_the_order_matters(mini: InfillCorpus, model: Any) -> None:
+    found = infill_testset(mini, model, ["span", "each"], view=(1, "mean"), resamples=20)
+    assert found.sentences == 10
+    assert found.chosen.rule == "given by name"
+    other = infill_testset(mini, model, ["each", "span"], view=(1, "mean"), resamples=20, token_budget=64)
+    first, second = found.to_json()[0], other.to_json()[1]
+    assert first["plan"] == second["plan"]
+    assert first["entropy_masked"] == pytest.approx(second["entropy_masked"], abs=1e-4)
+    assert first["rows_masked"] == second["rows_masked"]
+
+
+def test_the_other_direction(mini: InfillCorpus, model: Any) -> None:
+    turned = mini.reverse()
+    assert (turned.direction, turned.pairs[0].target) == ("de-en", mini.pairs[0].source)
+    found = infill_testset(turned, model, ["function"], view=(1, 1), resamples=0)
+    (row,) = found.to_json()
+    assert row["plan"] == "function:language=en"
+    assert row["ci"]["recovered"] is None
+    assert row["null"]["uniform"]["p_value"] is None
+
+
+def test_without_gold_links(mini: InfillCorpus, model: Any) -> None:
+    bare = InfillCorpus("text", tuple(replace(p, gold=None) for p in mini.pairs), "en", "de", "none")
+    (row,) = infill_testset(bare, model, ["span"], resamples=10).to_json()
+    assert row["sentences"] == 10
+    assert row["null"] == {}
+    assert row["correlation"] is None
+    assert row["divergence"] > 0
+    assert "default" in row["view_rule"]
+    with pytest.raises(InputError, match="needs gold links"):
+        infill_testset(bare, model, ["aligned"], resamples=10)
+
+
+def test_empty_and_long_sides_are_left_out_and_told(mini: InfillCorpus, model: Any) -> None:
+    some = (*mini.pairs[:3], SentencePair("empty", (), ("x",), mini.pairs[0].gold))
+    long = SentencePair("long", ("x",), ("y" * 200,), mini.pairs[0].gold)
+    found = infill_testset(InfillCorpus("some", (*some, long), "en", "de"), model, ["each"], view=(1, 1), resamples=0)
+    assert (found.sentences, found.left_out) == (3, 2)
+
+
+def test_wrong_requests_are_told_before_the_model_runs(mini: InfillCorpus, model: Any) -> None:
+    with pytest.raises(UnknownNameError, match="span"):
+        infill_testset(mini, model, ["spann"])
+    with pytest.raises(InputError, match="no mask plan"):
+        infill_testset(mini, model, [])
+    with pytest.raises(InputError, match="leaves one part empty"):
+        infill_testset(mini.first(2), model, ["each"])
+    with pytest.raises(InputError, match="no head 9"):
+        infill_testset(mini, model, ["each"], view=(1, 9))
+    with pytest.raises(InputError, match="no sentence pairs"):
+        InfillCorpus("x", ())
+    with pytest.raises(InputError, match="limit of 0"):
+        mini.first(0)
+
+
+def test_a_model_whose_hidden_rows_are_uniform(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole run on a probe that is made up: full rows on gold, hidden rows flat."""
+
+    def probe(reader: Any, pairs: Any, masks: Any, *, views: Any, **options: Any) -> Any:
+        from align_eval.infilling.results import Variant
+
+        for k, (pair, some) in enumerate(zip(pairs, masks, strict=True)):
+            variants = []
+            for mask in some:
+                rows = gold_map(pair, 1.0)
+                rows[list(mask)] = 1 / len(pair.source)
+                variants.append(Variant(mask, word_rows(rows), tuple(fill(w) for w in mask)))
+            yield InfillResult(k, pair, views, word_rows(gold_map(pair, 1.0)), tuple(variants))
+
+    monkeypatch.setattr(module, "infill", probe)
+    monkeypatch.setattr(module, "_hideable", lambda reader, pair: frozenset(range(len(pair.target))))
+    pairs = InfillCorpus("made up", tuple(made_up(40, 1, low=8, high=8)), "de", "en")
+    (row,) = infill_testset(pairs, model, ["span"], view=View(1, 1, "own"), resamples=500).to_json()
+    assert (row["peak_gold_visible"], row["peak_gold_masked"]) == (1.0, 0.125)
+    assert [row["null"][n]["p_value"] for n in ("uniform", "position", "permuted")] == [1.0] * 3
+    assert row["change"]["masked"]["entropy"]["p_value"] < 0.01
+    assert row["divergence"] > 0.7
+    assert row["divergence_visible"] == 0
+    text = " ".join(infill_findings([row]))
+    assert "That is not more than uniform (12.5 %, p = 1.000), position (12.5 %, p = 1.000)" in text
+    assert "falls by hiding from 100.0 % to 12.5 %" in text
+    assert "rises by hiding from 0.00 to 3.00" in text
+
+
+def test_a_bitext_with_links(tmp_path: Any) -> None:
+    text, gold = tmp_path / "a.txt", tmp_path / "a.talp"
+    text.write_text("the house ||| das Haus\na ||| b\n", "utf-8")
+    gold.write_text("0-0 1-1\n0-0\n", "utf-8")
+    found = corpus_of_files(str(text), str(gold), languages=("en", "de"), silver=True)
+    assert (found.direction, found.gold, found.name) == ("en-de", "silver", "a.txt")
+    assert str(found.pairs[0].gold) == "0-0 1-1"
+    assert corpus_of_files(str(text), None).gold == "none"
+    assert np.array_equal(found.reverse().pairs[0].gold.sure.pairs, found.pairs[0].gold.sure.pairs)  # type: ignore[union-attr]
