@@ -1,0 +1,146 @@
+"""``align-eval explore``: one offline HTML page to look at maps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from align_eval.cli import _options as options
+
+if TYPE_CHECKING:
+    from align_eval.report.page import Page
+
+MASK_SEED = 12345
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def explore(
+        data: str | None = typer.Argument(
+            None, metavar="[TESTSET|FOLDER]", help="A named test set, or a folder that evaluate -o or demo wrote."
+        ),
+        source: str | None = typer.Option(None, help="Source sentence of one pair, words separated by spaces."),
+        target: str | None = typer.Option(None, help="Target sentence of that pair."),
+        text: str | None = typer.Option(None, help="A text, whose self-attention is shown instead of a pair."),
+        output: str = typer.Option("explore.html", "--output", "-o", metavar="FILE", help="The page goes here."),
+        model: str = options.MODEL,
+        mask: str | None = typer.Option(
+            None,
+            help="Also show the maps with target words masked, and the difference: positions:5-8 (from 1), "
+            "span:share=0.5, suffix:count=5, aligned, ... The model must fill masked words.",
+        ),
+        signal: str = typer.Option(
+            "attention", help="What is read: attention, norms, rollout, alti, value-zeroing, or a gradient signal."
+        ),
+        reading: str | None = typer.Option(
+            None,
+            help="awo, awi (encoder-decoder, decoder-only), block, block-st, block-ts (encoder). Default: the first.",
+        ),
+        layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all."),
+        heads: str = typer.Option("all", "--heads", "--head", help="As --layers, for heads."),
+        method: str = typer.Option("reverse", "--method", "-x", help="How maps become links; none: without links."),
+        keys: str = typer.Option(
+            "sum", help="How the sub-words of a key word become one: sum, mean, max, first, last."
+        ),
+        queries: str = typer.Option("mean", help="How the sub-words of a query word become one."),
+        limit: int | None = typer.Option(None, min=1, help="Take the first so many sentence pairs."),
+        bits: int | None = typer.Option(None, help="8 or 16 bits a stored value. Default: 16, over 50 pairs 8."),
+        testset: str | None = typer.Option(None, help="Which test set of a folder."),
+        title: str = typer.Option("", help="Heads the page. Default: model and test set."),
+        source_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
+        target_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
+        json_: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
+        device: str = options.DEVICE,
+        dtype: options.Dtype = options.DTYPE,
+        revision: str | None = options.REVISION,
+        trust_remote_code: bool = options.TRUST,
+        batch_tokens: int = options.BATCH_TOKENS,
+    ) -> None:
+        """Write one HTML file to explore every layer and head: of a pair, a text, a test set, or a result folder.
+
+        The file needs no network and can be sent to others. Of a test set it lists all pairs with their scores under
+        the layer and head that are chosen, and leads to the maps of each.
+        """
+        pair = source is not None or target is not None
+        if sum((data is not None, pair, text is not None)) != 1:
+            raise typer.BadParameter("give a test set or folder, or --source with --target, or --text")
+        if pair and (source is None or target is None):
+            raise typer.BadParameter("--source and --target go together")
+        if bits not in (None, 8, 16):
+            raise typer.BadParameter("--bits must be 8 or 16")
+        if text is not None and (mask is not None or signal != "attention" or reading is not None):
+            raise typer.BadParameter("--mask, --signal and --reading do not go with --text")
+
+        from pathlib import Path
+
+        if data is not None and Path(data).is_dir():
+            from align_eval.runs.explore_folder import explore_folder
+
+            _write(explore_folder(data, testset, limit=limit, title=title), output, json_)
+            return
+        from align_eval.cli._progress import progress_bar
+        from align_eval.corpora import SentencePair, load_testset
+        from align_eval.models import load_model
+
+        given: Any = None
+        if pair:
+            words = [tuple(filter(None, str(side).split(" "))) for side in (source, target)]
+            given = SentencePair("pair", *words)
+        elif data is not None:
+            given = load_testset(data)
+        named = {"source_language": source_language, "target_language": target_language, "revision": revision}
+        loaded = load_model(
+            model, device=device, dtype=dtype.value, trust_remote_code=trust_remote_code,
+            **{key: value for key, value in named.items() if value is not None},
+        )  # fmt: skip
+        common = {
+            "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
+            "keys": keys, "queries": queries, "title": title,
+        }  # fmt: skip
+        if text is not None:
+            from align_eval.runs.explore_text import explore_text
+
+            _write(explore_text(loaded, text, bits=bits or 16, **common), output, json_)
+            return
+        from align_eval.runs.explore import explore_page
+        from align_eval.runs.sweep import for_testset
+
+        if data is not None:
+            loaded = for_testset(loaded, given)
+        pairs = [given] if pair else given.pairs[:limit]
+        masks = None
+        if mask is not None:
+            from align_eval.infilling.plans import make_plan, masks_of
+
+            language = target_language or (None if pair else given.target_language)
+            masks = [
+                found[0] if found else () for found in masks_of(make_plan(mask, language=language), pairs, MASK_SEED)
+            ]
+            if not any(masks):
+                raise typer.BadParameter(f"--mask {mask} hides no word of any pair")
+        with progress_bar(data or "pair", len(pairs)) as progress:
+            page = explore_page(
+                given, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
+                reading=reading, signal=signal, method=None if method == "none" else method, masks=masks, limit=limit,
+                bits=bits, token_budget=batch_tokens, progress=progress, **common,
+            )  # fmt: skip
+        _write(page, output, json_)
+
+
+def _write(page: Page, output: str, as_json: bool) -> None:
+    size = page.write(output)
+    about = {
+        "file": output, "bytes": size, "entries": len(page), "layers": len(page.rows.labels),
+        "heads": len(page.columns.labels), "quantity": page.quantity, "bits": page.bits, "error": page.error,
+    }  # fmt: skip
+    if as_json:
+        sys.stdout.write(json.dumps(about, indent=2) + "\n")
+        return
+    views = f"{len(page.rows.labels)} {page.rows.name}s x {len(page.columns.labels)} {page.columns.name}s"
+    entries = f"{len(page)} {'entry' if len(page) == 1 else 'entries'}"
+    sys.stdout.write(f"{output}: {entries}, {views}, {size / 1e6:.1f} MB, values off by at most {page.error:.1g}\n")

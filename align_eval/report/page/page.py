@@ -1,0 +1,172 @@
+"""The page itself: entries are added one by one and packed at once, and one HTML file is written."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import InputError
+from align_eval.files import StrPath, atomic_writer
+from align_eval.report.page.assembly import data_block, document, json_block
+from align_eval.report.page.entry import Entry
+from align_eval.report.page.packing import pack
+from align_eval.version import __version__
+
+NOTEBOOK_LIMIT = 32_000_000
+"""Characters of the largest page that is put into a notebook."""
+NOTEBOOK_HEIGHT = 820
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the grid of views.
+
+    Attributes:
+        name: such as ``"layer"``.
+        labels: of its rows or columns, such as the numbers from 1.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"name": self.name, "labels": list(self.labels)}
+
+
+class Page:
+    """A page to explore maps, one HTML file without any need of a network.
+
+    Args:
+        title: heads the page.
+        quantity: what the values are, such as ``"attention weight"``.
+        rows, columns: the views that one chooses from: layers and heads as a rule.
+        subject: what it was drawn from (model, test set, method ...), shown at the foot; texts or numbers.
+        bits: of a stored value, 8 or 16.
+        rules: how sub-words become words: keys, queries; see :mod:`align_eval.signals.subwords`.
+        distribution: whether rows sum to 1 over all columns.
+        method: how links were found; they are called after it.
+    """
+
+    def __init__(
+        self, title: str, quantity: str, rows: Axis, columns: Axis, *, subject: Mapping[str, Any] | None = None,
+        bits: int = 16, rules: tuple[str, str] = ("sum", "mean"), distribution: bool = True, method: str = "",
+    ) -> None:  # fmt: skip
+        self.title, self.quantity, self.rows, self.columns = title, quantity, rows, columns
+        self.subject = dict(subject or {})
+        self.bits, self.rules, self.distribution, self.method = bits, rules, distribution, method
+        self.error = 0.0
+        self._entries: list[dict[str, Any]] = []
+        self._packed: list[str] = []
+        self._counts: list[NDArray[np.integer[Any]] | None] = []
+
+    def __len__(self) -> int:
+        """The number of entries."""
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Page({self.title!r}, {len(self)} entries, {len(self.rows.labels)} x {len(self.columns.labels)} views)"
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry; its maps are packed and not kept.
+
+        Raises:
+            InputError: other views than those of the page, or counts where other entries have none.
+            NonFiniteError: NaN or infinity in a map.
+        """
+        views = (len(self.rows.labels), len(self.columns.labels))
+        if entry.values.shape[:2] != views:
+            raise InputError(f"entry {entry.id} has {entry.values.shape[:2]} views, the page {views}")
+        if self._counts and (entry.counts is None) != (self._counts[0] is None):
+            raise InputError(f"entry {entry.id} and the entries before it do not all have counts")
+        packed, error = entry.packed(self.bits)
+        self._packed.append(packed)
+        self._entries.append(entry.summary())
+        self._counts.append(entry.counts)
+        self.error = max(self.error, error)
+
+    def index(self) -> dict[str, Any]:
+        """What the page reads first: titles, axes and the texts of all entries, as plain values."""
+        return {
+            "format": 1,
+            "title": self.title,
+            "quantity": self.quantity,
+            "rows": self.rows.to_json(),
+            "columns": self.columns.to_json(),
+            "rules": {"keys": self.rules[0], "queries": self.rules[1]},
+            "distribution": self.distribution,
+            "method": self.method,
+            "bits": self.bits,
+            "error": float(f"{self.error:.3g}"),
+            "subject": {str(k): v if isinstance(v, (int, float)) else str(v) for k, v in self.subject.items()},
+            "version": __version__,
+            "entries": self._entries,
+        }
+
+    def blocks(self) -> Iterator[str]:
+        """The data of the page as HTML: the index, the counts, and one element an entry."""
+        yield json_block("index", self.index())
+        counts = [count for count in self._counts if count is not None]
+        if counts:
+            table = np.stack(counts, axis=2).reshape(-1, len(counts), 3)  # (R * C, N, 3)
+            wide = np.uint8 if table.max(initial=0) < 256 else np.uint16
+            if table.max(initial=0) > 65535:
+                raise InputError(f"{int(table.max())} links in one sentence are too many for the page")
+            yield data_block("counts", pack({}, {"counts": table.astype(wide)}))
+        for number, packed in enumerate(self._packed):
+            yield data_block(f"entry-{number}", packed)
+
+    def parts(self) -> Iterator[str]:
+        """The whole file, part by part.
+
+        Raises:
+            InputError: the page has no entry.
+        """
+        if not self._entries:
+            raise InputError("a page without any entry", remedy="Give a pair, a text or a test set")
+        yield from document(self.title, self.blocks())
+
+    def html(self) -> str:
+        """The whole file as one text."""
+        return "".join(self.parts())
+
+    def write(self, path: StrPath) -> int:
+        """Write the file, whole or not at all; returns its size in bytes.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        size = 0
+        with atomic_writer(path) as stream:
+            for part in self.parts():
+                stream.write(part)
+                size += len(part.encode())
+        return size
+
+    def _repr_html_(self) -> str:
+        """The page in a notebook: a frame of its own, which can neither read the notebook nor the network."""
+        length = sum(map(len, self._packed))
+        if length > NOTEBOOK_LIMIT:
+            return (
+                f"<p>{html.escape(repr(self))} is {length / 1e6:.0f} MB: write it with <code>.write(path)</code>.</p>"
+            )
+        return (
+            f'<iframe title="{html.escape(self.title)}" sandbox="allow-scripts allow-downloads allow-popups" '
+            f'style="width:100%;height:{NOTEBOOK_HEIGHT}px;border:0" srcdoc="{html.escape(self.html())}"></iframe>'
+        )
+
+
+def number_axis(name: str, numbers: Sequence[int | str]) -> Axis:
+    """An axis of numbers (from 1) or names."""
+    return Axis(name, tuple(str(number) for number in numbers))
+
+
+def shown_name(name: str) -> str:
+    """A model's name; of one in a folder the folder's own name, since a page may be sent to others."""
+    return Path(name).resolve().name if Path(name).is_dir() else name

@@ -1,0 +1,243 @@
+"""Maps collected for the page: every layer and head of sentence pairs or of one text, packed as they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from align_eval.corpora import SentencePair, TestSet
+from align_eval.errors import InputError
+from align_eval.extraction import Extractor, make_extractor
+from align_eval.models.layout import READINGS
+from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
+from align_eval.runs.api import as_pairs
+from align_eval.signals.attention import WHOLE, attention_maps, layout_maps
+from align_eval.signals.attention_maps import AttentionMaps
+from align_eval.signals.registry import make_signal
+from align_eval.signals.subwords import require_rule
+
+if TYPE_CHECKING:
+    from align_eval.models.layout import PairModel
+
+CHUNK = 64  # pairs whose maps are in memory at a time
+MANY = 50  # entries from which a value is stored in 8 bits instead of 16
+Rules = tuple[str, str]
+Gold = tuple[tuple[int, int, bool], ...]
+
+
+def explore_page(
+    data: TestSet | SentencePair | Iterable[SentencePair | tuple[Any, Any]],
+    model: Any,
+    *,
+    layers: Any = "all",
+    heads: Any = "all",
+    reading: str | None = None,
+    signal: str = "attention",
+    method: str | None = "reverse",
+    masks: Sequence[Sequence[int]] | None = None,
+    keys: str = "sum",
+    queries: str = "mean",
+    limit: int | None = None,
+    bits: int | None = None,
+    title: str = "",
+    token_budget: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> Page:
+    """The page of sentence pairs: maps of every layer and head, gold, links found and their counts.
+
+    Args:
+        data: a test set, one pair, or pairs (see :func:`align_eval.align`).
+        model: of :func:`align_eval.load_model`.
+        layers, heads, reading: see :func:`align_eval.signals.attention.attention_maps`.
+        signal: see :func:`align_eval.signals.registry.make_signal`.
+        method: extraction method that links are found by; ``None``: none are sought.
+        masks: for each pair the target words (0-based) to hide in a second map, see
+            :mod:`align_eval.infilling.probe`; an empty one leaves the pair without. Signal and reading are the
+            attention and the reading of the model that fills.
+        keys, queries: how sub-words become words, see :mod:`align_eval.signals.subwords`.
+        limit: take the first so many pairs.
+        bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
+        title: heads the page; "": the model and what it read.
+        token_budget: sub-words in a batch.
+        progress: called with the number of pairs done since the last call.
+
+    Raises:
+        InputError: no pair, a limit below 1, masks that do not fit the pairs, a signal or reading beside masks.
+        UnknownNameError: an unknown signal, method or rule.
+        ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; ModelError if masks are given and the
+            model cannot fill.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"a limit of {limit} sentence pairs", remedy="Give at least 1")
+    for rule in (keys, queries):
+        require_rule(rule)
+    extractor = None if method is None else make_extractor(method)
+    found = [data] if isinstance(data, SentencePair) else list(as_pairs(data))
+    pairs = found[:limit]
+    if not pairs:
+        raise InputError("no sentence pair to explore", remedy="Give a pair, pairs or a test set")
+    if masks is not None:
+        reader, reading = _filling(model, masks, len(pairs), signal, reading)
+    else:
+        reader = make_signal(signal, model)
+        reading = reading or reader.readings[0]
+    name = data.name if isinstance(data, TestSet) else ""
+    subject = _subject(reader, model, reading, signal, extractor, (keys, queries))
+    if name:
+        shown = str(len(pairs)) if len(pairs) == len(found) else f"{len(pairs)} of {len(found)}"
+        subject |= {"test set": name, "sentence pairs": shown}
+    settings = _Settings(layers, heads, reading, extractor, (keys, queries), all(p.gold is not None for p in pairs))
+    page: Page | None = None
+    for start in range(0, len(pairs), CHUNK):
+        part = pairs[start : start + CHUNK]
+        changed: list[AttentionMaps | None] = [None] * len(part)
+        if masks is None:
+            maps = attention_maps(reader, part, layers, heads, reading, token_budget=token_budget)
+        else:
+            maps, changed = _with_masked(reader, part, masks[start : start + CHUNK], settings)
+        for k, one in enumerate(maps):
+            if page is None:
+                columns = Axis("head", ("whole layer",)) if one.heads == (WHOLE,) else number_axis("head", one.heads)
+                page = Page(
+                    title or (f"{shown_name(reader.name)} on {name}" if name else shown_name(reader.name)), one.quantity,
+                    number_axis("layer", one.layers), columns, subject=subject, rules=(keys, queries),
+                    bits=bits or (16 if len(pairs) <= MANY else 8), distribution=reader.distribution,
+                    method=extractor.spec if extractor else "",
+                )  # fmt: skip
+            page.add(_entry(part[k], one, changed[k], masks[start + k] if masks is not None else (), settings))
+        if progress:
+            progress(len(part))
+    assert page is not None
+    return page
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What stays the same over all pairs."""
+
+    layers: Any
+    heads: Any
+    reading: str
+    extractor: Extractor | None
+    rules: Rules
+    gold: bool
+
+
+def _subject(
+    reader: PairModel, model: Any, reading: str, signal: str, extractor: Extractor | None, rules: Rules
+) -> dict[str, Any]:
+    revision = getattr(model, "revision", "")
+    return {
+        "model": shown_name(reader.name),
+        **({"revision": str(revision)} if revision else {}),
+        "signal": signal,
+        "reading": f"{reading} ({READINGS[reading]})" if reading in READINGS else reading,
+        "sub-words to words": f"{rules[0]} over keys, {rules[1]} over queries",
+        **({"links": extractor.spec} if extractor else {}),
+    }
+
+
+def _filling(
+    model: Any, masks: Sequence[Sequence[int]], pairs: int, signal: str, reading: str | None
+) -> tuple[PairModel, str]:
+    """The model as one that fills hidden words, and its reading."""
+    from align_eval.infilling.probe import require_infiller
+
+    if len(masks) != pairs:
+        raise InputError(f"{len(masks)} masks for {pairs} sentence pairs", remedy="Give one for each, maybe empty")
+    reader = require_infiller(model)
+    own = str(reader.infill_reading)
+    if signal != "attention" or reading not in (None, own):
+        raise InputError(
+            "a page with masked words shows the attention of the model that fills them",
+            remedy=f"Leave out the signal, and the reading or name {own}",
+        )
+    return reader, own
+
+
+def _with_masked(
+    reader: PairModel, pairs: Sequence[SentencePair], masks: Sequence[Sequence[int]], settings: _Settings
+) -> tuple[list[AttentionMaps], list[AttentionMaps | None]]:
+    """The maps of pairs whole, and with words hidden where there is a mask."""
+    from align_eval.infilling.probe import checked_mask
+    from align_eval.models.layout import hide
+
+    layouts = reader.lay_out(pairs)
+    hidden = []
+    for layout, mask in zip(layouts, masks, strict=True):
+        words = checked_mask(layout, mask)
+        if words:
+            (block,) = layout.blocks[settings.reading]
+            rows = block.rows[np.isin(block.row_words, words)]
+            hidden.append(hide(layout, rows, int(reader.tokenizer.mask_token_id)))
+    found = layout_maps(reader, [*layouts, *hidden], settings.layers, settings.heads, settings.reading)
+    rest = iter(found[len(layouts) :])
+    return found[: len(layouts)], [next(rest) if len(mask) else None for mask in masks]
+
+
+def _entry(
+    pair: SentencePair, maps: AttentionMaps, changed: AttentionMaps | None, masked: Sequence[int], settings: _Settings
+) -> Entry:
+    """What the page shows of a pair."""
+    turned = maps.query_side == "target"
+    gold: Gold | None = None
+    if pair.gold is not None:
+        sure = set(pair.gold.sure)
+        gold = tuple(((j, i) if turned else (i, j)) + ((i, j) in sure,) for i, j in pair.gold.possible)
+    links = counts = None
+    if settings.extractor is not None:
+        links = _links(maps, settings.extractor, settings.rules, turned)
+        counts = _counts(links, gold) if settings.gold and gold is not None else None
+    return Entry(
+        pair.id,
+        maps.values.float().cpu().numpy(),
+        maps.query_labels,
+        maps.key_labels,
+        maps.query_words.cpu().numpy(),
+        maps.key_words.cpu().numpy(),
+        maps.query_text,
+        maps.key_text,
+        maps.query_side,
+        changed=None if changed is None else changed.values.float().cpu().numpy(),
+        changed_labels=None if changed is None else changed.query_labels,
+        changed_words=() if changed is None else tuple(sorted(set(masked))),
+        gold=gold,
+        links=links,
+        counts=counts,
+        words_only=maps.reading == "block",
+    )
+
+
+def _links(maps: AttentionMaps, extractor: Extractor, rules: Rules, turned: bool) -> NDArray[np.bool_]:
+    """The links of each view, ``(L, H, query words, key words)``; words without a sub-word have none."""
+    words = maps.words(*rules).values
+    layers, heads, queries, keys = words.shape
+    out = np.zeros((layers, heads, queries, keys), dtype=bool)
+    if maps.reading == "block":  # between words already: a word without a sub-word is 0 in all views
+        rows = np.flatnonzero(words.abs().sum(dim=(0, 1, 3)).cpu().numpy())
+        columns = np.flatnonzero(words.abs().sum(dim=(0, 1, 2)).cpu().numpy())
+    else:
+        rows, columns = (np.unique(side[side >= 0].cpu().numpy()) for side in (maps.query_words, maps.key_words))
+    if not len(rows) or not len(columns):
+        return out
+    flat = words.flatten(0, 1)[:, rows][:, :, columns]
+    flat = flat.transpose(1, 2) if turned else flat  # extraction takes source x target
+    size = [torch.full((len(flat),), n, dtype=torch.int64, device=flat.device) for n in flat.shape[1:]]
+    found = extractor(flat.contiguous(), *size).links
+    found = found.transpose(1, 2) if turned else found
+    out.reshape(-1, queries, keys)[:, rows[:, None], columns] = found.cpu().numpy()
+    return out
+
+
+def _counts(links: NDArray[np.bool_], gold: Gold) -> NDArray[np.int64]:
+    """Links, links that are sure, links that are possible, of each view: ``(L, H, 3)``."""
+    sure, possible = (np.zeros(links.shape[2:], dtype=bool) for _ in range(2))
+    for q, k, is_sure in gold:
+        possible[q, k] = True
+        sure[q, k] = is_sure
+    return np.stack([(links & cells).sum(axis=(2, 3)) for cells in (np.ones_like(sure), sure, possible)], axis=-1)
