@@ -17,14 +17,17 @@ def add_to(app: typer.Typer) -> None:
         experiment: str = typer.Argument(..., metavar="FILE", help="An experiment file, such as experiments/*.toml."),
         output: str = typer.Option("results", "--output", "-o", metavar="FOLDER", help="Results go to FOLDER/NAME."),
     ) -> None:
-        """Run an experiment file; its tables and a page with the best of them are written to results/NAME.
+        """Run an experiment file; its tables, figures and a page with the best of them are written to results/NAME.
 
-        An interrupted run goes on where it stopped: tables made with the same settings are kept.
+        The file's kind says what is done: evaluate, sweep or signals. An interrupted run goes on where it stopped:
+        what was made with the same settings is kept.
         """
-        from align_eval.runs.experiment import read_experiment, run_experiment
+        from align_eval.cli._progress import progress_bar
+        from align_eval.runs.experiments import read_experiment, run_experiment
 
         asked = read_experiment(experiment)
         written = run_experiment(
-            asked, output, parse_layers=options.parse_layers, note=lambda text: print(text, file=sys.stderr)  # noqa: T201
+            asked, output, parse_layers=options.parse_layers, bar=progress_bar,
+            note=lambda text: print(text, file=sys.stderr),  # noqa: T201
         )  # fmt: skip
         sys.stdout.write(f"{written}\n")

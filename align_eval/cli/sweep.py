@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from align_eval.cli import _options as options
 
 if TYPE_CHECKING:
+    from align_eval.runs.selection import Selected
     from align_eval.runs.sweep import Sweep
 
 
@@ -29,7 +30,8 @@ def add_to(app: typer.Typer) -> None:
         ),
         signal: str = typer.Option(
             "attention",
-            help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, or a gradient signal.",
+            help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, value-zeroing, or a gradient "
+            "signal; options after a colon, as in smoothgrad:samples=8.",
         ),
         layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all."),
         readings: str | None = typer.Option(
@@ -39,11 +41,21 @@ def add_to(app: typer.Typer) -> None:
             "sum", help="How the sub-words of a key word become one: sum, mean, max, first, last."
         ),
         queries: str = typer.Option("mean", help="How the sub-words of a query word become one."),
-        development: float = typer.Option(
-            0.2, help="Share of the sentences that the best view is chosen on; it is scored on the rest."
+        select: str = typer.Option(
+            "best",
+            help="What is chosen on the development part and scored on the rest: best (one view), greedy (views whose "
+            "maps are averaged), logistic (views weighted by L1-regularised logistic regression), or all three.",
         ),
-        seed: int = typer.Option(12345, min=0, help="Seed of that split and of the resamples."),
-        json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a layer, head and reading."),
+        development: float = typer.Option(
+            0.2, help="Share of the sentences that views are chosen on; what is chosen is scored on the rest."
+        ),
+        max_heads: int = typer.Option(8, min=1, help="Views that greedy takes at most."),
+        seed: int = typer.Option(12345, min=0, help="Seed of that split, of cross-validation and of the resamples."),
+        source_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
+        target_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
+        json_: bool = typer.Option(
+            False, "--json", help="Print a JSON list: an object a layer, head and reading, then one a selection."
+        ),
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER", help="Also write sweep.json and heatmaps (PNG, PDF) here."
         ),
@@ -54,16 +66,23 @@ def add_to(app: typer.Typer) -> None:
         """Read alignments out of a model's attention: AER of every layer x head, in one pass over a test set.
 
         Layers and heads count from 1; head "mean" is the mean over heads. Rows are over the whole set and show where
-        alignment lives; the view named best is chosen on a development part and scored on the disjoint rest.
+        alignment lives; what --select chooses is chosen on a development part and scored on the disjoint rest.
         """
         from align_eval.cli._progress import progress_bar
         from align_eval.corpora import load_testset
         from align_eval.models import load_model
-        from align_eval.runs.sweep import split, sweep_testset
+        from align_eval.runs.selection import SELECTORS, Settings
+        from align_eval.runs.selection import select as select_views
+        from align_eval.runs.sweep import for_testset, split, sweep_testset
+        from align_eval.signals.registry import signal_options
 
+        names = SELECTORS.names() if select == "all" else [SELECTORS.canonical(name) for name in select.split(",")]
+        signal_options(signal)
         loaded = load_testset(testset)
         parts = split(len(loaded.pairs), development, seed)
-        encoder = load_model(model, device=device, dtype=dtype.value)
+        languages = {"source_language": source_language, "target_language": target_language}
+        named = {key: value for key, value in languages.items() if value is not None}
+        encoder = for_testset(load_model(model, device=device, dtype=dtype.value, **named), loaded)
         with progress_bar(testset, len(loaded.pairs)) as progress:
             found = sweep_testset(
                 loaded,
@@ -75,50 +94,50 @@ def add_to(app: typer.Typer) -> None:
                 keys=keys,
                 queries=queries,
                 token_budget=batch_tokens,
+                development=parts[0] if set(names) - {"best"} else None,
                 progress=progress,
             )
-        held = _held_out(found, parts, seed)
+        settings = Settings(max_heads=max_heads, seed=seed)
+        selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
         if output is not None:
-            _write(found, held, output)
+            _write(found, selected, output)
         if json_:
-            sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
-            return
-        rows = sorted(found.to_json(), key=lambda row: float(row["aer"]))
-        what = f"{found.model}, {found.signal}, method {found.method}"
-        lines = [f"{testset}: {len(rows)} views of {what}; the ten best on the whole set"]
-        lines += ["layer  head  reading     AER  precision  recall"]
+            rows = [*found.to_json(), *(one.to_json(found) for one in selected)]
+            sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        else:
+            sys.stdout.write(_text(found, selected))
+
+
+def _text(found: Sweep, selected: list[Selected]) -> str:
+    """The ten best views of the whole set, and what each selection gives on the rest."""
+    rows = sorted(found.to_json(), key=lambda row: float(row["aer"]))
+    what = f"{found.model}, {found.signal}, method {found.method}"
+    lines = [f"{found.testset.name}: {len(rows)} views of {what}; the ten best on the whole set"]
+    lines += ["layer  head  reading     AER  precision  recall"]
+    lines += [
+        f"{row['layer']!s:>5}  {row['head']!s:>5}  {row['reading']:<8}{row['aer']:>7.2f}{row['precision']:>10.2f}"
+        f"{row['recall']:>8.2f}"
+        for row in rows[:10]
+    ]
+    first = selected[0]
+    lines += ["", f"Chosen on {first.development} sentences, scored on the other {first.score.sentences}:"]
+    for one in selected:
+        low, high = one.score.ci["aer"]
         lines += [
-            f"{row['layer']!s:>5}  {row['head']!s:>4}  {row['reading']:<8}{row['aer']:>7.2f}{row['precision']:>11.2f}"
-            f"{row['recall']:>8.2f}"
-            for row in rows[:10]
+            f"{one.selection.name:<9} AER {one.score.aer:.2f} ({low:.2f} - {high:.2f})  {one.describe(found)}",
+            f"{'':<9} {one.score.signature}",
         ]
-        low, high = held["ci"]["aer"]
-        lines += [
-            "",
-            f"Chosen on {held['development_sentences']} sentences: layer {held['layer']}, head {held['head']}, "
-            f"{held['reading']}. On the other {held['sentences']}: AER {held['aer']:.2f} ({low:.2f} - {high:.2f})",
-            str(held["signature"]),
-        ]
-        sys.stdout.write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
-def _held_out(found: Sweep, parts: tuple[Any, Any], seed: int) -> dict[str, Any]:
-    """The view that is best on the development part, scored on the rest."""
-    development, rest = parts
-    best = found.best(development)
-    view = found.views[best]
-    score = found.score(best, rest, seed=seed)
-    chosen = {"layer": view.layer, "head": view.head, "reading": view.reading}
-    return {**chosen, "development_sentences": len(development), **score.to_json()}
-
-
-def _write(found: Sweep, held: dict[str, Any], folder: str) -> None:
+def _write(found: Sweep, selected: list[Selected], folder: str) -> None:
     from align_eval.figures.style import save
     from align_eval.figures.sweep import aer_grid
     from align_eval.runs.results import environment, make_folder, write_json
 
     base = make_folder(folder)
-    write_json(base / "sweep.json", {"environment": environment(), "held_out": held, "views": found.to_json()})
+    chosen = [one.to_json(found) for one in selected]
+    write_json(base / "sweep.json", {"environment": environment(), "selection": chosen, "views": found.to_json()})
     figure = aer_grid(found.to_json(), title=f"{found.model} on {found.testset.name}, {found.signal}, {found.method}")
     for ending in ("png", "pdf"):
         save(figure, base / f"sweep.{ending}")

@@ -1,33 +1,32 @@
 """AER of every layer, head and reading of a model's attention over a test set, in one pass.
 
 The maps of a batch become links for all views at once, and the four counts of each sentence are read off as sums of
-booleans; no links are kept. A view that is chosen is chosen on a development part and reported on the disjoint rest.
+booleans; no links are kept. A view, or a combination of views (:mod:`align_eval.runs.selection`), is chosen on a
+development part and reported on the disjoint rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from align_eval.errors import InputError
-from align_eval.extraction import Extractor, make_extractor
-from align_eval.links import LinkTable
+from align_eval.extraction import make_extractor
+from align_eval.runs.word_maps import MapSource, WordMaps
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.signals.attention import attention_softmap
-from align_eval.signals.attention_batch import AttentionBatch, View
-from align_eval.signals.registry import SIGNALS
+from align_eval.signals.attention_batch import View
+from align_eval.signals.registry import make_signal
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
 
-# Cells (views x pairs x source x target words) that extraction sees at a time.
-CELL_BUDGET = 1 << 22
+Part = Sequence[int] | NDArray[np.int64] | slice
+"""Sentence numbers of a test set, or a slice of them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Sweep:
         views: V views: layer and head (from 1, or ``mean``), reading.
         counts: ``(V, N, 4)`` int32: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
         description: what goes into signatures: model, revision, number type, sub-word rule.
+        maps: where the word maps of a part can be had again, for combinations of views.
     """
 
     testset: TestSet
@@ -49,20 +49,41 @@ class Sweep:
     views: tuple[View, ...]
     counts: NDArray[np.int32]
     description: dict[str, str]
+    maps: MapSource = field(repr=False, compare=False)
 
-    def aer(self, part: Sequence[int] | slice = slice(None)) -> NDArray[np.float64]:
+    def aer(self, part: Part = slice(None)) -> NDArray[np.float64]:
         """Corpus AER in percent of every view, ``(V,)``, over all sentence pairs or a part of them."""
         sums = self.counts[:, part].sum(axis=1, dtype=np.int64)
         return np.asarray(measures(sums)["aer"], dtype=np.float64)
 
-    def best(self, part: Sequence[int] | slice = slice(None)) -> int:
+    def best(self, part: Part = slice(None)) -> int:
         """The number of the view with the lowest AER over a part; of equal ones the first."""
         return int(self.aer(part).argmin())
 
-    def score(self, view: int, part: Sequence[int] | slice = slice(None), **options: Any) -> Score:
+    def score(self, view: int, part: Part = slice(None), **options: Any) -> Score:
         """Score of one view over a part, with intervals and signature."""
-        rows = self.counts[view, part]
-        chosen = self.views[view]
+        return self.score_counts(self.counts[view, part], [view], part, **options)
+
+    def score_counts(
+        self,
+        rows: NDArray[np.int32],
+        views: Sequence[int],
+        part: Part = slice(None),
+        more: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Score:
+        """Score of counts ``(n, 4)`` that were made from some views over a part of n sentence pairs.
+
+        Args:
+            rows: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
+            views: their numbers; in the signature layers, heads and readings stand in this order, joined by commas.
+            part: the sentence pairs.
+            more: keys of the signature beside or in place of these.
+            options: ``resamples``, ``seed``, ``confidence``, see :func:`align_eval.scoring.score`.
+        """
+        chosen = [self.views[v] for v in views]
+        readings = list(dict.fromkeys(view.reading for view in chosen))
+        named = readings if len(readings) == 1 else [view.reading for view in chosen]
         signature = Signature(
             {
                 "set": self.testset.name,
@@ -70,28 +91,32 @@ class Sweep:
                 "base": self.testset.base,
                 "sym": "none",
                 **self.description,
-                "signal": f"{self.signal}-{chosen.reading}",
-                "layer": str(chosen.layer),
-                "head": str(chosen.head),
+                "signal": f"{self.signal}-{','.join(named)}",
+                "layer": ",".join(str(view.layer) for view in chosen),
+                "head": ",".join(str(view.head) for view in chosen),
                 "method": self.method,
+                **(more or {}),
             }
         )
-        return score_counts(rows, self._possible(part), signature=signature, **options)
+        possible = int(np.diff(self.testset.gold.offsets)[part].sum())
+        return score_counts(rows, possible, signature=signature, **options)
 
-    def _possible(self, part: Sequence[int] | slice) -> int:
-        gold = self.testset.gold
-        sizes = np.diff(gold.offsets)
-        return int(sizes[part].sum())
+    def sure(self) -> NDArray[np.int32]:
+        """|S| of each sentence pair, ``(N,)``."""
+        return np.asarray(self.counts[0, :, 1])
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One row a view: ``layer``, ``head`` (1-based or ``mean``), ``reading``, ``signal``, ``aer`` and the rest."""
+        """One row a view: ``layer``, ``head`` (1-based or ``mean``), ``reading``, ``signal``, ``aer`` and the rest.
+
+        ``selection`` is ``None`` and ``part`` is ``all``: nothing was chosen, and all sentence pairs count.
+        """
         sums = self.counts.sum(axis=1, dtype=np.int64)
         values = measures(sums)
         rows = []
         for number, view in enumerate(self.views):
             row: dict[str, Any] = {
                 "testset": self.testset.name, "model": self.model, "layer": view.layer, "head": view.head,
-                "reading": view.reading, "signal": self.signal, "method": self.method,
+                "reading": view.reading, "signal": self.signal, "method": self.method, "selection": None, "part": "all",
             }  # fmt: skip
             row |= {name: round(float(values[name][number]), 6) for name in ("aer", "precision", "recall", "f1")}
             row |= {"links": int(sums[number, 0]), "sure": int(sums[number, 1]), "sentences": len(self.testset.pairs)}
@@ -127,6 +152,7 @@ def sweep_testset(
     keys: str = "sum",
     queries: str = "mean",
     token_budget: int = 2048,
+    development: Sequence[int] | NDArray[np.int64] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Sweep:
     """Align a test set with every view of a model's attention and count against gold.
@@ -136,30 +162,33 @@ def sweep_testset(
         model: of :func:`align_eval.load_model`, of any family.
         layers, heads, readings, keys, queries, token_budget: see
             :func:`align_eval.signals.attention.attention_softmap`.
-        signal: a name of :data:`align_eval.signals.registry.SIGNALS`; signals of whole layers have one head, ``layer``.
+        signal: a name of :data:`align_eval.signals.registry.SIGNALS`, options after a colon (``smoothgrad:samples=8``);
+            signals of whole layers have one head, ``layer``.
         method: extraction method; ``reverse``, each target word to the source word it looks at most, is the usual one.
+        development: sentence numbers whose maps :func:`align_eval.runs.selection.select` will ask for; see
+            :class:`align_eval.runs.word_maps.MapSource` for how much is kept. ``None``: nothing.
         progress: called with the number of pairs done since the last call.
     """
     extractor = make_extractor(method)
-    reader = SIGNALS.get(signal)(model)
-    gold = testset.gold
-    lengths = [(len(p.source), len(p.target)) for p in testset.pairs]
+    reader = make_signal(signal, model)
+    gold, pairs = testset.gold, testset.pairs
+    rules = {"keys": keys, "queries": queries, "token_budget": token_budget}
+    source = MapSource(reader, pairs, gold, None if development is None else [int(k) for k in development], rules)
     views: tuple[View, ...] = ()
-    counts = np.zeros((0, len(lengths), 4), dtype=np.int32)
-    sure = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences)
-    batches = attention_softmap(
-        reader, testset.pairs, layers, heads, readings, keys=keys, queries=queries, token_budget=token_budget
-    )
-    for batch in batches:
+    counts = np.zeros((0, len(pairs), 4), dtype=np.int32)
+    for batch in attention_softmap(reader, pairs, layers, heads, readings, **rules):
         if not views:
             views = batch.views
-            counts = np.zeros((len(views), len(lengths), 4), dtype=np.int32)
-        counts[:, list(batch.indices)] = _count(batch, extractor, gold)
+            source.begin(views)
+            counts = np.zeros((len(views), len(pairs), 4), dtype=np.int32)
+        maps = WordMaps.of(batch, gold)
+        counts[:, list(batch.indices)] = maps.count(extractor)
+        source.keep(maps)
         if progress:
             progress(len(batch))
     if not views:
         raise InputError(f"the test set {testset.name} has no sentence pair that the model can read")
-    counts[:, :, 1] = sure
+    counts[:, :, 1] = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences)
     description = {
         "model": reader.name,
         "dtype": str(reader.dtype).removeprefix("torch."),
@@ -168,42 +197,31 @@ def sweep_testset(
     revision = getattr(model, "revision", "")
     if revision:
         description["revision"] = str(revision)
-    return Sweep(testset, reader.name, extractor.spec, signal, views, counts, description)
+    return Sweep(testset, reader.name, extractor.spec, signal, views, counts, description, source)
 
 
-def _count(batch: AttentionBatch, extractor: Extractor, gold: LinkTable) -> NDArray[np.int32]:
-    """|A|, 0, |A∩S|, |A∩P| of each view and pair of a batch, ``(V, B, 4)``."""
-    number, pairs, rows, columns = batch.values.shape
-    sure, possible = _gold_cells(batch, gold)
-    out = torch.zeros((number, pairs, 4), dtype=torch.int32)
-    step = max(1, CELL_BUDGET // max(pairs * rows * columns, 1))
-    for start in range(0, number, step):
-        part = batch.values[start : start + step]
-        views = len(part)
-        links = extractor(
-            part.flatten(0, 1), batch.source_lengths.repeat(views), batch.target_lengths.repeat(views)
-        ).links.view(views, pairs, rows, columns)
-        found = [links, links & sure, links & possible]
-        for column, cells in zip((0, 2, 3), found, strict=True):
-            out[start : start + step, :, column] = cells.sum(dim=(2, 3)).to("cpu", torch.int32)
-    return out.numpy()
+def for_testset(model: Any, testset: TestSet) -> Any:
+    """The model with the languages of a test set, where it takes languages that are not chosen yet.
 
+    An encoder-decoder model of several languages translates from the source to the target language of the set; a
+    decoder-only model's prompt names them. Other models are given back as they are.
 
-def _gold_cells(batch: AttentionBatch, gold: LinkTable) -> tuple[Tensor, Tensor]:
-    """Sure and possible cells on the axes of a batch, ``(B, M, N)`` bool."""
-    size = (int(batch.source_counts.max()), int(batch.target_counts.max()))
-    found = []
-    for only_sure in (True, False):
-        cells = torch.zeros((len(batch), *size), dtype=torch.bool)
-        for b, k in enumerate(batch.indices):
-            part = slice(int(gold.offsets[k]), int(gold.offsets[k + 1]))
-            keep = gold.sure[part] if only_sure else slice(None)
-            cells[b, gold.source[part][keep].astype(np.int64), gold.target[part][keep].astype(np.int64)] = True
-        rows = cells.gather(1, batch.source_words.cpu()[:, :, None].expand(-1, -1, size[1]))
-        width = batch.target_words.shape[1]
-        found.append(
-            rows.gather(2, batch.target_words.cpu()[:, None, :].expand(-1, rows.shape[1], width)).to(
-                batch.values.device
-            )
-        )
-    return found[0], found[1]
+    Raises:
+        InputError: an encoder-decoder model that does not have these languages, or translates into another one.
+    """
+    from align_eval.models.decoder import Decoder
+    from align_eval.models.seq2seq import Seq2Seq
+
+    source, target = testset.source_language, testset.target_language
+    if isinstance(model, Seq2Seq):
+        named = (model.source_language or source, model.target_language or target)
+        return model.with_languages(*named, source_prefix=model._asked_prefix)
+    if isinstance(model, Decoder):
+        unnamed = type(model.template)()
+        template = model.template
+        if template.source_language == unnamed.source_language:
+            template = replace(template, source_language=source)
+        if template.target_language == unnamed.target_language:
+            template = replace(template, target_language=target)
+        return model.with_template(template)
+    return model

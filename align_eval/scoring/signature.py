@@ -36,7 +36,10 @@ SIGNATURE_KEYS = (
     SignatureKey("revision", "rev", "revision of the model: a commit or the first digits of a checksum"),
     SignatureKey("dtype", "dt", "number type that the model ran in"),
     SignatureKey("layer", "l", "layer, 0 for the embeddings"),
-    SignatureKey("head", "h", "attention head, counted from 0, or how heads are put together"),
+    SignatureKey("head", "h", "attention head, counted from 1, or how heads are put together"),
+    SignatureKey(
+        "selection", "sel", "how layers, heads and readings were chosen on other sentence pairs, and the share of those"
+    ),
     SignatureKey("signal", "sig", "what the soft map is: similarity, attention, ..."),
     SignatureKey("method", "x", "how the soft map becomes links"),
     SignatureKey("params", "p", "parameters of the method that are not the default, name=value joined with commas"),

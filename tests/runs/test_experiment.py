@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from align_eval.cli._options import parse_layers
-from align_eval.errors import FormatError, MissingFileError, UnknownNameError
-from align_eval.runs import experiment as module
-from align_eval.runs.experiment import read_experiment, run_experiment
+from align_eval.errors import FormatError, InputError, MissingFileError, ModelError, UnknownNameError
+from align_eval.runs.experiments import KINDS, read_experiment, run_experiment
+from align_eval.runs.experiments.signals import SignalsExperiment
+from align_eval.runs.sweep import split
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,14 +35,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda p: p.stem)
 def test_the_experiments_of_the_project_are_well_formed(path: Path) -> None:
-    from align_eval.corpora.testset_entries import get_entry
-    from align_eval.extraction import make_extractor
-
     experiment = read_experiment(path)
+    experiment.check()
     assert experiment.name == path.stem
-    assert all(get_entry(name) for name in experiment.testsets)
-    assert all(make_extractor(method) for method in experiment.methods)
-    assert parse_layers(experiment.layers, 12)
+    assert experiment.title
+    assert experiment.text
+    assert parse_layers(getattr(experiment, "layers", "all"), 12)
 
 
 @pytest.mark.parametrize(
@@ -87,4 +88,169 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
     changed = read_experiment(written(tmp_path, GOOD.replace("resamples = 50", "resamples = 60")))
     with pytest.raises(AssertionError, match="made again"):
         run_experiment(changed, tmp_path / "results", parse_layers=parse_layers)
-    assert module.KINDS == ("evaluate",)
+
+
+def test_the_kinds() -> None:
+    assert KINDS.names() == ["evaluate", "signals", "sweep"]
+
+
+SWEEP = """
+name = "tiny-sweep"
+kind = "sweep"
+title = "A tiny sweep"
+model = "tiny"
+testsets = ["mini-ende"]
+select = ["best", "greedy"]
+layers = "2"
+resamples = 20
+"""
+
+
+@pytest.fixture
+def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A tiny model in place of any that is loaded, and a test set of four pairs in place of mini-ende."""
+    from align_eval.corpora import testsets
+    from align_eval.links import GoldLinks, Links, LinkTable
+    from tests.models import families
+
+    model = families.build("marian", layers=2, target_language=None)
+    model.revision = "1"
+    pairs = families.pairs()
+    gold = LinkTable.from_links([GoldLinks(Links([(0, 0)]), Links([])) for _ in pairs])
+    entry = SimpleNamespace(name="mini-ende")
+    found = testsets.TestSet("mini-ende", "", "de", "en", gold, "0" * 64, "1", "", "", (), 0, entry)
+    found.__dict__["pairs"] = pairs
+    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: model)
+    monkeypatch.setattr("align_eval.corpora.load_testset", lambda name: found)
+    return model
+
+
+def test_a_sweep_runs_and_keeps_what_is_done(tmp_path: Path, marian: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = read_experiment(written(tmp_path, SWEEP + "development = 0.5"))
+    notes: list[str] = []
+    folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
+    cell = json.loads((folder / "sweep.json").read_text("utf-8"))["cells"]["mini-ende"]
+    assert len(cell["views"]) == 2 * 5
+    assert {"layer", "head", "reading", "aer"} <= cell["views"][0].keys()
+    assert [one["selection"] for one in cell["selection"]] == ["best", "greedy"]
+    assert all(one["sentences"] == 2 for one in cell["selection"])
+    best = min(cell["views"], key=lambda row: row["aer"])
+    assert notes[0].startswith(f"mini-ende: best view {best['aer']:.2f} (layer 2, head {best['head']}")
+    page = (folder / "README.md").read_text("utf-8")
+    assert "# A tiny sweep" in page
+    assert f"{best['aer']:.1f}: layer 2, head {best['head']}, {best['reading']}" in page
+    assert "![AER by layer and head on mini-ende](mini-ende.png)" in page
+    assert (folder / "mini-ende.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "mini-ende.pdf").read_bytes().startswith(b"%PDF")
+
+    def fail(*args: object, **options: object) -> None:
+        raise AssertionError("a finished sweep was made again")
+
+    monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
+    (folder / "mini-ende.png").unlink()
+    run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    assert (folder / "mini-ende.png").exists(), "a figure that is missing is drawn again"
+    assert (folder / "README.md").read_text("utf-8") == page
+    for change in ("development = 0.25", "development = 0.5\nkeys = 'mean'"):
+        changed = read_experiment(written(tmp_path, SWEEP + change))
+        with pytest.raises(AssertionError, match="made again"):
+            run_experiment(changed, tmp_path / "results", parse_layers=parse_layers)
+    faster = read_experiment(written(tmp_path, SWEEP + "development = 0.5\nbatch_tokens = 64"))
+    run_experiment(faster, tmp_path / "results", parse_layers=parse_layers)
+    marian.revision = "2"
+    with pytest.raises(AssertionError, match="made again"):
+        run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+
+
+SIGNALS = """
+name = "tiny-signals"
+kind = "signals"
+title = "Tiny signals"
+model = "tiny"
+testsets = ["mini-ende"]
+signals = ["attention", "saliency:norm=l1", "rollout"]
+links = ["mine=links/{testset}.talp"]
+aligners = ["stub"]
+development = 0.5
+resamples = 20
+"""
+PLAIN = SIGNALS.replace('"stub"', '"forward"')
+
+
+def test_signals_beside_aligners_and_links(tmp_path: Path, marian: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from align_eval.aligners import ALIGNERS
+    from tests.runs.stub import Stub
+
+    class Made(Stub):
+        def __init__(self, settings: Any) -> None:
+            super().__init__()
+
+    monkeypatch.setitem(ALIGNERS._things, "stub", Made)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "mini-ende.talp").write_text("0-0\n0-0\n0-0\n0-1\n", "utf-8")
+    experiment = read_experiment(written(tmp_path, SIGNALS))
+    notes: list[str] = []
+    folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
+    cells = json.loads((folder / "signals.json").read_text("utf-8"))["cells"]
+    assert list(cells) == [f"mini-ende/{x}" for x in ("attention", "saliency:norm=l1", "rollout", "stub", "mine")]
+    assert all(cell["score"]["sentences"] == 2 for cell in cells.values())
+    assert cells["mini-ende/saliency:norm=l1"]["view"] == "1.layer awo"
+    rest = [k for k in split(4, 0.5, 12345)[1] if k != 3]
+    assert cells["mini-ende/mine"]["score"]["aer"] == pytest.approx(100 * (1 - len(rest) / 2))
+    page = (folder / "README.md").read_text("utf-8")
+    assert "| rollout | " in page
+    assert "| mine | " in page
+    assert "Not read" not in page
+
+    def fail(*args: object, **options: object) -> None:
+        raise AssertionError("a finished signal was made again")
+
+    monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
+    more = SIGNALS.replace('["stub"]', '["stub", "argmax"]').replace('"rollout"]', '"rollout", "norms"]')
+    run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    with pytest.raises(AssertionError, match="made again"):
+        run_experiment(read_experiment(written(tmp_path, more)), tmp_path / "results", parse_layers=parse_layers)
+
+
+def test_a_signal_that_cannot_be_read_says_why(tmp_path: Path, marian: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise ModelError("the model has no values", remedy="Choose another")
+
+    monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
+    text = SIGNALS.replace('links = ["mine=links/{testset}.talp"]', "").replace('aligners = ["stub"]', "")
+    folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path, parse_layers=parse_layers)
+    assert "- rollout: the model has no values. Choose another" in (folder / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        (SWEEP + "methods = ['argmax']", UnknownNameError, "key of an experiment"),
+        (SWEEP.replace('"greedy"', '"gready"'), UnknownNameError, "Did you mean 'greedy'"),
+        (SWEEP + "signal = 'salience'", UnknownNameError, "Did you mean 'saliency'"),
+        (SWEEP + "keys = 'summ'", UnknownNameError, "Did you mean 'sum'"),
+        (SWEEP + "development = '0.5'", FormatError, "not of the type float"),
+        (PLAIN.replace("l1", "l1,nrm=2"), UnknownNameError, "option of the signal saliency"),
+        (SIGNALS.replace('"stub"', '"eflomal+parallel"'), InputError, "parallel_languages"),
+        (SIGNALS.replace('"stub"', '"argmx"'), UnknownNameError, "Did you mean 'argmax'"),
+        (PLAIN.replace("mine=", "mine:"), FormatError, "is not LABEL=FILE"),
+        (PLAIN.replace('"mini-ende"', '"mini-ende", "mini-enxx"'), UnknownNameError, "test set"),
+    ],
+)
+def test_wrong_names_are_found_before_a_model_is_loaded(
+    tmp_path: Path, text: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        read_experiment(written(tmp_path, text)).check()
+
+
+def test_parallel_text_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SIGNALS.replace('"stub"', '"eflomal+parallel"') + 'parallel_languages = "de-en"\nparallel = ["some.tsv"]\n'
+    experiment = read_experiment(written(tmp_path, text))
+    experiment.check()
+    assert isinstance(experiment, SignalsExperiment)
+    with pytest.raises(MissingFileError, match="Set ALIGN_EVAL_PARALLEL"):
+        experiment._files()
+    (tmp_path / "some.tsv").write_text("ein Haus\ta house\n", "utf-8")
+    monkeypatch.setenv("ALIGN_EVAL_PARALLEL", str(tmp_path))
+    assert experiment._files() == (tmp_path / "some.tsv",)

@@ -68,16 +68,27 @@ def test_the_command(
     e5: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: e5)
-    main_ = ["sweep", "mini-ende", "--layers", "6", "--json", "-o", str(tmp_path / "sweep")]
+    main_ = ["sweep", "mini-ende", "--layers", "6", "--select", "all", "--json", "-o", str(tmp_path / "sweep")]
     with pytest.raises(SystemExit) as stop:
         main(main_)
     assert not stop.value.code
     rows = json.loads(capsys.readouterr().out)
-    assert len(rows) == 3 * 13
+    assert [row["selection"] for row in rows] == [None] * 3 * 13 + ["best", "greedy", "logistic"]
+    rows, selected = rows[:-3], rows[-3:]
     assert {"layer", "head", "reading", "signal", "aer"} <= rows[0].keys()
     assert {row["reading"] for row in rows} == {"block", "block-st", "block-ts"}
     best = min(rows, key=lambda row: row["aer"])
     assert (best["layer"], best["head"], best["reading"]) == (6, 1, "block")
     assert best["aer"] == pytest.approx(26.85, abs=1.0)
     assert (tmp_path / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text("utf-8"))["held_out"]["sentences"] == 32
+    for row in selected:
+        assert {"layer", "head", "reading", "signal", "aer", "views", "ci"} <= row.keys()
+        assert (row["part"], row["sentences"], row["development_sentences"]) == ("rest", 32, 8)
+        assert f"|selection:{row['selection']}/0.2|" in row["signature"]
+        assert row["ci"]["aer"][0] < row["aer"] < row["ci"]["aer"][1] < 60
+    assert len(selected[0]["views"]) == 1
+    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text("utf-8"))["selection"] == selected
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", "mini-ende", "--select", "gready"])
+    assert stop.value.code == 1
+    assert "unknown selection 'gready'. Did you mean 'greedy'" in capsys.readouterr().err

@@ -1,0 +1,75 @@
+"""A JSON file of finished parts of an experiment, each with the fingerprint of what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from align_eval.errors import FormatError
+from align_eval.files import atomic_writer
+from align_eval.runs.results import environment
+
+WIDTH = 300  # characters that stay on one line
+
+
+class Cells:
+    """Parts by name; written after each one, whole or not at all.
+
+    Args:
+        path: the file; read if it is there.
+
+    Raises:
+        FormatError: it is there and is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._cells: dict[str, dict[str, Any]] = {}
+        if path.exists():
+            try:
+                cells = json.loads(path.read_text("utf-8"))["cells"]
+                self._cells = {str(name): dict(cell) for name, cell in cells.items()}
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise FormatError(
+                    "does not hold the results of an experiment", file=path, remedy="Move it away, or write elsewhere"
+                ) from None
+
+    def get(self, name: str, fingerprint: str) -> dict[str, Any] | None:
+        """The part of that name if it has that fingerprint."""
+        cell = self._cells.get(name)
+        return cell if cell is not None and cell.get("fingerprint") == fingerprint else None
+
+    def put(self, name: str, fingerprint: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Add a part, and write the file."""
+        self._cells[name] = {"fingerprint": fingerprint, "environment": environment(), **data}
+        self._write()
+        return self._cells[name]
+
+    def keep_only(self, names: Sequence[str]) -> None:
+        """Order the parts as ``names`` and drop those that are not among them."""
+        ordered = {name: self._cells[name] for name in names if name in self._cells}
+        if list(ordered) != list(self._cells):
+            self._cells = ordered
+            self._write()
+
+    def _write(self) -> None:
+        with atomic_writer(self.path) as stream:
+            stream.write(pretty({"cells": self._cells}) + "\n")
+
+
+def pretty(value: Any, indent: int = 0) -> str:
+    """JSON in which a mapping or list that fits on a line stands on one.
+
+    >>> print(pretty({"a": [{"b": 1}, {"b": 2}]}))
+    {"a": [{"b": 1}, {"b": 2}]}
+    """
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, (dict, list, tuple)) or len(flat) + indent <= WIDTH:
+        return flat
+    pad, end = " " * (indent + 1), " " * indent
+    if isinstance(value, dict):
+        items = [f"{pad}{json.dumps(str(k), ensure_ascii=False)}: {pretty(v, indent + 1)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(items) + f"\n{end}}}"
+    return "[\n" + ",\n".join(pad + pretty(item, indent + 1) for item in value) + f"\n{end}]"

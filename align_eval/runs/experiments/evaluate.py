@@ -1,0 +1,131 @@
+"""Kind ``evaluate``: every method at every layer of an encoder, by the similarity of its hidden states.
+
+::
+
+    name = "layers-methods"
+    kind = "evaluate"
+    title = "Layers and methods of multilingual-e5-small"
+    model = "offline:e5-small"
+    testsets = ["mini-ende", "deen-rwth"]
+    methods = ["argmax", "itermax"]
+    layers = "1-12"
+
+It writes one table a test set (``TESTSET.tsv``) and ``README.md`` with the best of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from align_eval.files import atomic_writer
+from align_eval.runs.experiments.base import KINDS, Experiment, Watch
+
+if TYPE_CHECKING:
+    from align_eval.runs.evaluate import Evaluation
+
+COLUMNS = ("layer", "method", "aer", "aer_low", "aer_high", "precision", "recall", "f1", "links")
+
+Row = dict[str, str]
+
+
+@KINDS.register("evaluate")
+@dataclass(frozen=True)
+class EvaluateExperiment(Experiment):
+    """What it says beside the fields of :class:`Experiment`.
+
+    Attributes:
+        methods: names; ``layers``: as on the command line.
+        subword, on_long: see :class:`align_eval.aligners.AlignerSettings`.
+    """
+
+    methods: tuple[str, ...] = ("argmax",)
+    layers: str = "all"
+    subword: str = "any"
+    on_long: str = "window"
+
+    def check(self) -> None:
+        from align_eval.aligners.similarity import make_extractors
+        from align_eval.corpora.testset_entries import get_entry
+
+        for name in self.testsets:
+            get_entry(name)
+        make_extractors(self.methods)
+
+    def run(self, base: Path, watch: Watch) -> None:
+        from align_eval.aligners import AlignerSettings, make_aligner
+        from align_eval.corpora import load_testset
+        from align_eval.models import load_model
+        from align_eval.runs.evaluate import evaluate_testset
+
+        loaded = [load_testset(name) for name in self.testsets]
+        encoder = load_model(self.model, family="encoder")
+        layers = tuple(watch.parse_layers(self.layers, encoder.layers))
+        aligner = make_aligner(AlignerSettings(encoder, self.methods, layers, self.subword, self.on_long))
+        tables: dict[str, list[Row]] = {}
+        signatures: dict[str, str] = {}
+        for testset in loaded:
+            path = base / f"{testset.name}.tsv"
+            mark = self.fingerprint(testset.checksum, encoder.revision)
+            kept = _read_table(path, mark)
+            if kept is None:
+                with watch.bar(testset.name, len(testset.pairs)) as progress:
+                    found = evaluate_testset(
+                        testset, aligner, resamples=self.resamples, seed=self.seed, tests=(), progress=progress
+                    )
+                _write_table(path, mark, found)
+                kept = _read_table(path, mark)
+                assert kept is not None
+            rows, signature = kept
+            tables[testset.name], signatures[testset.name] = rows, signature
+            best = min(rows, key=lambda row: float(row["aer"]))
+            watch.note(f"{testset.name}: best AER {best['aer']} ({best['method']}, layer {best['layer']})")
+        with atomic_writer(base / "README.md") as stream:
+            stream.write(self.page(_body(tables, signatures)))
+
+
+def _write_table(path: Path, mark: str, found: list[Evaluation]) -> None:
+    best = min(found, key=lambda e: e.score.aer)
+    with atomic_writer(path) as stream:
+        stream.write(f"# fingerprint {mark}\n# best {best.score.signature}\n")
+        stream.write("\t".join(COLUMNS) + "\n")
+        for e in found:
+            s = e.score
+            low, high = s.ci.get("aer", (s.aer, s.aer))
+            numbers = (s.aer, low, high, s.precision, s.recall, s.f1)
+            row = [str(e.system.layer), e.system.method, *(f"{x:.2f}" for x in numbers), str(s.links)]
+            stream.write("\t".join(row) + "\n")
+
+
+def _read_table(path: Path, mark: str) -> tuple[list[Row], str] | None:
+    """The rows and the best signature of a finished table with this fingerprint, or ``None``."""
+    if not path.exists():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if len(lines) < 4 or lines[0] != f"# fingerprint {mark}":
+        return None
+    rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[3:]]
+    return rows, lines[1].removeprefix("# best ")
+
+
+def _body(tables: dict[str, list[Row]], signatures: dict[str, str]) -> list[str]:
+    """The results as Markdown: the best layer of every method on every test set."""
+    methods = list(dict.fromkeys(row["method"] for rows in tables.values() for row in rows))
+    lines = ["AER in percent of the best layer (in brackets) of each method; the best method of a set is bold.", ""]
+    lines += ["| test set | " + " | ".join(methods) + " |", "|---|" + "---|" * len(methods)]
+    for name, rows in tables.items():
+        best = {m: min((r for r in rows if r["method"] == m), key=lambda r: float(r["aer"])) for m in methods}
+        least = min(float(r["aer"]) for r in best.values())
+        cells = []
+        for method in methods:
+            row = best[method]
+            text = f"{float(row['aer']):.1f} ({row['layer']})"
+            cells.append(f"**{text}**" if float(row["aer"]) == least else text)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    example = next(iter(signatures.values()))
+    lines += [
+        "",
+        "All layers, with intervals, precision and recall: the `.tsv` file of each set. Its second line is the",
+    ]
+    return [*lines, "signature of its best system, such as", "", f"`{example}`"]
