@@ -46,7 +46,8 @@ def draw_map(axes: Axes, panel: Panel, scale: Scale, *, size: float, gold: bool 
         image: Any = axes.imshow(panel.values, aspect="auto", interpolation="nearest", **limits)
     else:
         edges = (np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5)
-        image = axes.pcolormesh(*edges, panel.values, edgecolors="face", linewidth=0.2, **limits)
+        image = axes.pcolormesh(*edges, panel.values, edgecolors="face", linewidth=0.4, **limits)
+    axes.set_facecolor(image.get_cmap()(image.norm(0.0)))  # no light seams between cells in viewers that smooth edges
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     for spine in axes.spines.values():

@@ -163,9 +163,10 @@ def lay_out(
     bottom += LINE * size / 72 if names[1] else 0.0
     shared = maps[:-1] if difference else maps
     places = [_beside(shared), *([_beside(maps[-1:])] if difference else [])]
+    all_lefts = tuple(lefts * (len(maps) if stacked else 1))
     return Layout(
-        full_width, bottom + MARGIN, cell, size, small, tuple(maps), tuple(lefts * (len(maps) if stacked else 1)), below,
-        tuple(places), title_lines, caption_lines, titles,
+        full_width, bottom + MARGIN, cell, size, small, tuple(maps), all_lefts, below, tuple(places), title_lines,
+        caption_lines, titles,
     )  # fmt: skip
 
 

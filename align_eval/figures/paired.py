@@ -53,8 +53,9 @@ def paired_heatmaps(
 ) -> Figure:
     """Draw two maps with the same columns and one colour bar at the right, over the height of both.
 
-    Values run from 0 (black) to the largest of both maps (near white; rounded up to a round number). Rows that were hidden from the model have
-    labels and a strip in vermilion. Any two maps with the same columns can be paired: two masks, layers or models.
+    Values run from 0 (black) to the largest of both maps (near white; rounded up to a round number). Rows that were
+    hidden from the model have labels and a strip in vermilion. Any two maps with the same columns can be paired: two
+    masks, layers or models.
 
     Args:
         full, masked: the first and the second map; :class:`~align_eval.signals.attention_maps.AttentionMaps` with one
