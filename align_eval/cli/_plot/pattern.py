@@ -1,0 +1,218 @@
+"""``align-eval plot pattern``: which token attends to which, and the kind of mask that it is."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from align_eval.cli import _options as options
+from align_eval.cli._plot import _output
+
+if TYPE_CHECKING:
+    from align_eval.patterns.attention import TextAttention
+    from align_eval.patterns.base import BoolArray
+    from align_eval.report.reading import Cell
+
+DEFAULT_MASS = 0.9
+DEFAULT_LENGTH = 64
+
+
+def add_to(plot_app: typer.Typer) -> None:
+    """Register the figure."""
+
+    @plot_app.command()
+    def pattern(
+        kind: str | None = typer.Option(
+            None, "--kind", "-k", metavar="SPEC", help="A mask by construction, as in sink-window:sinks=4,window=16."
+        ),
+        kinds: bool = typer.Option(False, "--kinds", help="List the kinds of masks with their parameters, and leave."),
+        model: str | None = typer.Option(
+            None, "--model", "-m", help="Attention of a model: offline:NAME, a hub name, or a folder."
+        ),
+        text: str | None = typer.Option(None, help="What the model reads; the source of an encoder-decoder model."),
+        target: str | None = typer.Option(None, help="The translation, for an encoder-decoder model."),
+        part: str | None = typer.Option(
+            None, "--attention", help="Of an encoder-decoder model: encoder-self, cross or decoder-self."
+        ),
+        layer: int | None = typer.Option(None, min=1, help="Layer, counted from 1."),
+        head: int | None = typer.Option(None, min=1, help="Head, counted from 1."),
+        best: str | None = typer.Option(
+            None, metavar="KIND", help="In place of layer and head: of all heads the one that this kind explains best."
+        ),
+        mass: float | None = typer.Option(
+            None,
+            help=f"A query attends to the fewest keys with this share of its weight. Default {DEFAULT_MASS}.",
+        ),
+        weight: float | None = typer.Option(None, help="A query attends to the keys of this weight or more."),
+        n: int | None = typer.Option(
+            None, "--n", min=2, help=f"Context length. Default {DEFAULT_LENGTH}; of a model's text all its sub-words."
+        ),
+        noise: float = typer.Option(
+            0.0, help="Flip each cell with this probability; of a causal mask, those on and under the diagonal."
+        ),
+        seed: int = typer.Option(12345, min=0, help="Seed of the noise."),
+        title: str | None = typer.Option(None, help="Above the map; by default what it was drawn from."),
+        source_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
+        target_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
+        output: list[str] | None = _output.OUTPUT,
+        json_: bool = _output.JSON,
+        device: str = options.DEVICE,
+        dtype: options.Dtype = options.DTYPE,
+        revision: str | None = options.REVISION,
+        trust_remote_code: bool = options.TRUST,
+    ) -> None:
+        """Draw a context pattern: a mask by construction (--kind), or a head's attention, binarised (--model).
+
+        The reading names the kind of mask that explains the pattern best, with its parameters, against all kinds.
+        """
+        if kinds:
+            sys.stdout.write(_listing())
+            return
+        outputs = _output.check_outputs(output)
+        if (kind is None) == (model is None):
+            raise typer.BadParameter("give either --kind or --model")
+        if not 0 <= noise <= 1:
+            raise typer.BadParameter("a share from 0 to 1", param_hint="--noise")
+        if kind is not None:
+            drawn = _by_construction(kind, DEFAULT_LENGTH if n is None else n)
+        else:
+            if text is None or (best is None) == (layer is None or head is None):
+                raise typer.BadParameter("--model needs --text, and either --layer and --head, or --best KIND")
+            if mass is not None and weight is not None:
+                raise typer.BadParameter("give either --mass or --weight")
+            from align_eval.models import load_model
+            from align_eval.patterns.attention import text_attention
+
+            loaded = load_model(
+                str(model), device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code,
+                source_language=source_language, target_language=target_language,
+            )  # fmt: skip
+            attention = text_attention(
+                loaded, text, layers=None if layer is None else [layer], target=target, part=part, tokens=n
+            )
+            rule = {"weight": weight} if weight is not None else {"mass": DEFAULT_MASS if mass is None else mass}
+            drawn = _of_head(attention, layer, head, best, rule)
+            drawn.subject.update({"text": text} | ({} if target is None else {"target": target}))
+        if noise:
+            drawn = drawn.with_noise(noise, seed)
+        _finish(drawn, drawn.heading if title is None else title, outputs, json_)
+
+
+class _Drawn(NamedTuple):
+    """A pattern, and what is said of where it comes from."""
+
+    cells: BoolArray
+    causal: bool | None
+    heading: str
+    quantity: str
+    subject: dict[str, Any]
+    labels: tuple[str, str] = ("Context Length", "Context Length")
+    strongest: tuple[Cell, ...] = ()
+    keys: tuple[str, ...] | None = None
+
+    def with_noise(self, rate: float, seed: int) -> _Drawn:
+        import numpy as np
+
+        from align_eval.patterns import flipped
+
+        causal = self.causal or not bool(np.triu(self.cells, 1).any())
+        noisy = flipped(self.cells, rate, np.random.default_rng(seed), causal=causal)
+        quantity = f"{self.quantity}; cells flipped at random"
+        return self._replace(
+            cells=noisy, quantity=quantity, subject={**self.subject, "flip rate": rate, "seed": seed}, strongest=()
+        )
+
+
+def _by_construction(spec: str, n: int) -> _Drawn:
+    from align_eval.patterns import make_mask_kind
+
+    made = make_mask_kind(spec)
+    quantity = "which query (row) attends to which key (column), by construction"
+    return _Drawn(made(n), None, made.describe(), quantity, {"mask": made.spec, "n": n})
+
+
+def _of_head(
+    attention: TextAttention, layer: int | None, head: int | None, best: str | None, rule: dict[str, float]
+) -> _Drawn:
+    from align_eval.patterns import MASK_KINDS, binarise
+    from align_eval.patterns.attention import clearest, scan_heads
+    from align_eval.report.pattern import strongest_cells
+
+    chosen = "as asked for"
+    if best is not None:
+        from align_eval.cli._progress import progress_bar
+
+        kind = MASK_KINDS.canonical(best)
+        found = []
+        total = attention.values.shape[0] * attention.values.shape[1]
+        with progress_bar("heads", total, "heads") as progress:
+            for one in scan_heads(attention, **rule):
+                found.append(one)
+                progress(1)
+        pick = clearest(found, kind)
+        layer, head = pick.layer, pick.head
+        chosen = (
+            f"of {total} heads, {sum(f.detection.best.name == kind for f in found)} of them best explained by {kind}, "
+            "the one whose description it shortens most"
+        )
+    assert layer is not None
+    assert head is not None
+    weights = attention.head(layer, head)
+    ((name, value),) = rule.items()
+    by = f"fewest keys that carry {value:.0%} of the weight" if name == "mass" else f"weight {value:g} or more"
+    subject = {
+        "model": attention.model, "layer": layer, "head": head, "chosen": chosen, "binarised": by,
+        "sub-words read": f"{attention.read} of {attention.of}",
+    }  # fmt: skip
+    square = ("Context Length", "Context Length")
+    return _Drawn(
+        binarise(weights, **rule),
+        attention.causal if attention.square else None,
+        f"{attention.model}, layer {layer}, head {head}",
+        f"{attention.part} attention of one head, binarised: {by}",
+        subject,
+        square if attention.square else ("Source sub-words", "Target sub-words"),
+        tuple(strongest_cells(weights, attention.queries, attention.keys, layer=layer, head=head)),
+        attention.keys,
+    )
+
+
+def _finish(drawn: _Drawn, title: str, outputs: list[str], as_json: bool) -> None:
+    from align_eval.patterns import detect
+    from align_eval.report.pattern import read_pattern
+
+    square = drawn.cells.shape[0] == drawn.cells.shape[1] and drawn.labels[0] == drawn.labels[1]
+    reading = read_pattern(
+        drawn.cells,
+        detect(drawn.cells, causal=drawn.causal or None) if square else None,
+        quantity=drawn.quantity,
+        subject=drawn.subject,
+        strongest=drawn.strongest,
+        keys=drawn.keys,
+    )
+
+    def draw() -> Any:
+        from align_eval.figures.pattern import context_pattern
+
+        return context_pattern(drawn.cells, title=title, x_label=drawn.labels[0], y_label=drawn.labels[1])
+
+    _output.finish(draw, reading, outputs, as_json)
+
+
+def _listing() -> str:
+    """The kinds of masks with their parameters, as text."""
+    import dataclasses
+    import inspect
+
+    from align_eval.patterns import MASK_KINDS
+
+    lines = []
+    for name, kind in MASK_KINDS.items():
+        lines.append(f"{name}: {' '.join(inspect.cleandoc(kind.__doc__ or '').partition(chr(10) * 2)[0].split())}")
+        default = kind()
+        for field in dataclasses.fields(kind):
+            value = default.written(field.name) or "none"
+            lines.append(f"    {field.name}={value}  {field.metadata.get('text', '')}")
+    return "\n".join(lines) + "\n"

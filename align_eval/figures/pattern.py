@@ -1,0 +1,155 @@
+"""A context pattern: which query attends to which key, as a binary map with sharp cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from align_eval.errors import InputError
+from align_eval.figures.style import ONE_COLUMN, Width, new_figure, style, width_in_inches
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.path import Path
+    from numpy.typing import NDArray
+
+    BoolArray = NDArray[np.bool_]
+
+ATTENDS, ATTENDS_NOT = "#fde725", "#440154"
+"""Yellow and dark purple, the ends of viridis: apart in lightness too, so that grey print and colour-blind readers
+see the same map."""
+MOST_TICKS = 5
+
+
+def context_pattern(
+    pattern: BoolArray,
+    *,
+    title: str = "",
+    x_label: str = "Context Length",
+    y_label: str = "Context Length",
+    width: Width = "one",
+    axes: Axes | None = None,
+) -> Figure:
+    """Draw a pattern: queries down, keys across, yellow where a query attends to a key, dark purple where it does not.
+
+    The cells that attend are one filled outline, not an image: they stay sharp at any size, in vector files too.
+
+    Args:
+        pattern: ``(queries, keys)`` bool.
+        title: above the map.
+        x_label, y_label: names of the axes.
+        width: of the figure, for one or two columns of a paper.
+        axes: draw here instead of into a new figure, without a legend (see :func:`pattern_legend`).
+
+    Returns:
+        the figure; write it with :func:`align_eval.figures.style.save`.
+
+    Raises:
+        InputError: the pattern is no matrix, or is empty.
+        UnknownNameError: an unknown width.
+    """
+    from matplotlib.patches import PathPatch
+
+    pattern = np.asarray(pattern, dtype=bool)
+    if pattern.ndim != 2 or not pattern.size:
+        raise InputError(f"a pattern of shape {pattern.shape}", remedy="Give a matrix, queries x keys")
+    rows, columns = pattern.shape
+    with style():
+        own = axes is None
+        if axes is None:
+            wide = width_in_inches(width) or ONE_COLUMN
+            figure = new_figure(wide, min(2 * wide, (wide - 0.6) * rows / columns + 0.75))
+            axes = figure.add_subplot()
+        else:
+            figure = axes.figure  # type: ignore[assignment]
+        axes.set_facecolor(ATTENDS_NOT)
+        axes.add_patch(PathPatch(outline(pattern), facecolor=ATTENDS, linewidth=0, antialiased=False))
+        axes.set_xlim(0, columns)
+        axes.set_ylim(rows, 0)
+        axes.set_aspect("equal")
+        axes.set_xticks(ticks(columns))
+        axes.set_yticks(ticks(rows))
+        axes.tick_params(length=2.5, width=0.6)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        if title:
+            axes.set_title(title, loc="left")
+        if own:
+            pattern_legend(figure)
+    return figure
+
+
+def pattern_legend(figure: Figure) -> None:
+    """Say what the two colours are, below everything else."""
+    from matplotlib.patches import Patch
+
+    with style():
+        figure.legend(
+            handles=[
+                Patch(facecolor=ATTENDS, edgecolor=ATTENDS_NOT, linewidth=0.5, label="attends (row to column)"),
+                Patch(facecolor=ATTENDS_NOT, label="does not"),
+            ],
+            loc="outside lower center", ncols=2, frameon=False, handlelength=1.0, columnspacing=1.2,
+        )  # fmt: skip
+
+
+def ticks(length: int) -> list[int]:
+    """Places of ticks from 0, a power of two apart, at most :data:`MOST_TICKS` of them; the first power that does.
+
+    >>> ticks(64), ticks(20)
+    ([0, 16, 32, 48, 64], [0, 8, 16])
+    """
+    step = 1
+    while length // step + 1 > MOST_TICKS:
+        step *= 2
+    return list(range(0, length + 1, step))
+
+
+def outline(pattern: BoolArray) -> Path:
+    """The cells that are true as one path: outer borders clockwise on the page, holes the other way round.
+
+    Cell (row, column) is the square from (column, row) to (column + 1, row + 1). Cells that only touch at a corner
+    have borders of their own.
+
+    Args:
+        pattern: ``(rows, columns)`` bool.
+    """
+    from matplotlib.path import Path
+
+    framed = np.pad(np.asarray(pattern, dtype=bool), 1)
+    cells = framed[1:-1, 1:-1]
+    # Borders by direction, the cell on the right hand: 0 right (above a cell), 1 down, 2 left, 3 up.
+    borders = (
+        cells & ~framed[:-2, 1:-1], cells & ~framed[1:-1, 2:], cells & ~framed[2:, 1:-1], cells & ~framed[1:-1, :-2],
+    )  # fmt: skip
+    starts = ((0, 0), (1, 0), (1, 1), (0, 1))  # of each border, from its cell's upper left corner
+    steps = ((1, 0), (0, 1), (-1, 0), (0, -1))
+    free: dict[tuple[int, int], list[int]] = {}
+    for way, (border, (dx, dy)) in enumerate(zip(borders, starts, strict=True)):
+        for row, column in np.argwhere(border).tolist():
+            free.setdefault((column + dx, row + dy), []).append(way)
+    vertices: list[tuple[int, int]] = []
+    codes: list[int] = []
+    for corner, ways in free.items():
+        while ways:
+            begin = way = ways.pop()
+            at, first = corner, len(vertices)
+            vertices.append(at)
+            while True:
+                at = (at[0] + steps[way][0], at[1] + steps[way][1])
+                right = (way + 1) % 4
+                if at == corner and (right == begin or not ways):
+                    break
+                # To the right if it can, so that cells that touch at a corner stay apart; else there is one way only.
+                onward = right if right in free[at] else free[at][0]
+                free[at].remove(onward)
+                if onward != way:
+                    vertices.append(at)
+                way = onward
+            vertices.append(corner)
+            codes += [int(Path.MOVETO), *[int(Path.LINETO)] * (len(vertices) - first - 2), int(Path.CLOSEPOLY)]
+    if not vertices:
+        return Path(np.zeros((1, 2)), [int(Path.MOVETO)])
+    return Path(np.array(vertices, dtype=float), codes)

@@ -1,0 +1,233 @@
+"""The attention of a model over a text, to be binarised into patterns: any family, any layer and head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.patterns.binarise import binarise
+from align_eval.patterns.detector import Detection, detect
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from align_eval.patterns.base import BoolArray
+
+PARTS = {"encoder": ("self",), "decoder": ("self",), "seq2seq": ("encoder-self", "cross", "decoder-self")}
+"""The kinds of attention of each family of models."""
+
+
+@dataclass(frozen=True)
+class TextAttention:
+    """The attention of one text.
+
+    Attributes:
+        model: name of the model; ``part``: which attention, of :data:`PARTS`.
+        layers: numbers of the layers kept, from 1.
+        values: ``(layers kept, heads, queries, keys)``, rows sum to 1.
+        queries, keys: sub-words of rows and columns, special ones included.
+        causal: whether the model lets no query attend to a key after it.
+        read, of: how many sub-words were read, of how many that the text has.
+    """
+
+    model: str
+    part: str
+    layers: tuple[int, ...]
+    values: NDArray[np.floating]
+    queries: tuple[str, ...]
+    keys: tuple[str, ...]
+    causal: bool
+    read: int
+    of: int
+
+    @property
+    def square(self) -> bool:
+        """Whether rows and columns are the same sub-words."""
+        return self.part != "cross"
+
+    def head(self, layer: int, head: int) -> NDArray[np.floating]:
+        """The weights ``(queries, keys)`` of a layer and a head, both counted from 1.
+
+        Raises:
+            InputError: it is not among those kept.
+        """
+        if layer not in self.layers:
+            raise InputError(f"layer {layer} is not among those kept", remedy=f"Choose from {list(self.layers)}")
+        if not 1 <= head <= self.values.shape[1]:
+            raise InputError(f"{self.model} has no head {head}", remedy=f"Choose from 1 to {self.values.shape[1]}")
+        return self.values[self.layers.index(layer), head - 1]
+
+
+@dataclass(frozen=True)
+class HeadPattern:
+    """What the detector says of one head: ``layer`` and ``head`` from 1, its pattern, and the detection."""
+
+    layer: int
+    head: int
+    pattern: BoolArray
+    detection: Detection
+
+
+def text_attention(
+    model: Any,
+    text: str,
+    *,
+    layers: Sequence[int] | None = None,
+    target: str | None = None,
+    part: str | None = None,
+    tokens: int | None = None,
+) -> TextAttention:
+    """Run a model over a text and keep its attention.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`.
+        text: what is read; the source of an encoder-decoder model.
+        layers: numbers from 1; ``None``: all.
+        target: the translation, of an encoder-decoder model alone; needed for ``cross`` and ``decoder-self``.
+        part: of :data:`PARTS`; ``None``: the first of the family, ``cross`` if a target is given.
+        tokens: read only so many sub-words of the text, special ones counted (not of an encoder-decoder model).
+
+    Raises:
+        UnknownNameError: the model has no such attention.
+        InputError: no such layer, a target too many or too few, fewer sub-words than ``tokens``.
+        SentenceTooLongError: the text does not fit the model's window.
+        ModelError, NonFiniteError: see :func:`align_eval.models.attention_sites.check_rows`.
+    """
+    from align_eval.models.attention_sites import attention_sites, capture_attention, check_rows
+
+    parts = PARTS[model.family]
+    if part is None:
+        part = "cross" if target is not None and model.family == "seq2seq" else parts[0]
+    if part not in parts:
+        raise UnknownNameError(f"attention of the family {model.family}", part, parts)
+    prepared = _seq2seq(model, text, target, part, tokens) if model.family == "seq2seq" else None
+    prepared = prepared or _plain(model, text, target, tokens)
+    sites: list[nn.Module] = attention_sites(model.model, part, model.name)
+    wanted = sorted(set(range(1, len(sites) + 1) if layers is None else layers))
+    for layer in wanted:
+        if not 1 <= layer <= len(sites):
+            raise InputError(f"{model.name} has no layer {layer}", remedy=f"Choose from 1 to {len(sites)}")
+    if not wanted:
+        raise InputError("no layer is asked for", remedy=f"Choose from 1 to {len(sites)}")
+    found: dict[int, NDArray[np.floating]] = {}
+
+    def take(layer: int, weights: Tensor) -> None:
+        wide = weights.float() if weights.dtype.itemsize < 4 else weights
+        check_rows(wide, layer, model.name, model.dtype)
+        found[layer] = wide[0].cpu().numpy()
+
+    capture_attention(model.model, {layer: sites[layer - 1] for layer in wanted}, prepared.run, take, model.name)
+    values = np.stack([found[layer] for layer in wanted])
+    return TextAttention(
+        model.name, part, tuple(wanted), values, prepared.queries, prepared.keys, prepared.causal, prepared.read,
+        prepared.of,
+    )  # fmt: skip
+
+
+def scan_heads(
+    attention: TextAttention, *, mass: float | None = None, weight: float | None = None
+) -> Iterator[HeadPattern]:
+    """The detector's word on every head, layer by layer; see :func:`~align_eval.patterns.binarise.binarise`.
+
+    Raises:
+        InputError: cross-attention, whose patterns are not square; a bad rule.
+    """
+    for number, layer in enumerate(attention.layers):
+        patterns = binarise(attention.values[number], mass=mass, weight=weight)
+        for head, pattern in enumerate(patterns, 1):
+            yield HeadPattern(layer, head, pattern, detect(pattern, causal=attention.causal))
+
+
+def clearest(found: Sequence[HeadPattern], kind: str) -> HeadPattern:
+    """The head that a kind explains most clearly.
+
+    Of the heads whose best kind it is, the one whose description it shortens most, in bits, against independent cells
+    of one density (:attr:`~align_eval.patterns.detector.Detection.bits_saved`): a rule that asks for much structure,
+    and does not prefer heads that attend to next to nothing, which any mask of few cells explains.
+
+    Raises:
+        InputError: no head is of that kind.
+    """
+    of_kind = [head for head in found if head.detection.best.name == kind and head.detection.structured]
+    if not of_kind:
+        seen = sorted({head.detection.best.name for head in found if head.detection.structured})
+        raise InputError(f"no head is best explained by {kind}", remedy=f"Found are: {', '.join(seen) or 'none'}")
+    return max(of_kind, key=lambda head: (head.detection.bits_saved, -head.layer, -head.head))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A forward pass to be run, and what its rows and columns are."""
+
+    run: Callable[[], Any]
+    queries: tuple[str, ...]
+    keys: tuple[str, ...]
+    causal: bool
+    read: int
+    of: int
+
+
+def _plain(model: Any, text: str, target: str | None, tokens: int | None) -> _Prepared:
+    """An encoder or a decoder-only model over one text."""
+    import torch
+
+    from align_eval.signals.plain_text import encode, token_texts
+
+    if target is not None:
+        raise InputError(f"{model.name} is of the family {model.family} and takes no target", remedy="Leave it out")
+    decoder = model.family == "decoder"
+    if decoder:
+        before, body, after = np.zeros(0, dtype=np.int64), encode(model.tokenizer, text)[0], np.zeros(0, dtype=np.int64)
+    else:
+        before, body, after = model.prefix, model.tokenize([text.split()]).ids[0], model.suffix
+    of = len(before) + len(body) + len(after)
+    if not len(body):
+        raise InputError("the text has no sub-word", remedy="Give a text")
+    if tokens is not None:
+        least = len(before) + len(after) + 1
+        if not least <= tokens <= of:
+            raise InputError(f"{tokens} of the text's {of} sub-words", remedy=f"Ask for {least} to {of}, or give more")
+        body = body[: tokens - len(before) - len(after)]
+    ids = np.concatenate([before, body, after])
+    if len(ids) > model.max_length:
+        raise SentenceTooLongError(
+            f"the text has {len(ids)} sub-words, the window of {model.name} is {model.max_length}",
+            remedy=f"Shorten it, or read a part (--n {model.max_length})",
+        )
+    given = torch.from_numpy(ids)[None].to(model.device)
+    options = {"use_cache": False} if decoder else {}
+
+    def run() -> Any:
+        return model.model(input_ids=given, attention_mask=torch.ones_like(given), **options)
+
+    labels = token_texts(model.tokenizer, ids)
+    return _Prepared(run, labels, labels, decoder, len(ids), of)
+
+
+def _seq2seq(model: Any, text: str, target: str | None, part: str, tokens: int | None) -> _Prepared:
+    """An encoder-decoder model over a source and its translation."""
+    from align_eval.corpora import SentencePair
+    from align_eval.signals.plain_text import token_texts
+
+    if tokens is not None:
+        raise InputError(f"{model.name} reads whole sentences", remedy="Leave out --n, or shorten the text")
+    if target is None and part != "encoder-self":
+        raise InputError(f"{part} attention of {model.name} needs a target", remedy="Give the translation (--target)")
+    words = tuple(text.split())
+    if not words:
+        raise InputError("the text has no sub-word", remedy="Give a text")
+    # The encoder is done before the decoder begins: what the target is does not matter to it.
+    (layout,) = model.lay_out([SentencePair("1", words, words if target is None else tuple(target.split()))])
+    source = token_texts(model.tokenizer, layout.inputs[0])
+    rows = layout.blocks[model.readings[0]][0].row_labels
+    if part == "decoder-self":
+        rows = token_texts(model.tokenizer, model.decoder_inputs([layout])[0][0].cpu().numpy(), target=True)
+    queries = source if part == "encoder-self" else rows
+    keys = rows if part == "decoder-self" else source
+    causal = part == "decoder-self" and "awi" in model.readings
+    return _Prepared(lambda: model.forward([layout]), queries, keys, causal, len(keys), len(keys))

@@ -1,0 +1,162 @@
+"""The reading of a context pattern: which kind of mask it is, and what can be counted in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.report.reading import Cell, Reading
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from align_eval.patterns import Detection, KindFit
+
+SHORT = 16
+"""Below this length few kinds can be told apart."""
+CLOSE = 10.0
+"""Bits by which the runner-up must be longer to be told apart: odds of about a thousand to one."""
+SHOWN = 12
+"""Rows or columns that a sentence names before it counts them only."""
+
+
+def read_pattern(
+    pattern: NDArray[np.bool_],
+    detection: Detection | None,
+    *,
+    quantity: str,
+    subject: Mapping[str, Any],
+    strongest: Sequence[Cell] = (),
+    keys: Sequence[str] | None = None,
+) -> Reading:
+    """What a person would say of a pattern.
+
+    Args:
+        pattern: ``(queries, keys)`` bool.
+        detection: of :func:`align_eval.patterns.detect`; ``None`` for a pattern that is not square, which has no kind.
+        quantity: what is drawn.
+        subject: what it was drawn from.
+        strongest: the strongest cells of the weights behind it, if there are any.
+        keys: texts of the columns, to name the sinks.
+    """
+    if detection is None:
+        return _oblong(pattern, quantity, subject, strongest)
+    found, best = detection.features, detection.best
+    scope = "causal cells" if detection.causal else "cells"
+    findings = [
+        f"Best explained by {best.kind.describe()}: {best.agreement:.1%} of the {detection.cells:,} {scope} "
+        f"(Jaccard {best.jaccard:.2f}), {detection.bits_saved:,.0f} bits fewer than its density alone takes.",
+        f"Runner-up: {_fit(detection.runner_up)}, {detection.runner_up.bits - best.bits:,.0f} bits more.",
+        _window(found.window, found.window_after, detection),
+        _sinks(found.sinks, keys),
+        _blocked(found.blocked_rows, found.period, found.offset),
+        f"Sparsity {found.sparsity:.1%} of the square; against dense {'causal ' if detection.causal else ''}attention "
+        f"{found.saved_compute:.1%} of the cells need no compute ({found.saved_tiles:.1%} of the 16 x 16 tiles); "
+        f"{found.keys_per_row:.1f} keys a query on average.",
+    ]
+    if not detection.structured:
+        findings[0] = (
+            f"Unstructured: no kind describes it in fewer bits than its density alone; nearest is "
+            f"{best.kind.describe()}, {best.agreement:.1%} of the {detection.cells:,} {scope}."
+        )
+    numbers = {
+        "n": detection.n, "causal": detection.causal, "cells_judged": detection.cells,
+        "kind": best.name, "spec": best.kind.spec, "parameters": best.kind.parameters,
+        "explained": best.agreement, "jaccard": best.jaccard, "structured": detection.structured,
+        "bits": best.bits, "unstructured_bits": detection.unstructured_bits,
+        "runner_up": detection.runner_up.name, "runner_up_spec": detection.runner_up.kind.spec,
+        "runner_up_explained": detection.runner_up.agreement, **found.to_json(),
+    }  # fmt: skip
+    return Reading(
+        "context pattern",
+        quantity,
+        tuple(findings),
+        tuple(strongest),
+        subject,
+        tuple({"name": fit.name, **_row(fit)} for fit in detection.fits),
+        tuple(_anomalies(pattern, detection)),
+        numbers,
+    )
+
+
+def strongest_cells(
+    weights: NDArray[np.floating], queries: Sequence[str], keys: Sequence[str], *, layer: int, head: int, count: int = 5
+) -> list[Cell]:
+    """The ``count`` greatest weights of a head's map ``(queries, keys)`` as cells, descending."""
+    order = np.argsort(-weights, axis=None, kind="stable")[:count]
+    cells = []
+    for flat in order.tolist():
+        query, key = divmod(flat, weights.shape[1])
+        cells.append(Cell(float(weights[query, key]), layer, head, queries[query], keys[key], query, key))
+    return cells
+
+
+def _oblong(
+    pattern: NDArray[np.bool_], quantity: str, subject: Mapping[str, Any], strongest: Sequence[Cell]
+) -> Reading:
+    rows, columns = pattern.shape
+    share, each = pattern.mean(axis=0), pattern.sum(axis=1)
+    empty = int((~pattern.any(axis=0)).sum())
+    most = int(share.argmax())
+    findings = (
+        f"{rows} queries and {columns} keys: {pattern.mean():.1%} of the cells attend, {each.mean():.1f} keys a query "
+        "on average. Kinds of masks are of square patterns and are not named.",
+        f"Key {most} is attended to by most queries, {share[most]:.1%} of them; {empty} keys by none.",
+    )
+    numbers = {
+        "queries": rows, "keys": columns, "sparsity": 1 - float(pattern.mean()), "keys_per_row": float(each.mean()),
+        "keys_attended_by_none": empty,
+    }  # fmt: skip
+    return Reading("context pattern", quantity, findings, tuple(strongest), subject, numbers=numbers)
+
+
+def _fit(fit: KindFit) -> str:
+    return f"{fit.kind.describe()}, {fit.agreement:.1%}"
+
+
+def _row(fit: KindFit) -> dict[str, Any]:
+    return {k: v for k, v in fit.to_json().items() if k != "kind"}
+
+
+def _window(before: int, after: int, detection: Detection) -> str:
+    if not before:
+        return "No window: not even half of the queries attend to themselves."
+    if before == detection.n:
+        return "The window is the whole context: at each distance half of the queries or more attend."
+    ahead = "" if detection.causal else f", and {after} after it"
+    keys = "the query's own key" if before == 1 else f"{before} keys up to the query, its own counted"
+    return f"Window: {keys}{ahead} (half of the queries or more at each distance)."
+
+
+def _sinks(columns: Sequence[int], keys: Sequence[str] | None) -> str:
+    if not columns:
+        return "No sink columns."
+    named = [str(c) if keys is None else f"{c} {keys[c]!r}" for c in columns]
+    listed = ", ".join(named) if len(named) <= SHOWN else f"{len(named)} of them, the first {named[0]}"
+    return f"Sink columns (80 % of the queries beyond the window or more): {listed}."
+
+
+def _blocked(rows: Sequence[int], period: int | None, offset: int | None) -> str:
+    if not rows:
+        return "No blocked rows."
+    listed = ", ".join(map(str, rows)) if len(rows) <= SHOWN else f"the first {rows[0]}, the last {rows[-1]}"
+    again = f"; each {period}th row, from row {offset}" if period is not None else "; no period"
+    few = "1 row attends" if len(rows) == 1 else f"{len(rows)} rows attend"
+    return f"Blocked rows: {few} to a third or less of what the mask gives ({listed}){again}."
+
+
+def _anomalies(pattern: NDArray[np.bool_], detection: Detection) -> list[str]:
+    found = []
+    if detection.n < SHORT:
+        found.append(f"{detection.n} tokens are too few to tell most kinds apart.")
+    gap = detection.runner_up.bits - detection.best.bits
+    if gap < CLOSE:
+        found.append(
+            f"{detection.best.name} and {detection.runner_up.name} are hardly to be told apart: {gap:.1f} bits."
+        )
+    empty = np.flatnonzero(~pattern.any(axis=1))
+    if len(empty):
+        found.append(f"{len(empty)} queries attend to nothing at all, the first is row {empty[0]}.")
+    return found
