@@ -128,9 +128,9 @@ def token_map(
             figure, own = axes.get_figure(root=True), False  # type: ignore[assignment]
         image = axes.imshow(values, cmap=HEAT_MAP, vmin=0, vmax=_top(values), interpolation="nearest", aspect="equal")
         axes.yaxis.tick_right()
+        axes.tick_params(pad=2)
         label_rows(axes, queries, size)
         label_columns(axes, keys, size)
-        axes.tick_params(pad=2)
         axes.set_ylabel("query", color=QUIET_COLOUR, fontsize=SMALL, labelpad=2)
         if title:
             axes.set_title(title, loc="left", pad=4, fontsize=7.5)

@@ -155,6 +155,7 @@ def _short(value: Any) -> str:
 
 def _code(text: str) -> str:
     """Text in a Markdown code span, whatever marks it has in it."""
+    text = text.replace("\n", "↵")  # a code span is one line
     ticks = "``" if "`" in text else "`"
     space = " " if "`" in text else ""
     return f"{ticks}{space}{text}{space}{ticks}"

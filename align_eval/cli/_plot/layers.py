@@ -1,0 +1,165 @@
+"""``align-eval plot layers``: layer x token, of attention, saliency or logit lens divergence."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import typer
+
+from align_eval.cli import _options as options
+from align_eval.cli._plot import _output
+
+
+class Quantity(str, Enum):
+    """What is drawn."""
+
+    attention = "attention"
+    saliency = "saliency"
+    divergence = "divergence"
+
+
+class Scale(str, Enum):
+    """The light end of the colour scale."""
+
+    auto = "auto"
+    unit = "unit"
+    max = "max"
+
+
+def add_to(plot_app: typer.Typer) -> None:
+    """Register the figure."""
+
+    @plot_app.command()
+    def layers(
+        text: str | None = typer.Option(None, help="Draw this text; or give --prompt with --answer or --generate."),
+        prompt: str | None = typer.Option(None, help="What stands before the answer; it is read but not drawn."),
+        answer: str | None = typer.Option(None, help="The answer to draw, as it goes on after the prompt."),
+        generate: int | None = typer.Option(None, min=1, help="Let the model answer, in this many sub-words at most."),
+        chat: bool = typer.Option(False, "--chat", help="Write the prompt in the model's chat format."),
+        quantity: Quantity = typer.Option(
+            Quantity.divergence,
+            help="attention: of the query's row; saliency: | attention x gradient | for the token "
+            "after the query; divergence: of each layer's logit lens from the last layer, in bits.",
+        ),
+        query: str = typer.Option(
+            "-1",
+            help="The position that reads: a token (its last occurrence), or a number from 0 in what is drawn, "
+            "-1 the last; text:13 for a token that is a number.",
+        ),
+        head: str = typer.Option("mean", help="One head from 1, or mean; of saliency the sum over heads."),
+        rows: str = typer.Option("own", help="Saliency: own (what the query reads) or all (what all positions read)."),
+        norm: bool = typer.Option(True, "--norm/--no-norm", help="Divergence: the final norm before the unembedding."),
+        threshold: float = typer.Option(0.5, min=0, max=1, help="Divergence: a token has settled below this, in bits."),
+        scale: Scale = typer.Option(
+            Scale.auto, help="Light end of the colours: unit (1.0), max (greatest value); auto: unit for divergence."
+        ),
+        model: str = typer.Option(
+            "offline:smollm2-135m", "--model", "-m", help="offline:NAME, a hub name, or a folder; decoder-only."
+        ),
+        output: list[str] | None = _output.OUTPUT,
+        as_json: bool = _output.JSON,
+        device: str = options.DEVICE,
+        dtype: options.Dtype = options.DTYPE,
+        revision: str | None = options.REVISION,
+        trust_remote_code: bool = options.TRUST,
+    ) -> None:
+        """Draw layers (1 down to the last) by the tokens of an answer: attention, saliency, or logit lens depth."""
+        outputs = _output.check_outputs(output)
+        _check(text, prompt, answer, generate, chat, head, rows)
+        from align_eval.models import load_model
+        from align_eval.signals.plain_text import generate_text, read_text, require_decoder
+
+        loaded = load_model(
+            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code
+        )
+        require_decoder(loaded, "a layer x token map")
+        if generate is not None:
+            plain = generate_text(loaded, prompt or "", generate, chat=chat)
+        else:
+            plain = read_text(loaded, text or prompt or "", answer or "", chat=chat)
+        drawn = loaded.tokenizer.decode(plain.ids[plain.start :].tolist())
+        subject = {"model": loaded.name, "prompt": prompt or "", "chat": chat, "text": drawn}
+        top = {"auto": 1.0 if quantity is Quantity.divergence else None, "unit": 1.0, "max": None}[scale.value]
+        if quantity is Quantity.divergence:
+            figure, reading = _divergence(loaded, plain, norm, threshold, top, subject)
+        else:
+            number = "mean" if head == "mean" else int(head)
+            figure, reading = _row(loaded, plain, quantity.value, query, number, rows, top, subject)
+        _output.finish(figure, reading, outputs, as_json)
+
+
+def _check(
+    text: str | None, prompt: str | None, answer: str | None, generate: int | None, chat: bool, head: str, rows: str
+) -> None:
+    if (text is None) == (prompt is None):
+        raise typer.BadParameter("give --text, or --prompt with --answer or --generate", param_hint="--text")
+    if prompt is not None and (answer is None) == (generate is None):
+        raise typer.BadParameter("give either --answer or --generate with --prompt", param_hint="--prompt")
+    if text is not None and (answer is not None or generate is not None or chat):
+        raise typer.BadParameter("--answer, --generate and --chat go with --prompt", param_hint="--text")
+    if head != "mean" and not head.isdecimal():
+        raise typer.BadParameter(f"{head!r}: a number from 1, or mean", param_hint="--head")
+    if rows not in ("own", "all"):
+        raise typer.BadParameter(f"{rows!r}: own or all", param_hint="--rows")
+
+
+def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: float | None, subject: Any) -> Any:
+    from align_eval.figures.layers import layer_token_map
+    from align_eval.report.layers import read_depth
+    from align_eval.signals.logit_lens import lens_depth, settling_depth
+
+    depth = lens_depth(loaded, plain, norm=norm)
+    how = "with" if norm else "without"
+    reading = read_depth(depth, threshold=threshold, subject=subject)
+    return (
+        lambda: layer_token_map(
+            depth.divergence,
+            depth.tokens,
+            quantity="Jensen–Shannon divergence, bits",
+            high=top,
+            marks=settling_depth(depth.divergence, threshold).tolist(),
+            marks_label=f"settled: from this layer on, not above {threshold:g} bits",
+            title=f"logit lens {how} the final norm, against the last layer",
+        ),
+        reading,
+    )
+
+
+def _row(
+    loaded: Any, plain: Any, quantity: str, query: str, head: int | str, rows: str, top: float | None, subject: Any
+) -> Any:
+    from align_eval.figures.layers import layer_token_map
+    from align_eval.report.layers import read_layers
+    from align_eval.signals.layer_tokens import attention_row, find_query, flow_row
+    from align_eval.signals.plain_text import token_texts
+
+    place = find_query(plain, query)
+    asked = plain.labels[place]
+    which = "mean of all heads" if head == "mean" else f"head {head}"
+    if quantity == "attention":
+        values = attention_row(loaded, plain, place, head=head)
+        name, title = f"attention weight, {which}", f"attention of “{asked}” (position {place - plain.start})"
+    else:
+        values, token = flow_row(loaded, plain, place, head=head, rows=rows)
+        (predicted,) = token_texts(loaded.tokenizer, [token])
+        name = "saliency, | sum over heads of A · dL/dA |" if head == "mean" else f"saliency, | A · dL/dA |, {which}"
+        reads = f"what “{asked}” reads" if rows == "own" else "what all positions read"
+        title = f"{reads} to predict “{predicted}”"
+        subject = {**subject, "predicted": predicted, "rows": rows}
+    shown = values[:, plain.start :]
+    reading = read_layers(
+        shown,
+        plain.labels[plain.start :],
+        quantity=name,
+        first=plain.start,
+        query=place,
+        subject={**subject, "query": asked, "query_index": place, "head": head},
+        elsewhere=values[:, : plain.start].sum(axis=1) if plain.start else None,
+    )
+    return (
+        lambda: layer_token_map(
+            shown, plain.labels[plain.start :], quantity=name, high=top, title=title, query=place - plain.start
+        ),
+        reading,
+    )
