@@ -77,9 +77,9 @@ def test_intervals_and_signatures_are_those_of_its_command_line(tmp_path: Path) 
     for metric, row in zip(found.values(), theirs, strict=True):
         assert metric.signature == row["signature"]
         assert metric.score == pytest.approx(row["score"], abs=1e-6)
-        assert metric.mean == pytest.approx(row["confidence_mean"], abs=1e-6)
+        assert metric.mean == pytest.approx(row["confidence_mean"], abs=1e-4)
         assert metric.ci is not None
-        assert (metric.ci[1] - metric.ci[0]) / 2 == pytest.approx(row["confidence_var"], abs=1e-6)
+        assert (metric.ci[1] - metric.ci[0]) / 2 == pytest.approx(row["confidence_var"], abs=1e-4)
     assert "SACREBLEU_SEED" not in os.environ or os.environ["SACREBLEU_SEED"] != "77"
 
 
@@ -87,6 +87,8 @@ def test_seeds_decide_the_resamples() -> None:
     first = score_translations(GOOD, REFERENCES, resamples=100, seed=1)
     assert first == score_translations(GOOD, REFERENCES, resamples=100, seed=1)
     assert first["bleu"].ci != score_translations(GOOD, REFERENCES, resamples=100, seed=2)["bleu"].ci
+    some = score_translations(["Hi.", "x x x x"], ["Hi.", "y y y y"], resamples=50)  # sacrebleu's own call fails here
+    assert some["bleu"].ci is not None
     nothing = score_translations(["x"] * 6, REFERENCES, resamples=50)
     assert nothing["bleu"].score == 0
     assert nothing["bleu"].ci == (0, 0)

@@ -1,0 +1,187 @@
+"""``align-eval translate``: translate a text with one or several models, and judge them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+
+import typer
+
+from align_eval.cli import _options as options
+
+
+class OnLong(str, Enum):
+    """What is done with source sentences longer than the model's window."""
+
+    raise_ = "raise"
+    window = "window"
+    leave = "leave"
+
+
+class Detokenize(str, Enum):
+    """How words become the text that is translated."""
+
+    none = "none"
+    moses = "moses"
+
+
+class Paired(str, Enum):
+    """Paired tests."""
+
+    randomisation = "randomisation"
+    bootstrap = "bootstrap"
+    both = "both"
+    none = "none"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def translate(
+        text: str = typer.Argument(
+            ...,
+            metavar="TESTSET_OR_BITEXT",
+            help="A named test set (align-eval testsets list) or a file with sentence pairs; - is standard input. A "
+            "file goes first.",
+        ),
+        model: list[str] = typer.Option(
+            ...,
+            "--model",
+            "-m",
+            help="An encoder-decoder model: offline:NAME, a hub name, or a folder. Give it several times for several "
+            "models; they are tested against the first.",
+        ),
+        target: str | None = typer.Option(
+            None, help="The file of the reference translations, if TESTSET_OR_BITEXT holds the sources only."
+        ),
+        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
+        source_language: str | None = typer.Option(
+            None, help="Language of the sources: a code of the model, or what it begins with. A test set knows it."
+        ),
+        target_language: str | None = typer.Option(None, help="Language to translate into, likewise."),
+        source_prefix: str | None = typer.Option(
+            None, help="Text in front of each source (T5). Default: what the model's configuration says."
+        ),
+        reverse: bool = typer.Option(False, help="Translate the second side of the text into the first."),
+        limit: int | None = typer.Option(None, min=1, help="The first sentence pairs only."),
+        detokenize: Detokenize = typer.Option(
+            Detokenize.none,
+            help="The text that is translated and scored against: words joined by spaces, or detokenised as Moses "
+            "does. Test sets are tokenised.",
+        ),
+        beam: int = typer.Option(5, min=1, help="Hypotheses kept at each step; 1 is greedy."),
+        max_length: int | None = typer.Option(
+            None, min=2, help="Sub-words of a translation. Default: three times those of its source, and 20."
+        ),
+        on_long: OnLong = typer.Option(
+            OnLong.raise_,
+            help="Sources over the model's window: fail, translate them in pieces, or leave their translations empty.",
+        ),
+        layer: str | None = typer.Option(
+            None, help="Layer of the attention for AER, from 1, or mean. Default: chosen."
+        ),
+        head: str | None = typer.Option(None, help="Head, from 1, or mean. Default: chosen."),
+        reading: str | None = typer.Option(None, help="awi or awo. Default: chosen."),
+        method: str = typer.Option("reverse", "--method", "-x", help="How attention becomes links."),
+        development: float = typer.Option(
+            0.2, help="Share of the sentences that layer, head and reading are chosen on; AER is of the rest."
+        ),
+        aligner: str = typer.Option(
+            "offline:e5-small",
+            help="Independent aligner of the translations with their sources: an encoder, eflomal or fast_align "
+            "(with options, as eflomal:train=FILE), or none.",
+        ),
+        aligner_method: str = typer.Option("argmax", help="Its method, if it is an encoder; itermax finds more links."),
+        tokenize: str | None = typer.Option(
+            None,
+            help="Words of that aligner: a sacrebleu tokenizer (13a, zh, none, ...), or two as SOURCE,TRANSLATION. "
+            "Default: the source as it is if it has gold links, else by language.",
+        ),
+        count_punctuation: bool = typer.Option(False, help="Count punctuation among uncovered and unsupported words."),
+        bleu_tokenizer: str | None = typer.Option(None, help="sacrebleu tokenizer of BLEU. Default: by language."),
+        paired: Paired = typer.Option(Paired.randomisation, help="Test of later models against the first."),
+        resamples: int = typer.Option(1000, min=0, help="Resamples of intervals and tests; 0: none of them."),
+        seed: int = typer.Option(12345, min=1, help="Seed of the resamples and of the choice of the development part."),
+        worst: int = typer.Option(5, min=0, help="Sentences listed with the most words without a link."),
+        json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a model."),
+        output: str | None = typer.Option(
+            None,
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Also write translations (one a line), a table of sentences (TSV) and scores.json here. An "
+            "interrupted run goes on where it stopped.",
+        ),
+        restart: bool = typer.Option(False, help="Translate anew instead of taking over what lies in FOLDER."),
+        device: str = options.DEVICE,
+        dtype: options.Dtype = options.DTYPE,
+        revision: str | None = options.REVISION,
+        trust_remote_code: bool = options.TRUST,
+        batch_tokens: int = options.BATCH_TOKENS,
+    ) -> None:
+        """Translate a text with encoder-decoder models and judge them: sacrebleu, alignment, words left out or made up.
+
+        BLEU, chrF and TER with sacrebleu's signatures and intervals; AER of the models' attention against gold links,
+        if the text has them; and the words of sources and translations that an independent aligner does not link.
+        """
+        if not 0 < development < 1:
+            raise typer.BadParameter("--development must be between 0 and 1, for example 0.2")
+        if revision is not None and len(model) > 1:
+            raise typer.BadParameter("--revision goes with one model only")
+        if resamples == 1:
+            raise typer.BadParameter("--resamples must be 0 (none) or at least 2")
+        words = tokenize.split(",") if tokenize else []
+        if len(words) > 2:
+            raise typer.BadParameter("--tokenize takes one name, or two as SOURCE,TRANSLATION")
+
+        from align_eval.cli._progress import progress_bar
+        from align_eval.models.decoding import Decoding
+        from align_eval.runs.forced import AttentionChoice
+        from align_eval.runs.parallel_text import open_text
+        from align_eval.runs.translate import TranslateSettings, translate_and_score
+        from align_eval.runs.translation_report import render, to_json, write_folder
+
+        opened = open_text(
+            text, target, format=bitext_format, reverse=reverse, source_language=source_language,
+            target_language=target_language, detokenize=detokenize.value, limit=limit,
+        )  # fmt: skip
+        settings = TranslateSettings(
+            decoding=Decoding(beam, max_length, on_long.value, batch_tokens),
+            loading={
+                "device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code,
+                "source_language": source_language, "target_language": target_language, "source_prefix": source_prefix,
+            },
+            choice=AttentionChoice(
+                _number("--layer", layer), _number("--head", head, ("mean", "max")), reading, method, development
+            ),
+            aligner=None if aligner == "none" else aligner,
+            aligner_method=aligner_method,
+            tokenize=(words[0], words[-1]) if words else (None, None),
+            punctuation=count_punctuation,
+            bleu_tokenize=bleu_tokenizer,
+            resamples=resamples,
+            seed=seed,
+            tests={"both": ("randomisation", "bootstrap"), "none": ()}.get(paired.value, (paired.value,)),
+        )  # fmt: skip
+        found = translate_and_score(
+            opened, model, settings, folder=output, resume=not restart,
+            bars=lambda what, total: progress_bar(what, total, "sentences"),
+        )  # fmt: skip
+        if output is not None:
+            write_folder(found, output, worst)
+        if json_:
+            rows = [to_json(one, worst) for one in found]
+            sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        else:
+            sys.stdout.write(render(found, worst))
+
+
+def _number(option: str, text: str | None, names: tuple[str, ...] = ("mean",)) -> int | str | None:
+    """A layer or head from 1, or the name of an aggregate."""
+    if text is None or text in names:
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{option} is a number from 1, or {' or '.join(names)}")
+    return int(text)

@@ -1,0 +1,84 @@
+"""Translations of a text in a file that survives interruptions: JSON lines, written block by block."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align_eval.files import atomic_writer, sha256_of
+from align_eval.models.translation import Translation, Translator
+from align_eval.runs.resumable import ResumableOutput
+from align_eval.version import __version__
+
+if TYPE_CHECKING:
+    from align_eval.runs.parallel_text import ParallelText
+
+# Sentences translated, written and journalled at a time.
+BLOCK = 256
+
+
+def translate_text(
+    text: ParallelText,
+    translator: Translator,
+    *,
+    path: Path | None = None,
+    resume: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> list[Translation]:
+    """Translate all sentences, in blocks that are written to ``path`` (JSON lines) as they are done.
+
+    A run with the same settings goes on after the last block, and takes over a finished file. What is written is the
+    same as without an interruption.
+
+    Raises:
+        InputError: an unfinished run with other settings stands there and ``resume`` is set.
+        OutputError: the file cannot be written.
+        SentenceTooLongError, NonFiniteError: see :meth:`Translator.translate`.
+    """
+    ids = [pair.id for pair in text.pairs]
+    tell = progress or (lambda advance: None)
+    if path is None:
+        return translator.translate(text.sources, ids, progress=progress)
+    asked = {
+        **translator.describe(), "text": text.checksum, "sentences": len(text), "reverse": text.reverse,
+        "detokenize": text.detokenize, "prefix": [int(i) for i in translator.before],
+        "batch_tokens": translator.decoding.token_budget, "block": BLOCK, "version": __version__,
+    }  # fmt: skip
+    meta = Path(f"{path}.meta.json")
+    if resume and _finished(path, meta, asked):
+        tell(len(text))
+        return _read(path)
+    out = ResumableOutput(path, asked, resume=resume)
+    try:
+        tell(out.lines)
+        for start in range(out.lines, len(text), BLOCK):
+            part = slice(start, start + BLOCK)
+            found = translator.translate(text.sources[part], ids[part], progress=progress)
+            out.append([json.dumps(asdict(one), ensure_ascii=False) for one in found])
+    except BaseException:
+        out.close()
+        raise
+    out.finish()
+    with atomic_writer(meta) as stream:
+        json.dump({"settings": asked, "sha256": sha256_of(path)}, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+    return _read(path)
+
+
+def _finished(path: Path, meta: Path, asked: dict[str, Any]) -> bool:
+    """Whether ``path`` holds all translations of a run with these settings."""
+    if not (path.is_file() and meta.is_file()):
+        return False
+    try:
+        known = json.loads(meta.read_text("utf-8"))
+        same = known["settings"] == json.loads(json.dumps(asked))
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(same and known.get("sha256") == sha256_of(path))
+
+
+def _read(path: Path) -> list[Translation]:
+    return [Translation(**json.loads(line)) for line in path.read_text("utf-8").split("\n") if line]

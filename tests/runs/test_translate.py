@@ -1,0 +1,265 @@
+"""Translating and judging a text: what is read, resumed, chosen and scored; on tiny models with random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import align_eval as ae
+from align_eval.corpora.detokenize import load_detokenizer
+from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.models.decoding import Decoding
+from align_eval.models.translation import Translator
+from align_eval.runs.diagnose import diagnose, diagnostic_aligner, word_tokenizers
+from align_eval.runs.forced import AttentionChoice, forced_counts, score_forced
+from align_eval.runs.parallel_text import ParallelText, open_text
+from align_eval.runs.sweep import split, sweep_testset
+from align_eval.runs.translate import TranslateSettings, translate_and_score
+from align_eval.runs.translation_report import render, sentence_rows, to_json, write_folder
+from align_eval.runs.translations_file import translate_text
+from align_eval.scoring.coverage import coverage
+from align_eval.scoring.translation import score_translations
+from tests.models import families
+from tests.runs.stub import Stub
+
+
+@pytest.fixture(scope="module")
+def text() -> ParallelText:
+    return open_text("mini-ende", reverse=True, limit=8)
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return families.build("marian", length=200)
+
+
+def settings(**options: Any) -> TranslateSettings:
+    given = {"decoding": Decoding(2, 10), "aligner": None, "resamples": 40, **options}
+    return TranslateSettings(**given)
+
+
+def bitext(folder: Path, **gold: Any) -> Path:
+    rows = [
+        {"source": ["das", "Haus"], "target": ["the", "house"]},
+        {"source": ["ein", "Haus", "."], "target": ["a", "house", "."]},
+        {"source": ["der", "Garten", "und", "das", "Haus"] * 8, "target": ["the", "garden"]},
+    ]
+    path = folder / "text.jsonl"
+    path.write_text("".join(json.dumps({**row, **gold}) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_a_test_set_knows_its_languages_and_gold(text: ParallelText) -> None:
+    assert (text.source_language, text.target_language, len(text)) == ("de", "en", 8)
+    forward = open_text("mini-ende", limit=8)
+    assert (forward.source_language, forward.target_language) == ("en", "de")
+    assert forward.sources == text.references
+    assert forward.gold is not None
+    assert text.gold == forward.gold.reverse()
+    assert text.checksum == ae.load_testset("mini-ende").checksum
+    assert open_text("mini-ende", target_language="deu_Latn", limit=1).target_language == "de"
+
+
+def test_what_cannot_be_translated(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"references of mini-ende are de, not en\. Give --reverse"):
+        open_text("mini-ende", target_language="en")
+    with pytest.raises(InputError, match=r"references of mini-ende are en, not de\. Leave --reverse out"):
+        open_text("mini-ende", reverse=True, target_language="de")
+    with pytest.raises(InputError, match=r"not fr\. Leave --target-language out"):
+        open_text("mini-ende", target_language="fr")
+    with pytest.raises(InputError, match="both de"):
+        open_text(str(bitext(tmp_path)), source_language="de_DE", target_language="deu_Latn")
+    with pytest.raises(UnknownNameError, match=r"no such file.*mini-ende"):
+        open_text("mini-end")
+    (tmp_path / "empty.tsv").write_text("", "utf-8")
+    with pytest.raises(InputError, match="no sentence pair"):
+        open_text(str(tmp_path / "empty.tsv"), format="tsv")
+
+
+def test_a_bitext_is_a_file_or_two(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("das Haus\nein Haus .\n", "utf-8")
+    (tmp_path / "b").write_text("the house\na house .\n", "utf-8")
+    two = open_text(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert two.sources == ("das Haus", "ein Haus .")
+    assert two.gold is None
+    one = open_text(str(bitext(tmp_path)), limit=2)
+    assert (one.sources, one.references) == (two.sources, two.references)
+    assert one.checksum == two.checksum != open_text(str(bitext(tmp_path))).checksum
+
+
+def test_words_become_text_as_asked(tmp_path: Path) -> None:
+    path = bitext(tmp_path)
+    moses = open_text(str(path), source_language="de", target_language="en", detokenize="moses", limit=2)
+    assert moses.sources == ("das Haus", "ein Haus.")
+    assert moses.pairs[1].source == ("ein", "Haus", ".")
+    with pytest.raises(InputError, match="needs the languages"):
+        open_text(str(path), detokenize="moses")
+    with pytest.raises(UnknownNameError, match="moses"):
+        load_detokenizer("mose", "de")
+
+
+def test_the_view_is_chosen_on_one_part_and_scored_on_the_other(text: ParallelText, model: Any) -> None:
+    choice = AttentionChoice(development=0.25)
+    forced = forced_counts(text, model, choice)
+    assert len(forced.sweep.views) == 3 * 5 * 2  # layers, heads and their mean, readings
+    other = forced_counts(text, model.with_languages(None, "de"), choice)
+    found = score_forced([forced, other], choice, resamples=50, seed=3)
+    development, rest = split(8, 0.25, 3)
+    best = forced.sweep.best(development)
+    assert found[0].view == forced.sweep.views[best]
+    assert found[0].score.aer == pytest.approx(forced.sweep.aer(rest)[best])
+    assert (found[0].chosen_on, found[0].score.sentences, found[0].views) == (2, 6, 30)
+    assert found[0].tests == {}
+    assert found[1].tests["randomisation"].difference["aer"] == pytest.approx(found[1].score.aer - found[0].score.aer)
+    assert found[1].score.signature["ar"] == "50"
+    with pytest.raises(InputError, match="leaves one part empty"):
+        score_forced([forced], AttentionChoice(development=0.01))
+
+
+def test_a_named_view_is_scored_on_all(text: ParallelText, model: Any) -> None:
+    choice = AttentionChoice(2, 1, "awi")
+    (found,) = score_forced([forced_counts(text, model, choice)], choice, resamples=0)
+    whole: Any = text
+    sweep = sweep_testset(whole, model, layers=[2], heads=[1], readings=["awi"])
+    assert found.score.aer == pytest.approx(float(sweep.aer()[0]))
+    assert (found.chosen_on, found.score.sentences) == (0, 8)
+    part = AttentionChoice(reading="awo", development=0.25)
+    (chosen,) = score_forced([forced_counts(text, model, part)], part, resamples=0)
+    assert chosen.view.reading == "awo"
+    assert chosen.views == 15
+
+
+def test_pairs_over_a_window_are_left_out_for_all_models(tmp_path: Path, model: Any) -> None:
+    text = open_text(str(bitext(tmp_path, sure=[[0, 0]])), source_language="de", target_language="en")
+    assert text.gold is not None
+    choice = AttentionChoice(1, 1, "awo")
+    short = families.build("marian", length=60)
+    with pytest.raises(SentenceTooLongError):
+        forced_counts(text, short, choice)
+    counts = [forced_counts(text, one, choice, leave_long=True) for one in (short, model)]
+    assert [one.fits.tolist() for one in counts] == [[True, True, False], [True, True, True]]
+    assert not counts[0].sweep.counts[:, 2].any()
+    found = score_forced(counts, choice, resamples=0)
+    assert [one.left_out for one in found] == [1, 1]
+    assert [one.score.sentences for one in found] == [2, 2]
+    assert np.array_equal(counts[0].sweep.counts[:, :2], forced_counts(text.part([0, 1]), short, choice).sweep.counts)
+
+
+def test_an_interrupted_run_goes_on(
+    text: ParallelText, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("align_eval.runs.translations_file.BLOCK", 3)
+    translator = Translator(model, Decoding(2, 10))
+    wanted = translate_text(text, translator)
+    whole = tmp_path / "whole.jsonl"
+    assert translate_text(text, translator, path=whole) == wanted
+    real, calls = translator.translate, []
+
+    def failing(texts: Any, ids: Any = None, *, progress: Any = None) -> Any:
+        calls.append(len(texts))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(texts, ids, progress=progress)
+
+    monkeypatch.setattr(translator, "translate", failing)
+    path = tmp_path / "cut.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        translate_text(text, translator, path=path)
+    assert not path.exists()
+    seen: list[int] = []
+    assert translate_text(text, translator, path=path, progress=seen.append) == wanted
+    assert calls == [3, 3, 3, 2]
+    assert sum(seen) == 8
+    assert path.read_bytes() == whole.read_bytes()
+    assert translate_text(text, translator, path=path) == wanted
+    assert len(calls) == 4, "a finished file is taken over"
+    translate_text(text, translator, path=path, resume=False)
+    assert len(calls) == 7
+    other = Translator(model, Decoding(1, 10))
+    assert translate_text(text, other, path=path) == translate_text(text, other)
+
+
+def test_links_of_translations_are_counted(text: ParallelText) -> None:
+    outputs = [list(text.references), ["a b.", *text.references[1:]], [""] * 8]
+    aligner = Stub()
+    found = diagnose(text, outputs, aligner, ("none", "13a"), resamples=20)
+    assert found[1].pairs[0].target == ("a", "b", ".")
+    assert found[1].pairs[0].source == text.pairs[0].source
+    for one in found:
+        (links,) = aligner.align_all(one.pairs).values()
+        assert one.coverage == coverage(one.pairs, links, resamples=20)
+    assert found[2].coverage.uncovered_source == 100
+    assert found[2].coverage.unsupported_target is None
+    assert found[0].aligner == "model:stub|layer:7|method:stub"
+
+
+def test_words_of_the_diagnostics(text: ParallelText, tmp_path: Path) -> None:
+    assert word_tokenizers(text, (None, None)) == ("none", "13a")
+    raw = open_text(str(bitext(tmp_path)), source_language="zh", target_language="en", limit=1)
+    assert word_tokenizers(raw, (None, None)) == ("zh", "13a")
+    assert word_tokenizers(raw, ("char", "none")) == ("char", "none")
+    with pytest.raises(UnknownNameError, match="13a"):
+        word_tokenizers(raw, ("13b", None))
+
+
+def test_an_aligner_may_need_no_model() -> None:
+    pytest.importorskip("eflomal")
+    aligner = diagnostic_aligner("eflomal:sym=intersection")
+    assert aligner.whole_corpus
+    assert str(aligner.systems[0]) == "eflomal:sym=intersection"
+
+
+def test_models_side_by_side(text: ParallelText, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("align_eval.runs.translate.diagnostic_aligner", lambda *given, **options: Stub())
+    other = families.build("t5", source_prefix="translate German to English:")
+    other.name = "t5"
+    chosen = settings(aligner="stub", choice=AttentionChoice(1, 1, "awo"), tests=("randomisation", "bootstrap"))
+    found = translate_and_score(text, [model, other], chosen, folder=tmp_path / "out")
+    rows = json.loads(json.dumps([to_json(one) for one in found]))
+    for one, row in zip(found, rows, strict=True):
+        assert one.scores == score_translations(one.hypotheses, text.references, resamples=40)
+        assert [row[name] for name in ("bleu", "chrf", "ter")] == [round(s.score, 6) for s in one.scores.values()]
+        assert set(row["ci"]) == {"bleu", "chrf", "ter", "aer", "uncovered_source", "unsupported_target"}
+        assert set(row["signatures"]) == {"bleu", "chrf", "ter", "aer"}
+        assert row["decoding"]["beam"] == 2
+        assert row["detokenize"] == "none"
+        assert 0 <= row["uncovered_source"] <= 100
+        assert row["diagnostics"]["reference"]["source_words"] == row["diagnostics"]["source_words"]
+        assert len(row["worst"]) == 5
+    assert "against" not in rows[0]
+    assert rows[1]["against"] == "marian"
+    assert set(rows[1]["paired"]) == {"bleu", "chrf", "ter", "aer"}
+    assert all(set(tests) == {"randomisation", "bootstrap"} for tests in rows[1]["paired"].values())
+    shown = render(found)
+    assert "Against marian, bootstrap" in shown
+    assert "(reference)" in shown
+    assert "tok:13a" in shown
+    files = {path.name for path in write_folder(found, tmp_path / "out")}
+    assert files == {"scores.json", "1.marian.txt", "1.marian.tsv", "2.t5.txt", "2.t5.tsv"}
+    assert (tmp_path / "out" / "1.marian.txt").read_text("utf-8").split("\n")[:-1] == found[0].hypotheses
+    table = sentence_rows(found[1])
+    assert len(table) == 9
+    assert {len(row) for row in table} == {11}
+
+
+def test_a_model_of_one_direction(text: ParallelText) -> None:
+    model = families.build("marian")
+    model.codes, model.tokenizer.supported_language_codes = {}, []
+    model.tokenizer.source_lang, model.tokenizer.target_lang = "fr", "en"
+    with pytest.raises(InputError, match=r"translates from fr, and the text is de\. Give --reverse"):
+        translate_and_score(text, [model], settings())
+    model.tokenizer.source_lang = "de"
+    model.tokenizer.target_lang = "fr"
+    with pytest.raises(InputError, match="translates into fr, not en"):
+        translate_and_score(text, [model], settings())
+
+
+def test_wrong_options_are_said_before_anything_is_translated(text: ParallelText, model: Any) -> None:
+    with pytest.raises(UnknownNameError, match="13a"):
+        translate_and_score(text, [model], settings(bleu_tokenize="13b"))
+    with pytest.raises(InputError, match="no model"):
+        translate_and_score(text, [], settings())
