@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -81,7 +81,7 @@ def add_to(app: typer.Typer) -> None:
         loaded = load_testset(testset)
         parts = split(len(loaded.pairs), development, seed)
         languages = {"source_language": source_language, "target_language": target_language}
-        named = {key: value for key, value in languages.items() if value is not None}
+        named: dict[str, Any] = {key: value for key, value in languages.items() if value is not None}
         encoder = for_testset(load_model(model, device=device, dtype=dtype.value, **named), loaded)
         with progress_bar(testset, len(loaded.pairs)) as progress:
             found = sweep_testset(

@@ -55,7 +55,7 @@ class Seq2Seq(PairModel):
     """
 
     family = "seq2seq"
-    readings = ("awo", "awi")
+    readings: tuple[str, ...] = ("awo", "awi")
 
     def __init__(
         self, name: str, model: Any, tokenizer: Any, *, source_language: str | None = None,
