@@ -14,7 +14,8 @@ As an alignment, row i is the flow for the loss of target sub-word i: from the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,7 @@ from align_eval.models.attention_sites import eager
 from align_eval.models.double import keep_double
 from align_eval.models.layout import Layout
 from align_eval.signals.registry import SIGNALS
+from align_eval.signals.shared_pass import SharedPass, step_gradients
 from align_eval.signals.steps import TOKEN_BUDGET, Step, StepReader, place_rows
 
 if TYPE_CHECKING:
@@ -33,6 +35,51 @@ if TYPE_CHECKING:
     from align_eval.models.attention_sites import Take
 
 ROWS = ("own", "all")
+
+
+@contextlib.contextmanager
+def attention_graph(model: Any, sites: Mapping[int, nn.Module], name: str) -> Iterator[dict[int, Tensor]]:
+    """While it lasts gradients are on, and the dictionary gets the attention weights of each layer.
+
+    Args:
+        model: a ``transformers`` model, switched to a kernel that returns weights for the time.
+        sites: the attention module of each layer.
+        name: the model's name, for messages.
+
+    Raises:
+        ModelError: the model cannot be switched.
+    """
+    weights: dict[int, Tensor] = {}
+
+    def hook_for(layer: int) -> Any:
+        def hook(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            found = output[-1] if isinstance(output, tuple) else None
+            if isinstance(found, Tensor) and found.ndim == 4 and found.requires_grad:
+                weights[layer] = found
+
+        return hook
+
+    parameters = [p for site in sites.values() for p in site.parameters() if not p.requires_grad]
+    handles = [site.register_forward_hook(hook_for(layer)) for layer, site in sites.items()]
+    try:
+        for parameter in parameters:  # a frozen model: the graph begins at its attention
+            parameter.requires_grad_(True)
+        with eager(model, name), keep_double(model.dtype), torch.enable_grad():
+            yield weights
+    finally:
+        for handle in handles:
+            handle.remove()
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+
+
+def _require_weights(weights: Mapping[int, Tensor], sites: Mapping[int, nn.Module], name: str) -> None:
+    missing = sorted(set(sites) - set(weights))
+    if missing:
+        raise ModelError(
+            f"layer {', '.join(map(str, missing))} of {name} returned no attention weights with a gradient",
+            remedy="Update transformers to 5.0 or later, and load it with attn_implementation='eager'",
+        )
 
 
 def attention_times_gradient(
@@ -54,36 +101,11 @@ def attention_times_gradient(
     Raises:
         ModelError: a layer returns no weights, or the model is not switched to a kernel that does.
     """
-    weights: dict[int, Tensor] = {}
-
-    def hook_for(layer: int) -> Any:
-        def hook(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-            found = output[-1] if isinstance(output, tuple) else None
-            if isinstance(found, Tensor) and found.ndim == 4 and found.requires_grad:
-                weights[layer] = found
-
-        return hook
-
-    parameters = [p for site in sites.values() for p in site.parameters() if not p.requires_grad]
-    handles = [site.register_forward_hook(hook_for(layer)) for layer, site in sites.items()]
-    try:
-        for parameter in parameters:  # a frozen model: the graph begins at its attention
-            parameter.requires_grad_(True)
-        with eager(model, name), keep_double(model.dtype), torch.enable_grad():
-            total = loss()
-            missing = sorted(set(sites) - set(weights))
-            if missing:
-                raise ModelError(
-                    f"layer {', '.join(map(str, missing))} of {name} returned no attention weights with a gradient",
-                    remedy="Update transformers to 5.0 or later, and load it with attn_implementation='eager'",
-                )
-            order = sorted(sites)
-            gradients = torch.autograd.grad(total, [weights[layer] for layer in order], allow_unused=True)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for parameter in parameters:
-            parameter.requires_grad_(False)
+    order = sorted(sites)
+    with attention_graph(model, sites, name) as weights:
+        total = loss()
+        _require_weights(weights, sites, name)
+        gradients = torch.autograd.grad(total, [weights[layer] for layer in order], allow_unused=True)
     out = {}
     for layer, gradient in zip(order, gradients, strict=True):
         plain = weights[layer].detach()
@@ -119,9 +141,19 @@ class HeadFlow(StepReader):
         What stands in the padding has no meaning.
         """
         sites = {layer: self.sites[layer - 1] for layer in self.require_layers(layers)}
-        return attention_times_gradient(
-            self.model, sites, lambda: -self.log_probabilities(steps).sum(), self.name
-        )  # fmt: skip
+        shared = SharedPass.of(steps, self.device)
+
+        def inputs() -> list[Tensor]:
+            _require_weights(weights, sites, self.name)
+            return [weights[layer] for layer in sites]
+
+        with attention_graph(self.model, sites, self.name) as weights:
+            gradients, _ = step_gradients(self.reader, shared, inputs)
+        out = {}
+        for layer, gradient in zip(sites, gradients, strict=True):
+            plain = weights.pop(layer).detach()
+            out[layer] = gradient.mul_(plain[shared.which]).neg_()  # L = -log p
+        return out
 
     def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
         wanted = self.require_layers(layers)

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from align_eval.errors import UnknownNameError
 from align_eval.models.layout import Layout
+from align_eval.signals.shared_pass import SharedPass, step_gradients
 from align_eval.signals.steps import TOKEN_BUDGET, Step, StepReader, changed_embeddings, place_rows
 
 if TYPE_CHECKING:
     from align_eval.models.attention_sites import Take
 
 NORMS = ("l2", "l1", "mean")
+Point = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 class InputReader(StepReader):
@@ -42,30 +44,30 @@ class InputReader(StepReader):
     def attribute(self, steps: Sequence[Step]) -> Tensor:
         """What each step owes to each source sub-word, ``(R, K)``; what stands in the padding has no meaning."""
 
-    def gradient(
-        self, steps: Sequence[Step], at: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def gradient(self, steps: Sequence[Step], at: Point | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """The embeddings e, d log p(y_i) / d e, and log p.
 
         Args:
-            steps: R predictions.
-            at: from e to the point where the gradient is taken; ``None``: e itself.
+            steps: R predictions. Those with the same layout object share one forward pass.
+            at: from e and the sub-words that each text has to the point where the gradient is taken, the same for all
+                predictions of a text; ``None``: e itself.
 
         Returns:
             e and the gradient ``(R, K, d)``, log p ``(R,)``.
         """
+        shared = SharedPass.of(steps, self.device)
+        lengths = [len(layout.inputs[0]) for layout in shared.layouts]
         held: list[Tensor] = []
 
         def leaf(embeddings: Tensor) -> Tensor:
             plain = embeddings.detach()
-            point = (plain if at is None else at(plain)).clone().requires_grad_()
+            point = (plain if at is None else at(plain, lengths)).clone().requires_grad_()
             held.extend((plain, point))
             return point
 
         with torch.enable_grad(), changed_embeddings(self.reader, leaf):
-            scores = self.log_probabilities(steps)
-            (gradient,) = torch.autograd.grad(scores.sum(), held[1])
-        return held[0], gradient, scores.detach()
+            (gradient,), scores = step_gradients(self.reader, shared, lambda: held[1:])
+        return held[0][shared.which], gradient, scores
 
     @staticmethod
     def read(steps: Sequence[Step]) -> list[int]:

@@ -76,7 +76,7 @@ class IntegratedGradients(InputReader):
         total: Tensor | None = None
         for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
 
-            def at(embeddings: Tensor, share: float = float(place)) -> Tensor:
+            def at(embeddings: Tensor, lengths: Sequence[int], share: float = float(place)) -> Tensor:
                 base = self.base(embeddings)
                 return base + share * (embeddings - base)
 

@@ -75,18 +75,17 @@ class SmoothGrad(InputReader):
         return embeddings + self.sigma * (greatest - least)[:, None, None] * noise
 
     def attribute(self, steps: Sequence[Step]) -> Tensor:
-        lengths = self.read(steps)
         total: Tensor | None = None
         for sample in range(self.samples):
 
-            def at(embeddings: Tensor, number: int = sample) -> Tensor:
+            def at(embeddings: Tensor, lengths: Sequence[int], number: int = sample) -> Tensor:
                 return self.noisy(embeddings, lengths, number)
 
             embeddings, gradient, _ = self.gradient(steps, at)
             if self.smoothed == "saliency":
                 part = reduced(gradient, self.norm)
             else:
-                part = (at(embeddings) * gradient).sum(dim=-1)
+                part = (at(embeddings, self.read(steps)) * gradient).sum(dim=-1)
             total = part if total is None else total + part
         assert total is not None
         return total / self.samples

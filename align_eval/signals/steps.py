@@ -1,7 +1,6 @@
-"""Forced predictions: every target sub-word as a row of its own, so that one backward pass serves all of them.
+"""Forced predictions: what a model is asked for each target sub-word, and in which batches.
 
-A pair with n target sub-words is read n times in one batch; row i is asked for the probability of sub-word i alone. The
-rows are independent, so the gradient of the sum of all losses is the gradient of each loss in its own row.
+How the gradients of many predictions are had from one forward pass: :mod:`align_eval.signals.shared_pass`.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,16 +89,24 @@ class StepReader(SignalReader):
         return out
 
     def chunks(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
-        """``steps`` in order, in batches under the token budget."""
+        """``steps`` in order, in batches under the token budget: texts x predictions of a text x sub-words of a text.
+
+        Predictions that are read off the same text stay together, unless they alone are over the budget.
+        """
         chunk: list[Step] = []
-        width = 0
-        for step in steps:
-            wider = max(width, step.layout.size)
-            if chunk and wider * (len(chunk) + 1) > self.token_budget:
-                yield chunk
-                chunk, wider = [], step.layout.size
-            chunk.append(step)
-            width = wider
+        texts = most = width = 0
+        for _, group in groupby(steps, key=lambda step: id(step.layout)):
+            same = list(group)
+            size = same[0].layout.size
+            part = max(1, self.token_budget // size)
+            for start in range(0, len(same), part):
+                piece = same[start : start + part]
+                most, width = max(most, len(piece)), max(width, size)
+                if chunk and (texts + 1) * most * width > self.token_budget:
+                    yield chunk
+                    chunk, texts, most, width = [], 0, len(piece), size
+                chunk.extend(piece)
+                texts += 1
         if chunk:
             yield chunk
 
