@@ -90,15 +90,19 @@ def add_to(app: typer.Typer) -> None:
         given: Any = None
         if pair:
             words = [tuple(filter(None, str(side).split(" "))) for side in (source, target)]
-            given = SentencePair("pair", *words)
+            given = SentencePair("pair", words[0], words[1])
         elif data is not None:
             given = load_testset(data)
-        named = {"source_language": source_language, "target_language": target_language, "revision": revision}
+        named: dict[str, Any] = {
+            "source_language": source_language,
+            "target_language": target_language,
+            "revision": revision,
+        }
         loaded = load_model(
             model, device=device, dtype=dtype.value, trust_remote_code=trust_remote_code,
             **{key: value for key, value in named.items() if value is not None},
         )  # fmt: skip
-        common = {
+        common: dict[str, Any] = {
             "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
             "keys": keys, "queries": queries, "title": title,
         }  # fmt: skip

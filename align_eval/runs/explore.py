@@ -104,7 +104,7 @@ def explore_page(
             if page is None:
                 columns = Axis("head", ("whole layer",)) if one.heads == (WHOLE,) else number_axis("head", one.heads)
                 page = Page(
-                    title or (f"{shown_name(reader.name)} on {name}" if name else shown_name(reader.name)), one.quantity,
+                    title or shown_name(reader.name) + (f" on {name}" if name else ""), one.quantity,
                     number_axis("layer", one.layers), columns, subject=subject, rules=(keys, queries),
                     bits=bits or (16 if len(pairs) <= MANY else 8), distribution=reader.distribution,
                     method=extractor.spec if extractor else "",

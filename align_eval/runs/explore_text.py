@@ -62,11 +62,12 @@ def explore_text(
     values = np.stack([kept[layer] for layer in sorted(kept)])
     if not np.isfinite(values).all():
         raise NonFiniteError(f"{reader.name} returned NaN or infinity", remedy="Load the model with --dtype float32")
+    name = shown_name(reader.name)
+    rule = f"{keys} over keys, {queries} over queries"
     page = Page(
-        title or f"{shown_name(reader.name)}: self-attention of a text", "attention weight", number_axis("layer", sorted(kept)),
+        title or f"{name}: self-attention of a text", "attention weight", number_axis("layer", sorted(kept)),
         number_axis("head", range(1, values.shape[1] + 1)), bits=bits, rules=(keys, queries),
-        subject={"model": shown_name(reader.name), "sub-words": len(ids), "sub-words to words": f"{keys} over keys, {queries} over "
-                 "queries", "rows": "each sub-word as the model reads it"},
+        subject={"model": name, "sub-words": len(ids), "sub-words to words": rule},
     )  # fmt: skip
     page.add(Entry("text", values, labels, labels, words, words, tuple(text.split()), tuple(text.split()), "text"))
     return page

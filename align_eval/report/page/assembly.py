@@ -1,7 +1,7 @@
 """From data to one HTML file: what is text stays text, and nothing can be fetched.
 
-Data stands in ``<script>`` elements that no browser runs. ``<``, ``>`` and ``&`` in them are written as JSON escapes, so
-that no text can end its element; entries are base64. The page's own script puts text into the document as text nodes
+Data stands in ``<script>`` elements that no browser runs. ``<``, ``>`` and ``&`` in them are written as JSON escapes,
+so that no text can end its element; entries are base64. The page's own script puts text into the document as text nodes
 only. Its Content-Security-Policy allows the two scripts and the style sheet of this package by their sha256, pictures
 that the page makes itself, and nothing else: no address can be reached from it.
 """

@@ -3,7 +3,7 @@
 A packed block is, before compression: 4 bytes with the length n of its header (little-endian), n bytes of header (JSON,
 UTF-8), then the arrays one after another in the order of the header's list ``arrays`` (name, dtype, shape). dtypes:
 ``u1``; ``u2`` as two planes, all high bytes and then all low bytes, which compresses better than pairs of bytes;
-``f4`` little-endian. It is compressed as a zlib stream, which a browser unpacks with ``DecompressionStream("deflate")``.
+``f4`` little-endian. It is compressed as a zlib stream; a browser unpacks it with ``DecompressionStream("deflate")``.
 """
 
 from __future__ import annotations

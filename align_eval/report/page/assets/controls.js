@@ -79,12 +79,17 @@ function setUpControls() {
   on("save-tsv", "click", exportValues);
   on("save-scores", "click", exportScores);
   on("theme", "click", switchTheme);
-  on("help", "click", () => $("help-box").showModal());
+  on("help", "click", showHelp);
   on("close-help", "click", () => $("help-box").close());
   on("larger", "click", () => zoom(1.25));
   on("smaller", "click", () => zoom(0.8));
   on("fit", "click", () => { state.zoom = 0; render(); });
   document.addEventListener("keydown", onKey);
+}
+
+function showHelp() {
+  $("help-box").showModal();
+  $("close-help").focus();
 }
 
 function chooseColours(name) {
@@ -126,7 +131,7 @@ const KEYS = {
 const ACTS = {
   n: () => step(1), p: () => step(-1), b: () => go(null), Escape: () => go(null), d: () => switchTheme(),
   e: () => current && state.entry !== null && exportMap("svg"), i: () => current && state.entry !== null && exportMap("png"),
-  "+": () => zoom(1.25), "-": () => zoom(0.8), 0: () => { state.zoom = 0; render(); }, "?": () => $("help-box").showModal(),
+  "+": () => zoom(1.25), "-": () => zoom(0.8), 0: () => { state.zoom = 0; render(); }, "?": showHelp,
   "/": () => { if (state.entry === null) $("filter").focus(); },
 };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

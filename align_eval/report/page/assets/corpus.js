@@ -110,7 +110,7 @@ function addRows() {
 function exportScores() {
   const head = ["id", ...tableColumns.map((column) => column.key)];
   const lines = listed.map((number) => [index.entries[number].id, ...tableColumns.map((column) => column.value(number) ?? "")]
-    .map((cell) => String(cell).replace(/[\t\n\r]/g, " ")).join("\t"));
+    .map((cell) => oneLine(String(cell))).join("\t"));
   save(new Blob([head.join("\t") + "\n" + lines.join("\n") + "\n"], { type: "text/tab-separated-values" }),
     `${index.title} ${viewName()} scores`.replace(/[^\p{L}\p{N}.-]+/gu, "-") + ".tsv");
 }

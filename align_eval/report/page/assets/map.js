@@ -168,7 +168,7 @@ function exportMap(kind) {
   if (kind === "svg") {
     const drawing = echarts.init(null, null, { renderer: "svg", ssr: true, ...size });
     drawing.setOption(option);
-    const text = drawing.renderToSVGString();
+    const text = drawing.renderToSVGString().replace(/ (?:ecmeta_\w+|pointer-events|class)="[^"]*"/g, "").replace(/<style\b[^]*?<\/style>/g, "");
     drawing.dispose();
     return save(new Blob([text], { type: "image/svg+xml" }), `${fileStem()}.svg`);
   }
@@ -182,9 +182,8 @@ function exportMap(kind) {
 
 function exportValues() {
   const { map } = current, width = map.columns.length;
-  const clean = (text) => text.replace(/[\t\n\r]/g, " ");
-  const lines = map.rows.map((text, r) => [clean(text), ...map.values.slice(r * width, (r + 1) * width)
+    const lines = map.rows.map((text, r) => [oneLine(text), ...map.values.slice(r * width, (r + 1) * width)
     .map((value) => Number(value.toFixed(6)))].join("\t"));
-  save(new Blob([["", ...map.columns.map(clean)].join("\t") + "\n" + lines.join("\n") + "\n"],
+  save(new Blob([["", ...map.columns.map(oneLine)].join("\t") + "\n" + lines.join("\n") + "\n"],
     { type: "text/tab-separated-values" }), `${fileStem()}.tsv`);
 }

@@ -1,6 +1,7 @@
 // From a map to what ECharts draws: cells, axes, colour bar, frames of gold links, dots of links found.
-const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, "Noto Sans CJK SC", ' +
-  '"PingFang SC", "Microsoft YaHei", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", sans-serif';
+// Without quotation marks: ECharts puts the names into an attribute of the SVG as they are.
+const FONT = "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, Helvetica Neue, Arial, Noto Sans CJK SC, " +
+  "PingFang SC, Microsoft YaHei, Noto Sans Arabic, Noto Sans Hebrew, Noto Sans Devanagari, sans-serif";
 const IMAGE_FROM = 12000; // cells from which the map is one picture instead of single rectangles
 const NUMBERS_FROM = 22; // pixels of a cell that holds its value as text
 const RTL = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
