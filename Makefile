@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 CHECKS := $(VENV)/.set-up-checks
+FONTS := $(VENV)/.set-up-fonts
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -27,6 +28,11 @@ $(CHECKS): $(SETUP)
 	@$(BIN)/align-eval models add smollm2-135m
 	@touch $(CHECKS)
 
+# Fonts of the scripts that the tests of figures draw, where apt-get can install them; those tests are skipped otherwise.
+$(FONTS): $(SETUP) .ci/fonts.sh
+	@sh .ci/fonts.sh $(BIN)/python
+	@touch $(FONTS)
+
 demo: $(SETUP)
 	$(BIN)/align-eval demo
 
@@ -36,7 +42,7 @@ lint: $(SETUP)
 	$(BIN)/mypy
 
 # Two processes for two cores; one thread each, so that they do not fight.
-test: lint $(CHECKS)
+test: lint $(CHECKS) $(FONTS)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 format: $(SETUP)

@@ -100,6 +100,26 @@ def families(text: str) -> list[str]:
     return [name for name in fonts if name in first] + [name for name in fonts if name not in first]
 
 
+def covers(text: str) -> bool:
+    """Whether the installed fonts have a glyph for every letter of ``text``.
+
+    >>> covers("house")
+    True
+    """
+    return all(ord(letter) in _glyphs() for letter in text)
+
+
+@lru_cache(maxsize=1)
+def _glyphs() -> frozenset[int]:
+    from matplotlib import font_manager
+
+    found: set[int] = set()
+    for name in installed_fonts():
+        path = font_manager.findfont(font_manager.FontProperties(family=[name]))
+        found.update(font_manager.get_font(path).get_charmap())
+    return frozenset(found)
+
+
 @lru_cache(maxsize=1)
 def shapes_text() -> bool:
     """Whether this matplotlib shapes text: joins Arabic letters, orders right-to-left text, forms Indic conjuncts.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,19 +98,22 @@ class Reading:
     def to_markdown(self) -> str:
         """The reading for people: findings, anomalies, strongest cells, groups, and what it was drawn from."""
         lines = [f"# {self.figure[:1].upper()}{self.figure[1:]}", "", f"Plotted: {self.quantity}.", ""]
-        lines += [f"- {sentence}" for sentence in self.findings]
+        lines += [f"- {_text(sentence)}" for sentence in self.findings]
         if self.anomalies:
-            lines += ["", "## What stands out", "", *(f"- {sentence}" for sentence in self.anomalies)]
+            lines += ["", "## What stands out", "", *(f"- {_text(sentence)}" for sentence in self.anomalies)]
         if self.strongest:
             lines += ["", "## Strongest cells", "", *(f"- {_code(str(cell))}" for cell in self.strongest)]
         if self.groups:
             lines += ["", "## Groups", ""]
             for group in self.groups:
                 rest = ", ".join(f"{k} {_short(v)}" for k, v in group.items() if k != "name")
-                lines.append(f"- {group.get('name', '')}: {rest}")
+                lines.append(f"- {_text(str(group.get('name', '')))}: {_text(rest)}")
         if self.subject:
             lines += ["", "## Drawn from", "", *(f"- {k}: {_code(_short(v))}" for k, v in self.subject.items())]
         return "\n".join(lines) + "\n"
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
 
     def write(self, folder: StrPath, stem: str) -> tuple[Path, Path]:
         """Write ``STEM.json`` and ``STEM.md`` into a folder, whole or not at all; returns both paths.
@@ -151,6 +155,11 @@ def _short(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(str(v) for v in value)
     return str(value)
+
+
+def _text(sentence: str) -> str:
+    """A sentence in Markdown that reads as it is written: words of a corpus mark nothing up and are no HTML."""
+    return re.sub(r"([\\`*<])", r"\\\1", " ".join(sentence.split("\n")))
 
 
 def _code(text: str) -> str:

@@ -175,3 +175,8 @@ class AttentionMaps:
         """
         values = renormalise(self.values.masked_fill(self.key_words < 0, 0))
         return replace(self, values=values, quantity=f"{self.quantity}, renormalised over words")
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        from align_eval.figures.notebook import maps_bundle
+
+        return maps_bundle(self)

@@ -1,0 +1,69 @@
+"""What objects of the package show in a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from align_eval.figures.paired import heatmap
+from align_eval.figures.style import HEAT_MAP, QUIET_COLOUR, new_figure, style, to_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from align_eval.signals.attention_maps import AttentionMaps
+
+THUMBNAIL = 0.62  # inches
+MOST = 24  # layers or heads that are shown; more make too small a picture of a screen's width
+
+
+def maps_figure(maps: AttentionMaps) -> Figure:
+    """Attention maps at a glance: one map with its labels, or a thumbnail of each layer (down) and head (across).
+
+    Of more than 24 layers or heads the first 24 are shown, and the caption says so.
+    """
+    name = " · ".join(text for text in (maps.model, maps.reading) if text)
+    if len(maps.layers) == 1 and len(maps.heads) == 1:
+        return heatmap(
+            maps,
+            quantity=maps.quantity,
+            caption=f"{maps.quantity} · {name} · layer {maps.layers[0]}, head {maps.heads[0]}",
+        )
+    values = np.asarray(maps.values.detach().cpu().numpy(), dtype=np.float64)[:MOST, :MOST]
+    layers, heads, rows, columns = values.shape
+    cut = "" if (layers, heads) == maps.values.shape[:2] else f", the first {layers} x {heads}"
+    side = THUMBNAIL * np.array([columns, rows]) / max(columns, rows)
+    width, height = 0.5 + heads * (side[0] + 0.06), 0.55 + layers * (side[1] + 0.06)
+    with style(7):
+        figure = new_figure(max(width, 3.0), height, placed=True)
+        figure.text(
+            0.08 / max(width, 3.0), 1 - 0.15 / height, f"{maps.quantity} · {name}{cut}: layer down, head across",
+            color=QUIET_COLOUR, va="center",
+        )  # fmt: skip
+        for i in range(layers):
+            for j in range(heads):
+                left, top = 0.45 + j * (side[0] + 0.06), 0.45 + i * (side[1] + 0.06)
+                axes = figure.add_axes(
+                    (left / max(width, 3.0), 1 - (top + side[1]) / height, side[0] / max(width, 3.0), side[1] / height)
+                )
+                axes.imshow(values[i, j], cmap=HEAT_MAP, vmin=min(0.0, values.min()), vmax=values.max(), aspect="auto")
+                axes.set_axis_off()
+                if i == 0:
+                    axes.set_title(str(maps.heads[j]), pad=2)
+                if j == 0:
+                    axes.text(-0.12, 0.5, str(maps.layers[i]), transform=axes.transAxes, ha="right", va="center")
+    return figure
+
+
+def maps_bundle(maps: AttentionMaps) -> dict[str, object]:
+    """:func:`maps_figure` as notebooks take it: a PNG, of a single map also an SVG, and a line of text."""
+    figure = maps_figure(maps)
+    shape = " x ".join(str(size) for size in maps.values.shape)
+    found: dict[str, object] = {
+        "text/plain": f"AttentionMaps({maps.quantity!r}, {maps.reading!r}, {shape}: layers, heads, rows, columns)",
+        "image/png": to_bytes(figure, "png"),
+    }
+    if len(maps.layers) == 1 and len(maps.heads) == 1:
+        found["image/svg+xml"] = to_bytes(figure, "svg").decode("utf-8")
+    return found
