@@ -75,7 +75,7 @@ def layer_token_map(
         size = min(7.0, max(MIN_TEXT_SIZE, 72 * pitch / 1.15))
         under = float(measure(tokens, columns=True)[:, 1].max()) * size / 72 + 0.08
         tall = min(max(0.075 * layers, 0.9), 2.6)
-        above = TOP + (0.12 if query is not None else 0)
+        above = TOP + (0.09 if query is not None else 0)
         height = above + lines * (tall + under) + (lines - 1) * GAP + (0.22 if marks is not None else 0.02)
         figure = new_figure(LEFT + pitch * width + RIGHT, height, placed=True)
         full = figure.get_figwidth()
@@ -90,7 +90,7 @@ def layer_token_map(
             part = place(LEFT, y, pitch * (last - first), tall)
             _line(part, values[:, first:last], tokens[first:last], first, top, size, marks, query)
             if not number:
-                part.set_title(title, loc="left", fontsize=7.5, pad=4 + (8 if query is not None else 0))
+                part.set_title(title, loc="left", fontsize=7.5, pad=4 + (7 if query is not None else 0))
                 bar = figure.colorbar(part.images[0], cax=place(LEFT + pitch * width + 0.1, y, 0.1, tall))
                 bar.outline.set_visible(False)
                 bar.ax.tick_params(labelsize=SMALL, pad=1.5, length=2, width=0.5)

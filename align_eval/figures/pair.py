@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.figures.style import GOLD_COLOUR, LINK_COLOUR, STRENGTH_MAP, new_figure, style
+from align_eval.figures.labels import label_columns, label_rows
+from align_eval.figures.style import GOLD_COLOUR, LINK_COLOUR, STRENGTH_MAP, TEXT_SIZE, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ CELL = 0.21  # inches a word
 
 def aligned_pair(
     pair: SentencePair,
-    values: NDArray[np.floating],
+    values: NDArray[np.floating] | None,
     links: Links,
     *,
     quantity: str = "similarity",
@@ -35,7 +36,7 @@ def aligned_pair(
 
     Args:
         pair: with gold or without.
-        values: ``(source words, target words)``, the strength of each cell.
+        values: ``(source words, target words)``, the strength of each cell; ``None`` if it is not known.
         links: what the aligner found, 0-based.
         quantity: what ``values`` are; it stands at the colour bar.
         title: above the map.
@@ -51,7 +52,7 @@ def aligned_pair(
     from matplotlib.patches import Rectangle
 
     rows, columns = len(pair.source), len(pair.target)
-    if values.shape != (rows, columns):
+    if values is not None and values.shape != (rows, columns):
         raise InputError(f"a map of {values.shape} for {rows} source and {columns} target words")
     with style():
         if axes is None:
@@ -59,10 +60,13 @@ def aligned_pair(
             axes = figure.add_subplot()
         else:
             figure = axes.figure  # type: ignore[assignment]
-        image = axes.imshow(values, cmap=STRENGTH_MAP, aspect="equal", interpolation="nearest")
-        axes.set_xticks(range(columns), pair.target, rotation=90)
-        axes.set_yticks(range(rows), pair.source)
+        shown, limits = (np.full((rows, columns), 0.06), (0.0, 1.0)) if values is None else (values, (None, None))
+        image = axes.imshow(
+            shown, cmap=STRENGTH_MAP, aspect="equal", interpolation="nearest", vmin=limits[0], vmax=limits[1]
+        )
         axes.xaxis.tick_top()
+        label_columns(axes, pair.target, TEXT_SIZE)
+        label_rows(axes, pair.source, TEXT_SIZE)
         axes.set_xticks(np.arange(columns - 1) + 0.5, minor=True)
         axes.set_yticks(np.arange(rows - 1) + 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=0.5)
@@ -82,7 +86,8 @@ def aligned_pair(
         if title:
             axes.set_title(title, loc="left", pad=8)
         figure.legend(handles=legend, loc="outside lower left", ncols=3, frameon=False, handlelength=1.4)
-        bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, shrink=0.9)
-        bar.set_label(quantity)
-        bar.outline.set_visible(False)
+        if values is not None:
+            bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, shrink=0.9)
+            bar.set_label(quantity)
+            bar.outline.set_visible(False)
     return figure

@@ -1,0 +1,144 @@
+"""``align-eval plot pairs``: a picture of every pair of a test set, with the links found and gold."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from align_eval.cli import _options as options
+
+if TYPE_CHECKING:
+    from align_eval.runs.pair_figures import AlignedSet
+
+
+class Format(str, Enum):
+    """Formats of figures."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
+def add_to(plot_app: typer.Typer) -> None:
+    """Register the figures."""
+
+    @plot_app.command()
+    def pairs(
+        target: str = typer.Argument(
+            ..., metavar="RESULTFOLDER|TESTSET", help="A folder of evaluate -o or demo, or a test set to align now."
+        ),
+        system: list[str] | None = typer.Option(
+            None,
+            "--system",
+            "-s",
+            help="Of a result folder: only this one, such as mini-ende.argmax.layer7. May be "
+            "given several times. Default: all.",
+        ),
+        model: str | None = typer.Option(
+            None, "--model", "-m", help="Of a test set: the encoder (default offline:e5-small)."
+        ),
+        method: str = typer.Option("argmax", "--method", "-x", help="Of a test set: " + options.METHOD_HELP),
+        layer: int | None = typer.Option(None, min=0, help="Of a test set: the layer. Default: the model's own."),
+        strength: bool = typer.Option(
+            False, "--strength", help="Colour the cells by similarity; runs the encoder that found the links."
+        ),
+        only: str = typer.Option("all", help="Pairs to draw, by number from 1: 7, 1-20, 1,3,5-8 or all."),
+        format: Format = typer.Option(Format.png, help="png, svg or pdf."),
+        jobs: int | None = typer.Option(None, min=1, help="Processes that draw. Default: one a processor."),
+        output: str | None = typer.Option(
+            None,
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="A folder a system is made here. Default: pairs/ in the result folder.",
+        ),
+        restart: bool = typer.Option(False, "--restart", help="Draw anew what stands there already."),
+        device: str = options.DEVICE,
+        dtype: options.Dtype = options.DTYPE,
+    ) -> None:
+        """Draw all pairs of a test set: words as a grid, links found as dots, gold as frames.
+
+        Interrupted, it goes on where it stopped when started again. Beside the figures, pairs.tsv has counts and AER
+        of each pair, so that the worst can be found.
+        """
+        folder = Path(target).is_dir()
+        if folder and (model is not None or layer is not None):
+            raise typer.BadParameter("a result folder names its own models: leave out --model and --layer")
+        if not folder and system:
+            raise typer.BadParameter("--system is for result folders; use --method", param_hint="--system")
+        if not folder and output is None:
+            raise typer.BadParameter("say where the figures go: -o FOLDER", param_hint="--output")
+        from align_eval.cli._progress import progress_bar
+        from align_eval.runs.pair_figures import draw_pairs, sets_of_folder
+
+        loading = {"device": device, "dtype": dtype.value}
+        aligner: Any = None
+        if folder:
+            sets = sets_of_folder(target, system or ())
+        else:
+            aligner, sets = _align(target, model or options.DEFAULT_MODEL, method, layer, loading)
+        base = Path(output) if output else Path(target) / "pairs"
+        for item in sets:
+            numbers = _numbers(only, len(item.testset.pairs))
+            maps = _maps(item, aligner, loading) if strength else None
+            with progress_bar(item.name, len(numbers), unit="figures") as progress:
+                drawn = draw_pairs(
+                    item,
+                    base / item.name,
+                    numbers=numbers,
+                    format=format.value,
+                    strength=maps,
+                    quantity="similarity, (cosine + 1) / 2",
+                    jobs=jobs or os.cpu_count() or 1,
+                    restart=restart,
+                    progress=progress,
+                )
+            sys.stdout.write(f"{len(drawn)} figures: {base / item.name}\n")
+
+
+def _numbers(text: str, available: int) -> list[int]:
+    try:
+        return options.parse_layers(text, available)
+    except typer.BadParameter:
+        raise typer.BadParameter(f"{text!r}: write 7, 1-20, 1,3,5-8 or all", param_hint="--only") from None
+
+
+def _align(
+    testset: str, model: str, method: str, layer: int | None, loading: dict[str, str]
+) -> tuple[Any, list[AlignedSet]]:
+    """Align a test set now; the aligner is kept for its maps."""
+    from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner
+    from align_eval.cli._progress import progress_bar
+    from align_eval.corpora import load_testset
+    from align_eval.runs.pair_figures import align_set
+
+    loaded = load_testset(testset)
+    name = method.partition(":")[0]
+    needed = name not in ALIGNERS or ALIGNERS.get(name).needs_model
+    layers = () if layer is None else (layer,)
+    aligner = make_aligner(AlignerSettings(model if needed else None, (method,), layers, options=dict(loading)))
+    with progress_bar(f"aligning {testset}", len(loaded.pairs)) as progress:
+        return aligner, align_set(loaded, aligner, progress)
+
+
+def _maps(item: AlignedSet, aligner: Any, loading: dict[str, str]) -> Any:
+    """What gives the similarity map of a pair, of the encoder that found the links.
+
+    Raises:
+        InputError: the links were not found by the similarity of an encoder.
+    """
+    from align_eval.errors import InputError
+
+    if aligner is None and item.model and item.layer is not None:
+        from align_eval.aligners import AlignerSettings
+        from align_eval.aligners.similarity import SimilarityAligner
+
+        aligner = SimilarityAligner(AlignerSettings(item.model, ("argmax",), (item.layer,), options=dict(loading)))
+    if item.layer is None or not hasattr(aligner, "word_map"):
+        raise InputError(f"the links of {item.title} have no similarity behind them", remedy="Leave out --strength")
+    return lambda pair: aligner.word_map(pair, item.layer)

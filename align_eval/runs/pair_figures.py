@@ -1,0 +1,288 @@
+"""Pictures of every pair of a test set with the links found: in parallel, resumable, each file whole or not there.
+
+A folder of figures has ``figures.json``, which says what was drawn, and ``pairs.tsv``, a line a pair with its counts
+and AER. A run that was interrupted draws what is missing when it is started again with the same settings.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, MissingFileError, UnknownNameError
+from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.runs.results import file_name, make_folder, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from align_eval.corpora import SentencePair, TestSet
+    from align_eval.links import Links, LinkTable
+
+    Strength = Callable[[SentencePair], NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class AlignedSet:
+    """A test set with the links that one system found in it.
+
+    Attributes:
+        testset: pairs and gold.
+        name: of the folder for its figures, such as ``mini-ende.argmax.layer7``.
+        title: the system, as the figures name it.
+        links: a row a link, a sentence a pair.
+        digest: identifies the links.
+        model, method, layer: of the system, as far as it has them.
+    """
+
+    testset: TestSet
+    name: str
+    title: str
+    links: LinkTable
+    digest: str
+    model: str | None = None
+    method: str = ""
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One figure, as it is handed to a process."""
+
+    pair: SentencePair
+    links: Links
+    values: NDArray[np.floating] | None
+    quantity: str
+    title: str
+    path: str
+
+
+def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[AlignedSet]:
+    """The test sets and links of a result folder that ``evaluate``, ``demo`` or ``run`` wrote.
+
+    Args:
+        folder: with ``scores.json`` and ``links/``.
+        systems: names of sets to take, such as ``mini-ende.argmax.layer7``; none: all.
+
+    Raises:
+        MissingFileError: it is no result folder, or a file of links or of a test set is not there.
+        UnknownNameError: no such system in it.
+    """
+    from align_eval.corpora import load_testset, read_links
+
+    base = Path(folder)
+    try:
+        rows = json.loads((base / "scores.json").read_text("utf-8"))["systems"]
+        known = {file_name(r["testset"], r["method"], f"layer{r['layer']}" if r["layer"] is not None else None): r
+                 for r in rows}  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MissingFileError(
+            "is no result folder: it has no scores.json with systems", file=base,
+            remedy="Write one with align-eval evaluate -o FOLDER, or name a test set",
+        ) from None  # fmt: skip
+    for name in systems:
+        if name not in known:
+            raise UnknownNameError("system of the result folder", name, known)
+    out, loaded = [], {}
+    for name in systems or known:
+        row, path = known[name], base / "links" / f"{name}.talp"
+        testset = loaded.setdefault(row["testset"], None) or load_testset(row["testset"])
+        loaded[row["testset"]] = testset
+        links = read_links(os.fspath(path), format="pharaoh", base=0)
+        if len(links) != len(testset.pairs):
+            raise InputError(
+                f"links of {len(links)} pairs for the {len(testset.pairs)} pairs of {testset.name}", file=path,
+                remedy="Evaluate the test set again",
+            )  # fmt: skip
+        title = str(row.get("system") or name)
+        out.append(AlignedSet(testset, name, title, links, sha256_of(path), row["model"], row["method"], row["layer"]))
+    return out
+
+
+def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | None = None) -> list[AlignedSet]:
+    """The links of every system of an aligner in a test set, found now."""
+    import hashlib
+
+    from align_eval.runs.evaluate import evaluate_testset
+
+    out = []
+    for found in evaluate_testset(testset, aligner, resamples=0, progress=progress):
+        layer = None if found.system.layer is None else f"layer{found.system.layer}"
+        name = file_name(testset.name, found.system.method, layer)
+        columns = (found.links.sentence, found.links.source, found.links.target)
+        digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
+        system = found.system
+        out.append(
+            AlignedSet(testset, name, found.result.name, found.links, digest, found.model, system.method, system.layer)
+        )
+    return out
+
+
+def draw_pairs(
+    aligned: AlignedSet,
+    folder: StrPath,
+    *,
+    numbers: Iterable[int] | None = None,
+    format: str = "png",
+    strength: Strength | None = None,
+    quantity: str = "similarity",
+    jobs: int = 1,
+    restart: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[Path]:
+    """Draw the pairs of a test set, one file each: ``FOLDER/0001.png`` and so on, by number from 1.
+
+    Files that stand there already are kept if they were drawn with the same settings.
+
+    Args:
+        aligned: pairs, gold and links.
+        folder: made if need be.
+        numbers: the pairs to draw, from 1; ``None``: all.
+        format: ``png``, ``svg`` or ``pdf``.
+        strength: gives the map of a pair, ``(source words, target words)``, drawn as colour; ``None``: links alone.
+        quantity: what that map is.
+        jobs: processes that draw. With more than one a script needs ``if __name__ == "__main__":`` around its work.
+        restart: draw everything anew, whatever stands there.
+        progress: told of each figure that is there.
+
+    Returns:
+        the files, in the order of the numbers. A pair with an empty side has none.
+
+    Raises:
+        InputError: no such number or format, or figures drawn with other settings stand in the folder.
+        OutputError: a file cannot be written.
+        AlignEvalError: a process was ended from outside.
+
+    Warns:
+        AlignEvalWarning: what the figures warned of, once.
+    """
+    from align_eval.figures.style import FORMATS
+
+    if format not in FORMATS:
+        raise InputError(f"figures are not written as {format!r}", remedy=f"Choose {', '.join(FORMATS)}")
+    if jobs < 1:
+        raise InputError(f"{jobs} processes", remedy="Give at least 1")
+    pairs = aligned.testset.pairs
+    wanted = range(1, len(pairs) + 1) if numbers is None else list(dict.fromkeys(numbers))
+    for number in wanted:
+        if not 1 <= number <= len(pairs):
+            raise InputError(f"{aligned.testset.name} has no pair {number}", remedy=f"Choose from 1 to {len(pairs)}")
+    base = make_folder(folder)
+    _settle(base / "figures.json", _settings(aligned, strength is not None, quantity), restart)
+    digits = max(4, len(str(len(pairs))))
+    files = {n: base / f"{n:0{digits}}.{format}" for n in wanted if pairs[n - 1].source and pairs[n - 1].target}
+
+    def todo() -> Iterator[_Job]:
+        for number, path in files.items():
+            if path.exists() and not restart:
+                if progress:
+                    progress(1)
+                continue
+            pair = pairs[number - 1]
+            values = None if strength is None else strength(pair)
+            title = f"{aligned.title}, pair {number}"
+            yield _Job(pair, aligned.links[number - 1], values, quantity, title, os.fspath(path))
+
+    warned = [message for messages in _run(todo(), jobs, progress) for message in messages]
+    _write_index(base / "pairs.tsv", aligned, wanted, files)
+    if warned:
+        more = f" (and {len(warned) - 1} more such warnings)" if len(warned) > 1 else ""
+        warnings.warn(f"{warned[0]}{more}", AlignEvalWarning, stacklevel=2)
+    return list(files.values())
+
+
+def draw(job: _Job) -> list[str]:
+    """Draw one pair and write it; returns what was warned of."""
+    from align_eval.figures.pair import aligned_pair
+    from align_eval.figures.style import save
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        save(aligned_pair(job.pair, job.values, job.links, quantity=job.quantity, title=job.title), job.path)
+    return [str(w.message) for w in caught if issubclass(w.category, AlignEvalWarning)]
+
+
+def _run(jobs: Iterator[_Job], processes: int, progress: Callable[[int], None] | None) -> Iterator[list[str]]:
+    """Draw all; a few jobs stand ready for each process, no more."""
+    if processes == 1:
+        for job in jobs:
+            yield draw(job)
+            if progress:
+                progress(1)
+        return
+    # New processes instead of copies of this one: it may have threads (torch) that a copy would lack.
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        open_: set[Future[list[str]]] = set()
+        try:
+            for job in jobs:
+                open_.add(pool.submit(draw, job))
+                if len(open_) >= 4 * processes:
+                    done, open_ = wait(open_, return_when=FIRST_COMPLETED)
+                    yield from _results(done, progress)
+            yield from _results(wait(open_).done, progress)
+        except BrokenProcessPool:
+            raise AlignEvalError(
+                "a process that draws was ended from outside",
+                remedy="Start again: what is drawn is kept; with fewer --jobs if memory is short",
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _results(done: set[Future[list[str]]], progress: Callable[[int], None] | None) -> Iterator[list[str]]:
+    for future in done:
+        yield future.result()
+        if progress:
+            progress(1)
+
+
+def _settings(aligned: AlignedSet, strength: bool, quantity: str) -> dict[str, Any]:
+    return {
+        "testset": aligned.testset.name,
+        "checksum": aligned.testset.checksum,
+        "system": aligned.title,
+        "links": aligned.digest,
+        "strength": quantity if strength else None,
+    }
+
+
+def _settle(path: Path, settings: dict[str, Any], restart: bool) -> None:
+    """Write down what is drawn, unless something else has been drawn there."""
+    if path.exists() and not restart:
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except ValueError:
+            before = {}
+        if before != settings:
+            differing = sorted(k for k in settings if not isinstance(before, dict) or before.get(k) != settings[k])
+            raise InputError(
+                f"figures with other settings stand there (different: {', '.join(differing)})", file=path.parent,
+                remedy="Write to another folder with -o, or draw them anew with --restart",
+            )  # fmt: skip
+    write_json(path, settings)
+
+
+def _write_index(path: Path, aligned: AlignedSet, wanted: Iterable[int], files: dict[int, Path]) -> None:
+    """A line a pair: number, words of both sides, counts, AER in percent, file."""
+    from align_eval.scoring.counts import COLUMNS, counts
+    from align_eval.scoring.measures import measures
+
+    rows = counts(aligned.testset.gold, aligned.links)
+    aer = measures(rows)["aer"]
+    with atomic_writer(path) as stream:
+        stream.write("\t".join(("pair", "source_words", "target_words", *COLUMNS, "aer", "file")) + "\n")
+        for number in wanted:
+            pair = aligned.testset.pairs[number - 1]
+            name = files[number].name if number in files else ""
+            fields = (number, len(pair.source), len(pair.target), *rows[number - 1].tolist(), f"{aer[number - 1]:.4f}")
+            stream.write("\t".join(map(str, (*fields, name))) + "\n")
