@@ -172,7 +172,7 @@ def sweep_testset(
     extractor = make_extractor(method)
     reader = make_signal(signal, model)
     gold, pairs = testset.gold, testset.pairs
-    rules = {"keys": keys, "queries": queries, "token_budget": token_budget}
+    rules: dict[str, Any] = {"keys": keys, "queries": queries, "token_budget": token_budget}
     source = MapSource(reader, pairs, gold, None if development is None else [int(k) for k in development], rules)
     views: tuple[View, ...] = ()
     counts = np.zeros((0, len(pairs), 4), dtype=np.int32)

@@ -155,7 +155,7 @@ class MapSource:
         if some:
             self._kept.append(maps.pick(some))
 
-    def batches(self, part: Sequence[int], views: Sequence[int]) -> Iterator[WordMaps]:
+    def batches(self, part: Sequence[int] | NDArray[np.int64], views: Sequence[int]) -> Iterator[WordMaps]:
         """The maps of some sentence pairs under some views (both by number), batch by batch; views as ordered here.
 
         Pairs with a side without any sub-word are in no batch.

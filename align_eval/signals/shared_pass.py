@@ -53,7 +53,9 @@ class SharedPass:
         """Steps with the same layout object share a text."""
         places: dict[int, int] = {}
         seen: list[int] = []
-        layouts, which, turn = [], [], []
+        layouts: list[Layout] = []
+        which: list[int] = []
+        turn: list[int] = []
         for step in steps:
             place = places.setdefault(id(step.layout), len(places))
             if place == len(layouts):
