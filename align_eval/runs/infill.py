@@ -15,7 +15,7 @@ from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
 from align_eval.infilling.probe import default_view, infill, require_infiller
 from align_eval.infilling.stats import Resampling
 from align_eval.infilling.table import RowCollector
-from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
+from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, in_languages
 from align_eval.runs.sweep import split
 from align_eval.signals.attention_batch import View
 
@@ -130,7 +130,8 @@ def infill_testset(
 
     Args:
         testset: of :func:`align_eval.load_testset`, or a corpus (reversed, cut, from files).
-        model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`.
+        model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`. One of
+            several languages takes those of the test set.
         plans: specs such as ``"span:share=0.5"``; see :mod:`align_eval.infilling.plans`. The same plan twice is one.
         view: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
             is :func:`align_eval.infilling.probe.default_view` unless given.
@@ -150,7 +151,7 @@ def infill_testset(
     made = list({(plan := make_plan(p, language=corpus.target_language or None)).spec: plan for p in plans}.values())
     if not made:
         raise InputError("no mask plan is given", remedy="Give one such as span:share=0.5")
-    reader = require_infiller(model)
+    reader = require_infiller(in_languages(model, corpus))
     present = [_hideable(reader, pair) for pair in corpus.pairs]
     usable = [k for k, words in enumerate(present) if words is not None]
     masks: dict[str, dict[int, Variants]] = {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError
+from align_eval.links import GoldLinks, Links
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -118,3 +120,63 @@ def corpus_of_files(
     known = any(pair.gold is not None for pair in pairs)
     kind = "none" if not known else "silver" if silver else "gold"
     return InfillCorpus(Path(bitext).name, tuple(pairs), languages[0] or "", languages[1] or "", kind)
+
+
+def corpus_of_texts(
+    source: str,
+    target: str,
+    gold: str | None = None,
+    *,
+    languages: Sequence[str | None] = (None, None),
+    silver: bool = False,
+) -> InfillCorpus:
+    """One pair of sentences as a corpus.
+
+    Args:
+        source, target: words between single spaces.
+        gold: links as text, 0-based, source first: ``"0-0 1-2 2p3"`` (``p``: possible only); or a file with them.
+        languages: source and target, ISO 639-1.
+        silver: the links were made by a model.
+
+    Raises:
+        InputError: a side without a word, or a text that is neither links nor a file.
+        LinkRangeError: a link outside of the pair.
+    """
+    from align_eval.corpora.tokenize import split_words
+
+    words = split_words(source), split_words(target)
+    if not all(words):
+        raise InputError("a side of the pair has no word", remedy="Give both sentences, words between spaces")
+    links = None if gold is None else _links_of(gold, SentencePair("1", *words))
+    kind = "none" if links is None else "silver" if silver else "gold"
+    return InfillCorpus("one pair", (SentencePair("1", *words, links),), languages[0] or "", languages[1] or "", kind)
+
+
+def _links_of(text: str, pair: SentencePair) -> GoldLinks:
+    found = [re.fullmatch(r"(\d+)([-p])(\d+)", part) for part in text.split()]
+    if not all(found):
+        if not Path(text).is_file():
+            raise InputError(
+                f"{text!r} is neither links nor a file",
+                remedy="Write links as 0-0 1-2 2p3, counted from 0, source first",
+            )
+        from align_eval.corpora import read_links
+
+        return read_links(text, bitext=[pair]).gold(0)
+    links = [(int(m[1]), int(m[3]), m[2] == "-") for m in found if m]
+    gold = GoldLinks(Links([(i, j) for i, j, sure in links if sure]), Links([(i, j) for i, j, _ in links]))
+    gold.possible.check_range(len(pair.source), len(pair.target))
+    return gold
+
+
+def in_languages(model: Any, corpus: InfillCorpus) -> Any:
+    """The model for the languages of a corpus, where it takes languages that are not chosen yet.
+
+    Raises:
+        InputError: it does not have them, or was loaded for another one.
+    """
+    if not corpus.target_language:
+        return model
+    from align_eval.runs.sweep import for_testset
+
+    return for_testset(model, cast("TestSet", corpus))  # it looks at the two languages alone

@@ -1,0 +1,199 @@
+"""``align-eval infill``: hide words of the target and see where the attention goes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from align_eval.cli import _options as options
+
+if TYPE_CHECKING:
+    from align_eval.runs.infill_corpus import InfillCorpus
+
+DEFAULT_MODEL = "offline:tiny-deen-mask"
+DEFAULT_PLAN = "span:share=0.5"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def infill(
+        testset: str | None = typer.Argument(
+            None, metavar="[TESTSET]", help="A named test set (align-eval testsets list)."
+        ),
+        source: str | None = typer.Option(None, help="One sentence, words between spaces (with --target)."),
+        target: str | None = typer.Option(None, help="Its translation, words between spaces: here words are hidden."),
+        pair: int | None = typer.Option(
+            None, min=1, metavar="N", help="Take the N-th pair of the test set or bitext, counted from 1, alone."
+        ),
+        mask: str | None = typer.Option(
+            None,
+            metavar="WORDS",
+            help="Which target words of one pair are hidden: numbers from 1 (5-8 or 1,3,5-8), the words themselves "
+            "(laws,of: everywhere they occur), or a plan that gives one set (suffix:5, span:share=0.5, content).",
+        ),
+        plan: list[str] = typer.Option(
+            [],
+            metavar="SPEC",
+            help="Which target words of a corpus are hidden; may be given several times. positions:5-8, each, "
+            "span:share=0.5, suffix:5, nth:n=3,offset=0, random:share=0.3,draws=2, content, function, aligned, "
+            f"unaligned. share or count, draws for span and random, each=yes for one word at a time. "
+            f"Default: {DEFAULT_PLAN}.",
+        ),
+        bitext: str | None = typer.Option(None, help="The sentence pairs in one file, instead of a test set."),
+        gold: str | None = typer.Option(
+            None, help="Its gold links, a file; of one pair given by --source and --target also as text: '0-0 1-2 2p3'."
+        ),
+        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
+        gold_format: str = typer.Option("auto", help="Format of the gold file; auto tells it by content."),
+        gold_base: str = typer.Option("auto", help="What the indices of the gold file count from: 0, 1 or auto."),
+        silver: bool = typer.Option(False, help="The links of --gold were made by a model: call them silver."),
+        reverse: bool = typer.Option(False, help="Swap the sides: hide words of what is the source of the test set."),
+        limit: int | None = typer.Option(None, min=1, help="Take the first so many sentence pairs."),
+        model: str = typer.Option(
+            DEFAULT_MODEL, "--model", "-m", help="A model that fills hidden words: offline:NAME, a hub name, a folder."
+        ),
+        layer: str | None = typer.Option(None, help="Layer, from 1, or mean. Default: chosen by a rule that is told."),
+        head: str | None = typer.Option(None, help="Head, from 1, or mean (the default if a layer is given)."),
+        words: bool = typer.Option(False, "--words/--subwords", help="Of one pair: rows and columns of the figure."),
+        difference: bool = typer.Option(False, "--difference", help="Of one pair: a third map, masked less full."),
+        side_by_side: bool = typer.Option(False, "--side-by-side", help="Of one pair: maps beside each other."),
+        source_language: str | None = typer.Option(None, help="Code such as de. Default: the test set's."),
+        target_language: str | None = typer.Option(None, help="Code such as en. Default: the test set's."),
+        development: float = typer.Option(
+            0.2, help="Share of the pairs that layer and head are chosen on, by the gold peaks of full rows; the rest "
+            "is reported."
+        ),
+        resamples: int = typer.Option(2000, min=0, help="Resamples of intervals and tests, over sentences; 0: none."),
+        seed: int = typer.Option(12345, min=0, help="Seed of the split, of what plans draw, and of the resamples."),
+        json_: bool = typer.Option(
+            False, "--json", help="Print JSON: of a corpus a list, one object a plan; of one pair the reading."
+        ),
+        output: str | None = typer.Option(
+            None, "--output", "-o", metavar="FOLDER",
+            help="Write here: of one pair the figure (PNG, SVG, PDF) and its reading (JSON, Markdown); of a corpus "
+            "infill.json, README.md, the reading, and curves where a plan is given with three shares or more.",
+        ),
+        device: str = options.DEVICE,
+        dtype: options.Dtype = options.DTYPE,
+        revision: str | None = options.REVISION,
+        trust_remote_code: bool = options.TRUST,
+        batch_tokens: int = options.BATCH_TOKENS,
+    ) -> None:  # fmt: skip
+        """Hide words of the target and compare: where each row of attention goes, and what the model fills in.
+
+        One pair (--source with --target, or --pair) with --mask: two heatmaps on one scale and their reading. A test
+        set or a bitext with --plan: gold peaks, weight on gold, entropy and divergence of hidden and visible rows,
+        against three null models, with intervals and tests over sentences.
+        """
+        if sum((testset is not None, bitext is not None, source is not None or target is not None)) != 1:
+            raise typer.BadParameter("give one of TESTSET, --bitext, or --source with --target")
+        if (source is None) != (target is None):
+            raise typer.BadParameter("--source and --target go together")
+        one = source is not None or pair is not None
+        if one and plan:
+            raise typer.BadParameter("--plan is for a corpus; say which words of one pair are hidden with --mask")
+        if one and mask is None:
+            raise typer.BadParameter("say which words are hidden with --mask, such as --mask 5-8")
+        if mask is not None and not one:
+            raise typer.BadParameter("--mask is for one pair (--source with --target, or --pair); use --plan")
+        if head is not None and layer is None:
+            raise typer.BadParameter("--head needs --layer")
+        if gold is not None and testset is not None:
+            raise typer.BadParameter("--gold does not go with a test set: it has its own")
+
+        from align_eval.models import load_model
+        from align_eval.runs.infill_corpus import corpus_of, corpus_of_files, corpus_of_texts
+
+        languages = (source_language, target_language)
+        if testset is not None:
+            from align_eval.corpora import load_testset
+
+            corpus = corpus_of(load_testset(testset))
+        elif bitext is not None:
+            corpus = corpus_of_files(
+                bitext, gold, languages=languages, bitext_format=bitext_format, gold_format=gold_format,
+                gold_base=gold_base, silver=silver,
+            )  # fmt: skip
+        else:
+            corpus = corpus_of_texts(source or "", target or "", gold, languages=languages, silver=silver)
+        corpus = (corpus.reverse() if reverse else corpus).first(limit)
+        loaded = load_model(
+            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code
+        )
+        view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
+        settings = {"view": view, "development": development, "seed": seed, "token_budget": batch_tokens}
+        if one:
+            style = {"words": words, "difference": difference, "arrangement": _ARRANGEMENT[side_by_side]}
+            _one(corpus, (pair or 1) - 1, mask or "", loaded, settings, style, output, json_)
+        else:
+            _corpus(corpus, plan or [DEFAULT_PLAN], loaded, {**settings, "resamples": resamples}, output, json_)
+
+
+_ARRANGEMENT = {False: "stacked", True: "side by side"}
+
+
+def _number(text: str, option: str) -> int | str:
+    if text == "mean":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 nor mean", param_hint=option)
+    return int(text)
+
+
+def _one(
+    corpus: InfillCorpus, number: int, mask: str, model: Any, settings: dict[str, Any], style: dict[str, Any],
+    output: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """One pair: figure and reading."""
+    from align_eval.runs.infill_pair import run_pair
+
+    found = run_pair(corpus, number, mask, model, **settings)
+    reading = found.reading()
+    if output is not None:
+        from align_eval.figures.style import FORMATS, save
+        from align_eval.runs.results import make_folder
+
+        folder = make_folder(output)
+        figure = found.figure(**style)
+        for ending in FORMATS:
+            save(figure, folder / f"infill.{ending}")
+        reading.write(folder, "infill")
+        sys.stderr.write(f"align-eval: figure and reading in {output}\n")
+    if as_json:
+        sys.stdout.write(json.dumps(reading.to_json(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(reading.to_markdown())
+
+
+def _corpus(
+    corpus: InfillCorpus, plans: list[str], model: Any, settings: dict[str, Any], output: str | None, as_json: bool
+) -> None:
+    """A corpus: table, JSON, curves."""
+    from align_eval.cli._progress import progress_bar
+    from align_eval.runs.infill import infill_testset
+
+    with progress_bar(corpus.name, len(corpus.pairs)) as progress:
+        found = infill_testset(corpus, model, plans, progress=progress, **settings)
+    if found.left_out:
+        sys.stderr.write(
+            f"align-eval: {found.left_out} pairs are empty on a side or too long for the model: left out\n"
+        )
+    if output is not None:
+        from align_eval.runs.infill_files import write_infilling
+
+        sys.stderr.write(f"align-eval: written to {output}: {', '.join(write_infilling(found, output))}\n")
+    if as_json:
+        sys.stdout.write(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n")
+        return
+    from align_eval.report.infill_table import LEGEND, infill_table
+    from align_eval.runs.infill_files import finding_lines
+    from align_eval.scoring.tables import render_text
+
+    rows = found.to_json()
+    lines = [render_text([infill_table(rows)]).rstrip("\n"), "", LEGEND, "", *finding_lines(rows)]
+    sys.stdout.write("\n".join(lines) + "\n")

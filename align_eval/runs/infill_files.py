@@ -1,0 +1,86 @@
+"""What a corpus with hidden words leaves in a folder: numbers, page, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from align_eval.files import StrPath, atomic_writer
+from align_eval.report.infill_table import LEGEND, infill_table, subject_line
+from align_eval.report.infilling_corpus import corpus_reading
+from align_eval.runs.infill import Infilling
+from align_eval.runs.results import environment, make_folder, write_json
+from align_eval.scoring.tables import TextTable
+
+FIGURE_FORMATS = ("png", "svg", "pdf")
+
+
+def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") -> list[str]:
+    """Write numbers, a page, the reading and, where a plan has three shares or more, curves into a folder.
+
+    Returns:
+        the names of the files: ``infill.json``, ``README.md``, ``reading.json``, ``reading.md``, and ``curves.png``,
+        ``curves.svg`` and ``curves.pdf``.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    base = make_folder(folder)
+    rows = found.to_json()
+    write_json(base / f"{stem}.json", {"environment": environment(), **found.summary()})
+    with atomic_writer(base / "README.md") as stream:
+        stream.write("\n".join([f"# Hidden words: {subject_line(rows[0])}", "", *page_lines(rows)]) + "\n")
+    written = [path.name for path in corpus_reading(rows).write(base, "reading")]
+    return [f"{stem}.json", "README.md", *written, *write_curves(rows, base, "curves")]
+
+
+def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Table, legend, what holds and what does not, as lines of Markdown."""
+    return [*markdown_table(infill_table(rows)), "", LEGEND, "", *finding_lines(rows)]
+
+
+def finding_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What holds over the plans, then what does not, each line an item of a list."""
+    reading = corpus_reading(rows)
+    return [f"- {text}" for text in (*reading.findings, *reading.anomalies)]
+
+
+def markdown_table(table: TextTable) -> list[str]:
+    """The columns and rows of a table as lines of Markdown; its title is left to the caller."""
+    right = len(table.columns) - table.left
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * table.left + "---:|" * right]
+    cells = [[cell.strip().replace("|", "\\|").replace("*", "\\*") for cell in row] for row in table.rows]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in cells)]
+
+
+def curve_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of plans that are there with at least three shares of hidden words."""
+    shares: dict[str, set[float]] = {}
+    for row in rows:
+        if row["rows_masked"]:
+            shares.setdefault(row["plan"].partition(":")[0], set()).add(row["mask_share"])
+    return [row for row in rows if row["rows_masked"] and len(shares[row["plan"].partition(":")[0]]) > 2]
+
+
+def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath, stem: str) -> list[str]:
+    """Draw the curves over the mask share, if some plan is there with three shares; returns the names of the files."""
+    several = curve_rows(rows)
+    if not several:
+        return []
+    from align_eval.figures.curves import redistribution_curves
+    from align_eval.figures.style import save
+
+    base = make_folder(folder)
+    first = several[0]
+    where = ", ".join(part for part in (first["testset"], first["direction"]) if part)
+    figure = redistribution_curves(
+        several,
+        model=first["model"],
+        view=f"layer {first['layer']}, head {first['head']}",
+        rule=first["view_rule"],
+        title=f"{where}: {first['evaluated_sentences']} sentence pairs",
+    )
+    names = [f"{stem}.{ending}" for ending in FIGURE_FORMATS]
+    for name in names:
+        save(figure, base / name)
+    return names
