@@ -173,8 +173,10 @@ class SignalsExperiment(ViewExperiment):
         from align_eval.scoring.counts import counts
 
         table = read_links(path, bitext=testset.pairs)
-        named: dict[str, str | int] = {"set": testset.name, "sha256": testset.checksum[:8], "base": testset.base, "nulls": "drop"}
-        return {"score": self._score(testset, counts(testset.gold, table), Signature({**named})), "file": path.name}
+        signature = Signature(
+            set=testset.name, sha256=testset.checksum[:8], base=testset.base, nulls="drop", sym="none"
+        )  # fmt: skip
+        return {"score": self._score(testset, counts(testset.gold, table), signature), "file": path.name}
 
     def _score(self, testset: TestSet, rows: Any, signature: Any) -> dict[str, Any]:
         """Score of counts ``(sentence pairs, 4)`` on the rest."""
