@@ -61,7 +61,7 @@ function layoutOf(map, room, zoom, titled) {
   const fit = Math.floor((room - left - bar) / Math.max(map.columns.length, 1));
   const cell = zoom || Math.min(Math.max(fit, map.columns.length > 150 ? 3 : map.columns.length > 60 ? 8 : 15), 38);
   const across = cell * map.columns.length, down = cell * map.rows.length;
-  const width = Math.max(left + across + bar, narrow ? left + 190 : 0, titled ? 460 : 0);
+  const width = Math.max(left + across + bar, narrow ? left + 190 : 0, titled ? titleWidth(map) : 0);
   return { size: Math.min(size, Math.max(cell - 2, 8)), cap, narrow, left, top, cell, across, down,
     width, height: top + down + (narrow ? 64 : 14) };
 }
@@ -70,6 +70,12 @@ function titleOf(map) {
   const where = map.entry.about.id ? `${map.entry.about.id} \u00b7 ` : "";
   const kind = { full: "", masked: " \u00b7 masked input", difference: " \u00b7 masked less full" }[map.variant];
   return [index.title, `${where}${map.view} \u00b7 ${index.quantity}${kind}`];
+}
+
+// What a title needs, up to a limit at which it is cut.
+function titleWidth(map) {
+  const [heading, line] = titleOf(map);
+  return Math.min(Math.ceil(Math.max(textWidth(heading, 14) * 1.08, textWidth(line, 11))) + 28, 640);
 }
 
 function mapOption(map, layout, ink, titled) {

@@ -72,7 +72,27 @@ function turned(values, rows, columns) {
 
 // A map between sub-words as one between words: columns by the rule of keys, then rows by that of queries.
 function poolMap(values, queryWords, keyWords, queries, keys, rules) {
+  if (rules.keys === "sum" && rules.queries === "mean") return poolSumMean(values, queryWords, keyWords, queries, keys);
   const byKey = poolColumns(values, queryWords.length, keyWords, keys, rules.keys);
   const across = poolColumns(turned(byKey, queryWords.length, keys), keys, queryWords, queries, rules.queries);
   return turned(across, keys, queries);
+}
+
+// The same for the usual rules, in one pass.
+function poolSumMean(values, queryWords, keyWords, queries, keys) {
+  const out = new Float64Array(queries * keys);
+  const parts = new Float64Array(queries);
+  for (const word of queryWords) if (word >= 0) parts[word]++;
+  for (let r = 0, at = 0; r < queryWords.length; r++) {
+    const query = queryWords[r];
+    if (query < 0) {
+      at += keyWords.length;
+      continue;
+    }
+    const share = 1 / parts[query];
+    for (let c = 0; c < keyWords.length; c++, at++) {
+      if (keyWords[c] >= 0) out[query * keys + keyWords[c]] += values[at] * share;
+    }
+  }
+  return out;
 }

@@ -1,0 +1,263 @@
+"""Pages from models and folders: what they hold equals the maps, links and counts of the rest of the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import align_eval as ae
+from align_eval.cli import main
+from align_eval.corpora import SentencePair
+from align_eval.errors import FormatError, InputError, MissingFileError, ModelError, UnknownNameError
+from align_eval.extraction import make_extractor
+from align_eval.links import GoldLinks, Links, LinkTable
+from align_eval.report.page.packing import unpack
+from align_eval.runs.explore import explore_page
+from align_eval.runs.explore_folder import explore_folder
+from align_eval.runs.explore_text import explore_text
+from align_eval.runs.results import write_json
+from align_eval.scoring.counts import counts
+from align_eval.signals.attention import attention_maps, attention_softmap
+from tests.models.families import build, pairs
+
+
+@pytest.fixture(scope="module")
+def marian() -> Any:
+    return build("marian")
+
+
+@pytest.fixture(scope="module")
+def gold_pairs() -> list[SentencePair]:
+    out = []
+    for pair in pairs():
+        places = range(min(len(pair.source), len(pair.target)))
+        every = Links([(k, k) for k in places])
+        sure = Links([(k, k) for k in places if k % 2 == 0])
+        out.append(SentencePair(pair.id, pair.source, pair.target, GoldLinks(sure, every)))
+    return out
+
+
+def opened(page: Any, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """An entry as the page's script reads it, its maps as numbers."""
+    header, arrays = unpack(page._packed[number])
+    for name in ("full", "masked"):
+        if name in arrays:
+            low, high = (arrays[f"{name}.limits"][..., k, None, None].astype(float) for k in (0, 1))
+            arrays[name] = low + arrays[name] / (2**page.bits - 1) * (high - low)
+    return header, arrays
+
+
+def test_maps_labels_and_words_are_those_of_the_model(marian: Any, gold_pairs: list[SentencePair]) -> None:
+    page = explore_page(gold_pairs, marian)
+    assert (page.rows.labels, page.columns.labels) == (("1", "2", "3"), ("1", "2", "3", "4"))
+    assert (page.quantity, page.bits, len(page)) == ("attention weight", 16, 4)
+    for number, maps in enumerate(attention_maps(marian, gold_pairs)):
+        header, arrays = opened(page, number)
+        assert np.abs(arrays["full"] - maps.values.numpy()).max() <= page.error + 1e-7
+        assert tuple(header["queries"]) == maps.query_labels
+        assert header["keyWords"] == maps.key_words.tolist()
+        assert header["side"] == "target"
+        about = page.index()["entries"][number]
+        assert (tuple(about["source"]), tuple(about["target"])) == (
+            gold_pairs[number].source,
+            gold_pairs[number].target,
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "reading"), [("marian", "awi"), ("bert", "block"), ("bert", "block-st"), ("llama", None)]
+)
+def test_links_and_counts_are_those_of_the_sweep(
+    kind: str, reading: str | None, gold_pairs: list[SentencePair]
+) -> None:
+    model = build(kind)
+    page = explore_page(gold_pairs, model, reading=reading, layers=[3, 1], heads=[2, 4], bits=8)
+    found = [[Links() for _ in gold_pairs] for _ in range(4)]
+    for batch in attention_softmap(model, gold_pairs, [3, 1], [2, 4], reading or model.readings[0]):
+        flat = batch.flat()
+        cells = make_extractor("reverse")(flat.values, flat.source_lengths, flat.target_lengths).links
+        for number, matrix in enumerate(cells):
+            view, b = divmod(number, len(batch))
+            rows, columns = batch.source_words[b].tolist(), batch.target_words[b].tolist()
+            found[view][batch.indices[b]] = Links([(rows[i], columns[j]) for i, j in matrix.nonzero().tolist()])
+    gold = LinkTable.from_links([pair.gold for pair in gold_pairs if pair.gold is not None])
+    table = np.stack([count.reshape(4, 3) for count in page._counts])  # type: ignore[union-attr]
+    for view in range(4):
+        for k, pair in enumerate(gold_pairs):
+            header, arrays = opened(page, k)
+            shape = (len(pair.source), len(pair.target)) if header["side"] == "source" else (
+                len(pair.target), len(pair.source)
+            )  # fmt: skip
+            matrix = np.unpackbits(arrays["links"][view])[: shape[0] * shape[1]].reshape(shape)
+            matrix = matrix if header["side"] == "source" else matrix.T
+            assert [tuple(link) for link in np.argwhere(matrix)] == list(found[view][k])
+        expected = counts(gold, LinkTable.from_links(found[view]))
+        assert table[:, view].tolist() == expected[:, [0, 2, 3]].tolist()
+
+
+def test_masked_words_give_second_maps(gold_pairs: list[SentencePair]) -> None:
+    from align_eval.infilling.probe import infill_maps
+    from tests.infilling.models import load
+
+    model = load("masked")
+    masks = [(1,), (0, 2), (), (1,)]
+    page = explore_page(gold_pairs, model, masks=masks)
+    for number, mask in enumerate(masks):
+        header, arrays = opened(page, number)
+        assert ("masked" in arrays) is bool(mask)
+        if mask:
+            full, masked = infill_maps(model, gold_pairs[number], mask, layer=2, head=3)
+            assert np.abs(arrays["full"][1, 2] - full.values[0, 0].numpy()).max() <= page.error + 1e-6
+            assert np.abs(arrays["masked"][1, 2] - masked.values[0, 0].numpy()).max() <= page.error + 1e-6
+            assert tuple(header["changedQueries"]) == masked.query_labels
+            assert header["changedWords"] == list(mask)
+    with pytest.raises(InputError, match="3 masks for 4"):
+        explore_page(gold_pairs, model, masks=masks[:3])
+    with pytest.raises(InputError, match="attention of the model"):
+        explore_page(gold_pairs, model, masks=masks, signal="norms")
+
+
+def test_a_model_that_cannot_fill_takes_no_masks(marian: Any, gold_pairs: list[SentencePair]) -> None:
+    with pytest.raises(ModelError, match="cannot fill"):
+        explore_page(gold_pairs, marian, masks=[()] * 4)
+
+
+def test_signals_of_whole_layers_and_pairs_without_gold(marian: Any) -> None:
+    page = explore_page([("das Haus", "the house")], marian, signal="norms-layer", method=None)
+    assert page.columns.labels == ("whole layer",)
+    header, arrays = opened(page, 0)
+    assert (header["gold"], "links" in arrays, page._counts) == (None, False, [None])
+
+
+def test_what_cannot_be_explored(marian: Any, gold_pairs: list[SentencePair]) -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        explore_page(gold_pairs, marian, limit=0)
+    with pytest.raises(InputError, match="no sentence pair"):
+        explore_page([], marian)
+    with pytest.raises(UnknownNameError, match="attention"):
+        explore_page(gold_pairs, marian, signal="atention")
+    with pytest.raises(UnknownNameError, match="reverse"):
+        explore_page(gold_pairs, marian, method="revers")
+    with pytest.raises(UnknownNameError, match="mean"):
+        explore_page(gold_pairs, marian, keys="meen")
+    with pytest.raises(ModelError, match="which reads pairs"):
+        explore_text(marian, "a text")
+
+
+@pytest.mark.parametrize("kind", ["llama", "bert", "gpt2"])
+def test_the_self_attention_of_a_text(kind: str) -> None:
+    model = build(kind)
+    text = "the small house\nstands by  the river"
+    page = explore_text(model, text, layers=[2])
+    header, arrays = opened(page, 0)
+    values = arrays["full"]
+    assert values.shape[:2] == (1, 4)
+    assert values.sum(axis=-1) == pytest.approx(1, abs=1e-3)
+    if kind != "bert":
+        assert (np.triu(values[0, 0], 1) == 0).all()
+    assert header["queries"] == header["keys"]
+    assert sorted(set(header["queryWords"]) - {-1}) == list(range(7))
+    assert page.index()["entries"][0]["text"] == text.split()
+    # The sub-words of a word spell it.
+    spelt = "".join(t for t, w in zip(header["queries"], header["queryWords"], strict=True) if w == 2)
+    assert spelt.replace("##", "").replace("▁", "").strip() == "house"
+    with pytest.raises(InputError, match="no word"):
+        explore_text(model, " \n")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A result folder of two layers x two methods on mini-ende, its links drawn from gold."""
+    testset = ae.load_testset("mini-ende")
+    systems = []
+    (tmp_path / "links").mkdir()
+    for layer in (6, 7):
+        for method in ("argmax", "softmax:threshold=0.1"):
+            links = [Links(list(pair.gold.sure)[: layer - len(method) % 4]) for pair in testset.pairs if pair.gold]
+            name = f"mini-ende.{method.replace(':', '-').replace('=', '-')}.layer{layer}.talp"
+            ae.write_links(tmp_path / "links" / name, LinkTable.from_links(links), format="pharaoh", base=0)
+            systems.append(
+                {
+                    "system": f"m {method} {layer}",
+                    "testset": "mini-ende",
+                    "model": "m",
+                    "method": method,
+                    "layer": layer,
+                }
+            )
+    write_json(tmp_path / "scores.json", {"environment": {}, "systems": systems})
+    return tmp_path
+
+
+def test_a_result_folder_shows_its_links(folder: Path) -> None:
+    page = explore_folder(folder, limit=5)
+    assert (page.rows.labels, page.columns.labels) == (("6", "7"), ("argmax", "softmax:threshold=0.1"))
+    testset = ae.load_testset("mini-ende")
+    table = ae.read_links(folder / "links" / "mini-ende.softmax-threshold-0.1.layer7.talp", base=0)
+    expected = counts(testset.gold, table)[:5]
+    assert [c[1, 1].tolist() for c in page._counts] == expected[:, [0, 2, 3]].tolist()  # type: ignore[index]
+    _, arrays = opened(page, 0)
+    assert [tuple(link) for link in np.argwhere(arrays["full"][1, 1])] == list(table[0])
+    assert page.index()["subject"]["sentence pairs"] == "5 of 40"
+
+
+def test_systems_that_are_no_table_stand_one_below_the_other(folder: Path) -> None:
+    about = json.loads((folder / "scores.json").read_text("utf-8"))
+    write_json(folder / "scores.json", {"systems": about["systems"][:3]})
+    page = explore_folder(folder)
+    assert page.rows.labels == ("m argmax 6", "m softmax:threshold=0.1 6", "m argmax 7")
+    assert page.columns.labels == ("found",)
+
+
+def test_folders_that_hold_no_links(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="no scores"):
+        explore_folder(tmp_path / "links")
+    with pytest.raises(UnknownNameError, match="mini-ende"):
+        explore_folder(folder, "mini-enfr")
+    about = json.loads((folder / "scores.json").read_text("utf-8"))
+    about["systems"][0]["testset"] = "mini-enes"
+    write_json(folder / "scores.json", about)
+    with pytest.raises(InputError, match="mini-enes, mini-ende"):
+        explore_folder(folder)
+    with pytest.raises(MissingFileError):
+        explore_folder(folder, "mini-enes")
+    (folder / "scores.json").write_text('{"systems": [{}]}', "utf-8")
+    with pytest.raises(FormatError, match="align-eval evaluate"):
+        explore_folder(folder)
+
+
+def command(*arguments: object) -> int:
+    try:
+        main(["explore", *map(str, arguments)])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_the_command_writes_a_page(
+    marian: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: marian)
+    out = tmp_path / "pair.html"
+    assert command("--source", "das Haus", "--target", "the house", "--layers", "2-3", "-o", out, "--json") == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["layers"], about["heads"], about["entries"], about["bytes"]) == (2, 4, 1, out.stat().st_size)
+    assert command("--source", "das Haus", "--target", "the house", "-o", out) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: 1 entry, 3 layers x 4 heads, ")
+    for wrong in (
+        [], ["mini-ende", "--text", "a"], ["--source", "a"], ["--text", "a", "--signal", "norms"],
+        ["mini-ende", "--bits", "9"],
+    ):  # fmt: skip
+        assert command(*wrong, "-o", out) == 2
+    capsys.readouterr()
+    assert command("--text", "a text", "-o", out) == 1
+    assert "reads pairs" in capsys.readouterr().err
+
+
+def test_the_command_reads_a_folder_without_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(folder, "-o", folder / "page.html") == 0
+    assert "40 entries, 2 layers x 2 methods" in capsys.readouterr().out
