@@ -91,7 +91,7 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
 
 
 def test_the_kinds() -> None:
-    assert KINDS.names() == ["evaluate", "signals", "sweep"]
+    assert {"evaluate", "signals", "sweep"} <= set(KINDS.names())
 
 
 SWEEP = """
