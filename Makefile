@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 CHECKS := $(VENV)/.set-up-checks
 FONTS := $(VENV)/.set-up-fonts
+BROWSER := $(VENV)/.set-up-browser
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -33,6 +34,11 @@ $(FONTS): $(SETUP) .ci/fonts.sh
 	@sh .ci/fonts.sh $(BIN)/python
 	@touch $(FONTS)
 
+# Chromium for the browser tests of the page, where apt-get can install it; those tests are skipped otherwise.
+$(BROWSER): $(SETUP) .ci/chromium.sh
+	@sh .ci/chromium.sh
+	@touch $(BROWSER)
+
 demo: $(SETUP)
 	$(BIN)/align-eval demo
 
@@ -42,7 +48,7 @@ lint: $(SETUP)
 	$(BIN)/mypy
 
 # Two processes for two cores; one thread each, so that they do not fight.
-test: lint $(CHECKS) $(FONTS)
+test: lint $(CHECKS) $(FONTS) $(BROWSER)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 format: $(SETUP)
