@@ -19,8 +19,8 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Run an experiment file; its tables, figures and a page with the best of them are written to results/NAME.
 
-        The file's kind says what is done: evaluate, sweep or signals. An interrupted run goes on where it stopped:
-        what was made with the same settings is kept.
+        The file's kind says what is done: evaluate, sweep, signals or infill. An interrupted run goes on where it
+        stopped: what was made with the same settings is kept.
         """
         from align_eval.cli._progress import progress_bar
         from align_eval.runs.experiments import read_experiment, run_experiment

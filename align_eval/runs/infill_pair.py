@@ -133,6 +133,7 @@ def run_pair(
     model: Any,
     *,
     view: tuple[Any, Any] | None = None,
+    rule: str = "given by name",
     development: float = 0.2,
     seed: int = 12345,
     token_budget: int = 2048,
@@ -148,7 +149,7 @@ def run_pair(
         number: which pair, 0-based.
         mask: which target words, see :func:`align_eval.infilling.mask_text.masked_words`.
         model: see :func:`align_eval.infilling.probe.require_infiller`; takes the languages of the corpus.
-        view: layer and head, from 1 or ``"mean"``.
+        view: layer and head, from 1 or ``"mean"``; ``rule``: how it was chosen.
         development, seed, token_budget: see :func:`align_eval.runs.infill.infill_testset`.
         top: fillings kept for each hidden word.
 
@@ -161,7 +162,7 @@ def run_pair(
     masked = masked_words(mask, pair, language=corpus.target_language, seed=seed)
     reader = require_infiller(in_languages(model, corpus))
     if view is not None:
-        chosen = named_view(reader, *view)
+        chosen = ChosenView(View(*view[:2], reader.infill_reading), rule)
     elif len(corpus.pairs) > 1 and corpus.gold != "none":
         found = pick_view(corpus, reader, None, development, seed, token_budget=token_budget)
         among = "one of them" if number in found.development else "not one of them"
@@ -179,8 +180,3 @@ def usual_view(model: Any) -> ChosenView:
         return ChosenView(view, "the head that was guided in training")
     where = "the last layer but one" if reader.family == "seq2seq" else "the layer at two thirds of the depth"
     return ChosenView(view, f"by rule: the mean over the heads of {where}")
-
-
-def named_view(model: Any, layer: int | str, head: int | str) -> ChosenView:
-    """A view that was asked for by its numbers, from 1, or ``"mean"``."""
-    return ChosenView(View(layer, head, require_infiller(model).infill_reading), "given by name")

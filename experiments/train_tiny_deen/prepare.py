@@ -53,6 +53,25 @@ def excluded_keys(gold: Path, mini: Path, parallel: Path) -> tuple[set[str], set
     return german - {""}, english - {""}
 
 
+def held_out_tatoeba(
+    pairs: list[tuple[str, str]], no_german: set[str], no_english: set[str], count: int, rng: random.Random
+) -> list[tuple[str, str]]:
+    """Random pairs for evaluation that share no side with each other; the first half tests, the second tunes."""
+    usable = [p for p in pairs if key(p[0]) not in no_german and key(p[1]) not in no_english]
+    held: list[tuple[str, str]] = []
+    seen_de: set[str] = set()
+    seen_en: set[str] = set()
+    for de, en in rng.sample(usable, len(usable)):
+        if len(held) == count:
+            break
+        if key(de) in seen_de or key(en) in seen_en or not key(de) or not key(en):
+            continue
+        held.append((de, en))
+        seen_de.add(key(de))
+        seen_en.add(key(en))
+    return held
+
+
 def pieces_of_words(pieces: list[str], words: list[str]) -> list[int] | None:
     """Word index (of the tokenised sentence) of each piece, None where the characters do not add up."""
     ends = np.cumsum([len(w) for w in words])
@@ -85,18 +104,8 @@ def main() -> None:
     report: dict[str, object] = {"read": {stem: len(pairs) for stem, pairs in corpora.items()}}
 
     # Held-out Tatoeba: random pairs; every training pair that shares either side with one of them is dropped.
-    tatoeba = [p for p in corpora["tatoeba-2018"] if key(p[0]) not in no_german and key(p[1]) not in no_english]
-    held: list[tuple[str, str]] = []
-    seen_de: set[str] = set()
-    seen_en: set[str] = set()
-    for de, en in rng.sample(tatoeba, len(tatoeba)):
-        if len(held) == 2 * args.held_out:
-            break
-        if key(de) in seen_de or key(en) in seen_en or not key(de) or not key(en):
-            continue
-        held.append((de, en))
-        seen_de.add(key(de))
-        seen_en.add(key(en))
+    held = held_out_tatoeba(corpora["tatoeba-2018"], no_german, no_english, 2 * args.held_out, rng)
+    seen_de, seen_en = {key(de) for de, _ in held}, {key(en) for _, en in held}
     for name, part in (("tatoeba-test", held[: args.held_out]), ("tatoeba-dev", held[args.held_out :])):
         write_lines(args.out / f"{name}.de", [p[0] for p in part])
         write_lines(args.out / f"{name}.en", [p[1] for p in part])

@@ -4,6 +4,7 @@
 
 - ``evaluate``: every method at every layer of an encoder, by similarity;
 - ``sweep``: AER of every layer, head and reading of a model, and what selection gives on other sentences;
+- ``infill``: words hidden by plans, what that does to attention, and what is filled in;
 - ``signals``: all signals of a model on test sets, beside aligners and given links.
 
 Every kind has ``name``, ``testsets``, ``title``, ``text``, ``model``, ``resamples`` and ``seed``; see its module for

@@ -1,0 +1,205 @@
+"""Kind ``infill``: words of test sets hidden by plans, against the full run and three null models.
+
+::
+
+    name = "infill-tiny-deen-mask"
+    kind = "infill"
+    model = "offline:tiny-deen-mask"
+    testsets = ["mini-ende", "mini-ende:reverse", "deen-rwth"]
+    optional = ["tatoeba-silver"]
+    plans = ["span:share=0.5", "each", "content", "function"]
+    pairs = ["mini-ende:reverse 1 6-9", "mini-ende:reverse 1 suffix:5"]
+
+``NAME:reverse`` is a test set seen from its other side. Sets of ``optional`` are left out, with a note, where they are
+not on this machine. The view is chosen for each set and direction on its development part. ``pairs`` are drawn: test
+set, number of the pair from 1, and which words are hidden (as ``--mask`` takes them).
+
+It writes ``infill.json`` (all numbers), a folder a set and direction with its table, reading and curves, a figure with
+its reading a pair, and ``README.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align_eval.errors import FormatError, MissingFileError, UnknownNameError
+from align_eval.files import atomic_writer
+from align_eval.runs.experiments.base import KINDS, Experiment, Watch
+from align_eval.runs.experiments.cells import Cells
+from align_eval.runs.results import file_name, make_folder
+
+if TYPE_CHECKING:
+    from align_eval.runs.infill_corpus import InfillCorpus
+
+REVERSE = ":reverse"
+
+
+@KINDS.register("infill")
+@dataclass(frozen=True)
+class InfillExperiment(Experiment):
+    """What it says beside the fields of :class:`Experiment`.
+
+    Attributes:
+        plans: mask plans, see :mod:`align_eval.infilling.plans`.
+        optional: test sets that are left out where they are not on this machine.
+        pairs: ``SET NUMBER MASK``: pairs that are drawn.
+        layer, head: of all sets, from 1 or ``mean``; empty: chosen on the development part of each.
+        development: share of the sentences that the view is chosen on.
+        batch_tokens: padded sub-words in a batch; it changes speed and memory, not the results.
+    """
+
+    model: str = "offline:tiny-deen-mask"
+    resamples: int = 2000
+    plans: tuple[str, ...] = ("span:share=0.5",)
+    optional: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    layer: str = ""
+    head: str = ""
+    development: float = 0.2
+    batch_tokens: int = 2048
+
+    def check(self) -> None:
+        from align_eval.corpora.testset_entries import get_entry
+        from align_eval.infilling.plans import make_plan
+
+        for name in self.testsets:
+            get_entry(name.removesuffix(REVERSE))
+        for plan in self.plans:
+            make_plan(plan)
+        for pair in self.pairs:
+            name, number, _ = self._drawn(pair)
+            if name not in (*self.testsets, *self.optional) or number < 1:
+                raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
+
+    def run(self, base: Path, watch: Watch) -> None:
+        from align_eval.models import load_model
+
+        cells = Cells(base / "infill.json")
+        model = load_model(self.model)
+        kept: dict[str, dict[str, Any]] = {}
+        corpora = dict(self._corpora(watch))
+        for name, corpus in corpora.items():
+            mark = self.fingerprint(
+                corpus.checksum, corpus.direction, str(getattr(model, "revision", "")),
+                without=("pairs", "optional", "batch_tokens"),
+            )  # fmt: skip
+            cell = cells.get(name, mark)
+            if cell is None:
+                cell = cells.put(name, mark, self._corpus(corpus, model, watch, name))
+            kept[name] = cell
+            watch.note(f"{name}: {_told(cell)}")
+        cells.keep_only(list(kept))
+        body: list[str] = []
+        for name, cell in kept.items():
+            body += self._section(name, cell, base)
+        body += [line for pair in self.pairs for line in self._draw(pair, corpora, kept, model, base)]
+        with atomic_writer(base / "README.md") as stream:
+            stream.write(self.page(body))
+
+    def _corpora(self, watch: Watch) -> Iterator[tuple[str, InfillCorpus]]:
+        from align_eval.corpora import load_testset
+        from align_eval.runs.infill_corpus import corpus_of
+
+        for name in (*self.testsets, *self.optional):
+            try:
+                found = corpus_of(load_testset(name.removesuffix(REVERSE)))
+            except (UnknownNameError, MissingFileError):
+                if name not in self.optional:
+                    raise
+                watch.note(f"{name}: left out, not on this machine")
+                continue
+            yield name, found.reverse() if name.endswith(REVERSE) else found
+
+    def _corpus(self, corpus: InfillCorpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
+        from align_eval.runs.infill import infill_testset
+
+        with watch.bar(name, len(corpus.pairs)) as progress:
+            found = infill_testset(
+                corpus, model, self.plans, view=self._view(), development=self.development, seed=self.seed,
+                resamples=self.resamples, token_budget=self.batch_tokens, progress=progress,
+            )  # fmt: skip
+        return found.summary()
+
+    def _view(self) -> tuple[int | str, int | str] | None:
+        if not self.layer:
+            return None
+        layer, head = (int(n) if n.isdecimal() else n for n in (self.layer, self.head or "mean"))
+        return layer, head
+
+    def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
+        """The part of the page for one corpus; writes its reading and curves."""
+        from align_eval.report.infill_table import subject_line
+        from align_eval.report.infilling_corpus import corpus_reading
+        from align_eval.runs.infill_files import page_lines, write_curves
+
+        rows = [{**cell["subject"], **plan} for plan in cell["plans"]]
+        folder = make_folder(base / file_name(name.replace(":", "-")))
+        corpus_reading(rows).write(folder, "reading")
+        curves = write_curves(rows, folder, "curves")
+        lines = [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
+        lines += [f"![curves]({folder.name}/{curves[0]})", ""] if curves else []
+        return [*lines, *_pooled(cell)]
+
+    def _drawn(self, text: str) -> tuple[str, int, str]:
+        parts = text.split(maxsplit=2)
+        if len(parts) != 3 or not parts[1].isdecimal():
+            raise FormatError(
+                f"pairs: {text!r} is not SET NUMBER MASK", file=self.file,
+                remedy='Write for example pairs = ["mini-ende:reverse 1 6-9"]',
+            )  # fmt: skip
+        return parts[0], int(parts[1]), parts[2]
+
+    def _draw(
+        self, text: str, corpora: dict[str, InfillCorpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
+    ) -> list[str]:
+        """Draw and read one pair with the view that its corpus was read with."""
+        from align_eval.figures.style import FORMATS, save
+        from align_eval.runs.infill_pair import run_pair
+
+        name, number, mask = self._drawn(text)
+        if name not in corpora:
+            return []
+        subject = kept[name]["subject"]
+        found = run_pair(
+            corpora[name], number - 1, mask, model, view=(subject["layer"], subject["head"]), seed=self.seed,
+            rule=subject["view_rule"],
+        )  # fmt: skip
+        stem = file_name("pair", name.replace(":", "-"), number, mask.replace(":", "-").replace(",", "_"))
+        figure = found.figure()
+        for ending in FORMATS:
+            save(figure, base / f"{stem}.{ending}")
+        reading = found.reading()
+        reading.write(base, stem)
+        lines = [f"## {name}, pair {number}, hidden: {mask}", "", f"![paired heatmaps]({stem}.png)", ""]
+        return [*lines, *(f"- {sentence}" for sentence in reading.findings), ""]
+
+
+def _told(cell: dict[str, Any]) -> str:
+    subject, first = cell["subject"], cell["plans"][0]
+    peak = first["peak_gold_masked"]
+    told = "no row with a link" if peak is None else f"{100 * peak:.1f} % of hidden rows peak on gold"
+    return f"layer {subject['layer']}, head {subject['head']}; {first['plan']}: {told}"
+
+
+def _pooled(cell: dict[str, Any]) -> list[str]:
+    """The correlation over all plans together, by mask share."""
+    found = cell["correlation_all_plans"]
+    if not found or found["ci"] is None:
+        return []
+
+    def one(part: dict[str, Any]) -> str:
+        ends = "" if part["ci"] is None else f" ({part['ci'][0]:.2f} to {part['ci'][1]:.2f})"
+        return "-" if part["spearman"] is None else f"{part['spearman']:.2f}{ends}"
+
+    bands = "; ".join(
+        f"over {100 * part['above']:.0f} up to {100 * part['to']:.0f} % hidden: {one(part)}"
+        for part in found["by_mask_share"]
+    )
+    return [
+        "Spearman's correlation of weight on linked words and log-probability of the hidden word, over the rows of all "
+        f"plans: {one(found)}; without punctuation {one(found['without_punctuation'])}; {bands}.",
+        "",
+    ]

@@ -1,0 +1,78 @@
+"""Experiments of the kind infill: what they write, what they keep, what they leave out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from align_eval.errors import FormatError, UnknownNameError
+from align_eval.runs.experiments import read_experiment, run_experiment
+from tests.infilling.models import load
+from tests.runs.infill_set import register
+
+FILE = """
+name = "hidden"
+kind = "infill"
+testsets = ["small-deen", "small-deen:reverse"]
+optional = ["not-here"]
+plans = ["span:share=0.3", "span:share=0.6", "span:share=1", "function"]
+pairs = ["small-deen:reverse 1 2-3", "not-here 1 1"]
+resamples = 50
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ALIGN_EVAL_TESTSETS", str(register(tmp_path)))
+    path = tmp_path / "hidden.toml"
+    path.write_text(FILE, "utf-8")
+    return path
+
+
+def layers(text: str, available: int) -> list[int]:
+    return list(range(1, available + 1))
+
+
+def test_it_writes_everything_and_keeps_what_is_there(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load("masked").with_languages(None, None)
+    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: model)
+    notes: list[str] = []
+    base = run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers, note=notes.append)
+    assert any("not-here: left out" in note for note in notes)
+    cells = json.loads((base / "infill.json").read_text("utf-8"))["cells"]
+    assert list(cells) == ["small-deen", "small-deen:reverse"]
+    forth, back = (cells[name] for name in cells)
+    assert (forth["subject"]["direction"], back["subject"]["direction"]) == ("de-en", "en-de")
+    assert [plan["plan"] for plan in back["plans"]][-1] == "function:language=de"
+    names = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}
+    stem = "pair.small-deen-reverse.1.2-3"
+    assert {f"{stem}.png", f"{stem}.svg", f"{stem}.pdf", f"{stem}.json", f"{stem}.md", "README.md"} <= names
+    assert {"small-deen/curves.png", "small-deen-reverse/reading.md"} <= names
+    page = (base / "README.md").read_text("utf-8")
+    assert "## small-deen:reverse, pair 1, hidden: 2-3" in page
+    assert "![curves](small-deen/curves.png)" in page
+
+    def never(*args: Any, **options: Any) -> Any:
+        raise AssertionError("it was run again")
+
+    monkeypatch.setattr("align_eval.runs.infill.infill_testset", never)
+    run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+    assert (base / "README.md").read_text("utf-8") == page
+
+
+def test_what_is_wrong_is_told_before_anything_runs(file: Path, tmp_path: Path) -> None:
+    for old, new, error, words in (
+        ('"function"]', '"funktion"]', UnknownNameError, "function"),
+        ('testsets = ["small-deen",', 'testsets = ["small-den",', UnknownNameError, "small-deen"),
+        ("1 2-3", "one 2-3", FormatError, "SET NUMBER MASK"),
+        ('pairs = ["small', 'pairs = ["mini-ende 1 1", "small', FormatError, "not of one of the test sets"),
+    ):
+        file.write_text(FILE.replace(old, new), "utf-8")
+        with pytest.raises(error, match=words):
+            run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+    assert not (tmp_path / "results").exists()
