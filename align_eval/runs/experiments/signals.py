@@ -112,9 +112,9 @@ class SignalsExperiment(ViewExperiment):
                     cell = cells.put(key, mark, make())
                 kept[key] = cell
                 watch.note(f"{key}: {_told(cell)}")
+            with atomic_writer(base / "README.md") as stream:
+                stream.write(self.page(self._body(kept)))
         cells.keep_only(list(kept))
-        with atomic_writer(base / "README.md") as stream:
-            stream.write(self.page(self._body(kept)))
 
     def _signal(self, testset: TestSet, model: Any, signal: str, watch: Watch) -> dict[str, Any]:
         from align_eval.runs.selection import select

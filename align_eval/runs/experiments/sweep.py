@@ -131,9 +131,9 @@ class SweepExperiment(ViewExperiment):
             self._draw(base, testset.name, cell, new)
             kept[testset.name] = cell
             watch.note(f"{testset.name}: {_told(cell)}")
+            with atomic_writer(base / "README.md") as stream:
+                stream.write(self.page(self._body(kept)))
         cells.keep_only(self.testsets)
-        with atomic_writer(base / "README.md") as stream:
-            stream.write(self.page(self._body(kept)))
 
     def _cell(self, testset: TestSet, model: Any, watch: Watch) -> dict[str, Any]:
         from align_eval.runs.selection import Settings, select
