@@ -33,7 +33,7 @@ def load_detokenizer(name: str, language: str | None) -> Detokenizer:
             "detokenising needs the languages of the text", remedy="Give --source-language and --target-language"
         )
     try:
-        from sacremoses import MosesDetokenizer
+        from sacremoses import MosesDetokenizer  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
             "detokenising needs the package sacremoses", remedy="Install it: pip install 'align-eval[mt]'"

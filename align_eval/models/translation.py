@@ -91,8 +91,10 @@ def require_translator(model: Any) -> None:
     family = getattr(model, "family", "encoder")
     if family != "seq2seq":
         raise not_a_translator(str(getattr(model, "name", model)), family)
-    kind = model.model.config.model_type
-    if kind == "marian" and getattr(model.tokenizer, "mask_token", None):
+    config = model.model.config
+    mode = getattr(config, "decoder_mode", None)
+    unstated = mode is None and config.model_type == "marian" and getattr(model.tokenizer, "mask_token", None)
+    if mode == "masked" or unstated or "awi" not in model.readings:
         raise ModelError(
             f"{model.name} is a conditional masked language model: it fills masks and does not translate word by word",
             remedy="Name the model that was trained from left to right, such as offline:tiny-deen",
@@ -260,7 +262,7 @@ class Translator:
         return out
 
     def _limit(self, source: int) -> int:
-        wanted = self.decoding.max_length or FACTOR * source + EXTRA
+        wanted = self.decoding.max_length or int(FACTOR * source) + EXTRA
         return max(min(wanted, self.model.max_length), len(self.prefix) + 1)
 
 

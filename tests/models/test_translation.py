@@ -78,17 +78,18 @@ def test_translations_are_those_of_generate(kind: str, beam: int) -> None:
     assert all(one.pieces == 1 and not one.left for one in found)
 
 
-@pytest.mark.parametrize("beam", [1, 4])
-def test_batches_change_nothing(beam: int) -> None:
-    """One batch, batches of few, and one sentence at a time; each sentence has its own greatest length."""
-    whole = translator("marian", beam=beam, max_length=None).translate(TEXTS)
-    small = translator("marian", beam=beam, max_length=None, token_budget=40 * beam).translate(TEXTS)
-    single = [translator("marian", beam=beam, max_length=None).translate([text])[0] for text in TEXTS]
-    assert whole == small == single
+@pytest.mark.parametrize(("kind", "beam"), [("marian", 1), ("nllb", 2), ("t5", 3)])
+def test_batches_change_nothing(kind: str, beam: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One batch, one sentence at a time, another order in batches of few; each sentence has its own greatest length."""
+    monkeypatch.setattr("align_eval.models.translation.FACTOR", 0.25)
+    monkeypatch.setattr("align_eval.models.translation.EXTRA", 4)
+    whole = translator(kind, beam=beam, max_length=None).translate(TEXTS)
+    single = [translator(kind, beam=beam, max_length=None).translate([text])[0] for text in TEXTS]
+    turned = translator(kind, beam=beam, max_length=None, token_budget=40 * beam).translate(TEXTS[::-1])
+    assert whole == single == turned[::-1]
     assert whole[1].text == ""
     assert whole[1].pieces == 0
-    turned = translator("marian", beam=beam, max_length=None).translate(TEXTS[::-1])
-    assert turned[::-1] == whole
+    assert len({one.subwords for one in whole}) >= 3, "limits that follow the source, or ends of their own"
 
 
 def test_the_limit_is_said() -> None:
@@ -125,9 +126,11 @@ def test_the_decoder_starts_with_the_language() -> None:
 
 
 def test_another_language_gives_another_text() -> None:
-    english = Translator(cached("marian"), Decoding(2, 14))
-    german = Translator(cached("marian").with_languages(None, "de"), Decoding(2, 14))
+    english = Translator(cached("m2m_100"), Decoding(2, 14))
+    german = Translator(cached("m2m_100").with_languages("en", "de"), Decoding(2, 14))
     assert english.before[0] != german.before[0]
+    assert english.prefix[1] == german.before[0]
+    assert german.prefix[1] == english.before[0]
     assert [t.text for t in english.translate(TEXTS)] != [t.text for t in german.translate(TEXTS)]
     assert german.describe()["target_language"] == "de"
 
@@ -175,8 +178,11 @@ def test_only_translation_models(tmp_path: Any) -> None:
             require_translator(cached(kind))
     masked = families.build("marian")
     masked.tokenizer.add_special_tokens({"mask_token": "<unk>"})
-    with pytest.raises(ModelError, match="masked language model"):
-        Translator(masked)
+    stated = families.build("marian")
+    stated.model.config.decoder_mode = "masked"
+    for model in (masked, stated):
+        with pytest.raises(ModelError, match="masked language model"):
+            Translator(model)
 
 
 def test_wrong_settings() -> None:
