@@ -39,3 +39,17 @@ def e5() -> Any:
     from align_eval.models import load_model
 
     return load_model("offline:e5-small")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Any:
+    """The offline decoder-only model, loaded once a session."""
+    from align_eval.models import load_model
+    from align_eval.models.offline.smollm2 import SMOLLM2_135M
+
+    if SMOLLM2_135M.state() == "absent":
+        message = "needs offline:smollm2-135m: run `align-eval models add smollm2-135m` once"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return load_model("offline:smollm2-135m")
