@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.patterns.base import MASK_KINDS
 from align_eval.patterns.binarise import binarise
-from align_eval.patterns.detector import Detection, detect
+from align_eval.patterns.detector import Detection, detect, fit_kind
+from align_eval.patterns.evidence import Evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,24 +142,43 @@ def scan_heads(
     for number, layer in enumerate(attention.layers):
         patterns = binarise(attention.values[number], mass=mass, weight=weight)
         for head, pattern in enumerate(patterns, 1):
-            yield HeadPattern(layer, head, pattern, detect(pattern, causal=attention.causal))
+            yield HeadPattern(layer, head, pattern, detect(pattern, causal=attention.causal or None))
 
 
-def clearest(found: Sequence[HeadPattern], kind: str) -> HeadPattern:
+def clearest(
+    attention: TextAttention, kind: str, *, mass: float | None = None, weight: float | None = None
+) -> HeadPattern:
     """The head that a kind explains most clearly.
 
     Of the heads whose best kind it is, the one whose description it shortens most, in bits, against independent cells
     of one density (:attr:`~align_eval.patterns.detector.Detection.bits_saved`): a rule that asks for much structure,
-    and does not prefer heads that attend to next to nothing, which any mask of few cells explains.
+    and does not prefer heads that attend to next to nothing, which any mask of few cells explains. All heads are
+    fitted by the kind alone, and those that it shortens most are given to the detector in turn.
+
+    Args:
+        attention: of square maps.
+        kind: its name.
+        mass, weight: see :func:`~align_eval.patterns.binarise.binarise`.
 
     Raises:
-        InputError: no head is of that kind.
+        UnknownNameError: no such kind.
+        InputError: no head is of that kind; cross-attention; a bad rule.
     """
-    of_kind = [head for head in found if head.detection.best.name == kind and head.detection.structured]
-    if not of_kind:
-        seen = sorted({head.detection.best.name for head in found if head.detection.structured})
-        raise InputError(f"no head is best explained by {kind}", remedy=f"Found are: {', '.join(seen) or 'none'}")
-    return max(of_kind, key=lambda head: (head.detection.bits_saved, -head.layer, -head.head))
+    wanted = MASK_KINDS.get(kind)
+    saved: list[tuple[float, int, int, BoolArray]] = []
+    for number, layer in enumerate(attention.layers):
+        for head, pattern in enumerate(binarise(attention.values[number], mass=mass, weight=weight), 1):
+            evidence = Evidence(pattern, attention.causal or None)
+            fit = fit_kind(wanted, evidence)
+            if fit is not None and fit.bits < evidence.unstructured_bits:
+                saved.append((fit.bits - evidence.unstructured_bits, layer, head, pattern))
+    for _, layer, head, pattern in sorted(saved, key=lambda item: item[:3]):
+        detection = detect(pattern, causal=attention.causal or None)
+        if detection.best.name == wanted.name:
+            return HeadPattern(layer, head, pattern, detection)
+    raise InputError(
+        f"no head of {attention.model} is best explained by {kind}", remedy="Name another kind, or another text"
+    )
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def detect(pattern: BoolArray, *, causal: bool | None = None) -> Detection:
     """
     evidence = Evidence(pattern, causal)
     fits = sorted(
-        (fit for _, kind in MASK_KINDS.items() if (fit := _fit(kind, evidence)) is not None),
+        (fit for _, kind in MASK_KINDS.items() if (fit := fit_kind(kind, evidence)) is not None),
         key=lambda fit: (fit.bits, fit.name),
     )
     expected = _base(fits[0].kind, evidence.n)
@@ -126,8 +126,8 @@ def detect(pattern: BoolArray, *, causal: bool | None = None) -> Detection:
     )  # fmt: skip
 
 
-def _fit(kind: type[MaskKind], evidence: Evidence) -> KindFit | None:
-    """The kind's shortest description; ``None`` if it has none for this pattern."""
+def fit_kind(kind: type[MaskKind], evidence: Evidence) -> KindFit | None:
+    """The kind with the parameters of its shortest description; ``None`` if it has none for this pattern."""
     found = [
         measure(candidate, evidence)
         for causal in kind.directions

@@ -137,26 +137,16 @@ def _of_head(
     attention: TextAttention, layer: int | None, head: int | None, best: str | None, rule: dict[str, float]
 ) -> _Drawn:
     from align_eval.patterns import MASK_KINDS, binarise
-    from align_eval.patterns.attention import clearest, scan_heads
+    from align_eval.patterns.attention import clearest
     from align_eval.report.pattern import strongest_cells
 
     chosen = "as asked for"
     if best is not None:
-        from align_eval.cli._progress import progress_bar
-
         kind = MASK_KINDS.canonical(best)
-        found = []
-        total = attention.values.shape[0] * attention.values.shape[1]
-        with progress_bar("heads", total, "heads") as progress:
-            for one in scan_heads(attention, **rule):
-                found.append(one)
-                progress(1)
-        pick = clearest(found, kind)
+        pick = clearest(attention, kind, **rule)
         layer, head = pick.layer, pick.head
-        chosen = (
-            f"of {total} heads, {sum(f.detection.best.name == kind for f in found)} of them best explained by {kind}, "
-            "the one whose description it shortens most"
-        )
+        total = attention.values.shape[0] * attention.values.shape[1]
+        chosen = f"of {total} heads, among those best explained by {kind} the one whose description it shortens most"
     assert layer is not None
     assert head is not None
     weights = attention.head(layer, head)
