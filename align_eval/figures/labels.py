@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,20 +127,21 @@ def measure(labels: Sequence[str], *, columns: bool = False, bold: Collection[in
         columns: as they stand under columns (:func:`column_label`) and not beside rows.
         bold: positions of labels that are drawn bold (if they are ASCII: not every font has bold letters).
     """
+    turned = [column_label(text) if columns else (text, 0.0) for text in labels]
+    sizes = [_measured(*turn, k in bold and turn[0].isascii()) for k, turn in enumerate(turned)]
+    return np.array(sizes, dtype=np.float64).reshape(-1, 2)
+
+
+@lru_cache(maxsize=1 << 14)
+def _measured(text: str, rotation: float, bold: bool) -> tuple[float, float]:
     size = 72.0
     with style(size):
         figure = new_figure(1, 1, placed=True)
         figure.dpi = 72
-        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-        found = np.zeros((len(labels), 2))
-        for k, label in enumerate(labels):
-            text, rotation = column_label(label) if columns else (label, 0.0)
-            weight = "bold" if k in bold and label.isascii() else "normal"
-            drawn = figure.text(0, 0, text, rotation=rotation, **text_style(label), weight=weight)
-            box = drawn.get_window_extent(renderer)
-            found[k] = box.width / size, box.height / size
-            drawn.remove()
-    return found
+        weight = "bold" if bold else "normal"
+        drawn = figure.text(0, 0, text, rotation=rotation, **text_style(text), weight=weight)
+        box = drawn.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    return float(box.width) / size, float(box.height) / size
 
 
 def text_style(text: str) -> dict[str, Any]:
@@ -150,7 +152,10 @@ def text_style(text: str) -> dict[str, Any]:
 def label_rows(axes: Axes, labels: Sequence[str], size: float, *, at: Sequence[float] | None = None) -> list[Text]:
     """Write labels beside the rows of a map, row k at height k (or ``at[k]``); returns the texts."""
     axes.set_yticks(list(range(len(labels)) if at is None else at), list(labels))
-    return [_restyle(tick, label, size) for tick, label in zip(axes.get_yticklabels(), labels, strict=True)]
+    texts = [_restyle(tick, label, size) for tick, label in zip(axes.get_yticklabels(), labels, strict=True)]
+    for text in texts:
+        text.set_verticalalignment("center")  # of the letters' box: scripts differ in where they lie on the line
+    return texts
 
 
 def label_columns(axes: Axes, labels: Sequence[str], size: float, *, at: Sequence[float] | None = None) -> list[Text]:

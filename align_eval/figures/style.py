@@ -164,6 +164,7 @@ def style(size: float = TEXT_SIZE) -> Iterator[None]:
     settings: dict[str, Any] = {
         "font.family": list(installed_fonts()) or ["sans-serif"],
         "font.size": size,
+        "text.hinting": "no_hinting",  # text is as wide at every resolution as it was measured
         "text.parse_math": False,  # a dollar sign in a sentence is a dollar sign
         "axes.titlesize": size,
         "axes.linewidth": 0.6,

@@ -1,0 +1,264 @@
+"""Two maps on one colour scale: what is drawn, that every label can be read, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from align_eval.errors import AlignEvalWarning, InputError, NonFiniteError, UnknownNameError
+from align_eval.figures.map_drawing import round_top
+from align_eval.figures.paired import heatmap, paired_heatmaps
+from align_eval.figures.panel import Panel, panel_of
+from align_eval.figures.style import DIFFERENCE_MAP, HEAT_MAP, new_figure, save, style, texts_of
+from align_eval.links import GoldLinks, Links
+from tests.figures.panels import COLUMNS, ENGLISH, need_fonts, panels
+
+LONG = ["internationalisation" if k % 7 == 0 else "gypsy" for k in range(70)]
+ABOUT = {"quantity": "cross-attention weight", "model": "tiny", "view": "layer 2, head 1", "rule": "lowest AER"}
+
+
+def _maps(figure: Any) -> list[Any]:
+    return [axes for axes in figure.axes if axes.get_yticklabels() and axes.get_label() != "<colorbar>" and _mesh(axes)]
+
+
+def _mesh(axes: Any) -> Any:
+    found = [c for c in axes.collections if type(c).__name__ == "QuadMesh" and c.get_array().ndim == 2]
+    return found[0] if found and axes.get_xlim()[0] == -0.5 else None
+
+
+def _boxes(texts: list[Any]) -> list[Any]:
+    renderer = texts[0].get_figure().canvas.get_renderer()
+    return [text.get_window_extent(renderer) for text in texts if text.get_text()]
+
+
+def _assert_readable(figure: Any, smallest: float = 5.0) -> None:
+    """No label touches another or a map; none leaves the figure; none is too small."""
+    figure.dpi = 200  # as it is saved
+    with style():
+        _check_places(figure, smallest)
+
+
+def _check_places(figure: Any, smallest: float) -> None:
+    figure.canvas.draw()
+    page = figure.bbox
+    for axes in _maps(figure):
+        rows, columns = axes.get_yticklabels(), axes.get_xticklabels()
+        for labels in (rows, columns):
+            boxes = _boxes(labels)
+            for a, b in itertools.pairwise(boxes):
+                assert not a.shrunk(0.98, 0.98).overlaps(b.shrunk(0.98, 0.98)), "two labels touch"
+            for box in boxes:
+                assert page.x0 <= box.x0
+                assert box.x1 <= page.x1
+                assert page.y0 <= box.y0
+                assert box.y1 <= page.y1
+                assert not box.shrunk(0.95, 0.95).overlaps(axes.bbox), "a label lies on the map"
+            assert all(text.get_fontsize() >= smallest - 1e-6 for text in labels)
+    for text, box in zip(figure.texts, _boxes(figure.texts), strict=True):
+        assert page.x0 <= box.x0, text.get_text()
+        assert box.x1 <= page.x1 + 1, text.get_text()
+        assert text.get_fontsize() >= smallest - 1e-6
+        for axes in _maps(figure):
+            assert not box.shrunk(0.95, 0.95).overlaps(axes.bbox), f"{text.get_text()!r} lies on a map"
+
+
+def test_both_maps_share_one_scale_and_one_bar() -> None:
+    first, second = panels(ENGLISH, COLUMNS["de"])
+    figure = paired_heatmaps(first, second, **ABOUT)
+    top, bottom = _maps(figure)
+    assert len(figure.axes) == 3, "two maps and one colour bar"
+    for axes, panel in ((top, first), (bottom, second)):
+        assert np.array_equal(_mesh(axes).get_array(), panel.values)
+        assert _mesh(axes).get_clim() == (0.0, round_top(max(first.values.max(), second.values.max())))
+        assert _mesh(axes).get_cmap().name == HEAT_MAP
+        assert [t.get_text() for t in axes.get_yticklabels()] == list(panel.row_labels)
+    assert [t.get_text() for t in bottom.get_xticklabels()][-1] == "[EOS]"
+    (bar,) = [axes for axes in figure.axes if axes not in (top, bottom)]
+    place = bar.get_position()
+    assert place.x0 > top.get_position().x1, "the bar stands at the right"
+    assert place.y1 == pytest.approx(top.get_position().y1), "it spans the height of both"
+    assert place.y0 == pytest.approx(bottom.get_position().y0)
+    assert bar.get_ylabel() == ABOUT["quantity"]
+    assert [t for t in bar.get_yticks() if -0.01 < t < 0.81] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    text = " ".join(texts_of(figure))
+    for part in ABOUT.values():
+        assert part in text
+    assert _mesh(top).get_array().shape == (10, 12)
+    boxes = [axes.get_position() for axes in (top, bottom)]
+    assert boxes[0].y0 > boxes[1].y1, "full above masked"
+    width, height = boxes[0].size * figure.get_size_inches()
+    assert width / 12 == pytest.approx(height / 10), "cells are square"
+
+
+def test_hidden_rows_stand_out() -> None:
+    _, bottom = _maps(paired_heatmaps(*panels(ENGLISH, COLUMNS["de"], hidden=(5, 6, 7))))
+    weights = [t.get_fontweight() for t in bottom.get_yticklabels()]
+    assert [k for k, weight in enumerate(weights) if weight == "bold"] == [5, 6, 7]
+    assert sorted(round(p.get_y() + 0.5) for p in bottom.patches if p.get_height() == 1) == [5, 6, 7]
+
+
+def test_gold_is_framed_on_request() -> None:
+    first, second = panels(ENGLISH, COLUMNS["de"])
+    plain, framed = paired_heatmaps(first, second), paired_heatmaps(first, second, gold=True)
+    assert not [c for axes in _maps(plain) for c in axes.collections if type(c).__name__ == "LineCollection"]
+    for axes in _maps(framed):
+        lines = [c for c in axes.collections if type(c).__name__ == "LineCollection"]
+        assert [len(c.get_segments()) for c in lines] == [4, 40 - 2 * 0], "one possible cell, ten sure ones apart"
+    assert "framed: gold links (dashed: possible)" in " ".join(texts_of(framed)).replace("\n", " ")
+    wide = np.zeros((2, 3), dtype=bool)
+    wide[0, :2] = True
+    one = Panel(np.full((2, 3), 0.3), ("a", "b"), ("x", "y", "z"), gold=wide)
+    (lines,) = [c for c in _maps(heatmap(one, gold=True))[0].collections if type(c).__name__ == "LineCollection"]
+    assert len(lines.get_segments()) == 6, "cells that touch are framed together"
+
+
+@pytest.mark.parametrize("arrangement", ["stacked", "side by side"])
+def test_the_difference_has_its_own_scale_around_zero(arrangement: Any) -> None:
+    first, second = panels(ENGLISH, COLUMNS["de"])
+    figure = paired_heatmaps(first, second, difference=True, arrangement=arrangement, **ABOUT)
+    maps = _maps(figure)
+    assert len(maps) == 3
+    assert len(figure.axes) == 5
+    low, high = _mesh(maps[2]).get_clim()
+    assert low == -high
+    assert _mesh(maps[2]).get_cmap().name == DIFFERENCE_MAP
+    assert np.allclose(_mesh(maps[2]).get_array(), second.values - first.values)
+    _assert_readable(figure)
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"),
+    [
+        ("de", None),
+        ("de", "one"),
+        ("de", "two"),
+        ("zh", "one"),
+        ("ar", None),
+        ("he", "one"),
+        ("hi", "two"),
+        ("mixed", "one"),
+    ],
+)
+def test_labels_of_every_script_can_be_read(columns: str, width: Any) -> None:
+    if columns != "de":
+        need_fonts("".join(COLUMNS[columns]).replace("</s>", ""))
+    for rows, heads in ((ENGLISH, COLUMNS[columns]), (COLUMNS[columns], ENGLISH)):
+        figure = paired_heatmaps(*panels(rows, heads), width=width, rows="English", columns="Others", **ABOUT)
+        _assert_readable(figure)
+        if width is not None:
+            assert figure.get_size_inches()[0] == pytest.approx({"one": 3.3, "two": 6.9}[width])
+
+
+@pytest.mark.parametrize("width", [None, "two"])
+def test_long_sentences_grow_the_figure_and_not_the_clutter(width: Any) -> None:
+    first, second = panels(LONG[:60], LONG)
+    _assert_readable(paired_heatmaps(first, second, gold=True, width=width, **ABOUT))
+
+
+def test_a_sentence_too_long_for_the_width_says_so() -> None:
+    first, second = panels(LONG[:60], LONG)
+    with pytest.warns(AlignEvalWarning, match="70 columns do not fit 3.3 inches"):
+        figure = paired_heatmaps(first, second, width="one")
+    assert figure.get_size_inches()[0] > 3.3
+    _assert_readable(figure)
+
+
+def test_one_word_and_one_column() -> None:
+    one = Panel(np.ones((1, 1)), ("a",), ("b",))
+    _assert_readable(paired_heatmaps(one, one, title="A title that is longer than the map", **ABOUT))
+
+
+def test_it_draws_into_given_axes() -> None:
+    figure = new_figure(6, 8)
+    axes = list(figure.subplots(2, 1))
+    assert paired_heatmaps(*panels(ENGLISH, COLUMNS["de"]), axes=axes, **ABOUT) is figure
+    assert all(_mesh(a) is not None for a in axes)
+    assert ABOUT["rule"] in axes[0].get_title(loc="left")
+    with pytest.raises(InputError, match="2 axes for 3"):
+        paired_heatmaps(*panels(ENGLISH, COLUMNS["de"]), difference=True, axes=axes)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_files_are_repeatable_and_exactly_as_wide_as_asked_for(tmp_path: Path, ending: str) -> None:
+    paths = [tmp_path / f"{k}.{ending}" for k in range(2)]
+    for path in paths:
+        save(paired_heatmaps(*panels(ENGLISH, COLUMNS["de"]), gold=True, width="one", **ABOUT), path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    if ending == "png":
+        width = int.from_bytes(paths[0].read_bytes()[16:20], "big")
+        assert width == round(3.3 * 200)
+    if ending == "svg":
+        text = paths[0].read_text("utf-8")
+        assert "·alischen" in text, "text stays text"
+        assert "<image" not in text.split("</defs>")[-1] or text.count("<image") <= 1, "cells are vectors"
+
+
+def test_what_cannot_be_paired_is_refused() -> None:
+    first, second = panels(ENGLISH, COLUMNS["de"])
+    shorter = replace(
+        second, values=second.values[:, :3], column_labels=second.column_labels[:3], gold=None, possible=None
+    )
+    with pytest.raises(InputError, match="12 and 3 columns"):
+        paired_heatmaps(first, shorter)
+    other = replace(second, column_labels=(*second.column_labels[:-1], "[BOS]"))
+    with pytest.raises(InputError, match=r"column 12 of the maps is '\[EOS\]' in one and '\[BOS\]' in the other"):
+        paired_heatmaps(first, other)
+    fewer = Panel(second.values[:4], second.row_labels[:4], second.column_labels)
+    assert len(_maps(paired_heatmaps(first, fewer))) == 2, "other rows can be paired"
+    with pytest.raises(InputError, match="10 and 4 rows"):
+        paired_heatmaps(first, fewer, difference=True)
+    bare = [replace(panel, gold=None, possible=None) for panel in (first, second)]
+    with pytest.raises(InputError, match="no gold"):
+        paired_heatmaps(*bare, gold=True)
+    with pytest.raises(UnknownNameError, match="stacked"):
+        paired_heatmaps(first, second, arrangement="beside")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="figure width"):
+        paired_heatmaps(first, second, width="three")  # type: ignore[arg-type]
+
+
+def test_panels_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match=r"values of shape \(2, 3\) for 1 row and 3 column"):
+        Panel(np.zeros((2, 3)), ("a",), ("x", "y", "z"))
+    with pytest.raises(InputError, match="marked rows"):
+        Panel(np.zeros((1, 1)), ("a",), ("x",), marked_rows=(1,))
+    with pytest.raises(InputError, match="cannot be drawn"):
+        Panel(np.zeros((0, 1)), (), ("x",))
+    with pytest.raises(NonFiniteError):
+        Panel(np.full((1, 1), np.nan), ("a",), ("x",))
+
+
+class _Tensor:
+    def __init__(self, values: Any) -> None:
+        self._values = np.asarray(values)
+
+    def detach(self) -> _Tensor:
+        return self
+
+    cpu = detach
+
+    def numpy(self) -> Any:
+        return self._values
+
+
+def test_maps_become_panels_with_gold_on_all_sub_words() -> None:
+    maps: Any = SimpleNamespace(
+        layers=(1, 2), heads=("mean",), query_side="target", select=lambda layer, head: _Tensor([[0.6, 0.3, 0.1]] * 2),
+        query_labels=("▁laws", "▁?"), key_labels=("▁Ge", "setze", "</s>"),
+        query_words=_Tensor([0, 1]), key_words=_Tensor([0, 0, -1]),
+    )  # fmt: skip
+    gold = GoldLinks(Links([]), Links([(0, 0)]))
+    panel = panel_of(maps, 2, masked=(0,), gold=gold, title="t")
+    assert panel.column_labels == ("Ge", "·setze", "[EOS]")
+    assert panel.marked_rows == (0,)
+    assert panel.gold is not None
+    assert panel.possible is not None
+    assert not panel.gold.any()
+    assert panel.possible.tolist() == [[True, True, False], [False, False, False]]
+    with pytest.raises(InputError, match="2 layers"):
+        panel_of(maps)
