@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from align_eval.links import GoldLinks, Links, LinkTable
     from align_eval.models import Encoder, load_model
     from align_eval.runs.api import align, evaluate, score
+    from align_eval.runs.explore import explore_page
+    from align_eval.runs.explore_folder import explore_folder
+    from align_eval.runs.explore_text import explore_text
     from align_eval.scoring import Score, Signature
     from align_eval.symmetrization import symmetrize
 
@@ -39,13 +42,14 @@ _HOME = {
     "GoldLinks": "links", "LinkTable": "links", "Links": "links",
     "Encoder": "models", "load_model": "models",
     "align": "runs.api", "evaluate": "runs.api", "score": "runs.api",
+    "explore_folder": "runs.explore_folder", "explore_page": "runs.explore", "explore_text": "runs.explore_text",
     "Score": "scoring", "Signature": "scoring", "symmetrize": "symmetrization",
 }  # fmt: skip
 
 __all__ = [
     "Bitext", "Encoder", "GoldLinks", "LinkTable", "Links", "Score", "SentencePair", "Signature", "TestSet",
-    "__version__", "align", "evaluate", "load_model", "load_testset", "read_bitext", "read_links", "score",
-    "symmetrize", "testset_names", "write_links",
+    "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "load_model", "load_testset",
+    "read_bitext", "read_links", "score", "symmetrize", "testset_names", "write_links",
 ]  # fmt: skip
 
 

@@ -145,6 +145,8 @@ def _write(page: Page, output: str, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(about, indent=2) + "\n")
         return
-    views = f"{len(page.rows.labels)} {page.rows.name}s x {len(page.columns.labels)} {page.columns.name}s"
+    views = " x ".join(
+        f"{len(axis.labels)} {axis.name}{'' if len(axis.labels) == 1 else 's'}" for axis in (page.rows, page.columns)
+    )
     entries = f"{len(page)} {'entry' if len(page) == 1 else 'entries'}"
     sys.stdout.write(f"{output}: {entries}, {views}, {size / 1e6:.1f} MB, values off by at most {page.error:.1g}\n")

@@ -122,6 +122,6 @@ def _entry(pair: SentencePair, number: int, tables: list[LinkTable], shape: tupl
         counts = np.stack([part.sum(axis=(1, 2)) for part in parts], axis=-1).reshape(*shape, 3)
     return Entry(
         pair.id, values.reshape(*shape, *size), pair.source, pair.target, np.arange(size[0]), np.arange(size[1]),
-        pair.source, pair.target, "source", gold=gold, links=links.reshape(*shape, *size), counts=counts,
+        pair.source, pair.target, "source", gold=gold, counts=counts,
         words_only=True,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 // Buttons, switches and keys.
 const LEVELS = { subword: "sub-words", word: "words" };
 const VARIANTS = { full: "full", masked: "masked", difference: "difference" };
-const SCALES = { map: "this map", all: "all heads", own: "own range" };
+const SCALES = { map: "this map", all: `all ${index.columns.name}s`, own: "own range" };
 
 function radio(id, names, offered, chosen, choose) {
   const box = $(id);

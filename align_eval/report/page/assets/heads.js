@@ -14,6 +14,7 @@ function buildHeads() {
   headButtons = [];
   grid.setAttribute("aria-label", `Grid of ${index.rows.name}s (down) and ${index.columns.name}s (across)`);
   grid.style.setProperty("--columns", index.columns.labels.length);
+  grid.style.setProperty("--height", index.rows.labels.length > 16 ? "15px" : "26px");
   const top = make("div", { role: "row", class: "row" }, make("span", { class: "tick" }));
   const step = Math.ceil(index.columns.labels.length / 16);
   index.columns.labels.forEach((label, c) =>
@@ -47,7 +48,7 @@ let headNote = "";
 function paintHeads(entry) {
   const offered = entry ? ["rows", "peak"] : [];
   if (entry && entry.goldOf.size) offered.unshift("gold");
-  if (counts) offered.push("aer");
+  if (counts) offered[entry && index.distribution ? "push" : "unshift"]("aer");
   const wanted = entry ? state.metric : "aer";
   const metric = offered.includes(wanted) ? wanted : offered[0] || null;
   fillMetrics(offered, metric, entry);

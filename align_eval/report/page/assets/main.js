@@ -102,7 +102,7 @@ function showTheme() {
 function showFrame() {
   document.title = index.title;
   $("title").textContent = index.title;
-  $("quantity").textContent = `${index.quantity} \u00b7 ${index.rows.labels.length} ${index.rows.name}s \u00d7 ${index.columns.labels.length} ${index.columns.name}s`;
+  $("quantity").textContent = `${index.quantity} \u00b7 ${plural(index.rows.labels.length, index.rows.name)} \u00d7 ${plural(index.columns.labels.length, index.columns.name)}`;
   const facts = Object.entries(index.subject).map(([name, value]) => make("span", {}, `${name}: ${value}`));
   facts.push(make("span", {}, `Values are stored in ${index.bits} bits and are off by at most ${Number(index.error.toPrecision(2))}`));
   $("facts").replaceChildren(...facts);
