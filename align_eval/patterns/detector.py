@@ -11,7 +11,8 @@ one that explains most cells is named. The first is the price of freedom: withou
 take any other's shape and some of the noise besides, are named too often (``results/pattern/detector.md`` compares
 both, and balanced accuracy and Jaccard's index, on generated patterns).
 
-A pattern that no kind describes in fewer bits than its density alone does is called unstructured.
+A pattern is called unstructured if the kind named describes it in no fewer bits than its density alone does, or gets
+less than two thirds of the cells right.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from align_eval.patterns.features import Features, features
 
 if TYPE_CHECKING:
     from align_eval.patterns.base import BoolArray
+
+LEAST_EXPLAINED = 2 / 3
+"""The share of cells that a kind must explain for the pattern to be called structured."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,8 @@ class Detection:
 
     @property
     def structured(self) -> bool:
-        """Whether the best kind says more of the pattern than its density does."""
-        return self.bits_saved > 0
+        """Whether the best kind says more of the pattern than its density does, and explains two thirds of it."""
+        return self.bits_saved > 0 and self.best.agreement >= LEAST_EXPLAINED
 
 
 def detect(pattern: BoolArray, *, causal: bool | None = None) -> Detection:

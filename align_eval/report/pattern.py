@@ -58,8 +58,8 @@ def read_pattern(
     ]
     if not detection.structured:
         findings[0] = (
-            f"Unstructured: no kind describes it in fewer bits than its density alone; nearest is "
-            f"{best.kind.describe()}, {best.agreement:.1%} of the {detection.cells:,} {scope}."
+            f"Unstructured: no kind says much more of it than its density; nearest is {best.kind.describe()}, "
+            f"{best.agreement:.1%} of the {detection.cells:,} {scope}, {detection.bits_saved:,.0f} bits fewer."
         )
     numbers = {
         "n": detection.n, "causal": detection.causal, "cells_judged": detection.cells,

@@ -1,0 +1,125 @@
+"""The picture of a context pattern: sharp cells in the right places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from align_eval.errors import InputError
+from align_eval.figures.pattern import ATTENDS, ATTENDS_NOT, context_pattern, outline, pattern_legend, ticks
+from align_eval.figures.style import new_figure, save, texts_of
+from align_eval.patterns import make_mask_kind
+
+
+def loops(pattern: list[list[int]]) -> list[list[tuple[int, int]]]:
+    from matplotlib.path import Path as Outline
+
+    path = outline(np.array(pattern, dtype=bool))
+    out: list[list[tuple[int, int]]] = []
+    for (x, y), code in zip(path.vertices, path.codes, strict=True):
+        if code == Outline.MOVETO:
+            out.append([])
+        if code != Outline.CLOSEPOLY:
+            out[-1].append((int(x), int(y)))
+    return out
+
+
+def test_outlines_by_hand() -> None:
+    assert loops([[1]]) == [[(0, 0), (1, 0), (1, 1), (0, 1)]]
+    assert loops([[1, 1], [1, 0]]) == [[(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]]
+    corner = loops([[1, 0], [0, 1]])
+    assert len(corner) == 2, "cells that touch at a corner stay apart"
+    ring = loops([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    assert [len(loop) for loop in ring] == [4, 4]
+    assert ring[0] == [(0, 0), (3, 0), (3, 3), (0, 3)]
+    assert sorted(ring[1]) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert loops([[0]]) == [[(0, 0)]]
+
+
+def winding(found: list[list[tuple[int, int]]], x: float, y: float) -> int:
+    """How often the outlines go round a point, clockwise on the page; a ray to the right is enough."""
+    total = 0
+    for loop in found:
+        for (x0, y0), (x1, y1) in zip(loop, loop[1:] + loop[:1], strict=True):
+            if x0 == x1 and x0 > x and min(y0, y1) < y < max(y0, y1):
+                total += 1 if y1 > y0 else -1
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9999), st.floats(0, 1))
+def test_outlines_hold_the_cells_that_attend_and_no_other(rows: int, columns: int, seed: int, density: float) -> None:
+    pattern = np.random.default_rng(seed).random((rows, columns)) < density
+    found = loops(pattern.astype(int).tolist())
+    inside = [[winding(found, c + 0.5, r + 0.5) for c in range(columns)] for r in range(rows)]
+    assert inside == pattern.astype(int).tolist(), "once round each cell that attends, holes taken off"
+    for loop in found:
+        turns = zip(loop, loop[1:] + loop[:1], loop[2:] + loop[:2], strict=True)
+        if len(loop) > 1:
+            assert all((a[0] == b[0]) != (b[0] == c[0]) for a, b, c in turns), "a corner at each point"
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (6, 11)])
+def test_each_cell_has_its_colour(shape: tuple[int, int]) -> None:
+    from matplotlib.colors import to_rgba
+
+    pattern = np.random.default_rng(5).random(shape) < 0.4
+    figure = context_pattern(pattern)
+    figure.set_dpi(200)
+    figure.canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
+    axes = figure.axes[0]
+    yellow, purple = (np.round(255 * np.array(to_rgba(colour))) for colour in (ATTENDS, ATTENDS_NOT))
+    for row, column in np.argwhere(np.ones(shape, dtype=bool)):
+        x, y = axes.transData.transform((column + 0.5, row + 0.5))
+        got = pixels[int(pixels.shape[0] - y), int(x)]
+        assert np.array_equal(got, yellow if pattern[row, column] else purple)
+
+
+def test_axes_ticks_and_legend() -> None:
+    figure = context_pattern(make_mask_kind("causal")(64), title="causal")
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Context Length", "Context Length")
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == [0, 16, 32, 48, 64]
+    assert axes.get_xlim() == (0, 64)
+    assert axes.get_ylim() == (64, 0), "the first query is at the top"
+    assert not axes.images, "no image that a viewer could blur"
+    assert {"causal", "attends (row to column)", "does not"} <= set(texts_of(figure))
+
+
+def test_ticks() -> None:
+    assert [ticks(n)[-1] for n in (1, 4, 5, 50, 512)] == [1, 4, 4, 48, 512]
+    assert all(len(ticks(n)) <= 5 for n in range(1, 600))
+
+
+def test_it_draws_into_given_axes_without_a_legend() -> None:
+    figure = new_figure(4, 2)
+    left, right = figure.subplots(1, 2)
+    assert context_pattern(np.eye(4, dtype=bool), axes=left) is figure
+    context_pattern(np.eye(4, dtype=bool), axes=right)
+    assert not figure.legends
+    pattern_legend(figure)
+    assert len(figure.legends) == 1
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_files(tmp_path: Path, ending: str) -> None:
+    paths = [tmp_path / f"{k}.{ending}" for k in range(2)]
+    for path in paths:
+        save(context_pattern(make_mask_kind("tree")(64)), path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    if ending == "svg":
+        text = paths[0].read_text()
+        assert "<image" not in text
+        assert "crispEdges" in text
+        assert len(text) < 100_000
+
+
+def test_refusals() -> None:
+    for bad in (np.ones(3, dtype=bool), np.ones((0, 3), dtype=bool)):
+        with pytest.raises(InputError, match="queries x keys"):
+            context_pattern(bad)
