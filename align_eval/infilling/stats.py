@@ -203,7 +203,7 @@ def _by_sentence(sentence: NDArray[np.integer[Any]], values: Floats) -> tuple[Fl
         raise LengthMismatchError(f"{len(values)} values for {len(sentence)} rows")
     names, owner = np.unique(sentence, return_inverse=True)
     owner, use = owner.reshape(-1), np.isfinite(values)
-    sums = np.bincount(owner[use], weights=values[use], minlength=len(names))
+    sums = np.bincount(owner[use], weights=values[use], minlength=len(names)).astype(np.float64)
     return sums, np.bincount(owner[use], minlength=len(names)).astype(np.float64)
 
 
