@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from align_eval.runs.explore import explore_page
     from align_eval.runs.explore_folder import explore_folder
     from align_eval.runs.explore_text import explore_text
+    from align_eval.runs.infill import infill_testset
+    from align_eval.runs.infill_pair import infill_pair
     from align_eval.scoring import Score, Signature
     from align_eval.symmetrization import symmetrize
 
@@ -43,13 +45,14 @@ _HOME = {
     "Encoder": "models", "load_model": "models",
     "align": "runs.api", "evaluate": "runs.api", "score": "runs.api",
     "explore_folder": "runs.explore_folder", "explore_page": "runs.explore", "explore_text": "runs.explore_text",
+    "infill_pair": "runs.infill_pair", "infill_testset": "runs.infill",
     "Score": "scoring", "Signature": "scoring", "symmetrize": "symmetrization",
 }  # fmt: skip
 
 __all__ = [
     "Bitext", "Encoder", "GoldLinks", "LinkTable", "Links", "Score", "SentencePair", "Signature", "TestSet",
-    "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "load_model", "load_testset",
-    "read_bitext", "read_links", "score", "symmetrize", "testset_names", "write_links",
+    "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "infill_pair", "infill_testset",
+    "load_model", "load_testset", "read_bitext", "read_links", "score", "symmetrize", "testset_names", "write_links",
 ]  # fmt: skip
 
 

@@ -62,8 +62,8 @@ def add_to(app: typer.Typer) -> None:
         words: bool = typer.Option(False, "--words/--subwords", help="Of one pair: rows and columns of the figure."),
         difference: bool = typer.Option(False, "--difference", help="Of one pair: a third map, masked less full."),
         side_by_side: bool = typer.Option(False, "--side-by-side", help="Of one pair: maps beside each other."),
-        source_language: str | None = typer.Option(None, help="Code such as de. Default: the test set's."),
-        target_language: str | None = typer.Option(None, help="Code such as en. Default: the test set's."),
+        source_language: str | None = typer.Option(None, help="Code, such as de. Default: the test set's."),
+        target_language: str | None = typer.Option(None, help="Code, such as en. Default: the test set's."),
         development: float = typer.Option(
             0.2, help="Share of the pairs that layer and head are chosen on, by the gold peaks of full rows; the rest "
             "is reported."
@@ -122,9 +122,11 @@ def add_to(app: typer.Typer) -> None:
         else:
             corpus = corpus_of_texts(source or "", target or "", gold, languages=languages, silver=silver)
         corpus = (corpus.reverse() if reverse else corpus).first(limit)
+        codes = {"source_language": source_language, "target_language": target_language} if testset else {}
         loaded = load_model(
-            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code
-        )
+            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code,
+            **{side: code for side, code in codes.items() if code is not None},
+        )  # fmt: skip
         view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
         settings = {"view": view, "development": development, "seed": seed, "token_budget": batch_tokens}
         if one:
