@@ -215,7 +215,7 @@ def _finish(axes: Axes, multiple: Multiple, kinds: Kinds, size: float) -> None:
     heights = spread([point[1] / top for point, _, _ in found], LINE * size / 72 / inches)
     right = axes.get_xlim()[1]
     for ((x, y), text, colour), height in zip(found, heights, strict=True):
-        ends = {"color": colour, "lw": 0.5, "alpha": 0.45, "clip_on": False, "zorder": 1, "ls": "-"}
+        ends: dict[str, Any] = {"color": colour, "lw": 0.5, "alpha": 0.45, "clip_on": False, "zorder": 1, "ls": "-"}
         axes.plot([x, right, right * 1.035], [y, height * top, height * top], **ends)
         axes.text(
             right * 1.05, height * top, text,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.figures.labels import families
 from align_eval.figures.map_drawing import Scale, draw_map, finish_bar, round_top
 from align_eval.figures.map_layout import LINE, MARGIN, STRIP, Box, Layout, lay_out
 from align_eval.figures.panel import Panel, panel_of
@@ -19,6 +18,7 @@ from align_eval.figures.style import (
     QUIET_COLOUR,
     TEXT_SIZE,
     Width,
+    families,
     new_figure,
     style,
     width_in_inches,

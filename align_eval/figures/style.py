@@ -211,7 +211,7 @@ def save(figure: Figure, path: StrPath) -> None:
         raise InputError(f"figures are not written as {ending!r}", file=path, remedy=f"End in {', '.join(FORMATS)}")
     content, missing = _render(figure, ending)
     with atomic_writer(path, "wb") as stream:
-        stream.write(content)
+        stream.write(content)  # type: ignore[arg-type]
     if missing:
         warnings.warn(
             f"{path}: {missing} characters have no glyph in the installed fonts. {REMEDY}",

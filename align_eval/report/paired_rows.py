@@ -55,7 +55,7 @@ class PairedRows:
     @property
     def linked(self) -> Bools:
         """``(Q,)``: which target words have a link."""
-        return np.zeros(len(self.pair.target), dtype=bool) if self.gold is None else self.gold.any(axis=1)
+        return np.zeros(len(self.pair.target), dtype=bool) if self.gold is None else np.asarray(self.gold.any(axis=1))
 
     def peak(self, rows: WordRows, row: int) -> int:
         """The source word that a row weighs highest; -1 for a target word without any sub-word."""
@@ -125,7 +125,7 @@ def groups_of(it: PairedRows) -> list[dict[str, Any]]:
 
 def peaks_kept(it: PairedRows) -> tuple[int, int]:
     """Visible rows whose peak is the same as in the full run, and how many there are."""
-    peaks = [(it.peak(it.before_rows, row), it.peak(it.after_rows, row)) for row in np.flatnonzero(~it.hidden)]
+    peaks = [(it.peak(it.before_rows, row), it.peak(it.after_rows, row)) for row in np.flatnonzero(~it.hidden).tolist()]
     known = [(then, now) for then, now in peaks if then >= 0 and now >= 0]
     return sum(then == now for then, now in known), len(known)
 
@@ -160,7 +160,7 @@ def anomalies_of(it: PairedRows) -> list[str]:
                 f"The [MASK] of {word} puts more on the end of the sentence ({float(it.after_rows.end[0, row]):.2f}) "
                 f"than on any word (at most {weight:.2f})."
             )
-    for row in np.flatnonzero(~it.hidden):
+    for row in np.flatnonzero(~it.hidden).tolist():
         then, now = it.peak(it.before_rows, row), it.peak(it.after_rows, row)
         if then >= 0 and now >= 0 and then != now:
             found.append(
