@@ -59,7 +59,8 @@ def read_pattern(
     if not detection.structured:
         findings[0] = (
             f"Unstructured: no kind says much more of it than its density; nearest is {best.kind.describe()}, "
-            f"{best.agreement:.1%} of the {detection.cells:,} {scope}, {detection.bits_saved:,.0f} bits fewer."
+            f"{best.agreement:.1%} of the {detection.cells:,} {scope}, {abs(detection.bits_saved):,.0f} bits "
+            f"{'fewer' if detection.bits_saved > 0 else 'more'}."
         )
     numbers = {
         "n": detection.n, "causal": detection.causal, "cells_judged": detection.cells,
@@ -117,7 +118,9 @@ def _fit(fit: KindFit) -> str:
 
 
 def _row(fit: KindFit) -> dict[str, Any]:
-    return {k: v for k, v in fit.to_json().items() if k != "kind"}
+    return {
+        "explained": fit.agreement, "jaccard": fit.jaccard, "bits": fit.bits, "with": fit.kind.describe(),
+    }  # fmt: skip
 
 
 def _window(before: int, after: int, detection: Detection) -> str:
