@@ -108,14 +108,16 @@ def read_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str, Any]
         f"Half of the {count} tokens have settled by layer {int(np.median(settled))} of {layers} (not above "
         f"{threshold} bits from there on); the mean is layer {settled.mean():.1f}.",
         "By band: " + ", ".join(f"{b['settle_here']} settle in {b['name']}" for b in bands) + ".",
-        "The last to settle: " + ", ".join(f"{tokens[k]!r} ({settled[k]})" for k in late[:6]) + "; the first: "
-        + ", ".join(f"{tokens[k]!r} ({settled[k]})" for k in early[:4]) + ".",
         "Mean layer by kind: "
         + ", ".join(f"{name} {kind['mean_layer']:.1f} (n = {kind['tokens']})" for name, kind in kinds.items()) + ".",
         f"The last layer's most probable token is that of every later layer from layer {float(np.median(agrees)):g} on "
         "(median).",
         "Mean divergence: " + ", ".join(f"{b['mean']:.2f} bits in {b['name']}" for b in bands) + ".",
     ]  # fmt: skip
+    if settled.min() < settled.max():
+        last = ", ".join(f"{tokens[k]!r} ({settled[k]})" for k in late[:6])
+        first = ", ".join(f"{tokens[k]!r} ({settled[k]})" for k in early[:4])
+        findings.insert(2, f"The last to settle: {last}; the first: {first}.")
     steps = -np.diff(values.mean(axis=1))
     drop = int(steps[:-1].argmax()) if len(steps) > 1 else 0
     anomalies = []

@@ -1,0 +1,112 @@
+"""Pictures of a whole test set: which files, resumed, in parallel, and from a result folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from align_eval.corpora import load_testset, write_links
+from align_eval.errors import InputError, MissingFileError, UnknownNameError
+from align_eval.links import Links, LinkTable
+from align_eval.runs import pair_figures
+from align_eval.runs.pair_figures import AlignedSet, draw_pairs, sets_of_folder
+
+
+@pytest.fixture(scope="module")
+def aligned() -> AlignedSet:
+    testset = load_testset("mini-ende")
+    links = LinkTable.from_links([Links([(0, 0)]) for _ in testset.pairs])
+    return AlignedSet(
+        testset, "mini-ende.argmax.layer7", "argmax layer 7", links, "abc", "offline:e5-small", "argmax", 7
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, aligned: AlignedSet) -> Path:
+    """A result folder as ``evaluate -o`` writes it."""
+    (tmp_path / "links").mkdir()
+    write_links(tmp_path / "links" / f"{aligned.name}.talp", aligned.links, format="pharaoh", base=0)
+    row = {"testset": "mini-ende", "method": "argmax", "layer": 7, "model": "offline:e5-small", "system": "argmax 7"}
+    (tmp_path / "scores.json").write_text(json.dumps({"systems": [row]}))
+    return tmp_path
+
+
+def test_one_file_a_pair_and_a_list_of_them(aligned: AlignedSet, tmp_path: Path) -> None:
+    told: list[int] = []
+    files = draw_pairs(aligned, tmp_path / "out", numbers=[3, 1], progress=told.append)
+    assert [f.name for f in files] == ["0003.png", "0001.png"]
+    assert told == [1, 1]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0001.png", "0003.png", "figures.json", "pairs.tsv"]
+    head, *rows = (tmp_path / "out" / "pairs.tsv").read_text().splitlines()
+    assert head.split("\t")[0] == "pair"
+    assert [row.split("\t")[0] for row in rows] == ["3", "1"]
+    assert [row.split("\t")[-1] for row in rows] == ["0003.png", "0001.png"]
+    assert rows[0].split("\t")[3] == "1", "one link a pair"
+
+
+def test_what_is_there_is_not_drawn_again(aligned: AlignedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_pairs(aligned, tmp_path, numbers=[1])
+    drawn: list[str] = []
+    draw = pair_figures.draw
+
+    def watched(job: Any) -> list[str]:
+        drawn.append(Path(job.path).name)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(job)
+
+    monkeypatch.setattr(pair_figures, "draw", watched)
+    with pytest.raises(KeyboardInterrupt):
+        draw_pairs(aligned, tmp_path, numbers=[1, 2, 3])
+    assert drawn == ["0002.png", "0003.png"]
+    draw_pairs(aligned, tmp_path, numbers=[1, 2, 3])
+    assert drawn[2:] == ["0003.png"]
+    assert sorted(p.name for p in tmp_path.glob("*.png")) == ["0001.png", "0002.png", "0003.png"]
+    draw_pairs(aligned, tmp_path, numbers=[1], restart=True)
+    assert drawn[3:] == ["0001.png"]
+
+
+def test_other_settings_do_not_mix(aligned: AlignedSet, tmp_path: Path) -> None:
+    draw_pairs(aligned, tmp_path, numbers=[1])
+    strength = {"strength": lambda pair: np.ones((len(pair.source), len(pair.target)))}
+    with pytest.raises(InputError, match=r"other settings stand there \(different: strength\)"):
+        draw_pairs(aligned, tmp_path, numbers=[1], **strength)
+    draw_pairs(aligned, tmp_path, numbers=[1], restart=True, **strength)
+    assert json.loads((tmp_path / "figures.json").read_text())["strength"] == "similarity"
+
+
+def test_processes_draw_the_same_files(aligned: AlignedSet, tmp_path: Path) -> None:
+    draw_pairs(aligned, tmp_path / "one", numbers=[1, 2])
+    draw_pairs(aligned, tmp_path / "two", numbers=[1, 2], jobs=2)
+    for name in ("0001.png", "0002.png", "pairs.tsv", "figures.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_result_folder(folder: Path, aligned: AlignedSet) -> None:
+    (found,) = sets_of_folder(folder)
+    assert (found.name, found.title, found.model, found.layer) == (aligned.name, "argmax 7", "offline:e5-small", 7)
+    assert len(found.links) == len(found.testset.pairs)
+    assert [s.name for s in sets_of_folder(folder, [aligned.name])] == [aligned.name]
+    with pytest.raises(UnknownNameError, match=r"mini-ende\.argmax\.layer7"):
+        sets_of_folder(folder, ["mini-ende.argmax.layer8"])
+
+
+def test_what_is_no_result_folder(tmp_path: Path, folder: Path, aligned: AlignedSet) -> None:
+    with pytest.raises(MissingFileError, match="is no result folder"):
+        sets_of_folder(tmp_path / "nothing")
+    (folder / "links" / f"{aligned.name}.talp").write_text("0-0\n")
+    with pytest.raises(InputError, match="links of 1 pairs for the 40 pairs"):
+        sets_of_folder(folder)
+
+
+def test_errors(aligned: AlignedSet, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no pair 41"):
+        draw_pairs(aligned, tmp_path, numbers=[41])
+    with pytest.raises(InputError, match="not written as 'gif'"):
+        draw_pairs(aligned, tmp_path, format="gif")
+    with pytest.raises(InputError, match="0 processes"):
+        draw_pairs(aligned, tmp_path, jobs=0)
