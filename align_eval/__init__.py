@@ -51,8 +51,9 @@ _HOME = {
 
 __all__ = [
     "Bitext", "Encoder", "GoldLinks", "LinkTable", "Links", "Score", "SentencePair", "Signature", "TestSet",
-    "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "infill_pair", "infill_testset",
-    "load_model", "load_testset", "read_bitext", "read_links", "score", "symmetrize", "testset_names", "write_links",
+    "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "infill_pair",
+    "infill_testset", "load_model", "load_testset", "read_bitext", "read_links", "score", "symmetrize", "testset_names",
+    "write_links",
 ]  # fmt: skip
 
 

@@ -122,10 +122,10 @@ def add_to(app: typer.Typer) -> None:
         else:
             corpus = corpus_of_texts(source or "", target or "", gold, languages=languages, silver=silver)
         corpus = (corpus.reverse() if reverse else corpus).first(limit)
-        codes = {"source_language": source_language, "target_language": target_language} if testset else {}
+        codes = languages if testset is not None else (None, None)
         loaded = load_model(
             model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code,
-            **{side: code for side, code in codes.items() if code is not None},
+            source_language=codes[0], target_language=codes[1],
         )  # fmt: skip
         view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
         settings = {"view": view, "development": development, "seed": seed, "token_budget": batch_tokens}
