@@ -31,7 +31,8 @@ def readable_labels(pieces: Sequence[str]) -> list[str]:
 
     So all tokenizers look alike: SentencePiece and byte-level BPE mark where a word starts, WordPiece (``##``) and
     subword-nmt (``@@``) where one goes on. Sub-words without any mark (words, or a WordPiece side whose words are all
-    whole) stay as they are. End of sentence is ``[EOS]``, a mask ``[MASK]``; control characters get visible signs.
+    whole) stay as they are; a mark that stands alone is ``␣``. End of sentence is ``[EOS]``, a mask ``[MASK]``;
+    control characters get visible signs.
 
     >>> readable_labels(["▁phys", "ik", "alisch", "</s>"])
     ['phys', '·ik', '·alisch', '[EOS]']
@@ -40,20 +41,21 @@ def readable_labels(pieces: Sequence[str]) -> list[str]:
     """
     starts = any(piece.startswith(SPACES) for piece in pieces)
     labels = []
-    goes_on = False
+    goes_on = False  # the word, after a sub-word that ends in @@
+    begun = False  # a word, by a mark that stands alone
     for piece in pieces:
-        if piece in SPECIAL or is_special(piece):
-            labels.append(SPECIAL.get(piece, piece))
-            goes_on = False
+        if piece in SPECIAL or is_special(piece) or piece in SPACES:
+            labels.append("␣" if piece in SPACES else SPECIAL.get(piece, piece))
+            goes_on, begun = False, piece in SPACES
             continue
         ends_open = piece.endswith("@@") and len(piece) > 2
         if piece.startswith(SPACES):
-            text = piece[1:] or "▁"
+            text = piece[1:]
         elif piece.startswith("##") and len(piece) > 2:
             text = CONTINUED + piece[2:]
         else:
-            text = (CONTINUED if starts or goes_on else "") + (piece[:-2] if ends_open else piece)
-        goes_on = ends_open
+            text = (CONTINUED if (starts and not begun) or goes_on else "") + (piece[:-2] if ends_open else piece)
+        goes_on, begun = ends_open, False
         labels.append(visible(text))
     return labels
 

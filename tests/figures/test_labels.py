@@ -13,7 +13,7 @@ from tests.figures.panels import need_fonts
 @pytest.mark.parametrize(
     ("pieces", "labels"),
     [
-        (["▁phys", "ik", "▁", "</s>"], ["phys", "·ik", "▁", "[EOS]"]),
+        (["▁phys", "ik", "▁", "grund", "legend", "</s>"], ["phys", "·ik", "␣", "grund", "·legend", "[EOS]"]),
         (["[CLS]", "phys", "##ik", "##"], ["[CLS]", "phys", "·ik", "##"]),
         (["phys@@", "ik", "Gesetze"], ["phys", "·ik", "Gesetze"]),
         (["ĠThe", "ory", "<mask>"], ["The", "·ory", "[MASK]"]),
