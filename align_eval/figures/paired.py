@@ -46,6 +46,7 @@ def paired_heatmaps(
     columns: str = "",
     arrangement: Arrangement = "stacked",
     gold: bool = False,
+    gold_name: str = "gold",
     difference: bool = False,
     top: float | None = None,
     width: Width | None = None,
@@ -66,6 +67,7 @@ def paired_heatmaps(
         rows, columns: what the two axes are, such as their languages.
         arrangement: ``"stacked"`` or ``"side by side"``.
         gold: frame the cells of gold links, sure ones with full lines, possible ones dashed.
+        gold_name: what these links are called, such as ``"silver"``.
         difference: a third panel, second map less first, with a colour scale of its own around 0.
         top: upper end of the colour scale; ``None``: the largest value of both maps.
         width: ``"one"`` or ``"two"`` columns of a paper; ``None``: as large as the labels ask for.
@@ -106,7 +108,7 @@ def paired_heatmaps(
     notes = [quantity, model, view, rule and f"chosen: {rule}"]
     if gold:
         dashed = any(p.possible is not None and p.possible.any() for p in panels)
-        notes.append("framed: gold links (dashed: possible)" if dashed else "framed: gold links")
+        notes.append(f"framed: {gold_name} links{' (dashed: possible)' if dashed else ''}")
     if first.marked_rows or second.marked_rows:
         notes.append("orange labels: hidden words")
     return draw_panels(

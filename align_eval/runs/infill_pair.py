@@ -91,6 +91,7 @@ class PairInfilling:
             rows=names[0],
             columns=names[1],
             gold=links is not None,
+            gold_name=self.kind,
             difference=difference,
             arrangement=arrangement,
             width=width,
