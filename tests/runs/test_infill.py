@@ -168,3 +168,11 @@ def test_a_bitext_with_links(tmp_path: Any) -> None:
     assert str(found.pairs[0].gold) == "0-0 1-1"
     assert corpus_of_files(str(text), None).gold == "none"
     assert np.array_equal(found.reverse().pairs[0].gold.sure.pairs, found.pairs[0].gold.sure.pairs)  # type: ignore[union-attr]
+
+
+def test_a_masked_encoder(mini: InfillCorpus) -> None:
+    encoder = load("bert")
+    (row,) = infill_testset(mini.first(5), encoder, ["span"], resamples=10, development=0.4).to_json()
+    assert (row["reading"], row["sentences"]) == ("block-ts", 3)
+    assert row["change"]["masked"]["end"]["masked"] == 0
+    assert row["divergence"] > 0
