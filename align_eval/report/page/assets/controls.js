@@ -38,8 +38,8 @@ function fillControls(entry, map) {
   $("range").hidden = state.scale !== "own";
   $("low").value = state.low;
   $("high").value = state.high;
-  $("low-value").textContent = shown(map.low, 2);
-  $("high-value").textContent = shown(map.high, 2);
+  $("low-value").textContent = brief(map.low);
+  $("high-value").textContent = brief(map.high);
   const maps = Object.keys(map.diverging ? DIVERGING : MAPS);
   $("colours").replaceChildren(...maps.map((name) => make("option", { value: name }, name)));
   $("colours").value = map.diverging ? state.diverging : mapName();

@@ -1,9 +1,9 @@
 // The grid of views: one button a layer and head, coloured by a measure; arrows move in it.
 const METRICS = {
-  aer: { name: "AER, in percent (strong colour: low)", unit: 1 },
-  gold: { name: "mean mass on gold links", unit: 2 },
-  rows: { name: "mean of the rows' strongest values", unit: 2 },
-  peak: { name: "strongest value", unit: 2 },
+  aer: "AER, in percent (strong colour: low)",
+  gold: "mean mass on gold links",
+  rows: "mean of the rows' strongest values",
+  peak: "strongest value",
 };
 
 let headButtons = [];
@@ -61,14 +61,14 @@ function paintHeads(entry) {
   const real = (values || []).filter((value) => value !== null);
   const [low, high] = [Math.min(...real), Math.max(...real)];
   const stops = colourStops(mapName());
-  const digits = metric ? METRICS[metric].unit : 0;
+  const written = (value) => (metric === "aer" ? value.toFixed(1) : brief(value));
   headButtons.forEach((button, view) => {
     const [row, column] = [Number(button.dataset.row), Number(button.dataset.column)];
     const value = values ? values[view] : null;
     let share = value === null || high === low ? 0 : (value - low) / (high - low);
     if (metric === "aer" && value !== null && high > low) share = 1 - share;
     button.style.backgroundColor = value === null ? "" : colourAt(stops, share);
-    button.setAttribute("aria-label", viewName(row, column) + (value === null ? "" : `: ${value.toFixed(digits)}`));
+    button.setAttribute("aria-label", viewName(row, column) + (value === null ? "" : `: ${written(value)}`));
     const chosen = row === state.row && column === state.column;
     button.setAttribute("aria-selected", String(chosen));
     button.tabIndex = chosen ? 0 : -1;
@@ -79,15 +79,15 @@ function paintHeads(entry) {
   $("heads-key").hidden = !real.length;
   if (real.length) {
     const ends = metric === "aer" ? [high, low] : [low, high];
-    $("heads-low").textContent = ends[0].toFixed(digits);
-    $("heads-high").textContent = ends[1].toFixed(digits);
+    $("heads-low").textContent = written(ends[0]);
+    $("heads-high").textContent = written(ends[1]);
     $("heads-bar").style.background = `linear-gradient(to right, ${stops.join(",")})`;
   }
 }
 
 function fillMetrics(offered, metric, entry) {
   const select = $("metric");
-  select.replaceChildren(...offered.map((name) => make("option", { value: name }, METRICS[name].name)));
+  select.replaceChildren(...offered.map((name) => make("option", { value: name }, METRICS[name])));
   if (metric) select.value = metric;
   $("metric-line").hidden = !offered.length;
   select.disabled = offered.length < 2;

@@ -154,4 +154,7 @@ const oneLine = (text) => text.replace(/[\t\n\v\f\r\u0085\u2028\u2029]/g, " ");
 // Digits after the point that the stored precision bears out.
 const DIGITS = Math.min(Math.max(Math.floor(-Math.log10(2 * Math.max(index.error, 1e-9))), 2), 5);
 const shown = (value, digits = DIGITS) => value.toFixed(digits).replace("-", "\u2212");
+// Two digits that say something: 0.43, 0.043, 0.0043. Zero has no sign.
+const brief = (value) => (value === 0 ? "0" : Math.abs(value) >= 0.1 ? value.toFixed(2)
+  : String(Number(value.toPrecision(2)))).replace("-", "\u2212");
 const percent = (value) => (value === null ? "\u2013" : value.toFixed(1));

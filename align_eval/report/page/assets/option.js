@@ -102,7 +102,7 @@ function mapOption(map, layout, ink, titled) {
     data: Array.from(values, (value, k) => ({
       value: [k % columns.length, Math.floor(k / columns.length), clamp(value)],
       label: map.numbers && layout.cell >= NUMBERS_FROM ? {
-        show: true, fontFamily: FONT, fontSize: layout.cell >= 30 ? 10 : 8, formatter: shortNumber(value),
+        show: true, fontFamily: FONT, fontSize: layout.cell >= 30 ? 10 : 8, formatter: shortNumber(value, Math.max(map.high, -map.low)),
         color: isDark(rgbAt(map.stops, (clamp(value) - map.low) / (map.high - map.low))) ? "#fff" : "#000",
       } : undefined,
     })),
@@ -127,15 +127,17 @@ function mapOption(map, layout, ink, titled) {
       itemHeight: layout.narrow ? Math.min(Math.max(layout.across, 190) - 90, 200) : Math.max(Math.min(layout.down, 200) - 36, 40),
       left: layout.narrow ? layout.left : layout.left + layout.across + 12,
       top: layout.narrow ? layout.top + layout.down + 12 : layout.top,
-      text: [shown(map.high, 2), shown(map.low, 2)], textGap: 6,
+      text: [brief(map.high), brief(map.low)], textGap: 6,
       textStyle: { color: ink.text, fontSize: 11, fontFamily: FONT }, show: true,
     },
     series,
   };
 }
 
-function shortNumber(value) {
-  return value.toFixed(2).replace("-", "\u2212").replace(/^(\u2212?)0\./, "$1.");
+// A value as it stands in a cell, with as many digits as the scale of the map asks for.
+function shortNumber(value, reach) {
+  const text = value.toFixed(reach >= 0.1 ? 2 : reach >= 0.01 ? 3 : 4);
+  return Number(text) === 0 ? "0" : text.replace("-", "\u2212").replace(/^(\u2212?)0\./, "$1.");
 }
 
 // The map as one picture, a pixel a cell.
