@@ -32,7 +32,7 @@ def bracket_below(axes: Axes, groups: Sequence[Span], offset: float, size: float
     from matplotlib.lines import Line2D
     from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
-    inches = axes.figure.dpi_scale_trans + ScaledTranslation(0, 0, axes.transAxes)
+    inches = axes.figure.dpi_scale_trans + ScaledTranslation(0, 0, axes.transAxes)  # type: ignore[arg-type]
     place = blended_transform_factory(axes.transData, inches)
     end = -offset - ARM
     for name, first, last in groups:
@@ -49,7 +49,7 @@ def bracket_right(axes: Axes, groups: Sequence[Span], offset: float, size: float
     from matplotlib.lines import Line2D
     from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
-    inches = axes.figure.dpi_scale_trans + ScaledTranslation(1, 0, axes.transAxes)
+    inches = axes.figure.dpi_scale_trans + ScaledTranslation(1, 0, axes.transAxes)  # type: ignore[arg-type]
     place = blended_transform_factory(inches, axes.transData)
     end = offset + ARM
     for name, first, last in groups:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OUTLINE = "#FFD400"
 EDGE = "#6B5900"  # a thin dark edge, without which yellow is lost on white paper
+BETWEEN = "#8C8C8C"  # lines between thumbnails
 THUMBNAIL = 48  # pixels of a side at most
 SMALL = 6.5
 Span = tuple[str, int, int]
@@ -69,9 +70,8 @@ def head_grid(
             extent=(0.5, heads + 0.5, layers + 0.5, 0.5), interpolation="nearest", aspect="auto",
         )  # fmt: skip
         if thumbnails is not None:
-            lines = {"color": "#8C8C8C", "lw": 0.3}
-            axes.hlines(np.arange(1, layers) + 0.5, 0.5, heads + 0.5, **lines)
-            axes.vlines(np.arange(1, heads) + 0.5, 0.5, layers + 0.5, **lines)
+            axes.hlines(np.arange(1, layers) + 0.5, 0.5, heads + 0.5, color=BETWEEN, lw=0.3)
+            axes.vlines(np.arange(1, heads) + 0.5, 0.5, layers + 0.5, color=BETWEEN, lw=0.3)
         _number(axes, layers, heads)
         if cell is not None:
             _outline(axes, cell)

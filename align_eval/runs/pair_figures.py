@@ -92,11 +92,13 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
     for name in systems:
         if name not in known:
             raise UnknownNameError("system of the result folder", name, known)
-    out, loaded = [], {}
+    out: list[AlignedSet] = []
+    loaded: dict[str, TestSet] = {}
     for name in systems or known:
         row, path = known[name], base / "links" / f"{name}.talp"
-        testset = loaded.setdefault(row["testset"], None) or load_testset(row["testset"])
-        loaded[row["testset"]] = testset
+        if row["testset"] not in loaded:
+            loaded[row["testset"]] = load_testset(row["testset"])
+        testset = loaded[row["testset"]]
         links = read_links(os.fspath(path), format="pharaoh", base=0)
         if len(links) != len(testset.pairs):
             raise InputError(
