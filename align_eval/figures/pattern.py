@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ ATTENDS, ATTENDS_NOT = "#fde725", "#440154"
 """Yellow and dark purple, the ends of viridis: apart in lightness too, so that grey print and colour-blind readers
 see the same map."""
 MOST_TICKS = 5
+LETTERS = {"one": 44, "two": 96}
+"""Letters in a line of the title, by the figure's width."""
 
 
 def context_pattern(
@@ -38,7 +41,7 @@ def context_pattern(
 
     Args:
         pattern: ``(queries, keys)`` bool.
-        title: above the map.
+        title: above the map; wrapped in a figure of its own.
         x_label, y_label: names of the axes.
         width: of the figure, for one or two columns of a paper.
         axes: draw here instead of into a new figure, without a legend (see :func:`pattern_legend`).
@@ -75,7 +78,7 @@ def context_pattern(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if title:
-            axes.set_title(title, loc="left")
+            axes.set_title(textwrap.fill(title, LETTERS[width]) if own else title, loc="left")
         if own:
             pattern_legend(figure)
     return figure

@@ -139,6 +139,7 @@ def scan_heads(
     Raises:
         InputError: cross-attention, whose patterns are not square; a bad rule.
     """
+    _require_square(attention)
     for number, layer in enumerate(attention.layers):
         patterns = binarise(attention.values[number], mass=mass, weight=weight)
         for head, pattern in enumerate(patterns, 1):
@@ -165,6 +166,7 @@ def clearest(
         InputError: no head is of that kind; cross-attention; a bad rule.
     """
     wanted = MASK_KINDS.get(kind)
+    _require_square(attention)
     saved: list[tuple[float, int, int, BoolArray]] = []
     for number, layer in enumerate(attention.layers):
         for head, pattern in enumerate(binarise(attention.values[number], mass=mass, weight=weight), 1):
@@ -179,6 +181,14 @@ def clearest(
     raise InputError(
         f"no head of {attention.model} is best explained by {kind}", remedy="Name another kind, or another text"
     )
+
+
+def _require_square(attention: TextAttention) -> None:
+    if not attention.square:
+        raise InputError(
+            f"{attention.part} attention of {attention.model}: kinds of masks are of square patterns",
+            remedy="Take self-attention, not cross-attention",
+        )
 
 
 @dataclass(frozen=True)

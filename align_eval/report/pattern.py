@@ -145,7 +145,7 @@ def _blocked(rows: Sequence[int], period: int | None, offset: int | None) -> str
     if not rows:
         return "No blocked rows."
     listed = ", ".join(map(str, rows)) if len(rows) <= SHOWN else f"the first {rows[0]}, the last {rows[-1]}"
-    again = f"; each {period}th row, from row {offset}" if period is not None else "; no period"
+    again = f"; every {period} rows from row {offset}" if period is not None else "; no period"
     few = "1 row attends" if len(rows) == 1 else f"{len(rows)} rows attend"
     return f"Blocked rows: {few} to a third or less of what the mask gives ({listed}){again}."
 

@@ -36,7 +36,7 @@ def test_sinks_and_a_window() -> None:
 def test_blocked_rows_and_their_period() -> None:
     text = "\n".join(reading("masked-rows:period=16").findings)
     assert "4 rows attend to a third or less of what the mask gives (15, 31, 47, 63)" in text
-    assert "; each 16th row, from row 15." in text
+    assert "; every 16 rows from row 15." in text
 
 
 def test_what_stands_out() -> None:

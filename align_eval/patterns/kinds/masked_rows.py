@@ -72,9 +72,11 @@ class MaskedRows(MaskKind):
         return 3 * math.log2(n)
 
     def describe(self) -> str:
-        which = f"{len(set(self.rows))} rows" if self.rows else f"each {self.period}th row, offset {self.offset}"
+        which = f"every {self.period} from row {self.offset % self.period}"
+        if self.rows:
+            which = f"{len(set(self.rows))} of them"
         both = "" if self.causal else ", both directions"
-        return f"masked rows ({which}, {self.keep} keys kept{both})"
+        return f"masked rows ({which}, {self.keep} key{'' if self.keep == 1 else 's'} kept{both})"
 
     @classmethod
     def fit(cls, evidence: Evidence, causal: bool) -> Iterator[MaskKind]:
@@ -89,9 +91,9 @@ class MaskedRows(MaskKind):
         for period in range(2, n // 2 + 1):
             padded = np.pad(better, ((0, 0), (0, -n % period)))
             sums = padded.reshape(len(kept), -1, period).sum(axis=1)
-            keep, offset = np.unravel_index(int(sums.argmax()), sums.shape)
-            if best is None or sums[keep, offset] > best[0]:
-                best = int(sums[keep, offset]), period, int(offset), int(keep)
+            kept_keys, offset = divmod(int(sums.argmax()), period)
+            if best is None or sums[kept_keys, offset] > best[0]:
+                best = int(sums[kept_keys, offset]), period, offset, kept_keys
         if best is not None:
             yield cls(best[1], -1 if best[2] == best[1] - 1 else best[2], (), best[3], causal)
         most = n // 2  # more would be another kind, with some rows let free
@@ -100,9 +102,9 @@ class MaskedRows(MaskKind):
         order = np.argsort(-better, axis=1, kind="stable")[:, :most]
         sums = np.take_along_axis(better, order, axis=1).cumsum(axis=1) + plain.sum()
         price = np.array([log2_choose(n, count) for count in range(1, most + 1)])
-        keep, last = np.unravel_index(int((evidence.residual_bits(sums) + price).argmin()), sums.shape)
-        rows = sorted(int(row) for row in order[keep, : last + 1])
-        yield cls(rows=tuple(rows), keep=int(keep), causal=causal)
+        kept_keys, last = divmod(int((evidence.residual_bits(sums) + price).argmin()), most)
+        rows = sorted(int(row) for row in order[kept_keys, : last + 1])
+        yield cls(rows=tuple(rows), keep=kept_keys, causal=causal)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:

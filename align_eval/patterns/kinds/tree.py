@@ -90,7 +90,7 @@ class Tree(MaskKind):
         # The longer the context, the more columns are full; behind its end few are.
         columns = np.concatenate([[0], evidence.lower.sum(axis=0).cumsum()])
         end = int(columns[: max(1, n - 1)].argmax())
-        best: tuple[float, int, MaskKind] | None = None
+        best: tuple[float, int, Tree] | None = None
         contexts = [c for c in sorted({0, *range(max(0, end - 3), end + 1)}) if n - c >= 2]
         for context in contexts:
             gain = evidence.lower[context:, context:]
