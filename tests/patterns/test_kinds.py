@@ -30,6 +30,9 @@ def rows(spec: str, n: int) -> list[str]:
         ("dilated:dilation=2,width=2", ["#....", ".#...", "#.#..", ".#.#.", "..#.#"]),
         ("block:size=2", ["#....", "##...", "..#..", "..##.", "....#"]),
         ("block:size=2,causal=no", ["##...", "##...", "..##.", "..##.", "....#"]),
+        ("segments:starts=1+4", ["#.....", ".#....", ".##...", ".###..", "....#.", "....##"]),
+        ("segments:starts=2,causal=no", ["##..", "##..", "..##", "..##"]),
+        ("segments:starts=,causal=no", ["##", "##"]),
         # Sparse Transformer, l = 3: the band i - 3 .. i, and i - 6.
         ("strided:stride=3", ["#......", "##.....", "###....", "####...", ".####..", "..####.", "#..####"]),
         ("fixed:size=3,summary=1", ["#.....", "##....", "###...", "..##..", "..###.", "..####"]),
@@ -128,6 +131,9 @@ def test_fits_of_windows_and_sinks_are_the_best_there_are(n: int, seed: int, cau
             for k in range(n + 1)
         ],
     }
+    if n <= 8:
+        cuts = [[k for k in range(1, n) if chosen >> k & 1] for chosen in range(0, 2**n, 2)]
+        specs["segments"] = [f"segments:starts={'+'.join(map(str, cut))},{direction}" for cut in cuts]
     if causal:
         specs["fixed"] = [f"fixed:size={s},summary={c}" for s in range(2, n) for c in range(1, s)]
     else:
@@ -179,6 +185,7 @@ def test_bad_specs(spec: str, error: type[Exception], words: str) -> None:
         ("tree", 63, "64 drafts does not fit 63 tokens"),
         ("masked-rows:rows=8", 8, "row 8 of 8"),
         ("vertical-slash:columns=9", 8, "line 9 of 8"),
+        ("segments:starts=8", 8, "begins at 8 of 8"),
     ],
 )
 def test_lengths_that_do_not_fit(spec: str, n: int, words: str) -> None:
