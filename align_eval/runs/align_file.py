@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import InputError, MissingFileError, UnknownNameError
-from align_eval.files import StrPath, atomic_writer, sha256_of
-from align_eval.runs.resumable import ResumableOutput
+from align_eval.errors import InputError, MissingFileError
+from align_eval.files import StrPath, atomic_writer
+from align_eval.runs.blocks import Cut, TooFewPairsError, line_format
+from align_eval.runs.engines.base import AlignerOrMaker, Engine, only_system
+from align_eval.runs.engines.local import LocalEngine
+from align_eval.runs.resumable import LineOutput, ResumableOutput
+from align_eval.runs.shards import Opener, ShardedOutput
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
-    from align_eval.aligners import Aligner, System
+    from align_eval.aligners import Aligner
     from align_eval.corpora import SentencePair
     from align_eval.links import Links
 
@@ -22,31 +26,6 @@ if TYPE_CHECKING:
 BLOCK = 1024
 
 Progress = Callable[[int], None]
-
-
-def _pharaoh(pair: SentencePair, links: Links) -> str:
-    return str(links)
-
-
-def _jsonl(pair: SentencePair, links: Links) -> str:
-    row: dict[str, Any] = {"id": pair.id, "links": [list(p) for p in links]}
-    if links.scores is not None:
-        row["scores"] = [round(float(s), 6) for s in links.scores]
-    return json.dumps(row, ensure_ascii=False)
-
-
-LINE_FORMATS: dict[str, Callable[[SentencePair, Links], str]] = {"pharaoh": _pharaoh, "jsonl": _jsonl}
-
-
-def line_format(name: str) -> Callable[[SentencePair, Links], str]:
-    """The function that writes one pair's links as a line.
-
-    Raises:
-        UnknownNameError: ``name`` is neither ``pharaoh`` nor ``jsonl``.
-    """
-    if name not in LINE_FORMATS:
-        raise UnknownNameError("output format", name, LINE_FORMATS)
-    return LINE_FORMATS[name]
 
 
 def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = BLOCK) -> Iterator[list[Links]]:
@@ -60,7 +39,7 @@ def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = B
     Raises:
         InputError: the aligner has several systems.
     """
-    system = _only_system(aligner)
+    system = only_system(aligner)
     iterator = iter(pairs)
     while part := list(islice(iterator, _size(aligner, block))):
         yield aligner.align_all(part)[system]
@@ -69,12 +48,6 @@ def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = B
 def _size(aligner: Aligner, block: int) -> int | None:
     """Pairs handed over at a time; ``None``: all."""
     return None if aligner.whole_corpus else block
-
-
-def _only_system(aligner: Aligner) -> System:
-    if len(aligner.systems) != 1:
-        raise InputError(f"{len(aligner.systems)} systems in one output", remedy="Give one method and one layer")
-    return aligner.systems[0]
 
 
 def align_lines(aligner: Aligner, pairs: Iterable[SentencePair], format: str = "pharaoh") -> Iterator[str]:
@@ -86,7 +59,7 @@ def align_lines(aligner: Aligner, pairs: Iterable[SentencePair], format: str = "
 
 
 def align_file(
-    aligner: Aligner,
+    aligner: AlignerOrMaker,
     pairs: Iterable[SentencePair],
     output: StrPath,
     *,
@@ -95,68 +68,97 @@ def align_file(
     settings: dict[str, Any] | None = None,
     resume: bool = True,
     progress: Progress | None = None,
+    resumed: Progress | None = None,
+    shard_lines: int | None = None,
+    engine: Engine | None = None,
 ) -> int:
     """Align ``pairs`` into the file ``output``, line for line; an interrupted run goes on where it stopped.
 
     A resumed run gives the bytes that an undisturbed one gives: pairs are aligned in the same blocks (all at once, and
     held in memory, where the aligner needs the whole corpus; such a run starts over). Beside the file
     stands ``OUTPUT.meta.json`` with what a citation of its score needs: the aligner's signature, the version, the
-    number of lines and the sha256 of the file.
+    number of lines and the sha256 of the file (of ``OUTPUT.shards.jsonl``, which lists the shards with theirs).
 
     Args:
-        aligner: with one system.
+        aligner: with one system; or a function that makes it, which is called where the engine needs it.
         pairs: a :class:`align_eval.corpora.Bitext`, or any iterable of pairs that starts anew in each run.
         output: where the file is to stand; ``.gz``, ``.xz`` and ``.zst`` are compressed.
-        format: ``pharaoh`` or ``jsonl`` (with scores).
+        format: ``pharaoh``, ``jsonl`` (with scores) or ``parquet`` (with scores; only in shards).
         inputs: the files that ``pairs`` come from; their sizes and times decide if a run may be continued.
         settings: anything else that decides the output.
         resume: ``False`` starts over.
-        progress: called with the number of pairs done since the last call (those of the earlier run included).
+        progress: called with the number of pairs done since the last call.
+        resumed: called once with the number of pairs that an earlier run has done, if there is one; default
+            ``progress``.
+        shard_lines: write shards of so many lines, ``out-00000.talp``, ... for ``out.talp``, each whole as soon as it
+            is there (see :mod:`align_eval.runs.shards`). Blocks end with shards: a multiple of ``BLOCK`` leaves the
+            blocks, and with them the rounding of a model's numbers, as they are in one file.
+        engine: where the work is done; default this process.
 
     Returns:
         number of lines.
 
     Raises:
         InputError: the aligner has several systems; or an unfinished run with other settings, or with a longer input,
-            stands beside ``output``.
+            or shards of another run, stand beside ``output``.
+        UnknownNameError: no such format.
         MissingFileError: one of ``inputs`` does not exist.
         OutputError: the disk is full or the file cannot be written; what was written until then stays resumable.
+        EngineError: the engine has failed; what was written until then stays resumable.
     """
-    to_line = line_format(format)
-    system = _only_system(aligner)
+    engine = engine or LocalEngine()
+    lines, opener = _opener(format, output, shard_lines)
+    facts = engine.facts(aligner)
+    cut = Cut(None if facts.whole_corpus else BLOCK, shard_lines)
     asked = {
-        "signature": {**aligner.signature(system), "version": __version__},
+        "signature": {**facts.signature, "version": __version__},
         "format": format,
-        "block": _size(aligner, BLOCK),
+        "block": cut.block,
         "inputs": [_identity(path) for path in inputs],
         **(settings or {}),
     }
-    out = ResumableOutput(output, asked, resume=resume)
+    out: LineOutput
+    if shard_lines is None:
+        out = ResumableOutput(output, asked, resume)
+    else:
+        out = ShardedOutput(output, asked, shard_lines, resume and not facts.whole_corpus, opener)
     try:
-        done = out.lines
-        iterator = iter(pairs)
-        skipped = sum(1 for _ in islice(iterator, done))
-        if skipped < done:
-            raise InputError(
-                f"the unfinished run has {done} lines but the input only {skipped} pairs",
-                file=out.part,
-                remedy="Start over with --restart",
-            )
-        if progress and done:
-            progress(done)
-        while part := list(islice(iterator, _size(aligner, BLOCK))):
-            out.append(list(map(to_line, part, next(align_stream(aligner, part)))))
+        if out.lines and (tell := resumed or progress):
+            tell(out.lines)
+        for block in engine.lines(aligner, pairs, cut, out.lines, lines):
+            out.append(block)
             if progress:
-                progress(len(part))
+                progress(len(block))
+        meta = {"signature": asked["signature"], **out.seal()}
+        # Before the output gets its name: a kill in between leaves a run that is resumed.
+        with atomic_writer(f"{os.fspath(output)}.meta.json") as stream:
+            json.dump(meta, stream, indent=2, ensure_ascii=False)
+            stream.write("\n")
+    except TooFewPairsError as error:
+        out.close()
+        raise InputError(error.message, file=out.part, remedy=error.remedy) from None
     except BaseException:
         out.close()
         raise
     out.finish()
-    meta = {"signature": asked["signature"], "lines": out.lines, "sha256": sha256_of(output)}
-    with atomic_writer(f"{os.fspath(output)}.meta.json") as stream:
-        json.dump(meta, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
     return out.lines
+
+
+def _opener(format: str, output: StrPath, shard_lines: int | None) -> tuple[str, Opener]:
+    """The form of the lines that the engine gives, and what writes one shard of them."""
+    if format != "parquet":
+        line_format(format)
+        return format, ResumableOutput
+    from align_eval.runs.parquet_output import ParquetOutput, check_name
+
+    check_name(output)
+    if shard_lines is None:
+        raise InputError(
+            "a Parquet file cannot be continued after an interruption",
+            file=output,
+            remedy="Write shards: --shard-lines",
+        )
+    return "jsonl", ParquetOutput
 
 
 def _identity(path: StrPath) -> list[Any]:

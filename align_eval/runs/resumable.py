@@ -13,10 +13,10 @@ import json
 import lzma
 import os
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from align_eval.errors import InputError, OutputError
-from align_eval.files import StrPath, atomic_writer, output_errors
+from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
 
 
 def compressor(path: StrPath) -> Any:
@@ -48,8 +48,35 @@ def compressor(path: StrPath) -> Any:
     return lambda block: block
 
 
+class LineOutput(Protocol):
+    """Lines written in blocks: into one file (:class:`ResumableOutput`), or into many."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines hold, those of an interrupted run included."""
+
+    @property
+    def part(self) -> Path:
+        """A file of the unfinished run, for messages."""
+
+    def append(self, lines: list[str]) -> None:
+        """Write a block of lines (without their ends) and make it last."""
+
+    def seal(self) -> dict[str, Any]:
+        """What a sidecar says of the output, which no line may follow: ``lines``, ``sha256``, and what else is so."""
+
+    def finish(self) -> None:
+        """Give the output its name."""
+
+    def close(self) -> None:
+        """Leave the run unfinished."""
+
+
 class ResumableOutput:
     """An output file written block by block.
+
+    Attributes:
+        resumed: an unfinished run is continued.
 
     Args:
         path: where the finished file is to stand.
@@ -68,7 +95,9 @@ class ResumableOutput:
         self.settings = json.loads(json.dumps(settings))
         self._compress = compressor(path)
         self.lines = 0
+        self.resumed = False
         self._bytes = 0
+        self._whole = False
         with output_errors(path):
             self._open(resume)
 
@@ -110,7 +139,7 @@ class ResumableOutput:
                 remedy="Repeat its settings to finish it, or start over with --restart",
             )
         if os.fstat(self._stream.fileno()).st_size >= size:
-            self.lines, self._bytes = lines, size
+            self.lines, self._bytes, self.resumed = lines, size, True
 
     def _write_journal(self) -> None:
         with atomic_writer(self.journal) as stream:
@@ -131,11 +160,27 @@ class ResumableOutput:
             self._bytes += len(block)
             self._write_journal()
 
+    def held(self) -> bytes:
+        """The bytes that the blocks written so far take up, as they stand in the file."""
+        with open(self.part, "rb") as stream:
+            return stream.read(self._bytes)
+
+    def seal(self) -> dict[str, Any]:
+        """``lines`` and ``sha256`` of the file that :meth:`finish` will name; no line may follow."""
+        with output_errors(self.path):
+            self._complete()
+            return {"lines": self.lines, "sha256": sha256_of(self.part)}
+
+    def _complete(self) -> None:
+        if not self._whole and not self._bytes:
+            self._stream.write(self._compress(b""))  # no line at all is a compressed file too
+            self._stream.flush()
+        self._whole = True
+
     def finish(self) -> None:
         """Give the file its name and remove the journal."""
         with output_errors(self.path):
-            if not self._bytes:
-                self._stream.write(self._compress(b""))  # no line at all is a compressed file too
+            self._complete()
             self._stream.close()
             os.replace(self.part, self.path)
             self.journal.unlink()

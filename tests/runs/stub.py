@@ -51,9 +51,10 @@ class Stub(Aligner):
 
 
 if __name__ == "__main__":
-    # Arguments: output, format, pairs, pairs a block, the pair at which the process is killed.
+    # Arguments: output, format, pairs, pairs a block, the pair at which the process is killed, lines of a shard.
     from align_eval.runs import align_file
 
-    output, form, count, block, stop = sys.argv[1:]
+    output, form, count, block, stop, *shard = sys.argv[1:]
     align_file.BLOCK = int(block)
-    align_file.align_file(Stub(stop, kill=True), make_pairs(int(count)), output, format=form)
+    lines = int(shard[0]) if shard else None
+    align_file.align_file(Stub(stop, kill=True), make_pairs(int(count)), output, format=form, shard_lines=lines)
