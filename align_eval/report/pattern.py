@@ -56,6 +56,9 @@ def read_pattern(
         f"{found.saved_compute:.1%} of the cells need no compute ({found.saved_tiles:.1%} of the 16 x 16 tiles); "
         f"{found.keys_per_row:.1f} keys a query on average.",
     ]
+    starts = best.kind.parameters.get("starts", ())
+    if starts and keys is not None and len(starts) <= SHOWN:
+        findings.insert(1, f"After the first, segments begin at {', '.join(f'{s} {keys[s]!r}' for s in starts)}.")
     if not detection.structured:
         findings[0] = (
             f"Unstructured: no kind says much more of it than its density; nearest is {best.kind.describe()}, "

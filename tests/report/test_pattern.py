@@ -39,6 +39,11 @@ def test_blocked_rows_and_their_period() -> None:
     assert "; every 16 rows from row 15." in text
 
 
+def test_segments_are_named_by_their_first_tokens() -> None:
+    found = reading("segments:starts=9+30", keys=[f"w{k}" for k in range(64)])
+    assert found.findings[1] == "After the first, segments begin at 9 'w9', 30 'w30'."
+
+
 def test_what_stands_out() -> None:
     short = reading("causal", 8)
     assert any("8 tokens are too few" in line for line in short.anomalies)

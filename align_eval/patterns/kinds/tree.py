@@ -82,7 +82,7 @@ class Tree(MaskKind):
 
     def describe(self) -> str:
         tree = self.tree
-        return f"tree of {len(tree)} drafts ({sum(p < 0 for p in tree)} at its first level, depth {max(depths(tree))})"
+        return f"tree of {len(tree)} drafts ({sum(p < 0 for p in tree)} roots, depth {max(depths(tree))})"
 
     @classmethod
     def fit(cls, evidence: Evidence, causal: bool) -> Iterator[MaskKind]:
