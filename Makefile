@@ -6,6 +6,7 @@ SETUP := $(VENV)/.set-up
 CHECKS := $(VENV)/.set-up-checks
 FONTS := $(VENV)/.set-up-fonts
 BROWSER := $(VENV)/.set-up-browser
+RAY := $(VENV)/.set-up-ray
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -39,6 +40,11 @@ $(BROWSER): $(SETUP) .ci/chromium.sh
 	@sh .ci/chromium.sh
 	@touch $(BROWSER)
 
+# Ray, for the tests of the engine that spreads a run over actors.
+$(RAY): $(SETUP)
+	@$(BIN)/python -m pip install --quiet --editable '.[ray]'
+	@touch $(RAY)
+
 demo: $(SETUP)
 	$(BIN)/align-eval demo
 
@@ -48,7 +54,7 @@ lint: $(SETUP)
 	$(BIN)/mypy
 
 # Two processes for two cores; one thread each, so that they do not fight.
-test: lint $(CHECKS) $(FONTS) $(BROWSER)
+test: lint $(CHECKS) $(FONTS) $(BROWSER) $(RAY)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 format: $(SETUP)

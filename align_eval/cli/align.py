@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from align_eval.corpora import SentencePair
+    from align_eval.runs.engines import Engine
 
 
 class LineFormat(str, Enum):
@@ -21,6 +22,18 @@ class LineFormat(str, Enum):
 
     pharaoh = "pharaoh"
     jsonl = "jsonl"
+    parquet = "parquet"
+
+
+class EngineName(str, Enum):
+    """Where the work is done."""
+
+    local = "local"
+    ray = "ray"
+
+
+# Where no terminal shows a bar, a line of progress is written so often.
+LOG_SECONDS = 60.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,7 +52,7 @@ def add_to(app: typer.Typer) -> None:
             None, "--output", "-o", help="Output file (.gz, .xz, .zst compress). Resumed if a run was interrupted."
         ),
         format: LineFormat = typer.Option(
-            LineFormat.pharaoh, help="pharaoh: 0-0 1-2, counted from 0; jsonl: with link scores."
+            LineFormat.pharaoh, help="pharaoh: 0-0 1-2, counted from 0; jsonl, parquet (in shards): with link scores."
         ),
         bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
         tokenize: str | None = typer.Option(
@@ -47,12 +60,26 @@ def add_to(app: typer.Typer) -> None:
         ),
         subword: options.Subword = options.SUBWORD,
         on_long: options.OnLong = options.ON_LONG,
+        shard_lines: int | None = typer.Option(
+            None, min=1, help="Write shards of so many lines, OUTPUT-00000 and on, each whole as soon as it is there."
+        ),
         restart: bool = typer.Option(False, help="Start over instead of resuming an interrupted run."),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
+        engine: EngineName = typer.Option(
+            EngineName.local, help="local: this process; ray: actors on a Ray cluster, with the same output."
+        ),
+        actors: int | None = typer.Option(None, min=1, help="Actors of ray. Default: as many as there is room for."),
+        actor_cpus: float | None = typer.Option(None, min=0, help="CPUs (and threads) of an actor of ray. Default: 1."),
+        actor_gpus: float | None = typer.Option(
+            None, min=0, help="GPUs of an actor of ray, with --device cuda; 0.5 shares one. Default: 0."
+        ),
+        ray_address: str | None = typer.Option(
+            None, help="A running Ray cluster: auto, HOST:PORT. Default: RAY_ADDRESS, else one on this machine."
+        ),
     ) -> None:
         """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
 
@@ -64,45 +91,75 @@ def add_to(app: typer.Typer) -> None:
         if (source is None) != (target is None):
             raise typer.BadParameter("--source and --target go together")
 
-        from align_eval.aligners import AlignerSettings, make_aligner
-        from align_eval.cli._progress import progress_bar
-        from align_eval.runs.align_file import align_file, align_lines
+        to_file = output is not None and output != "-"
+        cluster = {"actors": actors, "cpus": actor_cpus, "gpus": actor_gpus, "address": ray_address}
+        given_cluster = {name: value for name, value in cluster.items() if value is not None}
+        if not to_file and (shard_lines is not None or format is LineFormat.parquet or engine is EngineName.ray):
+            raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
+        if given_cluster and engine is EngineName.local:
+            raise typer.BadParameter("--actors, --actor-cpus, --actor-gpus and --ray-address go with --engine ray")
 
-        pairs, inputs, total = _pairs(testset, bitext or source, target, bitext_format, tokenize)
+        from functools import partial
+
+        from align_eval.aligners import AlignerSettings, make_aligner
+        from align_eval.runs.align_file import align_lines
+        from align_eval.runs.engines import make_engine
+
+        runner = make_engine(engine.value, **given_cluster)
+        pairs, inputs = _pairs(testset, bitext or source, target, bitext_format, tokenize)
         loading = {"device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code}
         layers = () if layer is None else (layer,)
-        aligner = make_aligner(
-            AlignerSettings(model, (method,), layers, subword.value, on_long.value, batch_tokens, loading)
-        )
-        if output is None or output == "-":
-            for line in align_lines(aligner, pairs, format.value):
+        asked = AlignerSettings(model, (method,), layers, subword.value, on_long.value, batch_tokens, loading)
+        if output is None or not to_file:
+            for line in align_lines(make_aligner(asked), pairs, format.value):
                 sys.stdout.write(line + "\n")
             return
-        with progress_bar("aligning", total) as progress:
-            lines = align_file(
-                aligner,
-                pairs,
-                output,
-                format=format.value,
-                inputs=[] if "-" in inputs else inputs,
-                settings={"bitext_format": bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens},
-                resume=not restart and "-" not in inputs,
-                progress=progress,
-            )
-        sys.stderr.write(f"align-eval: {lines} lines in {output}\n")
+        lines = _to_file(
+            runner,
+            partial(make_aligner, asked),
+            pairs,
+            output,
+            format=format.value,
+            inputs=[] if "-" in inputs else inputs,
+            settings={"bitext_format": bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens},
+            resume=not restart and "-" not in inputs,
+            shard_lines=shard_lines,
+        )
+        into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"
+        sys.stderr.write(f"align-eval: {lines} lines in {into}\n")
+
+
+def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any) -> int:
+    """Align into a file or shards, with progress; the pairs are counted meanwhile, where that is cheap."""
+    from contextlib import closing
+
+    from align_eval.cli._progress import progress_bar
+    from align_eval.corpora import Bitext
+    from align_eval.runs.align_file import align_file
+    from align_eval.runs.counting import count_meanwhile
+
+    counted = isinstance(pairs, Bitext) and pairs.format != "memory"
+    with closing(engine), progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:
+        wait = 0.0 if sys.stderr.isatty() else LOG_SECONDS / 2
+        thread = count_meanwhile(pairs, options["inputs"], bar.expect, wait) if counted else None
+        try:
+            return align_file(make, pairs, output, progress=bar, resumed=bar.start_at, engine=engine, **options)
+        finally:
+            if thread is not None:
+                thread.cancel()
 
 
 def _pairs(
     testset: str | None, path: str | None, target: str | None, format: str, tokenize: str | None
-) -> tuple[Iterable[SentencePair], list[Any], int | None]:
-    """The sentence pairs, the files they come from, and how many there are (``None`` where counting is a long pass)."""
+) -> tuple[Iterable[SentencePair], list[Any]]:
+    """The sentence pairs and the files they come from."""
     from align_eval.corpora import load_testset, read_bitext
 
     if testset is not None:
         if tokenize is not None:
             raise typer.BadParameter("--tokenize does not go with --testset: its words are those of its gold links")
         loaded = load_testset(testset)
-        return loaded.pairs, list(loaded.files), len(loaded.pairs)
+        return loaded.pairs, list(loaded.files)
     assert path is not None
     names = tokenize.split(",") if tokenize else []
     if len(names) > 2:
@@ -110,4 +167,4 @@ def _pairs(
     chosen: Any = (names[0], names[1]) if len(names) == 2 else tokenize
     bitext = read_bitext(path, target, format=format, tokenize=chosen)
     files = [name for name in (path, target) if name is not None]
-    return bitext, files, len(bitext) if sys.stderr.isatty() and "-" not in files else None
+    return bitext, files

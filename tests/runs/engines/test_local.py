@@ -1,0 +1,51 @@
+"""Choosing an engine, the engine of this process, and what is said where Ray is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from align_eval.errors import InputError, UnknownNameError
+from align_eval.runs.align_file import align_file
+from align_eval.runs.blocks import Cut
+from align_eval.runs.engines import EngineError, make_engine
+from tests.runs.stub import Stub, make_pairs
+
+
+def test_an_aligner_and_a_function_that_makes_it_give_the_same(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> Stub:
+        made.append(Stub())
+        return made[-1]
+
+    align_file(make, make_pairs(20), tmp_path / "made", engine=make_engine("local"))
+    align_file(Stub(), make_pairs(20), tmp_path / "given")
+    assert len(made) == 1
+    assert (tmp_path / "made").read_bytes() == (tmp_path / "given").read_bytes()
+
+
+def test_lines_from_the_middle() -> None:
+    engine = make_engine("local")
+    whole = [line for block in engine.lines(Stub(), make_pairs(30), Cut(8), 0, "pharaoh") for line in block]
+    part = [line for block in engine.lines(Stub(), make_pairs(30), Cut(8), 16, "pharaoh") for line in block]
+    assert part == whole[16:]
+
+
+def test_unknown_engine() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'local'"):
+        make_engine("locl")
+
+
+def test_ray_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EngineError, match=r"needs the package ray\[data\].*pip install 'align-eval\[ray\]'"):
+        make_engine("ray")
+
+
+@pytest.mark.parametrize("options", [{"actors": 0}, {"cpus": 0}, {"gpus": -1}])
+def test_actors_that_cannot_be(options: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="Give at least one actor"):
+        make_engine("ray", **options)
