@@ -1,4 +1,7 @@
-"""The demonstration: the own corpus, and the real test sets at hand, aligned and scored with the offline encoder."""
+"""The demonstration: the own corpus, and the real test sets at hand, aligned and scored with the offline encoder.
+
+Besides, words of one sentence are hidden from the shipped conditional masked model, and both maps are drawn.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ METHODS = ("argmax", "itermax")
 OWN = ("mini-ende", "mini-enfr", "mini-enes", "mini-enzh")
 REAL = ("deen-rwth", "enfr-wpt", "roen-wpt", "jaen-kftt", "zhen-tsinghua")
 PICTURE = ("mini-ende", "What are the basic physical laws of the universe ?")
+INFILLER = "offline:tiny-deen-mask"
+HIDDEN = "6-9"  # laws of the universe
 
 
 def testsets_at_hand() -> list[str]:
@@ -63,6 +68,7 @@ def run_demo(
         found += fresh
         if name == PICTURE[0]:
             written += _picture(aligner, testset, base)
+            written += _hidden_words(testset, base)
     write_evaluations(found, base)
     write_json(base / "summary.json", [_summary(e) for e in found])
     return found, [base / "scores.json", *written]
@@ -100,3 +106,20 @@ def _picture(aligner: SimilarityAligner, testset: TestSet, base: Path) -> list[P
     for path in paths:
         save(figure, os.fspath(path))
     return paths
+
+
+def _hidden_words(testset: TestSet, base: Path) -> list[Path]:
+    """Draw the pair that ``PICTURE`` names, turned round, with English words hidden; with its reading."""
+    from align_eval.figures.style import save
+    from align_eval.models import load_model
+    from align_eval.runs.infill_corpus import corpus_of
+    from align_eval.runs.infill_pair import run_pair
+
+    corpus = corpus_of(testset).reverse()
+    number = next(k for k, p in enumerate(corpus.pairs) if p.target_text == PICTURE[1])
+    found = run_pair(corpus, number, HIDDEN, load_model(INFILLER))
+    figure = found.figure()
+    paths = [base / f"hidden-words.{ending}" for ending in ("png", "pdf")]
+    for path in paths:
+        save(figure, os.fspath(path))
+    return [*paths, *found.reading().write(base, "hidden-words")]

@@ -9,11 +9,12 @@ their middle 95 %; its paired tests are the bootstrap (Koehn 2004) and approxima
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 
@@ -24,7 +25,6 @@ TESTS = {"bootstrap": "bs", "randomisation": "ar"}
 # Languages written without spaces: sacrebleu's tokeniser for BLEU, and TER's support of their characters.
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _UNSPACED = ("zh", "ja")
-_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,31 @@ def score_translations(
     """
     _check([hypotheses], references, resamples, seed)
     out = {}
-    with _seeded(seed):
-        for name, metric in make_metrics(language, tokenize).items():
-            found = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=max(resamples, 1))
-            signature = str(metric.get_signature())
-            out[name] = MetricScore(float(found.score), signature)
-            if resamples > 1:
-                told = json.loads(found.format(width=_DIGITS, is_json=True, signature=signature))
-                # A mean of 0 is not told.
-                mean, half = float(told.get("confidence_mean", 0)), float(told.get("confidence_var", 0))
-                out[name] = MetricScore(float(found.score), signature, (mean - half, mean + half), mean)
+    for name, metric in make_metrics(language, tokenize).items():
+        found = metric.corpus_score(list(hypotheses), [list(references)])
+        if resamples < 2:
+            out[name] = MetricScore(float(found.score), str(metric.get_signature()))
+            continue
+        mean, half = _interval(metric, hypotheses, references, resamples, seed)
+        out[name] = MetricScore(float(found.score), str(metric.get_signature()), (mean - half, mean + half), mean)
     return out
+
+
+def _interval(
+    metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int, seed: int
+) -> tuple[float, float]:
+    """Mean and half width, as ``corpus_score`` makes them; its own call fails where some resamples score 0.
+
+    (There numbers of two types meet, of which ``statistics.mean`` takes one only.)
+    """
+    from sacrebleu.significance import _bootstrap_resample, estimate_ci
+
+    stats = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
+    with _seeded(seed):
+        metric.n_bootstrap = resamples
+        metric.seed, drawn = _bootstrap_resample(stats, metric, resamples)
+    mean, half = estimate_ci(np.array([float(score.score) for score in drawn]))
+    return float(mean), float(half)
 
 
 def sentence_scores(
