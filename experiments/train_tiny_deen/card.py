@@ -16,10 +16,12 @@ TITLES = {
     "mask": "tiny-deen-mask: a conditional masked language model for German and English translations",
 }
 WHAT = {
-    "translate": "It translates left to right; the source begins with `>>de<<` or `>>en<<`, the language wanted. It is made to be\n"
-    "looked into (its attention, its links), not to be used as a translator.",
-    "mask": "The decoder reads the whole target with a full 4-D mask, hidden sub-words as `<mask>`, without a shift: row i\n"
-    "predicts sub-word i (Ghazvininejad et al. 2019). The source begins with the language of the target, `>>de<<` or `>>en<<`.",
+    "translate": """
+It translates left to right; the source begins with `>>de<<` or `>>en<<`, the language wanted. It is made to be looked
+into (its attention, its links), not to be used as a translator.""",
+    "mask": """
+The decoder reads the whole target with a full 4-D mask, hidden sub-words as `<mask>`, without a shift: row i predicts
+sub-word i (Ghazvininejad et al. 2019). The source begins with the language of the target, `>>de<<` or `>>en<<`.""",
 }
 CORPORA = {
     "tatoeba-2018": "Tatoeba sentences (CC BY 2.0 FR)",
@@ -71,7 +73,7 @@ def aer(folder: Path) -> list[str]:
         views = data.get("views") if isinstance(data, dict) else None
         for row in sorted(views or [], key=lambda r: r["aer"])[:3]:
             lines.append(f"| {row['testset']} | {row['layer']} | {row['head']} | {row['reading']} | {row['aer']:.1f} |")
-    return [*lines, "", "The three best of all views on the whole set (method `reverse`), so not held out; all views are in "
+    return [*lines, "", "The three best views of each whole set (method `reverse`), so not held out; all views: "
             f"`results/{folder.name}`."]  # fmt: skip
 
 
@@ -96,17 +98,17 @@ def main() -> None:
     lines += [
         f"8.4 M weights as float16. `MarianMTModel` and `MarianTokenizer` load it as it is; so does `offline:{name}`."
     ]
-    lines += [WHAT[args.mode], "", "## Training", "", "| text | pairs |", "|---|---:|"]
+    lines += [WHAT[args.mode].strip(), "", "## Training", "", "| text | pairs |", "|---|---:|"]
     lines += [f"| {CORPORA[name]} | {count:,} |" for name, count in report["pairs_by_corpus"].items()]
     lines += [
         "",
         "Left out: what stands in deen-rwth, in the project's own corpus, in Multi30k test 2016 and validation, or in",
     ]
     lines += [
-        "the held-out part of Tatoeba. Head 1 of decoder layer 2 was guided by silver links of eflomal (Garg et al. 2019)."
+        "the held-out part of Tatoeba. Head 1 of decoder layer 2 was guided by links of eflomal (Garg et al. 2019)."
     ]
     lines += [
-        f"Last row of the log: epoch {last['epoch']}, {last['minutes']:.0f} minutes, {last['loss']:.2f} nats a sub-word."
+        f"Last row of the log: epoch {last['epoch']}, {last['minutes']:.0f} min, {last['loss']:.2f} nats a sub-word."
     ]
     lines += [args.note] if args.note else []
     lines += ["How it is made: `experiments/train_tiny_deen`.", ""]
