@@ -22,6 +22,9 @@ ATTENDS, ATTENDS_NOT = "#fde725", "#440154"
 """Yellow and dark purple, the ends of viridis: apart in lightness too, so that grey print and colour-blind readers
 see the same map."""
 MOST_TICKS = 5
+MOST_SHARP = 128
+"""Up to this length a cell has several pixels of a PNG, and its edges are hard. Cells of longer patterns may be smaller
+than a pixel, which then takes their mean: with hard edges it would be yellow if any of them is."""
 LETTERS = {"one": 44, "two": 96}
 """Letters in a line of the title, by the figure's width."""
 
@@ -68,7 +71,8 @@ def context_pattern(
         else:
             figure = axes.figure  # type: ignore[assignment]
         axes.set_facecolor(ATTENDS_NOT)
-        axes.add_patch(PathPatch(outline(pattern), facecolor=ATTENDS, linewidth=0, antialiased=False))
+        smooth = max(rows, columns) > MOST_SHARP
+        axes.add_patch(PathPatch(outline(pattern), facecolor=ATTENDS, linewidth=0, antialiased=smooth))
         axes.set_xlim(0, columns)
         axes.set_ylim(rows, 0)
         axes.set_aspect("equal")

@@ -122,3 +122,14 @@ def test_refusals() -> None:
     for bad in (np.ones(3, dtype=bool), np.ones((0, 3), dtype=bool)):
         with pytest.raises(InputError, match="queries x keys"):
             context_pattern(bad)
+
+
+def test_cells_smaller_than_a_pixel_keep_their_mean_colour() -> None:
+    pattern = np.indices((600, 600)).sum(axis=0) % 2 == 0
+    figure = context_pattern(pattern)
+    figure.canvas.draw()  # type: ignore[no-untyped-call]
+    axes = figure.axes[0]
+    (x0, y0), (x1, y1) = axes.transAxes.transform([(0.2, 0.2), (0.8, 0.8)])
+    pixels = np.asarray(figure.canvas.buffer_rgba())[int(y0) : int(y1), int(x0) : int(x1), :3]  # type: ignore[attr-defined]
+    ends = np.array([[0xFD, 0xE7, 0x25], [0x44, 0x01, 0x54]])
+    assert np.abs(pixels.reshape(-1, 3).mean(axis=0) - ends.mean(axis=0)).max() < 12
