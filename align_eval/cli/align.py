@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from align_eval.corpora import SentencePair
-    from align_eval.runs.engines import Engine
 
 
 class LineFormat(str, Enum):
@@ -23,13 +22,6 @@ class LineFormat(str, Enum):
     pharaoh = "pharaoh"
     jsonl = "jsonl"
     parquet = "parquet"
-
-
-class EngineName(str, Enum):
-    """Where the work is done."""
-
-    local = "local"
-    ray = "ray"
 
 
 # Where no terminal shows a bar, a line of progress is written so often.
@@ -69,17 +61,6 @@ def add_to(app: typer.Typer) -> None:
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
-        engine: EngineName = typer.Option(
-            EngineName.local, help="local: this process; ray: actors on a Ray cluster, with the same output."
-        ),
-        actors: int | None = typer.Option(None, min=1, help="Actors of ray. Default: as many as there is room for."),
-        actor_cpus: float | None = typer.Option(None, min=0, help="CPUs (and threads) of an actor of ray. Default: 1."),
-        actor_gpus: float | None = typer.Option(
-            None, min=0, help="GPUs of an actor of ray, with --device cuda; 0.5 shares one. Default: 0."
-        ),
-        ray_address: str | None = typer.Option(
-            None, help="A running Ray cluster: auto, HOST:PORT. Default: RAY_ADDRESS, else one on this machine."
-        ),
     ) -> None:
         """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
 
@@ -92,20 +73,14 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--source and --target go together")
 
         to_file = output is not None and output != "-"
-        cluster = {"actors": actors, "cpus": actor_cpus, "gpus": actor_gpus, "address": ray_address}
-        given_cluster = {name: value for name, value in cluster.items() if value is not None}
-        if not to_file and (shard_lines is not None or format is LineFormat.parquet or engine is EngineName.ray):
-            raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
-        if given_cluster and engine is EngineName.local:
-            raise typer.BadParameter("--actors, --actor-cpus, --actor-gpus and --ray-address go with --engine ray")
+        if not to_file and (shard_lines is not None or format is LineFormat.parquet):
+            raise typer.BadParameter("--shard-lines and --format parquet need --output")
 
         from functools import partial
 
         from align_eval.aligners import AlignerSettings, make_aligner
         from align_eval.runs.align_file import align_lines
-        from align_eval.runs.engines import make_engine
 
-        runner = make_engine(engine.value, **given_cluster)
         pairs, inputs = _pairs(testset, bitext or source, target, bitext_format, tokenize)
         loading = {"device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code}
         layers = () if layer is None else (layer,)
@@ -115,7 +90,6 @@ def add_to(app: typer.Typer) -> None:
                 sys.stdout.write(line + "\n")
             return
         lines = _to_file(
-            runner,
             partial(make_aligner, asked),
             pairs,
             output,
@@ -129,21 +103,19 @@ def add_to(app: typer.Typer) -> None:
         sys.stderr.write(f"align-eval: {lines} lines in {into}\n")
 
 
-def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any) -> int:
+def _to_file(make: Any, pairs: Any, output: str, **options: Any) -> int:
     """Align into a file or shards, with progress; the pairs are counted meanwhile, where that is cheap."""
-    from contextlib import closing
-
     from align_eval.cli._progress import progress_bar
     from align_eval.corpora import Bitext
     from align_eval.runs.align_file import align_file
     from align_eval.runs.counting import count_meanwhile
 
     counted = isinstance(pairs, Bitext) and pairs.format != "memory"
-    with closing(engine), progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:
+    with progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:
         wait = 0.0 if sys.stderr.isatty() else LOG_SECONDS / 2
         thread = count_meanwhile(pairs, options["inputs"], bar.expect, wait) if counted else None
         try:
-            return align_file(make, pairs, output, progress=bar, resumed=bar.start_at, engine=engine, **options)
+            return align_file(make, pairs, output, progress=bar, resumed=bar.start_at, **options)
         finally:
             if thread is not None:
                 thread.cancel()

@@ -56,11 +56,9 @@ def test_parquet(bitext: Path, tmp_path: Path) -> None:
 def test_usage(bitext: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["align", "--bitext", bitext]
     assert run(*given, "--shard-lines", 5) == 2
-    assert run(*given, "--engine", "ray") == 2
     assert run(*given, "--format", "parquet", "-o", "-") == 2
     assert run(*given, "-o", tmp_path / "out", "--shard-lines", 0) == 2
-    assert run(*given, "-o", tmp_path / "out", "--actors", 2) == 2
-    assert "go with --engine ray" in " ".join(capsys.readouterr().err.split())
+    assert "need --output" in " ".join(capsys.readouterr().err.split())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pairs"]
 
 

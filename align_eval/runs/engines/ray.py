@@ -84,7 +84,7 @@ class RayEngine(Engine):
         if found.whole_corpus:
             raise InputError(
                 "this method is trained on all pairs together, which cannot be spread over actors",
-                remedy="Use --engine local",
+                remedy="Use the engine local",
             )
         return found
 
@@ -129,7 +129,7 @@ class RayEngine(Engine):
             self._ray.init(**given)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise EngineError(
-                f"Ray cannot be reached or started: {_short(error)}", remedy="Check --ray-address and `ray status`"
+                f"Ray cannot be reached or started: {_short(error)}", remedy="Check the address and `ray status`"
             ) from error
         self._started = True
 
@@ -148,7 +148,7 @@ class RayEngine(Engine):
         if room < 1:
             raise EngineError(
                 f"the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs: no room for one actor",
-                remedy="Give an actor less (--actor-cpus, --actor-gpus)",
+                remedy="Give an actor less (cpus, gpus)",
             )
         return room
 

@@ -13,11 +13,11 @@ import pytest
 
 from align_eval.aligners import System
 from align_eval.corpora import SentencePair, read_bitext
-from align_eval.errors import FormatError, InputError, NonFiniteError
+from align_eval.errors import FormatError, NonFiniteError
 from align_eval.links import Links
 from align_eval.runs import align_file as module
 from align_eval.runs.align_file import align_file
-from align_eval.runs.engines import Engine, EngineError, make_engine
+from align_eval.runs.engines import Engine, make_engine
 from tests.runs.stub import Stub, make_pairs
 
 try:
@@ -105,17 +105,3 @@ def test_errors_keep_their_type(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(FormatError) as caught:
         align_file(Stub(), read_bitext(text, format="pipes"), tmp_path / "other", engine=engine)
     assert caught.value.line == 21
-
-
-def test_refused(tmp_path: Path, engine: Engine) -> None:
-    class Whole(Stub):
-        whole_corpus = True
-
-    with pytest.raises(InputError, match="--engine local"):
-        align_file(Whole(), make_pairs(5), tmp_path / "out", engine=engine)
-    with pytest.raises(InputError, match="2 systems"):
-        align_file(Stub(systems=2), make_pairs(5), tmp_path / "out", engine=engine)
-    with pytest.raises(InputError, match="not as a stream"):
-        align_file(Stub(), (pair for pair in make_pairs(5)), tmp_path / "out", engine=engine)
-    with pytest.raises(EngineError, match="no room for one actor"):
-        align_file(Stub(), make_pairs(5), tmp_path / "big", engine=make_engine("ray", cpus=64))
