@@ -49,7 +49,8 @@ def main() -> None:
     lines = [
         f"# Patterns of all heads of {given.model}", "",
         f"{len(found)} heads over the first {attention.read} sub-words of `{given.text}`; a query attends to the "
-        f"fewest keys that carry {given.mass:.0%} of its weight. Made by", "", "    python experiments/pattern_heads.py", "",
+        f"fewest keys that carry {given.mass:.0%} of its weight. Made by", "",
+        "    python experiments/pattern_heads.py", "",
         f"with align-eval {__version__}; every head is in `heads.tsv`. The first token is a sink column (80 % of the "
         f"queries beyond the window, or more) of {sinks} heads.", "",
         "| best kind | heads | median share of causal cells explained | clearest head (layer, head) |",
