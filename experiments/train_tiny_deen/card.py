@@ -68,11 +68,10 @@ def fills(found: dict[str, Any]) -> list[str]:
 def aer(folder: Path) -> list[str]:
     """The best views of each sweep of a results folder."""
     lines = ["| test set | layer | head | reading | AER |", "|---|---:|---|---|---:|"]
-    for path in sorted(folder.rglob("*.json")):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        views = data.get("views") if isinstance(data, dict) else None
-        for row in sorted(views or [], key=lambda r: r["aer"])[:3]:
-            lines.append(f"| {row['testset']} | {row['layer']} | {row['head']} | {row['reading']} | {row['aer']:.1f} |")
+    cells = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["cells"]
+    for name, cell in cells.items():
+        for row in sorted(cell["views"], key=lambda r: r["aer"])[:3]:
+            lines.append(f"| {name} | {row['layer']} | {row['head']} | {row['reading']} | {row['aer']:.1f} |")
     return [*lines, "", "The three best views of each whole set (method `reverse`), so not held out; all views: "
             f"`results/{folder.name}`."]  # fmt: skip
 
