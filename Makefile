@@ -10,7 +10,7 @@ RAY := $(VENV)/.set-up-ray
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test test-ray lint format clean
 
 setup: $(SETUP)
 
@@ -40,7 +40,7 @@ $(BROWSER): $(SETUP) .ci/chromium.sh
 	@sh .ci/chromium.sh
 	@touch $(BROWSER)
 
-# Ray, for the tests of the engine that spreads a run over actors.
+# Ray, for the tests of the engine that spreads a run over actors; not part of `make test` yet: `make test-ray`.
 $(RAY): $(SETUP)
 	@$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	@touch $(RAY)
@@ -54,8 +54,11 @@ lint: $(SETUP)
 	$(BIN)/mypy
 
 # Two processes for two cores; one thread each, so that they do not fight.
-test: lint $(CHECKS) $(FONTS) $(BROWSER) $(RAY)
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
+test: lint $(CHECKS) $(FONTS) $(BROWSER)
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray"
+
+test-ray: $(RAY)
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest tests/runs/engines -m ray
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
