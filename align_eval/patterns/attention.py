@@ -256,6 +256,8 @@ def _seq2seq(model: Any, text: str, target: str | None, part: str, tokens: int |
     (layout,) = model.lay_out([SentencePair("1", words, words if target is None else tuple(target.split()))])
     source = token_texts(model.tokenizer, layout.inputs[0])
     rows = layout.blocks[model.readings[0]][0].row_labels
+    if len(rows) == len(layout.inputs[1]):  # rows are named after what they give out
+        rows = token_texts(model.tokenizer, layout.inputs[1], target=True)
     if part == "decoder-self":
         rows = token_texts(model.tokenizer, model.decoder_inputs([layout])[0][0].cpu().numpy(), target=True)
     queries = source if part == "encoder-self" else rows

@@ -107,7 +107,7 @@ def _oblong(
     findings = (
         f"{rows} queries and {columns} keys: {pattern.mean():.1%} of the cells attend, {each.mean():.1f} keys a query "
         "on average. Kinds of masks are of square patterns and are not named.",
-        f"Key {most} is attended to by most queries, {share[most]:.1%} of them; {empty} keys by none.",
+        f"Key {most} is attended to by most queries, {share[most]:.1%} of them; {empty} {'key' if empty == 1 else 'keys'} by none.",
     )
     numbers = {
         "queries": rows, "keys": columns, "sparsity": 1 - float(pattern.mean()), "keys_per_row": float(each.mean()),

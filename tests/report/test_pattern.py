@@ -65,7 +65,7 @@ def test_a_pattern_that_is_not_square_has_no_kind() -> None:
     assert found.findings == (
         "2 queries and 3 keys: 50.0% of the cells attend, 1.5 keys a query on average. Kinds of masks are of square "
         "patterns and are not named.",
-        "Key 0 is attended to by most queries, 100.0% of them; 1 keys by none.",
+        "Key 0 is attended to by most queries, 100.0% of them; 1 key by none.",
     )
     assert found.numbers["sparsity"] == 0.5
 
