@@ -104,10 +104,11 @@ def _oblong(
     share, each = pattern.mean(axis=0), pattern.sum(axis=1)
     empty = int((~pattern.any(axis=0)).sum())
     most = int(share.argmax())
+    unseen = "1 key" if empty == 1 else f"{empty} keys"
     findings = (
         f"{rows} queries and {columns} keys: {pattern.mean():.1%} of the cells attend, {each.mean():.1f} keys a query "
         "on average. Kinds of masks are of square patterns and are not named.",
-        f"Key {most} is attended to by most queries, {share[most]:.1%} of them; {empty} {'key' if empty == 1 else 'keys'} by none.",
+        f"Key {most} is attended to by most queries, {share[most]:.1%} of them; {unseen} by none.",
     )
     numbers = {
         "queries": rows, "keys": columns, "sparsity": 1 - float(pattern.mean()), "keys_per_row": float(each.mean()),
