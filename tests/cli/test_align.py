@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from align_eval import models
 from align_eval.cli import main
 from align_eval.cli._options import parse_layers
 from align_eval.corpora import load_testset
@@ -17,8 +18,11 @@ pytestmark = [pytest.mark.model, pytest.mark.xdist_group("e5")]
 
 @pytest.fixture(autouse=True)
 def loaded(e5: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load the real model once for all commands of this file."""
-    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: e5)
+    """Load the real encoder once for all commands of this file; the shipped models as they are."""
+    real = models.load_model
+    monkeypatch.setattr(
+        models, "load_model", lambda name, **options: real(name, **options) if "tiny-deen" in name else e5
+    )
 
 
 def run(*arguments: object) -> int:
@@ -80,6 +84,9 @@ def test_demo_writes_scores_links_and_a_picture(tmp_path: Path, capsys: pytest.C
     text = capsys.readouterr().out
     assert all(name in text for name in ("mini-ende", "mini-enfr", "mini-enes", "mini-enzh"))
     assert (tmp_path / "demo" / "aligned-pair.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "demo" / "hidden-words.png").read_bytes().startswith(b"\x89PNG")
+    reading = json.loads((tmp_path / "demo" / "hidden-words.json").read_text("utf-8"))
+    assert reading["findings"][1].startswith("‘laws of the universe’ hidden:")
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text("utf-8"))
     assert len(summary) == 8
     assert summary[0]["aer"] < 10
