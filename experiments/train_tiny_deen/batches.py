@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 EOS, UNK, PAD, TO_DE, TO_EN, MASK = range(6)
-SHARES = {0: 1.0, 1: 2.0, 2: 0.35, 3: 0.2}  # passes over a corpus in one epoch (order of prepare.CORPORA)
+SHARES = (1.0, 2.0, 0.35, 0.2)  # passes over a corpus in one epoch (order of prepare.CORPORA)
+PLANS = (0.50, 0.25, 0.20, 0.03)  # share of targets hidden by random share, span, suffix, whole; the rest stays shown
 RAW_SHARE = {  # share of raw (untokenised) text: translations are judged raw, hidden words are words between spaces
     "translate": {0: 0.7, 1: 0.7, 2: 0.3, 3: 0.3},
     "mask": {0: 0.2, 1: 0.2, 2: 0.2, 3: 0.2},
@@ -53,10 +54,12 @@ class Corpus:
     def lengths(self, name: str) -> np.ndarray:
         return np.diff(self.data[f"{name}.offset"])
 
-    def epoch(self, mode: str, seed: int, budget: int, rank: int, ranks: int) -> Iterator[list[tuple[int, int, int]]]:
+    def epoch(
+        self, mode: str, seed: int, budget: int, rank: int, ranks: int, shares: tuple[float, ...] = SHARES
+    ) -> Iterator[list[tuple[int, int, int]]]:
         """Groups of (pair, direction, style): direction 0 de->en, 1 en->de; style 0 raw, 1 tokenised."""
         rng = np.random.default_rng(seed)
-        wanted = np.asarray([SHARES[int(c)] for c in self.corpus])
+        wanted = np.asarray([shares[int(c)] for c in self.corpus])
         copies = np.floor(wanted).astype(int) + (rng.random(len(wanted)) < wanted % 1)
         pair = np.repeat(np.arange(len(wanted)), copies)
         pair = np.concatenate([pair, pair])
@@ -90,20 +93,21 @@ def pad(rows: list[np.ndarray], value: int) -> np.ndarray:
     return out
 
 
-def hide(words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which sub-words are hidden, by word: random share (50 %), span (25 %), suffix (20 %), all (3 %), none (2 %)."""
+def hide(words: np.ndarray, rng: np.random.Generator, plans: tuple[float, ...] = PLANS) -> np.ndarray:
+    """Which sub-words are hidden, by word: a random share, a span, a suffix, all or none, drawn by `plans`."""
     count = int(words.max()) + 1
+    share, span, suffix, everything = np.cumsum(plans)
     kind = rng.random()
     hidden = np.zeros(count, dtype=bool)
-    if kind < 0.50:
+    if kind < share:
         hidden = rng.random(count) < rng.uniform(0.1, 1.0)
-    elif kind < 0.75:
+    elif kind < span:
         size = max(1, round(rng.uniform(0.05, 0.8) * count))
         start = int(rng.integers(0, count - size + 1))
         hidden[start : start + size] = True
-    elif kind < 0.95:
+    elif kind < suffix:
         hidden[int(rng.integers(0, count)) :] = True
-    elif kind < 0.98:
+    elif kind < everything:
         hidden[:] = True
     return hidden[words]
 
@@ -117,6 +121,7 @@ def make(
     visible_weight: float,
     corrupt: float,
     vocabulary: int,
+    plans: tuple[float, ...] = PLANS,
 ) -> Batch:
     sources, targets, source_words, target_words = [], [], [], []
     for pair, direction, style in items:
@@ -142,7 +147,7 @@ def make(
         for i, words in enumerate(target_words):
             if (words < 0).any():
                 words = np.arange(len(words))
-            hidden[i, : len(words)] = hide(words, rng)
+            hidden[i, : len(words)] = hide(words, rng, plans)
         noisy = real & ~hidden & (inputs != EOS) & (rng.random(inputs.shape) < corrupt)
         pool = inputs[real]
         inputs = np.where(noisy, rng.choice(pool, inputs.shape), inputs)

@@ -20,20 +20,30 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from batches import EOS, IGNORE, Batch, Corpus, make
+from batches import EOS, IGNORE, PLANS, SHARES, Batch, Corpus, make
 from model import Shape, SlicedCrossEntropy, Transformer
 
 
-def guided_loss(scores: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy between wanted and found attention over rows that have a link, and their number."""
+def guided_loss(scores: torch.Tensor, batch: Batch, visible: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of wanted and found attention over linked rows (shown rows weigh `visible`), and their weight."""
     assert batch.guide is not None
     logs = torch.log_softmax(scores.float(), dim=-1)
-    rows = batch.guide.sum(2)
-    return -(batch.guide * logs).sum(), rows.sum().clamp(min=1.0)
+    guide = batch.guide
+    if visible != 1.0:
+        guide = guide * torch.where(batch.hidden, 1.0, visible)[:, :, None]
+    return -(guide * logs).sum(), guide.sum().clamp(min=1.0)
+
+
+def fractions(text: str) -> tuple[float, ...]:
+    """Four numbers out of "1,2,0.35,0.2"."""
+    values = tuple(float(part) for part in text.split(","))
+    if len(values) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r}: give four numbers separated by commas")
+    return values
 
 
 def run_batch(
-    model: Transformer, batch: Batch, smoothing: float, guided: float
+    model: Transformer, batch: Batch, smoothing: float, guided: float, guided_visible: float = 1.0
 ) -> tuple[torch.Tensor, dict[str, float]]:
     states, scores = model(batch.source, batch.source_mask, batch.inputs, batch.target_mask)
     real = batch.labels != IGNORE
@@ -49,7 +59,7 @@ def run_batch(
     numbers["shown_right"] = float(hits[shown].sum())
     loss = total / weights.sum()
     if guided and batch.guide is not None:
-        g, rows = guided_loss(scores, batch)
+        g, rows = guided_loss(scores, batch, guided_visible)
         loss = loss + guided * g / rows
         numbers["guided"] = float(g.detach())
         numbers["guided_rows"] = float(rows)
@@ -78,6 +88,12 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--smoothing", type=float, default=0.1)
     parser.add_argument("--guided", type=float, default=0.1, help="weight of the guided alignment loss")
+    parser.add_argument(
+        "--guided-layer", type=int, default=2, help="decoder layer (1-based) whose first head is guided"
+    )
+    parser.add_argument("--guided-visible", type=float, default=1.0, help="weight of shown rows in that loss (mask)")
+    parser.add_argument("--shares", type=fractions, default=SHARES, help="passes over each corpus in one epoch")
+    parser.add_argument("--plans", type=fractions, default=PLANS, help="shares of random, span, suffix, whole (mask)")
     parser.add_argument("--visible", type=float, default=0.3, help="loss weight of visible rows (mask)")
     parser.add_argument("--corrupt", type=float, default=0.1, help="share of visible words replaced (mask)")
     parser.add_argument("--checkpoint-seconds", type=float, default=180.0)
@@ -88,6 +104,8 @@ def main() -> None:
     args = parser.parse_args()
     if not args.steps and not args.minutes:
         parser.error("give --steps or --minutes")
+    if not 1 <= args.guided_layer <= Shape().decoder_layers:
+        parser.error(f"--guided-layer {args.guided_layer}: the decoder has layers 1 to {Shape().decoder_layers}")
 
     torch.set_num_threads(1)
     args.run.mkdir(parents=True, exist_ok=True)
@@ -98,7 +116,7 @@ def main() -> None:
         )
     torch.manual_seed(args.seed)
     corpus = Corpus(args.data)
-    shape = Shape()
+    shape = Shape(guided_layer=args.guided_layer - 1)
     master = Transformer(shape, args.dropout)
     model = Transformer(shape, args.dropout).to(torch.bfloat16)
     model.sinusoids = master.sinusoids.to(torch.bfloat16)
@@ -144,7 +162,7 @@ def main() -> None:
 
     done, begin = False, True
     while not done:
-        groups = list(corpus.epoch(args.mode, args.seed * 100 + epoch, args.budget, args.rank, args.ranks))
+        groups = list(corpus.epoch(args.mode, args.seed * 100 + epoch, args.budget, args.rank, args.ranks, args.shares))
         for number in range(inside, len(groups)):
             rng = np.random.default_rng((args.seed, epoch, number, args.rank))
             elapsed = base + time.time() - begun
@@ -162,9 +180,17 @@ def main() -> None:
             with torch.no_grad():
                 torch._foreach_copy_(fast, slow)
             batch = make(
-                corpus, groups[number], args.mode, rng, torch.bfloat16, args.visible, args.corrupt, shape.vocabulary
+                corpus,
+                groups[number],
+                args.mode,
+                rng,
+                torch.bfloat16,
+                args.visible,
+                args.corrupt,
+                shape.vocabulary,
+                args.plans,
             )
-            loss, numbers = run_batch(model, batch, args.smoothing, args.guided)
+            loss, numbers = run_batch(model, batch, args.smoothing, args.guided, args.guided_visible)
             loss.backward()
             if args.ranks > 1 and args.average_every == 1:
                 torch.cat([p.grad.reshape(-1) for p in fast], out=flat_grad)
