@@ -9,6 +9,7 @@ import argparse
 import gzip
 import json
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,56 @@ def held_out_tatoeba(
     return held
 
 
+@dataclass
+class Training:
+    """Text to train on, and text that is held out.
+
+    Attributes:
+        kept: corpus, raw pair (German, English), tokenised pair.
+        held: name of a held-out part -> its pairs (German, English), raw.
+        read, counts: pairs read and pairs kept of each corpus.
+    """
+
+    kept: list[tuple[str, tuple[str, str], tuple[str, str]]]
+    held: dict[str, list[tuple[str, str]]]
+    read: dict[str, int]
+    counts: dict[str, int]
+
+
+def read_training(parallel: Path, gold: Path, mini: Path, held_out: int, rng: random.Random) -> Training:
+    """Read the parallel text by the rules of README.md.
+
+    Args:
+        held_out: pairs of Tatoeba kept for tests, and as many for development: random pairs; every training pair that
+            shares either side with one of them is dropped.
+        rng: draws them.
+    """
+    no_german, no_english = excluded_keys(gold, mini, parallel)
+    corpora = {stem: read_pairs(parallel / f"{stem}.de-en.tsv.gz") for stem in CORPORA}
+    drawn = held_out_tatoeba(corpora["tatoeba-2018"], no_german, no_english, 2 * held_out, rng)
+    no_german |= {key(de) for de, _ in drawn}
+    no_english |= {key(en) for _, en in drawn}
+    held = {"tatoeba-test": drawn[:held_out], "tatoeba-dev": drawn[held_out:]}
+    for stem, name in (("multi30k-test_2016_flickr", "multi30k-test"), ("multi30k-val", "multi30k-dev")):
+        held[name] = read_pairs(parallel / f"{stem}.de-en.tsv.gz")
+    found = Training([], held, {stem: len(pairs) for stem, pairs in corpora.items()}, {})
+    for stem, pairs in corpora.items():
+        known: set[tuple[str, str]] = set()
+        for de, en in pairs:
+            keys = (key(de), key(en))
+            if not all(keys) or keys[0] in no_german or keys[1] in no_english or keys in known:
+                continue
+            ratio = len(keys[0]) / len(keys[1])
+            if len(keys[0]) + len(keys[1]) > 40 and not 0.45 < ratio < 2.6:
+                continue
+            known.add(keys)
+            tok = (tokenise(de, "de"), tokenise(en, "en"))
+            raw = (detokenise(de, "de"), detokenise(en, "en")) if CORPORA[stem] else (de, en)
+            found.kept.append((stem, raw, tok))
+            found.counts[stem] = found.counts.get(stem, 0) + 1
+    return found
+
+
 def pieces_of_words(pieces: list[str], words: list[str]) -> list[int] | None:
     """Word index (of the tokenised sentence) of each piece, None where the characters do not add up."""
     ends = np.cumsum([len(w) for w in words])
@@ -99,42 +150,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     rng = random.Random(args.seed)
 
-    no_german, no_english = excluded_keys(args.gold, args.mini, args.parallel)
-    corpora = {stem: read_pairs(args.parallel / f"{stem}.de-en.tsv.gz") for stem in CORPORA}
-    report: dict[str, object] = {"read": {stem: len(pairs) for stem, pairs in corpora.items()}}
-
-    # Held-out Tatoeba: random pairs; every training pair that shares either side with one of them is dropped.
-    held = held_out_tatoeba(corpora["tatoeba-2018"], no_german, no_english, 2 * args.held_out, rng)
-    seen_de, seen_en = {key(de) for de, _ in held}, {key(en) for _, en in held}
-    for name, part in (("tatoeba-test", held[: args.held_out]), ("tatoeba-dev", held[args.held_out :])):
+    found = read_training(args.parallel, args.gold, args.mini, args.held_out, rng)
+    kept = found.kept
+    for name, part in found.held.items():
         write_lines(args.out / f"{name}.de", [p[0] for p in part])
         write_lines(args.out / f"{name}.en", [p[1] for p in part])
-    no_german |= seen_de
-    no_english |= seen_en
-    for stem, name in (("multi30k-test_2016_flickr", "multi30k-test"), ("multi30k-val", "multi30k-dev")):
-        part = read_pairs(args.parallel / f"{stem}.de-en.tsv.gz")
-        write_lines(args.out / f"{name}.de", [p[0] for p in part])
-        write_lines(args.out / f"{name}.en", [p[1] for p in part])
-
-    kept: list[tuple[str, tuple[str, str], tuple[str, str]]] = []  # corpus, raw pair, tokenised pair
-    counts: dict[str, int] = {}
-    for stem, pairs in corpora.items():
-        known: set[tuple[str, str]] = set()
-        for de, en in pairs:
-            keys = (key(de), key(en))
-            if not all(keys) or keys[0] in no_german or keys[1] in no_english or keys in known:
-                continue
-            ratio = len(keys[0]) / len(keys[1])
-            if len(keys[0]) + len(keys[1]) > 40 and not 0.45 < ratio < 2.6:
-                continue
-            known.add(keys)
-            if CORPORA[stem]:
-                raw, tok = (detokenise(de, "de"), detokenise(en, "en")), (tokenise(de, "de"), tokenise(en, "en"))
-            else:
-                raw, tok = (de, en), (tokenise(de, "de"), tokenise(en, "en"))
-            kept.append((stem, raw, tok))
-            counts[stem] = counts.get(stem, 0) + 1
-    report["kept"] = counts
+    report: dict[str, object] = {"read": found.read, "kept": found.counts}
 
     lines = [s for _, raw, tok in kept for s in (*raw, *tok)]
     write_lines(args.out / "spm.txt", rng.sample(lines, min(len(lines), 300_000)))
