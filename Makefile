@@ -7,10 +7,14 @@ CHECKS := $(VENV)/.set-up-checks
 FONTS := $(VENV)/.set-up-fonts
 BROWSER := $(VENV)/.set-up-browser
 RAY := $(VENV)/.set-up-ray
+BENCH := $(VENV)/.set-up-bench
+# `make bench QUICK=1`: few sentences, once; `make bench PARTS="aligners equal"`: some parts.
+PARTS ?= aligners equal efficiency reduced scoring start streaming growth
+OUT ?= $(if $(QUICK),build/bench-quick,results/bench)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-ray lint format clean
+.PHONY: setup demo test test-ray bench lint format clean
 
 setup: $(SETUP)
 
@@ -45,6 +49,12 @@ $(RAY): $(SETUP)
 	@$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	@touch $(RAY)
 
+# What the benchmark compares with: the statistical aligners, awesome-align, NLTK; and the shared model.
+$(BENCH): $(SETUP)
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical,bench]'
+	@$(BIN)/align-eval models add e5-small
+	@touch $(BENCH)
+
 demo: $(SETUP)
 	$(BIN)/align-eval demo
 
@@ -59,6 +69,17 @@ test: lint $(CHECKS) $(FONTS) $(BROWSER)
 
 test-ray: $(RAY)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest tests/runs/engines -m ray
+
+# Speed, memory and scale against other packages, into $(OUT). A part that fails does not keep the others from running.
+bench: $(BENCH)
+	@failed=; for part in $(PARTS); do \
+	    script=experiments/bench/$$part.py; \
+	    test -f $$script || continue; \
+	    echo "$$part" >&2; \
+	    $(BIN)/python $$script --out $(OUT) $(if $(QUICK),--quick) || failed="$$failed $$part"; \
+	done; \
+	$(BIN)/python experiments/bench/report.py --out $(OUT); \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
