@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _engine as engines
 from align_eval.cli import _options as options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from align_eval.corpora import SentencePair
+    from align_eval.runs.engines import Engine
 
 
 class LineFormat(str, Enum):
@@ -61,6 +63,11 @@ def add_to(app: typer.Typer) -> None:
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
+        engine: engines.EngineName = engines.ENGINE,
+        actors: int | None = engines.ACTORS,
+        cpus_per_actor: float | None = engines.CPUS_PER_ACTOR,
+        gpus_per_actor: float | None = engines.GPUS_PER_ACTOR,
+        ray_address: str | None = engines.RAY_ADDRESS,
     ) -> None:
         """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
 
@@ -73,8 +80,12 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--source and --target go together")
 
         to_file = output is not None and output != "-"
-        if not to_file and (shard_lines is not None or format is LineFormat.parquet):
-            raise typer.BadParameter("--shard-lines and --format parquet need --output")
+        spread = engine is not engines.EngineName.local
+        if not to_file and (shard_lines is not None or format is LineFormat.parquet or spread):
+            raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
+        if spread and "-" in (bitext, source, target):
+            raise typer.BadParameter("--engine ray reads files, not standard input")
+        runner = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
         from functools import partial
 
@@ -90,6 +101,7 @@ def add_to(app: typer.Typer) -> None:
                 sys.stdout.write(line + "\n")
             return
         lines = _to_file(
+            runner,
             partial(make_aligner, asked),
             pairs,
             output,
@@ -103,19 +115,21 @@ def add_to(app: typer.Typer) -> None:
         sys.stderr.write(f"align-eval: {lines} lines in {into}\n")
 
 
-def _to_file(make: Any, pairs: Any, output: str, **options: Any) -> int:
+def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any) -> int:
     """Align into a file or shards, with progress; the pairs are counted meanwhile, where that is cheap."""
+    from contextlib import closing
+
     from align_eval.cli._progress import progress_bar
     from align_eval.corpora import Bitext
     from align_eval.runs.align_file import align_file
     from align_eval.runs.counting import count_meanwhile
 
     counted = isinstance(pairs, Bitext) and pairs.format != "memory"
-    with progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:
+    with closing(engine), progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:
         wait = 0.0 if sys.stderr.isatty() else LOG_SECONDS / 2
         thread = count_meanwhile(pairs, options["inputs"], bar.expect, wait) if counted else None
         try:
-            return align_file(make, pairs, output, progress=bar, resumed=bar.start_at, **options)
+            return align_file(make, pairs, output, progress=bar, resumed=bar.start_at, engine=engine, **options)
         finally:
             if thread is not None:
                 thread.cancel()

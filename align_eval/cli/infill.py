@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _engine as engines
 from align_eval.cli import _options as options
 
 if TYPE_CHECKING:
+    from align_eval.runs.engines import Engine
     from align_eval.runs.infill_corpus import InfillCorpus
 
 DEFAULT_MODEL = "offline:tiny-deen-mask"
@@ -83,6 +85,11 @@ def add_to(app: typer.Typer) -> None:
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
+        engine: engines.EngineName = engines.ENGINE,
+        actors: int | None = engines.ACTORS,
+        cpus_per_actor: float | None = engines.CPUS_PER_ACTOR,
+        gpus_per_actor: float | None = engines.GPUS_PER_ACTOR,
+        ray_address: str | None = engines.RAY_ADDRESS,
     ) -> None:  # fmt: skip
         """Hide words of the target and compare: where each row of attention goes, and what the model fills in.
 
@@ -105,8 +112,10 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--head needs --layer")
         if gold is not None and testset is not None:
             raise typer.BadParameter("--gold does not go with a test set: it has its own")
+        if one and engine is not engines.EngineName.local:
+            raise typer.BadParameter("--engine ray is for a corpus: one pair is done in this process")
+        runner = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
-        from align_eval.models import load_model
         from align_eval.runs.infill_corpus import corpus_of, corpus_of_files, corpus_of_texts
 
         languages = (source_language, target_language)
@@ -123,17 +132,23 @@ def add_to(app: typer.Typer) -> None:
             corpus = corpus_of_texts(source or "", target or "", gold, languages=languages, silver=silver)
         corpus = (corpus.reverse() if reverse else corpus).first(limit)
         codes = languages if testset is not None else (None, None)
-        loaded = load_model(
-            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code,
-            source_language=codes[0], target_language=codes[1],
-        )  # fmt: skip
+        loading = {
+            "device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code,
+            "source_language": codes[0], "target_language": codes[1],
+        }  # fmt: skip
         view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
         settings = {"view": view, "development": development, "seed": seed, "token_budget": batch_tokens}
         if one:
             style = {"words": words, "difference": difference, "arrangement": _ARRANGEMENT[side_by_side]}
+            from align_eval.models import load_model
+
+            loaded = load_model(model, **loading)
             _one(corpus, (pair or 1) - 1, mask or "", loaded, settings, style, output, json_)
         else:
-            _corpus(corpus, plan or [DEFAULT_PLAN], loaded, {**settings, "resamples": resamples}, output, json_)
+            from align_eval.runs.infill_work import ModelLoader
+
+            loader, asked = ModelLoader(model, loading), {**settings, "resamples": resamples}
+            _corpus(corpus, plan or [DEFAULT_PLAN], loader, runner, asked, output, json_)
 
 
 _ARRANGEMENT = {False: "stacked", True: "side by side"}
@@ -173,14 +188,17 @@ def _one(
 
 
 def _corpus(
-    corpus: InfillCorpus, plans: list[str], model: Any, settings: dict[str, Any], output: str | None, as_json: bool
-) -> None:
+    corpus: InfillCorpus, plans: list[str], model: Any, engine: Engine, settings: dict[str, Any], output: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """A corpus: table, JSON, curves."""
+    from contextlib import closing
+
     from align_eval.cli._progress import progress_bar
     from align_eval.runs.infill import infill_testset
 
-    with progress_bar(corpus.name, len(corpus.pairs)) as progress:
-        found = infill_testset(corpus, model, plans, progress=progress, **settings)
+    with closing(engine), progress_bar(corpus.name, len(corpus.pairs)) as progress:
+        found = infill_testset(corpus, model, plans, progress=progress, engine=engine, **settings)
     if found.left_out:
         sys.stderr.write(
             f"align-eval: {found.left_out} pairs are empty on a side or too long for the model: left out\n"

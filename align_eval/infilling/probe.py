@@ -7,18 +7,14 @@ columns, the rows and the sub-words that are shown are the same in all variants 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
 from align_eval.errors import InputError, ModelError
-from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, predictions
-from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
-from align_eval.infilling.word_rows import RowKeeper, checked_views
-from align_eval.models.attention_sites import capture_attention
-from align_eval.models.layout import MASK_LABEL, Layout, PairModel, hide
+from align_eval.infilling.batches import Item, gathered, item_of, run_items
+from align_eval.infilling.results import InfillResult
+from align_eval.infilling.word_rows import checked_views
+from align_eval.models.layout import MASK_LABEL, Layout, PairModel
 from align_eval.signals.attention import batches_of, layout_maps
 from align_eval.signals.attention_batch import View
 from align_eval.signals.attention_maps import AttentionMaps
@@ -27,7 +23,6 @@ from align_eval.signals.subwords import renormalise
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
-    from align_eval.models.tokenized import IdArray
 
 TOKEN_BUDGET = 2048
 TOP = 5
@@ -101,18 +96,6 @@ def default_view(model: Any) -> View:
     return View(max(1, layer), "mean", reader.infill_reading)
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One run: a pair, which of its masks (-1: none), what is read, and the hidden rows with their words and ids."""
-
-    pair: int
-    mask: int
-    layout: Layout
-    rows: IdArray
-    words: IdArray
-    tokens: IdArray
-
-
 def infill(
     model: Any,
     pairs: Sequence[SentencePair],
@@ -151,12 +134,12 @@ def infill(
     if len(masks) != len(pairs):
         raise InputError(f"{len(masks)} lists of masks for {len(pairs)} pairs", remedy="Give one list for each pair")
     layouts = reader.lay_out(pairs)
-    items: list[_Item] = []
+    items: list[Item] = []
     wanted: list[list[tuple[int, ...]]] = []
     for number, (layout, some) in enumerate(zip(layouts, masks, strict=True)):
         wanted.append([checked_mask(layout, mask) for mask in some])
-        items.append(_item(reader, layout, number, -1, ()))
-        items += [_item(reader, layout, number, k, mask) for k, mask in enumerate(wanted[-1])]
+        items.append(item_of(reader, layout, number, -1, ()))
+        items += [item_of(reader, layout, number, k, mask) for k, mask in enumerate(wanted[-1])]
     return _stream(reader, pairs, items, wanted, chosen, top, token_budget, progress)
 
 
@@ -185,66 +168,13 @@ def checked_mask(layout: Layout, mask: Sequence[int]) -> tuple[int, ...]:
     return words
 
 
-def _item(reader: PairModel, layout: Layout, pair: int, number: int, mask: tuple[int, ...]) -> _Item:
-    (block,) = layout.blocks[reader.infill_reading]
-    hidden = np.isin(block.row_words, mask)
-    rows = block.rows[hidden]
-    tokens = layout.inputs[-1][rows]
-    changed = hide(layout, rows, int(reader.tokenizer.mask_token_id)) if mask else layout
-    return _Item(pair, number, changed, rows, block.row_words[hidden], tokens)
-
-
 def _stream(
-    reader: PairModel, pairs: Sequence[SentencePair], items: list[_Item], wanted: list[list[tuple[int, ...]]],
+    reader: PairModel, pairs: Sequence[SentencePair], items: list[Item], wanted: list[list[tuple[int, ...]]],
     views: tuple[View, ...], top: int, token_budget: int, progress: Callable[[int], None] | None,
 ) -> Iterator[InfillResult]:  # fmt: skip
-    found: dict[int, dict[int, tuple[WordRows, tuple[Filled, ...]]]] = {}
-    for members in batches_of([item.layout for item in items], token_budget):
-        batch = [items[k] for k in members]
-        for item, rows, filled in _run(reader, batch, views, top):
-            found.setdefault(item.pair, {})[item.mask] = (rows, filled)
-        done = [number for number in {item.pair for item in batch} if len(found[number]) == len(wanted[number]) + 1]
-        for number in sorted(done):
-            of_pair = found.pop(number)
-            variants = tuple(Variant(mask, *of_pair[k]) for k, mask in enumerate(wanted[number]))
-            yield InfillResult(number, pairs[number], views, of_pair[-1][0], variants)
-        if progress is not None and done:
-            progress(len(done))
-
-
-def _run(
-    reader: PairModel, batch: list[_Item], views: tuple[View, ...], top: int
-) -> Iterator[tuple[_Item, WordRows, tuple[Filled, ...]]]:
-    """One pass over a batch: the rows of the views, and the predictions of the hidden words."""
-    layouts = [item.layout for item in batch]
-    keeper = RowKeeper(reader, layouts, views)
-    sites = {layer: reader.sites[layer - 1] for layer in keeper.layers}
-    counts = [len(item.rows) for item in batch]
-    ends = np.cumsum(counts)
-    hidden = int(ends[-1])
-
-    def forward() -> Any:
-        return reader.forward_variants(layouts)
-
-    if not hidden:
-        capture_attention(reader.model, sites, forward, keeper.take, reader.name)
-        for k, item in enumerate(batch):
-            yield item, keeper.rows(k), ()
-        return
-    places = torch.from_numpy(np.repeat(np.arange(len(batch)), counts)).to(reader.device)
-    rows = torch.from_numpy(np.concatenate([item.rows for item in batch])).to(reader.device)
-    tokens = torch.from_numpy(np.concatenate([item.tokens for item in batch])).to(reader.device)
-    with logits_at(reader.model, places, rows, reader.name) as seen:
-        output = capture_attention(reader.model, sites, forward, keeper.take, reader.name, to_end=True)
-    told = predictions(logits_of_pass(seen, output, places, rows, reader.name), tokens, top, reader.name)
-    for k, item in enumerate(batch):
-        part = told[slice(int(ends[k]) - counts[k], int(ends[k]))]
-        mask = np.unique(item.words).tolist()
-        yield (
-            item,
-            keeper.rows(k),
-            fill_words(reader.tokenizer, part, item.words, item.layout.pair.target, mask, top),
-        )
+    batches = batches_of([item.layout for item in items], token_budget)
+    found = (run_items(reader, [items[k] for k in members], views, top) for members in batches)
+    return gathered(pairs, wanted, views, found, progress)
 
 
 def infill_maps(
@@ -271,7 +201,7 @@ def infill_maps(
     (view,) = checked_views(reader, [(layer, head, reader.infill_reading)])
     (layout,) = reader.lay_out([pair])
     mask = checked_mask(layout, masked)
-    hidden = _item(reader, layout, 0, 0, mask).layout
+    hidden = item_of(reader, layout, 0, 0, mask).layout
     layers = "all" if view.layer == "mean" else view.layer
     heads = "all" if view.head == "mean" else view.head
     out = []

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, MissingFileError
 from align_eval.files import StrPath, atomic_writer
+from align_eval.runs.aligning import AlignerOrMaker, facts, lines, maker, only_system
 from align_eval.runs.blocks import Cut, TooFewPairsError, line_format
-from align_eval.runs.engines.base import AlignerOrMaker, Engine, only_system
+from align_eval.runs.engines.base import Engine
 from align_eval.runs.engines.local import LocalEngine
 from align_eval.runs.resumable import LineOutput, ResumableOutput
 from align_eval.runs.shards import Opener, ShardedOutput
@@ -107,11 +109,12 @@ def align_file(
         EngineError: the engine has failed; what was written until then stays resumable.
     """
     engine = engine or LocalEngine()
-    lines, opener = _opener(format, output, shard_lines)
-    facts = engine.facts(aligner)
-    cut = Cut(None if facts.whole_corpus else BLOCK, shard_lines)
+    make = maker(aligner)
+    form, opener = _opener(format, output, shard_lines)
+    known = facts(engine, make)
+    cut = Cut(None if known.whole_corpus else BLOCK, shard_lines)
     asked = {
-        "signature": {**facts.signature, "version": __version__},
+        "signature": {**known.signature, "version": __version__},
         "format": format,
         "block": cut.block,
         "inputs": [_identity(path) for path in inputs],
@@ -121,14 +124,15 @@ def align_file(
     if shard_lines is None:
         out = ResumableOutput(output, asked, resume)
     else:
-        out = ShardedOutput(output, asked, shard_lines, resume and not facts.whole_corpus, opener)
+        out = ShardedOutput(output, asked, shard_lines, resume and not known.whole_corpus, opener)
     try:
         if out.lines and (tell := resumed or progress):
             tell(out.lines)
-        for block in engine.lines(aligner, pairs, cut, out.lines, lines):
-            out.append(block)
-            if progress:
-                progress(len(block))
+        with closing(lines(engine, make, pairs, cut, out.lines, form)) as blocks:
+            for block in blocks:
+                out.append(block)
+                if progress:
+                    progress(len(block))
         meta = {"signature": asked["signature"], **out.seal()}
         # Before the output gets its name: a kill in between leaves a run that is resumed.
         with atomic_writer(f"{os.fspath(output)}.meta.json") as stream:

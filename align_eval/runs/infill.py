@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.errors import InputError, SentenceTooLongError
+from align_eval.errors import InputError
 from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
-from align_eval.infilling.measures import gold_cells, peak_hit
 from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
-from align_eval.infilling.probe import default_view, infill, require_infiller
+from align_eval.infilling.probe import TOKEN_BUDGET
 from align_eval.infilling.stats import Resampling
 from align_eval.infilling.table import RowCollector
-from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, in_languages
+from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
+from align_eval.runs.infill_work import InfillWork, Progress, all_views
 from align_eval.runs.sweep import split
 from align_eval.signals.attention_batch import View
 
 if TYPE_CHECKING:
-    from align_eval.corpora import SentencePair, TestSet
-    from align_eval.models.layout import PairModel
-
-TOKEN_BUDGET = 2048
-Progress = Callable[[int], None]
+    from align_eval.corpora import TestSet
+    from align_eval.runs.engines.base import Engine
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,7 @@ def infill_testset(
     confidence: float = 0.95,
     token_budget: int = TOKEN_BUDGET,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> Infilling:
     """Hide target words by plans and measure every row before and after.
 
@@ -130,8 +128,9 @@ def infill_testset(
 
     Args:
         testset: of :func:`align_eval.load_testset`, or a corpus (reversed, cut, from files).
-        model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`. One of
-            several languages takes those of the test set.
+        model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`; or a
+            :class:`align_eval.runs.infill_work.ModelLoader`, which loads it where the engine needs it. One of several
+            languages takes those of the test set.
         plans: specs such as ``"span:share=0.5"``; see :mod:`align_eval.infilling.plans`. The same plan twice is one.
         view: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
             is :func:`align_eval.infilling.probe.default_view` unless given.
@@ -140,8 +139,11 @@ def infill_testset(
         resamples, confidence: of intervals and tests, over sentences.
         token_budget: sub-words in a batch; it changes speed and memory only.
         progress: told of the pairs done since the last call, of the development part too.
+        engine: where the model works; default this process. The batches are the same, and so are the results, as far
+            as the model rounds alike (number of threads, kind of machine).
 
     Raises:
+        EngineError: the engine has failed.
         InputError: no plan, an impossible option, a plan that needs gold links or a language where there is none.
         UnknownNameError: an unknown plan or option of one, or a language without a list of function words.
         ModelError: the model cannot fill hidden words.
@@ -151,23 +153,21 @@ def infill_testset(
     made = list({(plan := make_plan(p, language=corpus.target_language or None)).spec: plan for p in plans}.values())
     if not made:
         raise InputError("no mask plan is given", remedy="Give one such as span:share=0.5")
-    reader = require_infiller(in_languages(model, corpus))
-    present = [_hideable(reader, pair) for pair in corpus.pairs]
-    usable = [k for k, words in enumerate(present) if words is not None]
+    work = InfillWork(corpus, model, engine, view=view, token_budget=token_budget, progress=progress)
+    usable = [k for k, look in work.looks.items() if look is not None]
+    hideable = {k: look.hideable for k, look in work.looks.items() if look is not None}
     masks: dict[str, dict[int, Variants]] = {}
     for plan in made:
         drawn = masks_of(plan, [corpus.pairs[k] for k in usable], seed)
         masks[plan.spec] = dict(zip(usable, drawn, strict=True))
-    chosen = pick_view(corpus, reader, view, development, seed, token_budget=token_budget, progress=progress)
+    chosen = chosen_view(work, view, development, seed)
     rest = sorted(set(usable) - set(chosen.development))
-    pairs = [corpus.pairs[k] for k in rest]
-    wanted = [[_only_hideable(masks[plan.spec][k], present[k] or frozenset()) for plan in made] for k in rest]
-    unhideable = sum(len(corpus.pairs[k].target) - len(present[k] or ()) for k in rest)
+    wanted = [[_only_hideable(masks[plan.spec][k], hideable[k]) for plan in made] for k in rest]
+    unhideable = sum(len(corpus.pairs[k].target) - len(hideable[k]) for k in rest)
     collectors = {plan.spec: RowCollector() for plan in made}
     without = {plan.spec: 0 for plan in made}
     runs = [[mask for variants in by_plan for mask in variants] for by_plan in wanted]
-    results = infill(reader, pairs, runs, views=[chosen.view], top=1, token_budget=token_budget, progress=progress)
-    for result in sorted(results, key=lambda r: r.index):
+    for result in sorted(work.infill(rest, runs, chosen.view), key=lambda r: r.index):
         start = 0
         for plan, variants in zip(made, wanted[result.index], strict=True):
             collectors[plan.spec].add(result, result.variants[start : start + len(variants)])
@@ -178,10 +178,9 @@ def infill_testset(
         analyse(spec, tables[spec], collectors[spec].hidden(), how, without=without[spec]) for spec in tables
     )
     pooled = correlate(joined(list(tables.values())), how) if corpus.gold != "none" else None
-    revision = str(getattr(model, "revision", "") or "")
     return Infilling(
-        corpus, reader.name, revision, chosen, analyses, pooled, len(rest), len(corpus.pairs) - len(usable),
-        unhideable, how,
+        corpus, work.facts.name, work.facts.revision, chosen, analyses, pooled, len(rest),
+        len(corpus.pairs) - len(usable), unhideable, how,
     )  # fmt: skip
 
 
@@ -200,70 +199,34 @@ def pick_view(
     Raises:
         InputError: a development part that leaves one side empty, or has no gold link.
     """
-    reader = require_infiller(model)
+    by_gold = view is None and corpus.gold != "none"
+    numbers = split(len(corpus.pairs), development, seed)[0].tolist() if by_gold else []
+    work = InfillWork(corpus, model, numbers=numbers, token_budget=token_budget, progress=progress)
+    return chosen_view(work, view, development, seed)
+
+
+def chosen_view(work: InfillWork, view: View | tuple[Any, ...] | None, development: float, seed: int) -> ChosenView:
+    """As :func:`pick_view`, for a run that is under way."""
+    corpus = work.corpus
     if view is not None:
-        given = View(view[0], view[1], view[2] if len(view) > 2 else reader.infill_reading)
+        given = View(view[0], view[1], view[2] if len(view) > 2 else work.facts.infill_reading)
         return ChosenView(given, "given by name")
     if corpus.gold == "none":
-        return ChosenView(default_view(reader), "the model's default (no gold links to choose by)")
+        return ChosenView(work.facts.default_view, "the model's default (no gold links to choose by)")
     numbers = split(len(corpus.pairs), development, seed)[0].tolist()
-    part = [corpus.pairs[k] for k in numbers]
-    usable = [pair for pair in part if pair.gold is not None and _hideable(reader, pair) is not None]
-    views = all_views(reader)
-    shares = gold_peaks(reader, usable, views, token_budget=token_budget, progress=progress)
+    views = all_views(work.facts)
+    shares = work.gold_peaks([k for k in numbers if corpus.pairs[k].gold is not None and work.looks[k]], views)
     if np.isnan(shares).any():
         raise InputError(
-            f"the {len(part)} development pairs of {corpus.name} have no gold link to choose a view by",
+            f"the {len(numbers)} development pairs of {corpus.name} have no gold link to choose a view by",
             remedy="Name the view with --layer and --head, or make the development part larger",
         )
     best = int(shares.argmax())
     rule = (
         f"of {len(views)} views the one with most gold peaks of full rows on the development part "
-        f"({len(part)} of {len(corpus.pairs)} pairs, seed {seed})"
+        f"({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed})"
     )
     return ChosenView(views[best], rule, tuple(numbers), float(shares[best]), len(views))
-
-
-def all_views(model: PairModel) -> list[View]:
-    """Every layer with every head, and with the mean over its heads."""
-    heads = [*range(1, model.heads + 1), "mean"]
-    return [View(layer, head, model.infill_reading) for layer in range(1, model.layers + 1) for head in heads]
-
-
-def gold_peaks(
-    model: Any,
-    pairs: Sequence[SentencePair],
-    views: Sequence[View],
-    *,
-    token_budget: int = TOKEN_BUDGET,
-    progress: Progress | None = None,
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The share of target words with a gold link whose full row peaks on one of its words, for each view ``(V,)``.
-
-    NaN for all views if there is no such word.
-    """
-    hits, rows = np.zeros(len(views)), 0
-    nothing: list[list[tuple[int, ...]]] = [[] for _ in pairs]
-    for result in infill(model, pairs, nothing, views=views, top=1, token_budget=token_budget, progress=progress):
-        gold = gold_cells(result.pair)
-        if gold is None:
-            continue
-        found = peak_hit(result.full.values, gold)
-        counted = gold.any(axis=1) & np.isfinite(found).all(axis=0)
-        hits += found[:, counted].sum(axis=1)
-        rows += int(counted.sum())
-    return hits / rows if rows else np.full(len(views), np.nan)
-
-
-def _hideable(model: PairModel, pair: SentencePair) -> frozenset[int] | None:
-    """The target words that have a sub-word; ``None`` if a side is empty or too long for the model."""
-    if not pair.source or not pair.target:
-        return None
-    try:
-        (layout,) = model.lay_out([pair])
-    except SentenceTooLongError:
-        return None
-    return frozenset(word for word in layout.blocks[model.infill_reading][0].row_words.tolist() if word >= 0)
 
 
 def _only_hideable(variants: Variants, present: frozenset[int]) -> Variants:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
 
 TOKEN_BUDGET = 2048
+OVERHEAD = 32
+"""What one more batch costs, in sub-words."""
 AGGREGATES = ("mean", "max")
 WHOLE = "layer"
 """The head of a map that is of the whole layer (:attr:`PairModel.headless`), whatever heads are asked for."""
@@ -290,4 +292,4 @@ def has_words(layout: Layout) -> bool:
 
 def batches_of(layouts: Sequence[Layout], budget: int) -> list[list[int]]:
     """Indices of ``layouts`` in batches under a budget of padded sub-words, longest first."""
-    return buckets([layout.size for layout in layouts], budget, overhead=32) if layouts else []
+    return buckets([layout.size for layout in layouts], budget, overhead=OVERHEAD) if layouts else []

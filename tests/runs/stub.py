@@ -50,6 +50,11 @@ class Stub(Aligner):
         return dict.fromkeys(self.systems, found)
 
 
+def make_stub(settings: object) -> Stub:
+    """In the place of ``make_aligner``; a function of this module, so that a cluster's actors find it."""
+    return Stub()
+
+
 if __name__ == "__main__":
     # Arguments: output, format, pairs, pairs a block, the pair at which the process is killed, lines of a shard.
     from align_eval.runs import align_file

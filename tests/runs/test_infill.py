@@ -14,10 +14,10 @@ from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.infilling.results import InfillResult
 from align_eval.report.infill_table import LEGEND, infill_table
-from align_eval.runs import infill as module
-from align_eval.runs.infill import all_views, gold_peaks, infill_testset
+from align_eval.runs.infill import infill_testset
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, corpus_of_files
 from align_eval.runs.infill_files import finding_lines
+from align_eval.runs.infill_work import InfillWork, Look, all_views
 from align_eval.runs.sweep import split
 from align_eval.scoring.tables import render_text
 from align_eval.signals.attention_batch import View
@@ -69,8 +69,7 @@ def test_one_pass_over_a_test_set(mini: InfillCorpus, model: Any) -> None:
 def test_the_best_view_of_the_full_rows_is_chosen(mini: InfillCorpus, model: Any) -> None:
     views = all_views(model)
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
-    part = [mini.pairs[k] for k in found.chosen.development]
-    shares = gold_peaks(model, part, views)
+    shares = InfillWork(mini, model).gold_peaks(found.chosen.development, views)
     assert found.chosen.view == views[int(shares.argmax())]
     assert found.chosen.peak_gold == shares.max()
     assert "development part (5 of 10 pairs, seed 3)" in found.chosen.rule
@@ -134,19 +133,22 @@ def test_wrong_requests_are_told_before_the_model_runs(mini: InfillCorpus, model
 def test_a_model_whose_hidden_rows_are_uniform(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole run on a probe that is made up: full rows on gold, hidden rows flat."""
 
-    def probe(reader: Any, pairs: Any, masks: Any, *, views: Any, **options: Any) -> Any:
+    def probe(work: InfillWork, numbers: Any, masks: Any, view: Any) -> Any:
         from align_eval.infilling.results import Variant
 
-        for k, (pair, some) in enumerate(zip(pairs, masks, strict=True)):
-            variants = []
+        for k, (number, some) in enumerate(zip(numbers, masks, strict=True)):
+            pair, variants = work.corpus.pairs[number], []
             for mask in some:
                 rows = gold_map(pair, 1.0)
                 rows[list(mask)] = 1 / len(pair.source)
                 variants.append(Variant(mask, word_rows(rows), tuple(fill(w) for w in mask)))
-            yield InfillResult(k, pair, views, word_rows(gold_map(pair, 1.0)), tuple(variants))
+            yield InfillResult(k, pair, (view,), word_rows(gold_map(pair, 1.0)), tuple(variants))
 
-    monkeypatch.setattr(module, "infill", probe)
-    monkeypatch.setattr(module, "_hideable", lambda reader, pair: frozenset(range(len(pair.target))))
+    def look(reader: Any, pair: SentencePair) -> Look:
+        return Look(len(pair.target), frozenset(range(len(pair.target))))
+
+    monkeypatch.setattr(InfillWork, "infill", probe)
+    monkeypatch.setattr("align_eval.runs.infill_work._look", look)
     pairs = InfillCorpus("made up", tuple(made_up(40, 1, low=8, high=8)), "de", "en")
     (row,) = infill_testset(pairs, model, ["span"], view=View(1, 1, "own"), resamples=500).to_json()
     assert (row["peak_gold_visible"], row["peak_gold_masked"]) == (1.0, 0.125)

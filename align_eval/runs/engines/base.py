@@ -1,74 +1,70 @@
-"""What an engine is: it takes blocks of sentence pairs to an aligner and brings their lines back in order."""
+"""What an engine is: it takes blocks of work to a model, wherever that stands, and brings the results back in order."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
-from align_eval.aligners.base import Aligner, System
-from align_eval.errors import AlignEvalError, InputError
+from align_eval.errors import AlignEvalError
 from align_eval.registry import Registry
 
-if TYPE_CHECKING:
-    from align_eval.corpora import SentencePair
-    from align_eval.runs.blocks import Cut
-
-# An aligner, or a function that makes one where it is to work (in every actor of a cluster).
-AlignerOrMaker = Aligner | Callable[[], Aligner]
+M = TypeVar("M")
+B = TypeVar("B")
+R = TypeVar("R")
 
 
 class EngineError(AlignEvalError):
     """An engine could not be started, or has failed."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a run must know of its aligner.
+class Engine(ABC):
+    """Works on blocks somewhere. What it gives does not depend on where.
+
+    ``make`` is a function that makes what the work needs (an aligner, a model) where the work is done: once in this
+    process, or once in every actor of a cluster. The same ``make`` means the same thing. All arguments of an engine
+    that spreads work, and all results, must pickle.
 
     Attributes:
-        signature: by the keys of a :class:`align_eval.scoring.Signature`.
-        whole_corpus: all pairs must come at once.
+        spreads: whether there are several workers, so that no one of them sees all blocks.
     """
 
-    signature: dict[str, str]
-    whole_corpus: bool
-
-
-class Engine(ABC):
-    """Aligns blocks of pairs somewhere. What it gives does not depend on where."""
+    spreads = False
 
     @abstractmethod
-    def facts(self, aligner: AlignerOrMaker) -> Facts:
-        """What the run must know of the aligner.
+    def ask(self, make: Callable[[], M], question: Callable[[M], R]) -> R:
+        """The answer to one question.
 
         Raises:
-            InputError: the aligner has several systems, or needs what this engine cannot give it.
             EngineError: the engine has failed.
+            AlignEvalError: what making it and answering raise.
         """
 
     @abstractmethod
-    def lines(
-        self, aligner: AlignerOrMaker, pairs: Iterable[SentencePair], cut: Cut, done: int, format: str
-    ) -> Iterator[list[str]]:
-        """Yield the lines of one block after the other, in order, from pair ``done`` (counted from 0) on.
+    def map(self, make: Callable[[], M], work: Callable[[M, B], R], blocks: Iterable[B]) -> Generator[R, None, None]:
+        """Yield ``work(made, block)`` for each block, in the order of the blocks.
 
-        Args:
-            aligner: with one system.
-            pairs: all pairs, from the first on.
-            cut: how they are cut into blocks.
-            done: pairs that are passed over; a multiple of blocks.
-            format: ``pharaoh`` or ``jsonl``.
+        However slow the work is, and however slowly the results are taken, only so many blocks are read ahead. To close
+        what is returned ends the work.
 
         Raises:
-            TooFewPairsError: there are fewer than ``done`` pairs.
             EngineError: the engine has failed.
-            AlignEvalError: what reading the pairs and aligning them raises.
+            AlignEvalError: what reading the blocks, making and working raise, after the results of all blocks before.
         """
 
     def close(self) -> None:  # noqa: B027
         """Give back what the engine holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given(Generic[M]):
+    """A ``make`` of something that is there already."""
+
+    thing: M
+
+    def __call__(self) -> M:
+        return self.thing
 
 
 ENGINES: Registry[Callable[..., Engine]] = Registry("engine", "align_eval.runs.engines")
@@ -82,28 +78,3 @@ def make_engine(name: str, **options: Any) -> Engine:
         EngineError: a package that it needs is missing.
     """
     return ENGINES.get(name)(**options)
-
-
-def made(aligner: AlignerOrMaker) -> Aligner:
-    """The aligner itself."""
-    return aligner if isinstance(aligner, Aligner) else aligner()
-
-
-def only_system(aligner: Aligner) -> System:
-    """The one system of an aligner.
-
-    Raises:
-        InputError: it has several.
-    """
-    if len(aligner.systems) != 1:
-        raise InputError(f"{len(aligner.systems)} systems in one output", remedy="Give one method and one layer")
-    return aligner.systems[0]
-
-
-def facts_of(aligner: Aligner) -> Facts:
-    """The facts of an aligner that is at hand.
-
-    Raises:
-        InputError: it has several systems.
-    """
-    return Facts(aligner.signature(only_system(aligner)), aligner.whole_corpus)

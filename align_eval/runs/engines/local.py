@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
 
-from align_eval.runs.blocks import Cut, line_format
-from align_eval.runs.engines.base import ENGINES, AlignerOrMaker, Engine, Facts, facts_of, made, only_system
-
-if TYPE_CHECKING:
-    from align_eval.aligners import Aligner
-    from align_eval.corpora import SentencePair
+from align_eval.runs.engines.base import ENGINES, B, Engine, M, R
 
 
 @ENGINES.register("local")
 class LocalEngine(Engine):
-    """Aligns in this process; an aligner is made once."""
+    """Works in this process; what the work needs is made once."""
 
     def __init__(self) -> None:
-        self._made: tuple[AlignerOrMaker, Aligner] | None = None
+        self._made: tuple[Callable[[], Any], Any] | None = None
 
-    def _aligner(self, given: AlignerOrMaker) -> Aligner:
-        if self._made is None or self._made[0] is not given:
-            self._made = (given, made(given))
-        return self._made[1]
+    def _thing(self, make: Callable[[], M]) -> M:
+        if self._made is None or self._made[0] is not make:
+            self._made = None  # before the next is made: two models may be more than the memory holds
+            self._made = (make, make())
+        thing: M = self._made[1]
+        return thing
 
-    def facts(self, aligner: AlignerOrMaker) -> Facts:
-        return facts_of(self._aligner(aligner))
+    def ask(self, make: Callable[[], M], question: Callable[[M], R]) -> R:
+        return question(self._thing(make))
 
-    def lines(
-        self, aligner: AlignerOrMaker, pairs: Iterable[SentencePair], cut: Cut, done: int, format: str
-    ) -> Iterator[list[str]]:
-        here, to_line = self._aligner(aligner), line_format(format)
-        system = only_system(here)
-        for part in cut.blocks(pairs, done):
-            yield list(map(to_line, part, here.align_all(part)[system]))
+    def map(self, make: Callable[[], M], work: Callable[[M, B], R], blocks: Iterable[B]) -> Generator[R, None, None]:
+        thing = self._thing(make)
+        for block in blocks:
+            yield work(thing, block)
+
+    def close(self) -> None:
+        self._made = None

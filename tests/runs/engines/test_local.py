@@ -9,8 +9,9 @@ import pytest
 
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.runs.align_file import align_file
+from align_eval.runs.aligning import lines
 from align_eval.runs.blocks import Cut
-from align_eval.runs.engines import EngineError, make_engine
+from align_eval.runs.engines import EngineError, Given, make_engine
 from tests.runs.stub import Stub, make_pairs
 
 
@@ -28,10 +29,23 @@ def test_an_aligner_and_a_function_that_makes_it_give_the_same(tmp_path: Path) -
 
 
 def test_lines_from_the_middle() -> None:
-    engine = make_engine("local")
-    whole = [line for block in engine.lines(Stub(), make_pairs(30), Cut(8), 0, "pharaoh") for line in block]
-    part = [line for block in engine.lines(Stub(), make_pairs(30), Cut(8), 16, "pharaoh") for line in block]
+    engine, make = make_engine("local"), Given(Stub())
+    whole = [line for block in lines(engine, make, make_pairs(30), Cut(8), 0, "pharaoh") for line in block]
+    part = [line for block in lines(engine, make, make_pairs(30), Cut(8), 16, "pharaoh") for line in block]
     assert part == whole[16:]
+
+
+def test_results_come_as_blocks_are_read() -> None:
+    drawn = []
+
+    def blocks() -> object:
+        for number in range(3):
+            drawn.append(number)
+            yield number
+
+    results = make_engine("local").map(Given(2), lambda made, block: made * block, blocks())  # type: ignore[arg-type]
+    assert (next(results), drawn) == (0, [0])
+    assert list(results) == [2, 4]
 
 
 def test_unknown_engine() -> None:
@@ -49,3 +63,10 @@ def test_ray_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_actors_that_cannot_be(options: dict[str, float]) -> None:
     with pytest.raises(InputError, match="Give at least one actor"):
         make_engine("ray", **options)
+
+
+def test_other_options_that_cannot_be() -> None:
+    with pytest.raises(InputError, match="Give no fewer than 0 and 1"):
+        make_engine("ray", window=0)
+    with pytest.raises(InputError, match="Start the run on a machine of the cluster"):
+        make_engine("ray", address="ray://head:10001")

@@ -1,10 +1,15 @@
-"""The engine ``ray`` on a cluster of this machine: equal output, an actor killed in mid-run, resumed, refused."""
+"""The engine ``ray`` on a cluster of two workers: equal output, actors killed, held back, resumed, refused."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,32 +17,17 @@ from typing import Any
 import pytest
 
 from align_eval.aligners import System
-from align_eval.corpora import SentencePair, read_bitext
-from align_eval.errors import FormatError, NonFiniteError
+from align_eval.cli import main
+from align_eval.corpora import SentencePair, read_bitext, write_bitext
+from align_eval.errors import FormatError, InputError, MissingFileError, NonFiniteError
+from align_eval.files import read_lines
 from align_eval.links import Links
 from align_eval.runs import align_file as module
 from align_eval.runs.align_file import align_file
-from align_eval.runs.engines import Engine, make_engine
-from tests.runs.stub import Stub, make_pairs
+from align_eval.runs.engines import Engine, EngineError, Given, make_engine
+from tests.runs.stub import Stub, make_pairs, make_stub
 
-try:
-    import ray
-    import ray.data
-except ImportError:  # not part of `make test`, which leaves the mark `ray` out
-    pytest.skip("needs the package ray: pip install 'align-eval[ray]'", allow_module_level=True)
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """Two actors on a cluster with room for two."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=1 << 28, log_to_driver=False)
-        try:
-            yield make_engine("ray", actors=2)
-        finally:
-            ray.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +36,16 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK", 8)
 
 
+def die_once(folder: Path, name: str) -> None:
+    """Kill this process, as a failing machine would, unless that was done before; leave a file that says so."""
+    died = folder / f"died-at-{name}"
+    if not died.exists():
+        died.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Mortal(Stub):
-    """Kills its process, as a failing machine would, at each pair of ``deaths``, once; leaves a file for each."""
+    """An aligner whose process dies at each pair of ``deaths``, once."""
 
     def __init__(self, folder: Path, deaths: tuple[str, ...]) -> None:
         super().__init__()
@@ -55,51 +53,194 @@ class Mortal(Stub):
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         for pair in pairs:
-            died = self.folder / f"died-at-{pair.id}"
-            if pair.id in self.deaths and not died.exists():
-                died.write_text(str(os.getpid()))
-                os.kill(os.getpid(), signal.SIGKILL)
+            if pair.id in self.deaths:
+                die_once(self.folder, pair.id)
         return super().align_all(pairs)
 
 
-def test_equal_output_with_actors_killed_in_mid_run(tmp_path: Path, engine: Engine) -> None:
-    pairs = make_pairs(200)
-    align_file(Stub(), pairs, tmp_path / "local.jsonl", format="jsonl")
+@dataclass(frozen=True)
+class MortalPairs:
+    """Pairs whose reader dies once before the last of them."""
+
+    folder: Path
+    count: int
+
+    def __iter__(self) -> Iterator[SentencePair]:
+        *pairs, last = make_pairs(self.count)
+        yield from pairs
+        die_once(self.folder, "reading")
+        yield last
+
+
+def test_equal_output_with_actors_and_the_reader_killed_in_mid_run(tmp_path: Path, engine: Engine) -> None:
+    align_file(Stub(), make_pairs(200), tmp_path / "local.jsonl", format="jsonl")
     deaths = ("p30", "p101")
     make = partial(Mortal, tmp_path, deaths)
     told: list[int] = []
     options: Any = {"format": "jsonl", "engine": engine, "progress": told.append}
-    assert align_file(make, pairs, tmp_path / "ray.jsonl", **options) == 200
+    assert align_file(make, MortalPairs(tmp_path, 200), tmp_path / "ray.jsonl", **options) == 200
     assert sum(told) == 200
-    pids = {(tmp_path / f"died-at-{p}").read_text() for p in deaths}
-    assert len(pids) == 2  # both died, each once
+    pids = {(tmp_path / f"died-at-{name}").read_text() for name in (*deaths, "reading")}
+    assert len(pids) == 3  # each died, once
     assert str(os.getpid()) not in pids
     assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
     assert (tmp_path / "ray.jsonl.meta.json").read_bytes() == (tmp_path / "local.jsonl.meta.json").read_bytes()
 
 
-def test_begun_here_and_finished_on_ray_in_shards_from_parquet(tmp_path: Path, engine: Engine) -> None:
-    from align_eval.corpora import write_bitext
-
+def test_interrupted_and_resumed_in_shards_from_parquet(tmp_path: Path, engine: Engine) -> None:
     write_bitext(tmp_path / "pairs.parquet", make_pairs(50), "parquet")
     bitext = read_bitext(tmp_path / "pairs.parquet")
     options: Any = {"format": "parquet", "shard_lines": 20}
     align_file(Stub(), bitext, tmp_path / "whole.parquet", **options)
-    with pytest.raises(NonFiniteError):
-        align_file(Stub("p45"), bitext, tmp_path / "out.parquet", **options)
+
+    def stop(advance: int) -> None:
+        told.append(advance)
+        if sum(told) == 28:
+            raise KeyboardInterrupt
+
     told: list[int] = []
-    assert align_file(Stub(), bitext, tmp_path / "out.parquet", engine=engine, resumed=told.append, **options) == 50
-    assert told == [40]
+    with pytest.raises(KeyboardInterrupt):
+        align_file(Stub(), bitext, tmp_path / "out.parquet", engine=engine, progress=stop, **options)
+    resumed: list[int] = []
+    assert align_file(Stub(), bitext, tmp_path / "out.parquet", engine=engine, resumed=resumed.append, **options) == 50
+    assert resumed == [20]
     for k in range(3):
         whole, out = (tmp_path / f"{name}-0000{k}.parquet" for name in ("whole", "out"))
         assert out.read_bytes() == whole.read_bytes()
 
 
-def test_errors_keep_their_type(tmp_path: Path, engine: Engine) -> None:
-    with pytest.raises(NonFiniteError, match="p20"):
-        align_file(Stub("p20"), make_pairs(50), tmp_path / "out", engine=engine)
+def test_the_command_with_compressed_text_by_relative_paths(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("align_eval.aligners.make_aligner", make_stub)
+    monkeypatch.chdir(tmp_path)
+    text = "".join(f"{' '.join(p.source)} ||| {' '.join(p.target)}\n" for p in make_pairs(60))
+    Path("pairs.gz").write_bytes(gzip.compress(text.encode()))
+    given = ("align", "--bitext", "pairs.gz", "-o")
+    assert run(*given, "local.zst") == 0
+    assert run(*given, "ray.zst", "--engine", "ray", "--actors", "2", "--cpus-per-actor", "1") == 0
+    assert Path("ray.zst").read_bytes() == Path("local.zst").read_bytes()
+    assert len(list(read_lines("ray.zst"))) == 60
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == ["align-eval: 60 lines in local.zst", "align-eval: 60 lines in ray.zst"]
+
+
+def run(*words: str) -> int:
+    try:
+        main(list(words))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Numbers; each that is drawn is written down."""
+
+    file: Path
+    count: int
+
+    def __iter__(self) -> Iterator[int]:
+        for number in range(self.count):
+            with self.file.open("a") as stream:
+                stream.write("x")
+            yield number
+
+
+def slow(made: int, number: int) -> int:
+    time.sleep(0.02)
+    return made * number
+
+
+def test_the_reader_is_held_back(tmp_path: Path, cluster: None) -> None:
+    """With slow workers, and with results that are not taken, no more than ``window`` blocks are read ahead."""
+    window, drawn = 5, tmp_path / "drawn"
+    engine = make_engine("ray", actors=2, window=window)
+    ahead = []
+    with closing(engine.map(Given(3), slow, Counted(drawn, 60))) as results:
+        for taken, result in enumerate(results):
+            assert result == 3 * taken
+            ahead.append(drawn.stat().st_size - taken)
+            if taken == 20:
+                time.sleep(1)  # 50 blocks could be worked on meanwhile
+                ahead.append(drawn.stat().st_size - taken)
+    assert len(ahead) == 61
+    assert max(ahead) <= window
+    assert max(ahead) > 1  # it does read ahead
+
+
+def work(made: str, block: int) -> int:
+    if made == "poison" and block == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if block == 3:
+        raise {"typed": NonFiniteError("three"), "other": ZeroDivisionError("by three")}[made]
+    return block
+
+
+def refuse() -> str:
+    raise MissingFileError("is not there", file="weights")
+
+
+def taken_before(engine: Engine, make: Any, expected: type[Exception], match: str) -> list[int]:
+    """The results before the error that is expected."""
+    taken: list[int] = []
+    with closing(engine.map(make, work, range(9))) as results, pytest.raises(expected, match=match):
+        taken.extend(results)
+    return taken
+
+
+def test_errors_of_actors_keep_their_type_and_place(tmp_path: Path, engine: Engine) -> None:
+    assert taken_before(engine, Given("typed"), NonFiniteError, "^three$") == [0, 1, 2]
+    with pytest.raises(EngineError, match=r"^an actor failed with ZeroDivisionError: by three$") as caught:
+        list(engine.map(Given("other"), work, range(9)))
+    assert "in work" in str(caught.value.__cause__)  # the actor's traceback
+    assert taken_before(engine, refuse, MissingFileError, "^weights: is not there$") == []
+    with pytest.raises(MissingFileError) as missing:
+        engine.ask(refuse, len)
+    assert missing.value.file == "weights"
+
+
+def test_errors_of_the_reader_name_file_and_line(tmp_path: Path, engine: Engine) -> None:
     text = tmp_path / "pairs"
     text.write_text("".join("a ||| b\n" for _ in range(20)) + "no bars\n")
     with pytest.raises(FormatError) as caught:
-        align_file(Stub(), read_bitext(text, format="pipes"), tmp_path / "other", engine=engine)
-    assert caught.value.line == 21
+        align_file(Stub(), read_bitext(text, format="pipes"), tmp_path / "out", engine=engine)
+    assert (caught.value.file, caught.value.line) == (str(text), 21)
+    assert len((tmp_path / "out.part").read_text().splitlines()) == 16  # two blocks hold; a mended file would go on
+
+
+def test_a_block_that_kills_every_actor_ends_the_run(cluster: None) -> None:
+    engine = make_engine("ray", actors=2, retries=1)
+    assert taken_before(engine, Given("poison"), EngineError, "Ray has failed.*Run the same command again")[:3] == [
+        0,
+        1,
+        2,
+    ]
+
+
+class Together(Stub):
+    whole_corpus = True
+
+
+@dataclass(frozen=True)
+class Open:
+    """Pairs that hold what cannot be sent."""
+
+    lock: Any = field(default_factory=threading.Lock)
+
+    def __iter__(self) -> Iterator[SentencePair]:
+        return iter(())
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path, engine: Engine) -> None:
+    out: Any = tmp_path / "out"
+    with pytest.raises(InputError, match=r"trained on all pairs.*Use the engine local"):
+        align_file(Together(), make_pairs(9), out, engine=engine)
+    with pytest.raises(InputError, match=r"what is read cannot be sent.*Give the input in files"):
+        align_file(Stub(), Open(), out, engine=engine)
+    with pytest.raises(EngineError, match="2 CPU and 0 GPU: room for 2 actors of 1 CPU, not for 3"):
+        align_file(Stub(), make_pairs(9), out, engine=make_engine("ray", actors=3))
+    with pytest.raises(EngineError, match="room for 0 actors of 1 CPU and 1 GPU"):
+        align_file(Stub(), make_pairs(9), out, engine=make_engine("ray", gpus=1))
+    assert not out.exists()

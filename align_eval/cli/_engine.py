@@ -1,0 +1,69 @@
+"""The options that say where the work of a run is done, and the engine that they ask for."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from align_eval.runs.engines import Engine
+
+
+class EngineName(str, Enum):
+    """Where the work is done."""
+
+    local = "local"
+    ray = "ray"
+
+
+ENGINE = typer.Option(
+    EngineName.local,
+    help="local: this process; ray: actors on a Ray cluster, each with a model, with the same output (it needs pip "
+    "install 'align-eval[ray]').",
+)
+ACTORS = typer.Option(None, min=1, help="Actors of --engine ray. Default: as many as the cluster has room for.")
+CPUS_PER_ACTOR = typer.Option(None, min=0, help="CPUs of an actor, and the threads that it computes with. Default: 1.")
+GPUS_PER_ACTOR = typer.Option(
+    None, min=0, help="GPUs of an actor; 0.5 puts two on one. Default: 1 with --device cuda, else 0."
+)
+RAY_ADDRESS = typer.Option(
+    None, help="A running Ray cluster: auto, HOST:PORT. Default: RAY_ADDRESS, else one on this machine for this run."
+)
+
+
+def engine_of(
+    engine: EngineName,
+    actors: int | None,
+    cpus: float | None,
+    gpus: float | None,
+    address: str | None,
+    device: str,
+) -> Engine:
+    """The engine that the options ask for.
+
+    Raises:
+        typer.BadParameter: options that do not go together.
+        EngineError: the package ray is missing.
+        InputError: actors that cannot be.
+    """
+    from align_eval.runs.engines import make_engine
+
+    if engine is EngineName.local:
+        if any(given is not None for given in (actors, cpus, gpus, address)):
+            raise typer.BadParameter(
+                "--actors, --cpus-per-actor, --gpus-per-actor and --ray-address go with --engine ray"
+            )
+        return make_engine("local")
+    kind, colon, _ = device.partition(":")
+    if kind == "cuda" and colon:
+        raise typer.BadParameter("Ray gives each actor its GPU: write --device cuda without a number")
+    if gpus is None:
+        gpus = 1 if kind == "cuda" else 0
+    if bool(gpus) != (kind == "cuda"):
+        raise typer.BadParameter(
+            f"--device {device} and --gpus-per-actor {gpus:g} contradict each other: give --device cuda and GPUs, or "
+            "neither"
+        )
+    return make_engine("ray", actors=actors, cpus=1 if cpus is None else cpus, gpus=gpus, address=address)

@@ -1,0 +1,122 @@
+"""Aligning as work for an engine: blocks of sentence pairs in, blocks of lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from align_eval.aligners.base import Aligner, System
+from align_eval.corpora.pair import SentencePair
+from align_eval.errors import InputError
+from align_eval.runs.blocks import Cut, line_format
+from align_eval.runs.engines.base import Engine, Given
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# An aligner, or a function that makes one where it is to work (in every actor of a cluster).
+AlignerOrMaker = Aligner | Callable[[], Aligner]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run must know of its aligner.
+
+    Attributes:
+        signature: by the keys of a :class:`align_eval.scoring.Signature`.
+        whole_corpus: all pairs must come at once.
+    """
+
+    signature: dict[str, str]
+    whole_corpus: bool
+
+
+@dataclass(frozen=True)
+class PairBlocks:
+    """The blocks of a run, from the pair ``done`` (counted from 0) on; without gold, which no aligner looks at.
+
+    Attributes:
+        pairs: all pairs, from the first on.
+        cut: how they are cut.
+        done: pairs that are passed over; a multiple of blocks.
+    """
+
+    pairs: Iterable[SentencePair]
+    cut: Cut
+    done: int = 0
+
+    def __iter__(self) -> Iterator[list[SentencePair]]:
+        for block in self.cut.blocks(self.pairs, self.done):
+            yield [p if p.gold is None else SentencePair(p.id, p.source, p.target) for p in block]
+
+
+def maker(aligner: AlignerOrMaker) -> Callable[[], Aligner]:
+    """A function that makes the aligner."""
+    return Given(aligner) if isinstance(aligner, Aligner) else aligner
+
+
+def only_system(aligner: Aligner) -> System:
+    """The one system of an aligner.
+
+    Raises:
+        InputError: it has several.
+    """
+    if len(aligner.systems) != 1:
+        raise InputError(f"{len(aligner.systems)} systems in one output", remedy="Give one method and one layer")
+    return aligner.systems[0]
+
+
+def facts_of(aligner: Aligner) -> Facts:
+    """The facts of an aligner that is at hand.
+
+    Raises:
+        InputError: it has several systems.
+    """
+    return Facts(aligner.signature(only_system(aligner)), aligner.whole_corpus)
+
+
+def facts(engine: Engine, make: Callable[[], Aligner]) -> Facts:
+    """What a run must know of the aligner that ``make`` makes.
+
+    Raises:
+        InputError: it has several systems, or must see all pairs, which no worker of this engine does.
+        EngineError: the engine has failed.
+    """
+    found = engine.ask(make, facts_of)
+    if found.whole_corpus and engine.spreads:
+        raise InputError(
+            "this method is trained on all pairs together, which cannot be spread over actors",
+            remedy="Use the engine local",
+        )
+    return found
+
+
+def lines(
+    engine: Engine, make: Callable[[], Aligner], pairs: Iterable[SentencePair], cut: Cut, done: int, format: str
+) -> Generator[list[str], None, None]:
+    """Yield the lines of one block after the other, in order, from pair ``done`` (counted from 0) on.
+
+    Args:
+        engine: where the work is done.
+        make: makes an aligner with one system.
+        pairs: all pairs, from the first on.
+        cut: how they are cut into blocks.
+        done: pairs that are passed over; a multiple of blocks.
+        format: ``pharaoh`` or ``jsonl``.
+
+    Raises:
+        UnknownNameError: no such format.
+        TooFewPairsError: there are fewer than ``done`` pairs.
+        EngineError: the engine has failed.
+        AlignEvalError: what reading the pairs and aligning them raises.
+    """
+    line_format(format)
+    return engine.map(make, partial(align_block, format), PairBlocks(pairs, cut, done))
+
+
+def align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -> list[str]:
+    """The lines of one block."""
+    to_line, found = line_format(format), aligner.align_all(block)[only_system(aligner)]
+    return [to_line(pair, links) for pair, links in zip(block, found, strict=True)]
