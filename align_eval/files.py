@@ -11,7 +11,6 @@ import lzma
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Union, cast
@@ -284,6 +283,8 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
             with _writable(os.open(path, os.O_WRONLY), mode) as stream:
                 yield stream
             return
+        import tempfile
+
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         try:
             with _writable(handle, mode) as stream:

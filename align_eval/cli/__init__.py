@@ -10,7 +10,6 @@ import importlib
 import os
 import pkgutil
 import sys
-import traceback
 from collections.abc import Sequence
 
 import typer
@@ -55,6 +54,12 @@ def build_app(words: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run ``align-eval``. Exit code 0; 1 for bad input or data (one line on standard error); 2 for wrong usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -65,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         build_app(words)(args=words, prog_name="align-eval")
     except AlignEvalError as error:
         if verbose:
-            traceback.print_exc()
+            _traceback()
         sys.stderr.write(f"align-eval: {error}\n")
         sys.exit(1)
     except BrokenPipeError:
@@ -77,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except OSError as error:
         if verbose:
-            traceback.print_exc()
+            _traceback()
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"align-eval: {where}{error.strerror or error}\n")
         sys.exit(1)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from align_eval.corpora import SentencePair
     from align_eval.scoring.systems import SystemScore
 
 
@@ -115,7 +118,6 @@ def add_to(app: typer.Typer) -> None:
 
         # Starting the threads of numpy's linear algebra takes longer than all of its work here.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from align_eval.corpora.readers import read_bitext
         from align_eval.errors import AlignEvalWarning
         from align_eval.scoring.systems import ReadOptions, score_files
 
@@ -126,7 +128,7 @@ def add_to(app: typer.Typer) -> None:
             systems = score_files(
                 gold,
                 hypotheses,
-                pairs=None if text is None else read_bitext(text, target, format=bitext_format),
+                pairs=None if text is None else _pairs(text, target, bitext_format),
                 gold_options=ReadOptions(gold_format, gold_base.value, "st", nulls.value, out_of_range.value),
                 hypothesis_options=ReadOptions(
                     hyp_format, hyp_base.value, hyp_order.value, nulls.value, out_of_range.value
@@ -145,6 +147,12 @@ def add_to(app: typer.Typer) -> None:
 
             write_sentences(per_sentence, systems)
         sys.stdout.write(_json(systems) if json_ else _tables(systems, latex))
+
+
+def _pairs(source: str, target: str | None, format: str) -> Iterable[SentencePair]:
+    from align_eval.corpora.readers import read_bitext
+
+    return read_bitext(source, target, format=format)
 
 
 def _json(systems: list[SystemScore]) -> str:

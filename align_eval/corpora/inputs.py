@@ -11,7 +11,6 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
 
@@ -34,7 +33,10 @@ class _Spool:
     """A stream and a copy of what has been read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
+        import tempfile
+
         self._read = getattr(stream, "read1", stream.read)
+        self._folder = tempfile.gettempdir()
         self._copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
         self._size = 0
         self._ended = False
@@ -49,7 +51,7 @@ class _Spool:
         if not block:
             self._ended = True
             return b""
-        with output_errors(tempfile.gettempdir()):
+        with output_errors(self._folder):
             self._copy.seek(self._size)
             self._copy.write(block)
         self._size += len(block)
@@ -117,6 +119,8 @@ class Input:
 
     def whole(self) -> IO[bytes]:
         """All bytes in a temporary file that can be sought in; the caller closes it."""
+        import tempfile
+
         copy = tempfile.TemporaryFile()  # noqa: SIM115
         with self.open() as stream, unpacking_errors(self.name), output_errors(tempfile.gettempdir()):
             shutil.copyfileobj(stream, copy, 1 << 20)
