@@ -45,7 +45,8 @@ class AlignerSettings:
         subword: ``any`` (words are linked if any of their sub-words are) or ``mean`` (mean vector of a word).
         on_long: ``window`` (sentences over the model's window in overlapping windows) or ``raise``.
         token_budget: padded sub-words in one batch of the model.
-        options: for the loading of the model (``device``, ``dtype``, ``revision``, ``trust_remote_code``).
+        options: for the loading of the model (``device``, ``dtype``, ``precision``, ``revision``,
+            ``trust_remote_code``).
     """
 
     model: Any = None
@@ -104,7 +105,8 @@ class Aligner(ABC):
 
 def describe_encoder(encoder: Any, settings: AlignerSettings) -> dict[str, str]:
     """The signature's part of an encoder's similarity: model, revision, number type, signal, sub-word rule."""
-    out = {"model": encoder.name, "dtype": str(encoder.dtype).removeprefix("torch."), "signal": "similarity"}
+    numbers = getattr(encoder, "precision", None) or str(encoder.dtype).removeprefix("torch.")
+    out = {"model": encoder.name, "dtype": numbers, "signal": "similarity"}
     if encoder.revision:
         out["revision"] = encoder.revision
     return {**out, "subword": settings.subword, "long": settings.on_long}

@@ -43,8 +43,8 @@ class SimAlign(Aligner):
         model = settings.model
         self.encoder = load_model(model, family="encoder", **settings.options) if isinstance(model, str) else model
         self.layers = chosen_layers(self.encoder, settings.layers)
-        if str(self.encoder.dtype) != "torch.float32":
-            raise InputError("simalign computes in float32 only", remedy="Leave out the dtype")
+        if str(self.encoder.dtype) != "torch.float32" or self.encoder.precision is not None:
+            raise InputError("simalign computes in float32 only", remedy="Leave out dtype and precision")
         self.settings = settings
         self.systems = [System(f"simalign:{name}", layer) for layer in self.layers for name in self.names]
         source = str(self.encoder.path or self.encoder.name)

@@ -60,6 +60,7 @@ def add_to(app: typer.Typer) -> None:
         restart: bool = typer.Option(False, help="Start over instead of resuming an interrupted run."),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
+        precision: str | None = options.PRECISION,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
@@ -94,6 +95,8 @@ def add_to(app: typer.Typer) -> None:
 
         pairs, inputs = _pairs(testset, bitext or source, target, bitext_format, tokenize)
         loading = {"device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code}
+        if precision is not None:
+            loading["precision"] = precision
         layers = () if layer is None else (layer,)
         asked = AlignerSettings(model, (method,), layers, subword.value, on_long.value, batch_tokens, loading)
         if output is None or not to_file:

@@ -40,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
         on_long: options.OnLong = options.ON_LONG,
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
+        precision: str | None = options.PRECISION,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
@@ -71,6 +72,7 @@ def add_to(app: typer.Typer) -> None:
                 family="encoder",
                 device=device,
                 dtype=dtype.value,
+                precision=precision,
                 revision=revision,
                 trust_remote_code=trust_remote_code,
             )

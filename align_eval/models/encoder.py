@@ -16,6 +16,8 @@ from align_eval.models.tokenized import IdArray, Tokenized, start_words_with_spa
 if TYPE_CHECKING:
     import torch
 
+    from align_eval.models.reduced import ReducedStates
+
 TOKEN_BUDGET = 2048
 # What one more batch costs, in sub-words: measured on a CPU; a GPU computes many sub-words in the time of a launch.
 _BATCH_COST = {"cpu": 50}
@@ -34,13 +36,15 @@ class Encoder:
     - ``prefix``, ``suffix``: ids of the special sub-words around a sentence.
     - ``tokenizer``, ``model``: of ``transformers``; ``device``, ``dtype``: of torch.
     - ``masked_lm``: the same weights with their trained head that predicts hidden words, or ``None``.
+    - ``precision``: the reduced form that vectors are computed in (:mod:`align_eval.models.reduced`), or ``None``:
+      ``dtype`` throughout. ``model`` itself stays in ``dtype``.
     """
 
     family = "encoder"
 
     def __init__(
         self, name: str, model: Any, tokenizer: Any, *, revision: str = "", path: Path | None = None,
-        licence: str = "unknown", masked_lm: Any = None,
+        licence: str = "unknown", masked_lm: Any = None, precision: str | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.revision = revision
@@ -62,7 +66,12 @@ class Encoder:
         self.prefix, self.suffix = _specials(self._backend)
         self.max_length = _max_length(model, tokenizer)
         self.window = self.max_length - len(self.prefix) - len(self.suffix)
-        self._states = HiddenStates(model)
+        self.precision = precision
+        self._states: HiddenStates | ReducedStates = HiddenStates(model)
+        if precision is not None:
+            from align_eval.models.reduced import PRECISIONS
+
+            self._states = PRECISIONS.get(precision)(self)
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, layers={self.layers}, hidden_size={self.hidden_size}, device={self.device})"

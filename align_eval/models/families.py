@@ -25,6 +25,7 @@ class FamilyOptions:
         template: the prompt (decoder-only).
         head: ``"mlm"``: with the head that predicts hidden words (encoder only).
         decoder_mode: how the decoder reads its target, see :mod:`align_eval.models.masked_seq2seq` (encoder-decoder).
+        precision: a reduced form of the vectors, see :mod:`align_eval.models.reduced` (encoder only, without a head).
     """
 
     source_language: str | None = None
@@ -33,17 +34,20 @@ class FamilyOptions:
     template: PromptTemplate | None = None
     head: str | None = None
     decoder_mode: str | None = None
+    precision: str | None = None
 
     def check(self, family: str, name: str) -> None:
         """Raise :class:`InputError` if an option is given that ``family`` does not take."""
         allowed = {
-            "encoder": ("head",),
+            "encoder": ("head", "precision"),
             "seq2seq": ("source_language", "target_language", "source_prefix", "decoder_mode"),
             "decoder": ("source_language", "target_language", "template"),
         }[family]
         for option, value in vars(self).items():
             if value is not None and option not in allowed:
                 raise InputError(f"{name} is of the family {family}, which takes no {option}", remedy="Leave it out")
+        if self.head is not None and self.precision is not None:
+            raise InputError("a head does not go with a precision", remedy="Leave out one of them")
 
 
 def choose_family(name: str, config: Any, family: str) -> str:
@@ -134,7 +138,7 @@ def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOpti
     if family == "encoder":
         from align_eval.models.encoder import Encoder
 
-        encoder = Encoder(name, model, tokenizer, **known)
+        encoder = Encoder(name, model, tokenizer, precision=options.precision, **known)
         if options.head is None:
             return encoder
         from align_eval.models.masked_encoder import MaskedEncoder

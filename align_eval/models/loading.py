@@ -33,6 +33,7 @@ class LoadOptions(TypedDict, total=False):
     source_prefix: str | None
     template: PromptTemplate | None
     decoder_mode: str | None
+    precision: str | None
 
 
 @overload
@@ -59,6 +60,7 @@ def load_model(
     template: PromptTemplate | None = None,
     head: str | None = None,
     decoder_mode: str | None = None,
+    precision: str | None = None,
 ) -> Any:
     """Load a model: an ``Encoder``, a ``Seq2Seq`` (encoder-decoder) or a ``Decoder`` (decoder-only).
 
@@ -81,22 +83,29 @@ def load_model(
         decoder_mode: ``"causal"``, ``"masked"`` or ``"causal-masked"``: how the decoder of an encoder-decoder model
             was trained to read its target; ``None``: what ``config.json`` says, else ``"causal"``. See
             :mod:`align_eval.models.masked_seq2seq`.
+        precision: a reduced form that an encoder computes vectors in on a CPU: ``bf16``, ``openvino-bf16`` or
+            ``openvino-int8`` (:mod:`align_eval.models.reduced`); ``None``: none, the numbers of ``dtype``.
 
     Raises:
         UnknownNameError: no such offline model; names the nearest.
         MissingFileError: no such folder.
         ModelError: it cannot be loaded (no network, no safetensors, weights missing, no trained head where one is
             asked for), it is not of the family asked for, its tokenizer cannot trace sub-words to words, or the device
-            is not there.
+            is not there; the processor, a package or the model's kind does not allow the precision.
         ChecksumError, OutputError: an offline model could not be made.
-        InputError: an unknown dtype, device or language code, or an option that the family does not take.
+        InputError: an unknown dtype, device or language code, an option that the family does not take, or a precision
+            beside another dtype, a GPU or a head.
     """
     from align_eval.models.families import FamilyOptions
 
-    given = FamilyOptions(source_language, target_language, source_prefix, template, head, decoder_mode)
+    given = FamilyOptions(source_language, target_language, source_prefix, template, head, decoder_mode, precision)
     chosen = (family, given)
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}", remedy=f"Choose one of {', '.join(DTYPES)}")
+    if precision is not None:
+        from align_eval.models.reduced.base import check_precision
+
+        check_precision(precision, dtype, _device(device))
     if name.startswith(PREFIX):
         if revision is not None:
             raise InputError(f"{name} has one revision only", remedy="Leave out the revision")

@@ -1,0 +1,113 @@
+"""What all reduced forms share: the interface of hidden states, and what a model must be for it."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from align_eval.errors import InputError, ModelError
+from align_eval.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+    from align_eval.models.encoder import Encoder
+
+
+class ReducedStates(ABC):
+    """The hidden states of an encoder by layer, computed in a reduced form; called as ``HiddenStates`` is.
+
+    The embeddings (layer 0) are the model's own, in float32.
+
+    Args:
+        encoder: the encoder, loaded in float32 on the CPU.
+
+    Raises:
+        ModelError: the processor lacks what the form needs, a package is not installed, or the model is not of the
+            BERT kind.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init__(self, encoder: Encoder) -> None:
+        from align_eval.models.reduced.blocks import read_blocks
+
+        self.require()
+        self.model: Any = encoder.model
+        self.heads = encoder.heads
+        self.blocks = read_blocks(encoder)
+        self._lock = threading.Lock()
+
+    @classmethod
+    @abstractmethod
+    def require(cls) -> None:
+        """Check processor and packages.
+
+        Raises:
+            ModelError: what is missing, and what to do.
+        """
+
+    @abstractmethod
+    def run(self, embedded: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
+        """The states of ``layers``, distinct, ascending and positive, each ``(B, T, width)`` in float32.
+
+        Args:
+            embedded: ``(B, T, width)``, layer 0, float32.
+            mask: ``(B, T)``, 1 for sub-words and 0 for padding; ``None``: no padding.
+        """
+
+    def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
+        """The states of ``layers`` (0 to the last), each ``(B, T, width)``, in the order asked for.
+
+        Args:
+            ids: ``(B, T)``.
+            mask: ``(B, T)``, 1 for sub-words and 0 for padding; ``None``: no padding.
+        """
+        embedded = self.model.embeddings(input_ids=ids)
+        wanted = sorted({layer for layer in layers if layer})
+        states = {0: embedded}
+        if wanted:
+            with self._lock:
+                states.update(zip(wanted, self.run(embedded, mask, wanted), strict=True))
+        return [states[layer] for layer in layers]
+
+
+PRECISIONS: Registry[type[ReducedStates]] = Registry("precision", "align_eval.models.reduced")
+
+
+def check_precision(name: str, dtype: str, device: Any) -> None:
+    """Check what is asked for before a model is loaded.
+
+    Args:
+        name: of the form; ``dtype``: asked for beside it; ``device``: of torch.
+
+    Raises:
+        UnknownNameError: no such form.
+        InputError: another number type or a device that is no CPU is asked for as well.
+        ModelError: the processor or an installed package is missing.
+    """
+    form = PRECISIONS.get(name)
+    if dtype != "float32":
+        raise InputError(f"precision {name} and dtype {dtype} exclude each other", remedy="Leave out one of them")
+    if str(device).partition(":")[0] != "cpu":
+        raise InputError(
+            f"precision {name} is computed on the CPU, not on {device}",
+            remedy="Use dtype bfloat16 or float16 there, or the device cpu",
+        )
+    form.require()
+
+
+def require_bfloat16(name: str) -> None:
+    """Raise :class:`ModelError` unless this processor multiplies bfloat16 numbers itself (AMX, AVX512_BF16, ARM)."""
+    import torch
+
+    told = [getattr(torch.cpu, f"_is_{kind}_supported", None) for kind in ("amx_tile", "avx512_bf16", "arm_bf16")]
+    device_tells = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_device_supported", None)
+    if any(bool(ask()) for ask in told if ask is not None) or (device_tells is not None and device_tells("cpu")):
+        return
+    raise ModelError(
+        f"precision {name}: this processor has no bfloat16 products (AMX or AVX512_BF16), they would be slower",
+        remedy="Leave out the precision",
+    )
