@@ -11,12 +11,16 @@ import numpy as np
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError
 from align_eval.models.batches import buckets
 from align_eval.models.layers import HiddenStates
+from align_eval.models.packed import PackedStates, pack, runs_of
 from align_eval.models.tokenized import IdArray, Tokenized, start_words_with_space, tokenize_words
 
 if TYPE_CHECKING:
     import torch
 
     from align_eval.models.reduced import ReducedStates
+
+# Indices of the sentences of a batch, a tensor (layers, T, width) for each, and whether all numbers are finite.
+_Batch = tuple[Sequence[int], "Sequence[torch.Tensor]", bool]
 
 TOKEN_BUDGET = 2048
 # What one more batch costs, in sub-words: measured on a CPU; a GPU computes many sub-words in the time of a launch.
@@ -72,6 +76,7 @@ class Encoder:
             from align_eval.models.reduced import PRECISIONS
 
             self._states = PRECISIONS.get(precision)(self)
+        self._packed = PackedStates.of(self._states) if isinstance(self._states, HiddenStates) else None
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, layers={self.layers}, hidden_size={self.hidden_size}, device={self.device})"
@@ -93,8 +98,8 @@ class Encoder:
             ids: sub-word ids of each sentence without special ones (``Tokenized.ids``); those are added here.
             layers: 0 (embeddings) to ``self.layers``; negative ones count from the last. No block beyond the deepest
                 is computed.
-            token_budget: sub-words in a batch, padding counted. It changes speed and memory; the vectors agree
-                within the rounding of the matrix products (below 1e-5 in float32).
+            token_budget: sub-words in a batch, padding (where there is any) counted. It changes speed and memory; the
+                vectors agree within the rounding of the matrix products (below 1e-5 in float32).
 
         Returns:
             For each sentence a tensor ``(len(layers), sub-words, hidden_size)`` on ``self.device`` without the special
@@ -115,8 +120,6 @@ class Encoder:
         self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int = TOKEN_BUDGET
     ) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
         """As :meth:`encode`, batch by batch, longest sentences first: ``(indices into ids, a tensor for each)``."""
-        import torch
-
         wanted = self._layers(layers)
         same: dict[bytes, list[int]] = {}
         for k, sentence in enumerate(ids):
@@ -127,31 +130,52 @@ class Encoder:
                 )
             same.setdefault(np.asarray(sentence, dtype=np.int64).tobytes(), []).append(k)
         groups = list(same.values())
-        around = len(self.prefix) + len(self.suffix)
-        lengths = [len(ids[group[0]]) + around for group in groups]
-        for batch in buckets(lengths, token_budget, _BATCH_COST.get(self.device.type, _BATCH_COST_ELSEWHERE)):
-            longest = lengths[batch[0]]
-            rows = np.full((len(batch), longest), self._pad, dtype=np.int64)
-            for row, k in enumerate(batch):
-                rows[row, : lengths[k]] = np.concatenate((self.prefix, ids[groups[k][0]], self.suffix))
-            counts = torch.tensor([lengths[k] for k in batch], device=self.device)
-            mask = None
-            if lengths[batch[-1]] != longest:
-                mask = (torch.arange(longest, device=self.device) < counts[:, None]).long()
-            with torch.inference_mode():
-                states = self._states(torch.from_numpy(rows).to(self.device), mask, wanted)
-                hidden = torch.stack(states) if len(states) > 1 else states[0][None]  # (layers, B, T, width)
-                finite = bool(torch.isfinite(hidden).all())
-            first = len(self.prefix)
+        first, last = len(self.prefix), len(self.suffix)
+        sentences = [np.concatenate((self.prefix, ids[group[0]], self.suffix)) for group in groups]
+        compute = self._padded if self._packed is None else self._end_to_end
+        for batch, states, finite in compute(sentences, wanted, token_budget):
             members: list[int] = []
             spans: list[torch.Tensor] = []
-            for row, k in enumerate(batch):
-                span = hidden[:, row, first : lengths[k] - len(self.suffix)]
+            for k, state in zip(batch, states, strict=True):
+                span = state[:, first : state.shape[1] - last]
                 if not finite:
                     self._check_finite(span, groups[k][0], ids, layers)
                 members += groups[k]
                 spans += [span] * len(groups[k])
             yield members, spans
+
+    def _end_to_end(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[_Batch]:
+        """Batches without padding: members, their states ``(layers, T, width)``, whether all numbers are finite."""
+        import torch
+
+        assert self._packed is not None
+        lengths = [len(sentence) for sentence in sentences]
+        for batch in pack(lengths, budget):
+            runs = [torch.from_numpy(np.stack([sentences[k] for k in run])) for run in runs_of(batch, lengths)]
+            with torch.inference_mode():
+                hidden = self._packed(runs, layers)  # (layers, sum of T, width)
+                finite = _finite(hidden)
+            yield batch, hidden.split([lengths[k] for k in batch], dim=1), finite
+
+    def _padded(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[_Batch]:
+        """As :meth:`_end_to_end`, sentences of like length padded to the longest of their batch."""
+        import torch
+
+        lengths = [len(sentence) for sentence in sentences]
+        for batch in buckets(lengths, budget, _BATCH_COST.get(self.device.type, _BATCH_COST_ELSEWHERE)):
+            longest = lengths[batch[0]]
+            rows = np.full((len(batch), longest), self._pad, dtype=np.int64)
+            for row, k in enumerate(batch):
+                rows[row, : lengths[k]] = sentences[k]
+            counts = torch.tensor([lengths[k] for k in batch], device=self.device)
+            mask = None
+            if lengths[batch[-1]] != longest:
+                mask = (torch.arange(longest, device=self.device) < counts[:, None]).long()
+            with torch.inference_mode():
+                states = self._states(torch.from_numpy(rows).to(self.device), mask, layers)
+                hidden = torch.stack(states) if len(states) > 1 else states[0][None]  # (layers, B, T, width)
+                finite = _finite(hidden)
+            yield batch, [hidden[:, row, : lengths[k]] for row, k in enumerate(batch)], finite
 
     @property
     def _pad(self) -> int:
@@ -180,6 +204,13 @@ class Encoder:
                 f"{self.name} returned NaN or infinity at layer {layer} for sentence {k + 1}: {text[:80]!r}",
                 remedy="Load the model with --dtype float32, or check its weights",
             )
+
+
+def _finite(hidden: torch.Tensor) -> bool:
+    """Whether the sum of numbers is finite: never if one of them is not; one pass, where a look at each takes three."""
+    import torch
+
+    return bool(torch.isfinite(hidden.sum(dtype=torch.promote_types(hidden.dtype, torch.float32))))
 
 
 def _specials(backend: Any) -> tuple[IdArray, IdArray]:

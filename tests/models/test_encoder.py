@@ -83,7 +83,8 @@ def test_batched_equals_one_by_one(encoder: Encoder, budget: int) -> None:
 def test_no_block_beyond_the_deepest_is_run(bert: Encoder) -> None:
     ran: list[int] = []
     hooks = [
-        block.register_forward_hook(lambda *_, k=k: ran.append(k)) for k, block in enumerate(bert.model.encoder.layer)
+        block.output.dense.register_forward_hook(lambda *_, k=k: ran.append(k))
+        for k, block in enumerate(bert.model.encoder.layer)
     ]
     bert.encode(bert.tokenize(SENTENCES[:1]).ids, [2, 1])
     for hook in hooks:

@@ -1,0 +1,142 @@
+"""Hidden states of sentences laid end to end: no padding is computed, whatever their lengths are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from align_eval.errors import InputError
+from align_eval.models.layers import HiddenStates
+
+if TYPE_CHECKING:
+    import torch
+
+# Architectures whose blocks bear BERT's names; each model is compared with its own forward pass besides.
+_KINDS = frozenset({"bert", "camembert", "roberta", "xlm-roberta"})
+
+
+class PackedStates:
+    """The hidden states of a BERT-like encoder on a CPU, for sentences that lie one after the other.
+
+    Everything but the attention works on one sub-word at a time, so it is computed for all sub-words of a batch in one
+    matrix of products; only the attention goes sentence by sentence, those of one length together. The modules are the
+    model's own and no weight is copied. Made by :meth:`of`.
+    """
+
+    def __init__(self, states: HiddenStates) -> None:
+        self.model = states.model
+        self.blocks: Any = states.blocks
+        self.heads = int(states.model.config.num_attention_heads)
+        self.gelu = getattr(states.model.config, "hidden_act", None) == "gelu"
+
+    @classmethod
+    def of(cls, states: HiddenStates) -> PackedStates | None:
+        """The packed form of a model; ``None``: it is no model of that kind, or it computes something else."""
+        config = states.model.config
+        if states.blocks is None or config.model_type not in _KINDS or getattr(config, "is_decoder", False):
+            return None
+        if next(states.model.parameters()).device.type != "cpu":
+            return None
+        made = cls(states)
+        try:
+            return made if made._agrees(states) else None
+        except (AttributeError, RuntimeError, TypeError):
+            return None
+
+    def __call__(self, runs: Sequence[torch.Tensor], layers: Sequence[int]) -> torch.Tensor:
+        """The states of ``layers`` (0: embeddings, ``k``: output of block ``k``) in the order asked for.
+
+        Args:
+            runs: ids ``(B, T)`` of sentences of one length, special sub-words included; several such lengths.
+
+        Returns:
+            ``(len(layers), sum of B x T, width)``: the sub-words of the first run sentence by sentence, and so on.
+        """
+        import torch
+
+        x = torch.cat([self.model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
+        taken = {0: x}
+        shapes = [tuple(ids.shape) for ids in runs]
+        for number, block in enumerate(self.blocks[: max(layers)], start=1):
+            x = self._block(block, x, shapes)
+            if number in layers:
+                taken[number] = x
+        return torch.stack([taken[layer] for layer in layers]) if len(layers) > 1 else taken[layers[0]][None]
+
+    def _block(self, block: Any, x: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        """One block: ``(N, width)`` in and out; ``shapes``: sentences and their length, by run."""
+        import torch
+        from torch.nn.functional import scaled_dot_product_attention
+
+        own = block.attention.self
+        projected = [layer(x) for layer in (own.query, own.key, own.value)]
+        mixed = torch.empty_like(projected[0])
+        start = 0
+        for sentences, length in shapes:
+            end = start + sentences * length
+            parts = [p[start:end].view(sentences, length, self.heads, -1).transpose(1, 2) for p in projected]
+            found = scaled_dot_product_attention(*parts)  # (B, heads, T, width / heads)
+            mixed[start:end].view(sentences, length, self.heads, -1).copy_(found.transpose(1, 2))
+            start = end
+        return self.rest(block, mixed, x)
+
+    def rest(self, block: Any, mixed: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """What follows the attention in a block, each sub-word by itself; what is read once more is not copied.
+
+        Args:
+            mixed: ``(N, width)``, the weighted sums of the attention, heads side by side.
+            x: ``(N, width)``, the input of the block.
+        """
+        import torch
+
+        x = block.attention.output.LayerNorm(block.attention.output.dense(mixed).add_(x))
+        inner = block.intermediate.dense(x)
+        inner = torch.ops.aten.gelu_(inner) if self.gelu else block.intermediate.intermediate_act_fn(inner)
+        out: torch.Tensor = block.output.LayerNorm(block.output.dense(inner).add_(x))
+        return out
+
+    def _agrees(self, states: HiddenStates) -> bool:
+        """Whether sentences of different length get the states that the model gives to each of them by itself."""
+        import torch
+
+        size = int(self.model.config.vocab_size)
+        runs = [torch.arange(5, 5 + n).remainder(size).reshape(shape) for n, shape in ((8, (2, 4)), (3, (1, 3)))]
+        layers = range(states.layers + 1)
+        half = next(self.model.parameters()).dtype in (torch.float16, torch.bfloat16)
+        with torch.inference_mode():
+            packed = self(runs, layers)
+            alone = [torch.stack(states(ids, None, layers)).flatten(1, 2) for ids in runs]
+        difference = (packed - torch.cat(alone, dim=1)).abs().max()
+        return bool(difference <= (0.1 if half else 1e-4))
+
+
+def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Sentences in batches of at most ``budget`` sub-words, longest first; equal lengths stay together in order.
+
+    Args:
+        lengths: sub-words of each sentence, special ones counted.
+        budget: sub-words in a batch. A longer sentence is a batch of its own.
+
+    Raises:
+        InputError: the budget is not positive.
+
+    >>> pack([3, 9, 4, 4], 11)
+    [[1], [2, 3, 0]]
+    """
+    if budget < 1:
+        raise InputError(f"the token budget is {budget}", remedy="Give a positive number of sub-words")
+    batches: list[list[int]] = []
+    held = 0
+    for k in sorted(range(len(lengths)), key=lambda k: -lengths[k]):
+        if not batches or held + lengths[k] > budget:
+            batches.append([])
+            held = 0
+        batches[-1].append(k)
+        held += lengths[k]
+    return batches
+
+
+def runs_of(batch: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """The sentences of a batch of :func:`pack`, those of one length together."""
+    return [list(run) for _, run in groupby(batch, key=lambda k: lengths[k])]
