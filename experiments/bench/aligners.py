@@ -93,7 +93,7 @@ def there(package: str) -> bool:
 def measure(group: str, text: TextSet, encoder: Any, folder: Path, work: Path, repeats: int) -> list[dict[str, Any]]:
     """One group on one set: a row for each system."""
     pairs = text.part(range(0, len(text.pairs), STEP.get((group, text.name), 1)))
-    few = text.part(range(min(QUICK, len(text.pairs))))
+    few = text.part(range(min(QUICK, len(text.pairs) // 4 + 1)))
     counts = encoder.tokenize([side for p in pairs.pairs for side in (p.source, p.target)]).lengths
     names = members(group)
     made = {name: make(name, encoder, folder) for name in names}
@@ -153,7 +153,8 @@ def memory_child(system: str, limit: int | None, threads: int) -> None:
     loaded = common.peak_memory_mb()
     with tempfile.TemporaryDirectory() as work:
         made(text, Path(work) / "links.talp")
-    below = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    # eflomal is a program that its package starts; other systems start nothing that stays.
+    below = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 if name == "eflomal" else 0.0
     print(json.dumps({"loaded_mb": loaded, "peak_mb": common.peak_memory_mb() + below, "pairs": len(text.pairs)}))
 
 
@@ -171,9 +172,11 @@ def memory(options: Any) -> list[dict[str, Any]]:
         package = {"awesome-align": "awesome_align", "fast_align": "systran_align"}.get(system.split()[0])
         if not there(package or (system if system == "eflomal" else "torch")):
             continue
-        few = QUICK if options.quick else limit
-        arguments = ["--child", system, "--threads", str(options.threads), *(["--limit", str(few)] if few else [])]
-        found = common.child_json(__file__, *arguments)
+        few = systems.limit(options) or limit
+        limits = ["--pairs", str(few)] if few else []
+        found = common.child_json(
+            __file__, "--child", system, "--threads", str(options.threads), "--out", str(options.out), *limits
+        )
         say(f"  memory of {system}: {found['peak_mb']:.0f} MB")
         rows.append({"group": "memory", "system": system, **found})
     return rows
@@ -185,12 +188,13 @@ def main() -> None:
     parser.add_argument("--groups", default=",".join(GROUPS), help="which groups to time; memory comes with all")
     parser.add_argument("--no-memory", action="store_true", help="leave out the memory")
     parser.add_argument("--keep", type=Path, help="keep the files of links in this folder")
+    systems.add_pairs(parser)
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)
     options = common.parse(parser)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if options.threads > 1 else "false")
+    if options.threads == 1:  # else left unset: set to true, it would hang the workers that awesome-align forks
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if options.child:
-        memory_child(options.child, options.limit, options.threads)
+        memory_child(options.child, options.pairs, options.threads)
         return
     import torch
 
@@ -200,7 +204,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     say(f"loading {MODEL}")
     encoder = systems.load_encoder()
-    texts = [systems.load_set(name, QUICK if options.quick else None) for name in SETS]
+    texts = [systems.load_set(name, systems.limit(options)) for name in SETS]
     rows: list[dict[str, Any]] = []
     try:
         for group in options.groups.split(","):

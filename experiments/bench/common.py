@@ -261,7 +261,7 @@ def number(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         size = abs(value)
-        digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+        digits = 0 if size >= 100 or not size else 1 if size >= 10 else 2 if size >= 1 else 3
         return f"{value:,.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 

@@ -28,13 +28,15 @@ import common
 import numpy as np
 import systems
 from common import Bar, Table, say
-from systems import LAYER, MODEL, QUICK, SETS, Ours, SimAlign, TextSet
+from systems import LAYER, MODEL, SETS, Ours, SimAlign, TextSet
 
 METHODS = ("argmax", "itermax", "match")
 # Rounding of a cosine of two float32 vectors of 384 numbers after seven blocks, with room.
 NOISE = 5e-6
 DRAWS = 20
 THRESHOLD = 1e-3
+# Pairs for which the package is also asked as a whole, to see that its functions are put together as it does.
+CHECKED = 5
 COLUMNS = {
     "set": "set", "method": "method", "pairs": "pairs", "links": "links", "reference": "reference",
     "extraction": "extraction", "path": "whole path", "pairs_differ": "pairs with a difference",
@@ -101,6 +103,11 @@ def extracted(encoder: Any, text: TextSet, vectors: list[np.ndarray]) -> dict[st
 
     from align_eval.aligners import AlignerSettings, make_aligner
 
+    def encode(ids: Any, layers: Any, token_budget: int) -> list[Any]:
+        if len(ids) != len(vectors):
+            raise SystemExit(f"{text.name}: {len(ids)} sentences are asked for, vectors of {len(vectors)} are given")
+        return [torch.from_numpy(v)[None] for v in vectors]
+
     given = SimpleNamespace(
         name=encoder.name,
         revision="",
@@ -109,7 +116,7 @@ def extracted(encoder: Any, text: TextSet, vectors: list[np.ndarray]) -> dict[st
         dtype=encoder.dtype,
         device=encoder.device,
         tokenize=encoder.tokenize,
-        encode=lambda ids, layers, token_budget: [torch.from_numpy(v)[None] for v in vectors],
+        encode=encode,
     )
     found = make_aligner(AlignerSettings(given, METHODS, (LAYER,))).align_all(text.pairs)
     return {system.method: [set(links) for links in rows] for system, rows in found.items()}
@@ -151,6 +158,10 @@ def compare(text: TextSet, encoder: Any, reference: Reference, work: Path) -> li
         for method in METHODS:
             theirs[method].append(to_words(slow[method](scores), *words))
             theirs64[method].append(to_words(exact[method](scores64[-1]), *words))
+        if k < CHECKED:
+            published = reference.package.get_word_aligns(list(pair.source), list(pair.target))["inter"]
+            if set(published) != theirs["argmax"][k]:
+                raise SystemExit(f"{text.name}: the reference differs from the package itself for pair {pair.id}")
         if k % 50 == 49:
             say(f"  {text.name}: {k + 1} of {len(text.pairs)} pairs")
     alone = extracted(encoder, text, given)
@@ -231,7 +242,9 @@ def compare_softmax(text: TextSet, encoder: Any, reference: Reference, work: Pat
 
 def main() -> None:
     """Compare and write."""
-    options = common.parse(common.parser(__doc__))
+    parser = common.parser(__doc__)
+    systems.add_pairs(parser)
+    options = common.parse(parser)
     import torch
 
     torch.set_num_threads(options.threads)
@@ -242,7 +255,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as work:
         for name in SETS:
-            text = systems.load_set(name, QUICK if options.quick else None)
+            text = systems.load_set(name, systems.limit(options))
             rows += compare(text, encoder, reference, Path(work))
             if systems.installed("awesome_align"):
                 rows.append(compare_softmax(text, encoder, reference, Path(work)))

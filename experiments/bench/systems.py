@@ -46,7 +46,7 @@ class TextSet:
         """The AER in percent of a file of links."""
         from align_eval.scoring import score
 
-        return 100 * score(self.gold, LinkTable.from_links(read_links(output)), resamples=0).aer
+        return score(self.gold, LinkTable.from_links(read_links(output)), resamples=0).aer
 
 
 def load_set(name: str, limit: int | None = None) -> TextSet:
@@ -54,6 +54,17 @@ def load_set(name: str, limit: int | None = None) -> TextSet:
     found = load_testset(name)
     whole = TextSet(name, list(found.sentences), found.gold)
     return whole if limit is None else whole.part(range(min(limit, len(whole.pairs))))
+
+
+def add_pairs(parser: argparse.ArgumentParser) -> None:
+    """The option ``--pairs``."""
+    parser.add_argument("--pairs", type=int, help=f"first pairs of each set (default: all; {QUICK} with --quick)")
+
+
+def limit(options: argparse.Namespace) -> int | None:
+    """How many pairs of each set are asked for; ``None``: all."""
+    asked: int | None = options.pairs
+    return QUICK if asked is None and options.quick else asked
 
 
 def read_links(path: Path) -> list[Links]:
@@ -96,10 +107,13 @@ class SimAlign:
         if SimAlign._made is None:
             from simalign import SentenceAligner
 
+            from align_eval.models.hub import quiet
+
             logging.getLogger("simalign.simalign").setLevel(logging.WARNING)
-            SimAlign._made = SentenceAligner(
-                model=str(folder), token_type="bpe", matching_methods="a", device="cpu", layer=LAYER
-            )
+            with quiet():
+                SimAlign._made = SentenceAligner(
+                    model=str(folder), token_type="bpe", matching_methods="a", device="cpu", layer=LAYER
+                )
         self.aligner = SimAlign._made
 
     def __call__(self, text: TextSet, output: Path) -> None:
