@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "offline:tiny-deen-mask"
 DEFAULT_PLAN = "span:share=0.5"
+
+
+class ChooseBy(str, Enum):
+    """Rows that choose layer and head."""
+
+    hidden = "hidden"
+    full = "full"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -67,8 +75,10 @@ def add_to(app: typer.Typer) -> None:
         source_language: str | None = typer.Option(None, help="Code, such as de. Default: the test set's."),
         target_language: str | None = typer.Option(None, help="Code, such as en. Default: the test set's."),
         development: float = typer.Option(
-            0.2, help="Share of the pairs that layer and head are chosen on, by the gold peaks of full rows; the rest "
-            "is reported."
+            0.2, help="Share of the pairs that layer and head are chosen on, by gold peaks; the rest is reported."
+        ),
+        choose_by: ChooseBy = typer.Option(
+            ChooseBy.hidden, help="Rows whose gold peaks choose them: hidden (half of the words hidden), or full."
         ),
         resamples: int = typer.Option(2000, min=0, help="Resamples of intervals and tests, over sentences; 0: none."),
         seed: int = typer.Option(12345, min=0, help="Seed of the split, of what plans draw, and of the resamples."),
@@ -137,7 +147,10 @@ def add_to(app: typer.Typer) -> None:
             "source_language": codes[0], "target_language": codes[1],
         }  # fmt: skip
         view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
-        settings = {"view": view, "development": development, "seed": seed, "token_budget": batch_tokens}
+        settings = {
+            "view": view, "development": development, "choose_by": choose_by.value, "seed": seed,
+            "token_budget": batch_tokens,
+        }  # fmt: skip
         if one:
             style = {"words": words, "difference": difference, "arrangement": _ARRANGEMENT[side_by_side]}
             from align_eval.models import load_model

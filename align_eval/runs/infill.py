@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, UnknownNameError
 from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
 from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
 from align_eval.infilling.probe import TOKEN_BUDGET
 from align_eval.infilling.stats import Resampling
 from align_eval.infilling.table import RowCollector
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
-from align_eval.runs.infill_work import InfillWork, Progress, all_views
+from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
 from align_eval.runs.sweep import split
 from align_eval.signals.attention_batch import View
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
     from align_eval.runs.engines.base import Engine
+
+CHOICES = ("hidden", "full")
+"""Rows whose gold peaks choose a view: those of hidden words, or all when nothing is hidden."""
+CHOICE_PLANS = ("span:share=0.5,draws=4", "random:share=0.5,draws=4")
+"""What is hidden of the development part when hidden rows choose the view."""
+_HALF = "; half of the words hidden, 4 spans and 4 random draws a pair"
 
 
 @dataclass(frozen=True)
@@ -118,13 +124,15 @@ def infill_testset(
     token_budget: int = TOKEN_BUDGET,
     progress: Progress | None = None,
     engine: Engine | None = None,
+    choose_by: str = "hidden",
 ) -> Infilling:
     """Hide target words by plans and measure every row before and after.
 
     All plans of a sentence run in one pass, with one full run. The view is chosen among all layers and heads (and the
-    mean over the heads of each layer) on a development part, as the one whose *full* rows peak on a gold-aligned word
-    most often; what is hidden plays no part in it. That part, the same as ``align-eval sweep`` takes for the same seed,
-    is then left out.
+    mean over the heads of each layer) on a development part, as the one whose rows of hidden words peak on a
+    gold-aligned word most often when half of the words are hidden (:data:`CHOICE_PLANS`), or, with
+    ``choose_by="full"``, whose rows do when nothing is hidden. The plans that are measured play no part in it. That
+    part, the same as ``align-eval sweep`` takes for the same seed, is then left out.
 
     Args:
         testset: of :func:`align_eval.load_testset`, or a corpus (reversed, cut, from files).
@@ -141,6 +149,7 @@ def infill_testset(
         progress: told of the pairs done since the last call, of the development part too.
         engine: where the model works; default this process. The batches are the same, and so are the results, as far
             as the model rounds alike (number of threads, kind of machine).
+        choose_by: ``"hidden"`` or ``"full"``: the rows whose gold peaks choose the view.
 
     Raises:
         EngineError: the engine has failed.
@@ -160,7 +169,7 @@ def infill_testset(
     for plan in made:
         drawn = masks_of(plan, [corpus.pairs[k] for k in usable], seed)
         masks[plan.spec] = dict(zip(usable, drawn, strict=True))
-    chosen = chosen_view(work, view, development, seed)
+    chosen = chosen_view(work, view, development, seed, choose_by)
     rest = sorted(set(usable) - set(chosen.development))
     wanted = [[_only_hideable(masks[plan.spec][k], hideable[k]) for plan in made] for k in rest]
     unhideable = sum(len(corpus.pairs[k].target) - len(hideable[k]) for k in rest)
@@ -193,21 +202,27 @@ def pick_view(
     *,
     token_budget: int = TOKEN_BUDGET,
     progress: Progress | None = None,
+    choose_by: str = "hidden",
 ) -> ChosenView:
     """The view to look at: the one given, else chosen on a development part, else the model's own rule.
 
     Raises:
+        UnknownNameError: ``choose_by`` is not one of :data:`CHOICES`.
         InputError: a development part that leaves one side empty, or has no gold link.
     """
     by_gold = view is None and corpus.gold != "none"
     numbers = split(len(corpus.pairs), development, seed)[0].tolist() if by_gold else []
     work = InfillWork(corpus, model, numbers=numbers, token_budget=token_budget, progress=progress)
-    return chosen_view(work, view, development, seed)
+    return chosen_view(work, view, development, seed, choose_by)
 
 
-def chosen_view(work: InfillWork, view: View | tuple[Any, ...] | None, development: float, seed: int) -> ChosenView:
+def chosen_view(
+    work: InfillWork, view: View | tuple[Any, ...] | None, development: float, seed: int, choose_by: str = "hidden"
+) -> ChosenView:
     """As :func:`pick_view`, for a run that is under way."""
     corpus = work.corpus
+    if choose_by not in CHOICES:
+        raise UnknownNameError("rows to choose a view by", choose_by, CHOICES)
     if view is not None:
         given = View(view[0], view[1], view[2] if len(view) > 2 else work.facts.infill_reading)
         return ChosenView(given, "given by name")
@@ -215,7 +230,9 @@ def chosen_view(work: InfillWork, view: View | tuple[Any, ...] | None, developme
         return ChosenView(work.facts.default_view, "the model's default (no gold links to choose by)")
     numbers = split(len(corpus.pairs), development, seed)[0].tolist()
     views = all_views(work.facts)
-    shares = work.gold_peaks([k for k in numbers if corpus.pairs[k].gold is not None and work.looks[k]], views)
+    usable = {k: look for k in numbers if corpus.pairs[k].gold is not None and (look := work.looks[k]) is not None}
+    masks = _choice_masks(corpus, usable, seed) if choose_by == "hidden" else None
+    shares = work.gold_peaks(list(usable), views, masks)
     if np.isnan(shares).any():
         raise InputError(
             f"the {len(numbers)} development pairs of {corpus.name} have no gold link to choose a view by",
@@ -223,10 +240,18 @@ def chosen_view(work: InfillWork, view: View | tuple[Any, ...] | None, developme
         )
     best = int(shares.argmax())
     rule = (
-        f"of {len(views)} views the one with most gold peaks of full rows on the development part "
-        f"({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed})"
+        f"of {len(views)} views the one with most gold peaks of {choose_by} rows on the development part "
+        f"({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{_HALF if masks else ''})"
     )
     return ChosenView(views[best], rule, tuple(numbers), float(shares[best]), len(views))
+
+
+def _choice_masks(corpus: InfillCorpus, looks: dict[int, Look], seed: int) -> list[Variants]:
+    """What is hidden of the development pairs for the choice of a view, pair by pair."""
+    pairs = [corpus.pairs[k] for k in looks]
+    by_plan = [masks_of(make_plan(spec), pairs, seed) for spec in CHOICE_PLANS]
+    drawn = ([mask for variants in of_pair for mask in variants] for of_pair in zip(*by_plan, strict=True))
+    return [_only_hideable(some, look.hideable) for some, look in zip(drawn, looks.values(), strict=True)]
 
 
 def _only_hideable(variants: Variants, present: frozenset[int]) -> Variants:

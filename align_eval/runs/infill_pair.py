@@ -139,6 +139,7 @@ def run_pair(
     seed: int = 12345,
     token_budget: int = 2048,
     top: int = TOP,
+    choose_by: str = "hidden",
 ) -> PairInfilling:
     """Hide words of one pair of a corpus.
 
@@ -151,7 +152,7 @@ def run_pair(
         mask: which target words, see :func:`align_eval.infilling.mask_text.masked_words`.
         model: see :func:`align_eval.infilling.probe.require_infiller`; takes the languages of the corpus.
         view: layer and head, from 1 or ``"mean"``; ``rule``: how it was chosen.
-        development, seed, token_budget: see :func:`align_eval.runs.infill.infill_testset`.
+        development, seed, token_budget, choose_by: see :func:`align_eval.runs.infill.infill_testset`.
         top: fillings kept for each hidden word.
 
     Raises:
@@ -165,7 +166,7 @@ def run_pair(
     if view is not None:
         chosen = ChosenView(View(*view[:2], reader.infill_reading), rule)
     elif len(corpus.pairs) > 1 and corpus.gold != "none":
-        found = pick_view(corpus, reader, None, development, seed, token_budget=token_budget)
+        found = pick_view(corpus, reader, None, development, seed, token_budget=token_budget, choose_by=choose_by)
         among = "one of them" if number in found.development else "not one of them"
         chosen = replace(found, rule=f"{found.rule}; this pair is {among}")
     else:

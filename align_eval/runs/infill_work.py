@@ -167,20 +167,29 @@ class InfillWork:
         with closing(self._engine.map(self._make, partial(_rows, (view,)), self._batches(numbers, wanted))) as found:
             yield from gathered(pairs, wanted, (view,), found, self.progress)
 
-    def gold_peaks(self, numbers: Sequence[int], views: Sequence[View]) -> Shares:
-        """The share of target words with a gold link whose full row peaks on one of its words, for each view ``(V,)``.
+    def gold_peaks(
+        self, numbers: Sequence[int], views: Sequence[View], masks: Sequence[Sequence[Mask]] | None = None
+    ) -> Shares:
+        """The share of rows of words with a gold link that peak on a source word linked to theirs, by view ``(V,)``.
 
-        NaN for all views if there is no such word. Pairs without gold count for nothing.
+        Args:
+            numbers: the pairs, by position in the corpus; those without gold count for nothing.
+            views: what is looked at.
+            masks: for each pair the hidden words of each variant: rows of hidden words count. ``None``: all rows of
+                full runs count.
+
+        NaN for all views if there is no such row.
         """
         hits, rows = np.zeros(len(views)), 0
-        batches = self._batches(numbers, [[] for _ in numbers])
-        with closing(self._engine.map(self._make, partial(_peaks, tuple(views)), batches)) as found:
+        batches = self._batches(numbers, [[] for _ in numbers] if masks is None else masks)
+        work = partial(_peaks, tuple(views), masks is not None)
+        with closing(self._engine.map(self._make, work, batches)) as found:
             for batch in found:
-                for some, count in batch:
+                for some, count, _ in batch:
                     hits += some
                     rows += count
                 if self.progress is not None:
-                    self.progress(len(batch))
+                    self.progress(sum(full for *_, full in batch))
         return hits / rows if rows else np.full(len(views), np.nan)
 
     def _batches(self, numbers: Sequence[int], masks: Sequence[Sequence[Mask]]) -> Batches:
@@ -226,15 +235,17 @@ def _rows(views: tuple[View, ...], filler: Filler, batch: Batch) -> list[Run]:
     return run_batch(reader, batch, checked_views(reader, views), top=1)
 
 
-def _peaks(views: tuple[View, ...], filler: Filler, batch: Batch) -> list[tuple[Shares, int]]:
-    """For each pair the hits of each view ``(V,)`` and the rows that count."""
-    pairs, out = dict(batch.pairs), []
-    for number, _, rows, _ in sorted(_rows(views, filler, batch), key=lambda run: run[0]):
-        gold = gold_cells(pairs[number])
-        if gold is None:
-            out.append((np.zeros(len(views)), 0))
+def _peaks(views: tuple[View, ...], hidden: bool, filler: Filler, batch: Batch) -> list[tuple[Shares, int, bool]]:
+    """For each run the hits of each view ``(V,)``, the rows that count, and whether nothing was hidden in it."""
+    pairs, masks, out = dict(batch.pairs), {(pair, number): mask for pair, number, mask in batch.runs}, []
+    for pair, number, rows, _ in sorted(_rows(views, filler, batch), key=lambda run: run[:2]):
+        gold, full = gold_cells(pairs[pair]), number < 0
+        if gold is None or full == hidden:
+            out.append((np.zeros(len(views)), 0, full))
             continue
         found = peak_hit(rows.values, gold)
         counted = gold.any(axis=1) & np.isfinite(found).all(axis=0)
-        out.append((found[:, counted].sum(axis=1), int(counted.sum())))
+        if hidden:
+            counted &= np.isin(np.arange(len(counted)), masks[pair, number])
+        out.append((found[:, counted].sum(axis=1), int(counted.sum()), full))
     return out

@@ -61,7 +61,7 @@ def test_a_pair_of_a_test_set_takes_the_view_of_its_development_part(capsys: pyt
     assert run("infill", "small-deen", "--pair", 2, "--mask", "suffix:2", "--json") == 0
     subject = json.loads(capsys.readouterr().out)["subject"]
     assert subject["hidden"] == ["house", "stands"]
-    assert "most gold peaks of full rows on the development part (1 of 6 pairs" in subject["chosen"]
+    assert "most gold peaks of hidden rows on the development part (1 of 6 pairs" in subject["chosen"]
     assert "this pair is" in subject["chosen"]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from align_eval.errors import FormatError, UnknownNameError
+from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.runs.experiments import read_experiment, run_experiment
-from tests.infilling.models import load
+from tests.infilling.models import bert_folder, load
 from tests.runs.infill_set import register
 
 FILE = """
@@ -76,3 +76,31 @@ def test_what_is_wrong_is_told_before_anything_runs(file: Path, tmp_path: Path) 
         with pytest.raises(error, match=words):
             run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_model_in_a_folder_of_its_own(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = FILE.replace('plans = ["span:share=0.3", "span:share=0.6", "span:share=1", "function"]', 'plans = ["each"]')
+    file.write_text(f'{small}model = "tiny-tlm"\nfolder = "$ALIGN_EVAL_TINY"\n', "utf-8")
+    monkeypatch.delenv("ALIGN_EVAL_TINY", raising=False)
+    for value, words in (
+        (None, r"variable is not set.*Set it to the folder of the model tiny-tlm"),
+        ("no", "no folder"),
+    ):
+        if value:
+            monkeypatch.setenv("ALIGN_EVAL_TINY", value)
+        with pytest.raises(MissingFileError, match=words):
+            run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+    monkeypatch.setenv("ALIGN_EVAL_TINY", str(bert_folder()))
+    base = run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+    cell = json.loads((base / "infill.json").read_text("utf-8"))["cells"]["small-deen"]
+    assert (cell["subject"]["model"], cell["subject"]["reading"]) == ("tiny-tlm", "block-ts")
+    texts = [path.read_text("utf-8") for path in base.rglob("*") if path.suffix in (".md", ".json")]
+    assert not any(str(bert_folder()) in text for text in texts)
+
+    def never(*args: Any, **options: Any) -> Any:
+        raise AssertionError("it was run again")
+
+    monkeypatch.setattr("align_eval.runs.infill.infill_testset", never)
+    (tmp_path / "link").symlink_to(bert_folder())
+    monkeypatch.setenv("ALIGN_EVAL_TINY", "link")  # from the experiment's file on
+    run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)

@@ -12,10 +12,13 @@ import pytest
 from align_eval.corpora import load_testset
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.infilling.measures import gold_cells
+from align_eval.infilling.plans import make_plan, masks_of
+from align_eval.infilling.probe import infill
 from align_eval.infilling.results import InfillResult
 from align_eval.report.infill_table import LEGEND, infill_table
-from align_eval.runs.infill import infill_testset
-from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, corpus_of_files
+from align_eval.runs.infill import CHOICE_PLANS, infill_testset
+from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, corpus_of_files, in_languages
 from align_eval.runs.infill_files import finding_lines
 from align_eval.runs.infill_work import InfillWork, Look, all_views
 from align_eval.runs.sweep import split
@@ -68,11 +71,36 @@ def test_one_pass_over_a_test_set(mini: InfillCorpus, model: Any) -> None:
 
 def test_the_best_view_of_the_full_rows_is_chosen(mini: InfillCorpus, model: Any) -> None:
     views = all_views(model)
-    found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
+    found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3, choose_by="full")
     shares = InfillWork(mini, model).gold_peaks(found.chosen.development, views)
     assert found.chosen.view == views[int(shares.argmax())]
     assert found.chosen.peak_gold == shares.max()
-    assert "development part (5 of 10 pairs, seed 3)" in found.chosen.rule
+    assert "gold peaks of full rows on the development part (5 of 10 pairs, seed 3)" in found.chosen.rule
+
+
+def test_the_best_view_of_the_hidden_rows_is_chosen(mini: InfillCorpus, model: Any) -> None:
+    """By hand: the peaks of hidden rows of the same masks, view by view."""
+    found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
+    assert "gold peaks of hidden rows on the development part (5 of 10 pairs, seed 3; half" in found.chosen.rule
+    pairs = [mini.pairs[k] for k in found.chosen.development]
+    drawn = [masks_of(make_plan(spec), pairs, 3) for spec in CHOICE_PLANS]
+    masks = [list(dict.fromkeys(mask for plan in drawn for mask in plan[k])) for k in range(len(pairs))]
+    views = all_views(model)
+    hits = np.zeros(len(views))
+    for result in infill(in_languages(model, mini), pairs, masks, views=views):
+        gold = gold_cells(result.pair)
+        for variant in result.variants:
+            for word in variant.masked:
+                if gold[word].any():
+                    peaks = variant.rows.values[:, word].argmax(axis=1)
+                    hits += gold[word][peaks]
+    assert found.chosen.view == views[int(hits.argmax())]
+    assert len(set(hits)) > 1
+
+
+def test_rows_to_choose_by_are_named(mini: InfillCorpus, model: Any) -> None:
+    with pytest.raises(UnknownNameError, match="full"):
+        infill_testset(mini, model, ["each"], choose_by="ful")
 
 
 def test_a_named_view_takes_all_pairs_and_none_of_the_order_matters(mini: InfillCorpus, model: Any) -> None:

@@ -14,12 +14,19 @@
 not on this machine. The view is chosen for each set and direction on its development part. ``pairs`` are drawn: test
 set, number of the pair from 1, and which words are hidden (as ``--mask`` takes them).
 
+A model that has no name but a place is told by ``folder``, in which variables of the environment are filled in;
+``model`` is then what the results call it::
+
+    model = "tlm-e5-small"
+    folder = "$ALIGN_EVAL_MLM"
+
 It writes ``infill.json`` (all numbers), a folder a set and direction with its table, reading and curves, a figure with
 its reading a pair, and ``README.md``.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +55,10 @@ class InfillExperiment(Experiment):
         pairs: ``SET NUMBER MASK``: pairs that are drawn.
         layer, head: of all sets, from 1 or ``mean``; empty: chosen on the development part of each.
         development: share of the sentences that the view is chosen on.
+        choose_by: rows whose gold peaks choose it, ``hidden`` or ``full``.
         batch_tokens: padded sub-words in a batch; it changes speed and memory, not the results.
+        folder: where the model is, from the experiment's file on or absolute, with variables (``$NAME``); empty: what
+            ``model`` names.
     """
 
     model: str = "offline:tiny-deen-mask"
@@ -59,12 +69,17 @@ class InfillExperiment(Experiment):
     layer: str = ""
     head: str = ""
     development: float = 0.2
+    choose_by: str = "hidden"
     batch_tokens: int = 2048
+    folder: str = ""
 
     def check(self) -> None:
         from align_eval.corpora.testset_entries import get_entry
         from align_eval.infilling.plans import make_plan
+        from align_eval.runs.infill import CHOICES
 
+        if self.choose_by not in CHOICES:
+            raise FormatError(f"choose_by = {self.choose_by!r} is not one of {', '.join(CHOICES)}", file=self.file)
         for name in self.testsets:
             get_entry(name.removesuffix(REVERSE))
         for plan in self.plans:
@@ -73,18 +88,18 @@ class InfillExperiment(Experiment):
             name, number, _ = self._drawn(pair)
             if name not in (*self.testsets, *self.optional) or number < 1:
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
+        if self.folder:
+            self._folder()
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.models import load_model
-
         cells = Cells(base / "infill.json")
-        model = load_model(self.model)
+        model = self._model()
         kept: dict[str, dict[str, Any]] = {}
         corpora = dict(self._corpora(watch))
         for name, corpus in corpora.items():
             mark = self.fingerprint(
                 corpus.checksum, corpus.direction, str(getattr(model, "revision", "")),
-                without=("pairs", "optional", "batch_tokens"),
+                without=("pairs", "optional", "batch_tokens", "folder"),
             )  # fmt: skip
             cell = cells.get(name, mark)
             if cell is None:
@@ -98,6 +113,35 @@ class InfillExperiment(Experiment):
         body += [line for pair in self.pairs for line in self._draw(pair, corpora, kept, model, base)]
         with atomic_writer(base / "README.md") as stream:
             stream.write(self.page(body))
+
+    def _model(self) -> Any:
+        from align_eval.models import load_model
+
+        if not self.folder:
+            return load_model(self.model)
+        model = load_model(str(self._folder()))
+        model.name = self.model
+        return model
+
+    def _folder(self) -> Path:
+        """The folder of the model.
+
+        Raises:
+            MissingFileError: a variable in its name is not set, or it is not there.
+        """
+        named = os.path.expandvars(self.folder)
+        if "$" in named:
+            raise MissingFileError(
+                f"folder = {self.folder!r}: the variable is not set", file=self.file,
+                remedy=f"Set it to the folder of the model {self.model}",
+            )  # fmt: skip
+        path = Path(self.file).parent / named
+        if not path.is_dir():
+            raise MissingFileError(
+                f"folder = {self.folder!r}: {path} is no folder", file=self.file,
+                remedy=f"Name the folder of the model {self.model}",
+            )  # fmt: skip
+        return path
 
     def _corpora(self, watch: Watch) -> Iterator[tuple[str, InfillCorpus]]:
         from align_eval.corpora import load_testset
@@ -119,7 +163,7 @@ class InfillExperiment(Experiment):
         with watch.bar(name, len(corpus.pairs)) as progress:
             found = infill_testset(
                 corpus, model, self.plans, view=self._view(), development=self.development, seed=self.seed,
-                resamples=self.resamples, token_budget=self.batch_tokens, progress=progress,
+                resamples=self.resamples, token_budget=self.batch_tokens, progress=progress, choose_by=self.choose_by,
             )  # fmt: skip
         return found.summary()
 
