@@ -49,9 +49,10 @@ $(RAY): $(SETUP)
 	@$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	@touch $(RAY)
 
-# What the benchmark compares with: the statistical aligners, awesome-align, NLTK; and the shared model.
+# What the benchmark compares with (the statistical aligners, awesome-align, NLTK), OpenVINO for the reduced forms, and
+# the shared model.
 $(BENCH): $(SETUP)
-	@$(BIN)/python -m pip install --quiet --editable '.[statistical,bench]'
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical,bench,openvino]'
 	@$(BIN)/align-eval models add e5-small
 	@touch $(BENCH)
 

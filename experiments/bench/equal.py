@@ -28,7 +28,7 @@ import common
 import numpy as np
 import systems
 from common import Bar, Table, say
-from systems import LAYER, MODEL, SETS, Ours, SimAlign, TextSet
+from systems import LAYER, MODEL, SETS, AwesomeAlign, Ours, SimAlign, TextSet
 
 METHODS = ("argmax", "itermax", "match")
 # Rounding of a cosine of two float32 vectors of 384 numbers after seven blocks, with room.
@@ -209,8 +209,6 @@ def differing(first: list[Cells], second: list[Cells]) -> int:
 
 def compare_softmax(text: TextSet, encoder: Any, reference: Reference, work: Path) -> dict[str, Any]:
     """The row of one set for softmax, against awesome-align's own loop."""
-    from systems import AwesomeAlign
-
     ours_file, theirs_file = work / f"{text.name}-softmax.talp", work / f"{text.name}-awesome.talp"
     Ours("softmax", encoder)(text, ours_file)
     AwesomeAlign(encoder.path, 0)(text, theirs_file)
