@@ -142,7 +142,7 @@ def add_to(app: typer.Typer) -> None:
             corpus = corpus_of_texts(source or "", target or "", gold, languages=languages, silver=silver)
         corpus = (corpus.reverse() if reverse else corpus).first(limit)
         codes = languages if testset is not None else (None, None)
-        loading = {
+        loading: dict[str, Any] = {
             "device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code,
             "source_language": codes[0], "target_language": codes[1],
         }  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class _Maker:
 
     def __call__(self) -> Filler:
         model = self.load()
-        reader = require_infiller(in_languages(model, self.languages))
+        reader = require_infiller(in_languages(model, cast("InfillCorpus", self.languages)))
         return reader, str(getattr(model, "revision", "") or "")
 
 
@@ -246,6 +246,6 @@ def _peaks(views: tuple[View, ...], hidden: bool, filler: Filler, batch: Batch) 
         found = peak_hit(rows.values, gold)
         counted = gold.any(axis=1) & np.isfinite(found).all(axis=0)
         if hidden:
-            counted &= np.isin(np.arange(len(counted)), masks[pair, number])
+            counted &= np.isin(np.arange(len(gold)), masks[pair, number])
         out.append((found[:, counted].sum(axis=1), int(counted.sum()), full))
     return out

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -122,7 +123,7 @@ class RayEngine(Engine):
                 gate.taken.remote(taken)
             if not ended:
                 raise EngineError(f"Ray gave no more after block {taken}, which is not the last", remedy=AGAIN)
-        except self._ray.exceptions.RayError as error:
+        except (self._ray.exceptions.RayError, self._ray.data.exceptions.SystemException) as error:
             raise EngineError(f"Ray has failed: {_short(error)}", remedy=AGAIN) from error
         finally:
             self._ray.kill(gate)  # the reader, if it still waits, ends too
@@ -177,6 +178,8 @@ class RayEngine(Engine):
         context.target_max_block_size = 1  # byte: every block travels alone
         context.enable_progress_bars = context.print_on_execution_start = False
         context.execution_options.preserve_order = True
+        context.max_consecutive_actor_init_deaths = self.retries  # a process can die while it loads its model, too
+        context.execution_no_progress_timeout_s = -1  # a block may take an hour, and whoever takes results may wait
         with data.DataContext.current(context):
             # A reader without a CPU of its own: it must run beside actors that have taken all.
             blocks = data.from_items([{"begin": 0}]).map_batches(
@@ -207,6 +210,9 @@ def _package() -> Any:
             f"the engine ray needs the package ray[data] ({error})", remedy="Install it: pip install 'align-eval[ray]'"
         ) from None
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it warns that it shows no bars
+    # Fewer blocks than actors are no reason to warn.
+    warnings.filterwarnings("ignore", "The minimum number of concurrent actors", module="ray")
     return ray
 
 
