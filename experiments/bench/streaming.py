@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,10 @@ def work(arguments: Sequence[str]) -> None:
     from align_eval.links import Links
     from align_eval.runs.align_file import align_file
 
+    @cache
+    def diagonal(words: int) -> Links:
+        return Links([(k, k) for k in range(words)])
+
     class Diagonal(Aligner):
         """Links word k with word k. No model, no scores."""
 
@@ -129,8 +134,7 @@ def work(arguments: Sequence[str]) -> None:
             return {"model": "stub"}
 
         def align_all(self, pairs: Sequence[Any]) -> dict[System, list[Links]]:
-            found = [Links([(k, k) for k in range(min(len(p.source), len(p.target)))]) for p in pairs]
-            return {self.systems[0]: found}
+            return {self.systems[0]: [diagonal(min(len(pair.source), len(pair.target))) for pair in pairs]}
 
     source, output, shard = arguments
     align_file(Diagonal(), read_bitext(source, format="tsv"), output, inputs=[source], shard_lines=int(shard) or None)
