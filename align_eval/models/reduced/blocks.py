@@ -84,7 +84,8 @@ class Block:
             return made
 
         split = product("qkv", x).view(batch, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(*split.unbind(0), attn_mask=keep, scale=1.0)
+        query, key, value = split.unbind(0)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=keep, scale=1.0)
         x = self.attention_norm(x + product("out", mixed.transpose(1, 2).reshape(batch, length, width)))
         return self.norm(x + product("down", functional.gelu(product("up", x))))
 

@@ -18,7 +18,7 @@ from align_eval.models.families import FamilyOptions
 from align_eval.models.reduced import PRECISIONS, base, calibration, openvino_engine
 from align_eval.models.reduced.blocks import read_blocks, run_blocks
 from align_eval.models.reduced.openvino_int8 import quantise
-from align_eval.scoring import score
+from align_eval.runs.api import score
 from tests.models.tiny import WORDS, write_model
 
 FORMS = ("bf16", "openvino-bf16", "openvino-int8")
@@ -202,8 +202,11 @@ def test_ranges_are_measured_once(tiny: Encoder, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.model
 @pytest.mark.xdist_group("e5")
-@pytest.mark.parametrize(("form", "same"), [("bf16", 0.99), ("openvino-bf16", 0.99), ("openvino-int8", 0.95)])
-def test_links_of_the_real_model(e5: Encoder, form: str, same: float) -> None:
+@pytest.mark.parametrize(
+    ("form", "same", "change"), [("bf16", 0.995, 0.2), ("openvino-bf16", 0.995, 0.5), ("openvino-int8", 0.98, 0.7)]
+)
+def test_links_of_the_real_model(e5: Encoder, form: str, same: float, change: float) -> None:
+    """One link of these sets of 40 pairs is 0.1 points of AER."""
     encoder = reduced(e5, form)
     for name in ("mini-ende", "mini-enfr"):
         testset = load_testset(name)
@@ -215,4 +218,4 @@ def test_links_of_the_real_model(e5: Encoder, form: str, same: float) -> None:
         (aer, full), (aer_reduced, links) = found
         both = 2 * sum(len(a & b) for a, b in zip(full, links, strict=True))
         assert both / sum(len(a) + len(b) for a, b in zip(full, links, strict=True)) > same
-        assert abs(aer - aer_reduced) <= 0.2, (aer, aer_reduced)
+        assert abs(aer - aer_reduced) <= change, (aer, aer_reduced)
