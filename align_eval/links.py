@@ -189,6 +189,21 @@ def _ascending(sentence: NDArray[np.integer], source: NDArray[np.integer], targe
     return bool(rise.all())
 
 
+def _offsets(sentence: IntArray, sentences: int) -> NDArray[np.int64]:
+    """The first row of each sentence pair, and the number of rows, ``(sentences + 1,)``, of a sorted column.
+
+    As ``np.searchsorted(sentence, np.arange(sentences + 1))``, in one pass.
+    """
+    if not len(sentence):
+        return np.zeros(sentences + 1, dtype=np.int64)
+    starts = np.flatnonzero(sentence[1:] != sentence[:-1]) + 1
+    first, last = int(sentence[0]), int(sentence[-1])
+    if len(starts) + 1 == sentences:  # every pair has links
+        return np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64)
+    spans = np.concatenate([[first + 1], np.diff(sentence[starts], prepend=first), [sentences - last]])
+    return np.repeat(np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64), spans)
+
+
 class LinkTable(Sequence[Links]):
     """The links of many sentence pairs in columns: what readers give and scoring takes.
 
@@ -244,7 +259,7 @@ class LinkTable(Sequence[Links]):
         self.sentences = sentences
         self.ids = ids
         self.provenance: dict[str, str] = {}
-        self.offsets: NDArray[np.int64] = np.searchsorted(self.sentence, np.arange(sentences + 1))
+        self.offsets: NDArray[np.int64] = _offsets(self.sentence, sentences)
 
     @classmethod
     def presorted(
@@ -262,7 +277,7 @@ class LinkTable(Sequence[Links]):
         table.sentence, table.source, table.target, table.sure = sentence, source, target, sure
         table.scores, table.sentences, table.ids = scores, sentences, ids
         table.provenance = {}
-        table.offsets = np.searchsorted(sentence, np.arange(sentences + 1, dtype=np.int32))
+        table.offsets = _offsets(sentence, sentences)
         return table
 
     @classmethod

@@ -183,6 +183,22 @@ class TestLinkTable:
             table.check_range([1], [1])
         LinkTable.from_links([Links()]).check_range([0], [0])
 
+    @pytest.mark.parametrize(
+        ("sentence", "sentences"),
+        [([], 0), ([], 3), ([0], 1), ([2], 4), ([0, 0, 1], 2), ([0, 2, 2, 5], 6), ([1, 1], 2), ([0, 3], 9)],
+    )
+    def test_offsets_are_the_first_row_of_each_pair(self, sentence: list[int], sentences: int) -> None:
+        column = np.array(sentence, dtype=np.int32)
+        cells = np.arange(len(sentence), dtype=np.int32)
+        expected = [sum(s < k for s in sentence) for k in range(sentences + 1)]
+        sure = np.ones(len(sentence), dtype=bool)
+        for table in (
+            LinkTable(column, cells, cells, sentences),
+            LinkTable.presorted(column, cells, cells, sentences, sure),
+        ):
+            assert table.offsets.tolist() == expected
+            assert table.offsets.dtype == np.int64
+
     def test_a_million_rows_are_fast_to_slice(self) -> None:
         import time
 

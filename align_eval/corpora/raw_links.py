@@ -202,6 +202,8 @@ def sort_unique(
     wide = [int(column.max()).bit_length() for column in (sentence, source, target)]
     if sum(wide) > 61:
         return _sort_unique_wide(sentence, source, target, full, scores)
+    if wide[1] + wide[2] <= 31 and _ascending(sentence, (source << np.int32(wide[2])) | target):
+        return sentence, source, target, full, scores
     key = sentence.astype(np.int64)
     key <<= wide[1]
     key |= source
@@ -226,6 +228,13 @@ def sort_unique(
     source = (key & ((1 << wide[1]) - 1)).astype(np.int32)
     key >>= wide[1]
     return key.astype(np.int32), source, target, full, None
+
+
+def _ascending(sentence: IntArray, cell: IntArray) -> bool:
+    """Whether links, each a sentence and the number of a cell, are sorted without repetition."""
+    later = sentence[1:] > sentence[:-1]
+    later |= (cell[1:] > cell[:-1]) & (sentence[1:] == sentence[:-1])
+    return bool(later.all())
 
 
 def _sort_unique_wide(

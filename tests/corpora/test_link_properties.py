@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from align_eval.corpora import SentencePair, read_links, write_links
-from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, _vector
 from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_block
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
@@ -203,6 +203,33 @@ def test_both_parsers_of_pharaoh_agree(folder: Path, parts: list[str], gap: str,
     assert quickly.start_line == carefully.start_line == 5
     for column in ("sentence", "first", "second", "sure"):
         assert np.array_equal(getattr(quickly, column), getattr(carefully, column)), column
+
+
+PLAIN = {
+    b"0-0 1p2 3?4\n": [(0, 0, 0, True), (0, 1, 2, False), (0, 3, 4, False)],
+    b"\n \n7-10\n\n": [(2, 7, 10, True)],
+    b"  12-999  100-3 \n999-0": [(0, 12, 999, True), (0, 100, 3, True), (1, 999, 0, True)],
+    b"001-02\n": [(0, 1, 2, True)],
+    b"\n": [],
+}
+
+
+@pytest.mark.parametrize("content", list(PLAIN))
+def test_the_quickest_way_reads_plain_lines(content: bytes) -> None:
+    found = _vector._parse_plain(content if content.endswith(b"\n") else content + b"\n", 3)
+    assert found is not None
+    assert found.start_line == 3
+    assert found.sentences == content.count(b"\n") + (not content.endswith(b"\n"))
+    assert found.sure is not None
+    rows = zip(found.sentence.tolist(), found.first.tolist(), found.second.tolist(), found.sure.tolist(), strict=True)
+    assert list(rows) == PLAIN[content]
+
+
+@pytest.mark.parametrize(
+    "content", [b"1000-1\n", b"1-2-P\n", b"1-\n", b"-1\n", b"1 2\n", b"1-2-3 4\n", b"1m2\n", b"1-2\t3-4\n", b"\xad\n"]
+)
+def test_the_quickest_way_leaves_the_rest_to_the_others(content: bytes) -> None:
+    assert _vector._parse_plain(content, 1) is None
 
 
 @given(
