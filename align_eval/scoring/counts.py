@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from align_eval.links import BoolArray, IntArray, LinkTable
 #: Names of the four columns: links proposed, sure gold links, proposed links that are sure, that are possible.
 COLUMNS = ("links", "sure", "links_sure", "links_possible")
 
-# A table with one cell a pair of words is looked up directly if it has no more than so many cells a link.
-_TABLE = 64
+# Sentence pairs looked up at a time, and the most cells (pairs of words) that their table may have: with fewer it stays
+# in the processor's caches.
+_CHUNK = 512
+_TABLE = 1 << 22
 
-Keys = NDArray[np.int64]
+Found = NDArray[np.uint8]
 
 
 def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
@@ -34,17 +36,19 @@ def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
         InputError: an index so high that a link has no 64-bit number.
     """
     check_lengths(gold.sentences, hypothesis.sentences)
-    possible, sure = matches(gold, hypothesis)
+    found = _look_up(gold, hypothesis)
     out = np.empty((gold.sentences, 4), dtype=np.int32)
     out[:, 0] = np.diff(hypothesis.offsets)
     out[:, 1] = _per_sentence(gold.sure, gold)
-    out[:, 2] = _per_sentence(sure, hypothesis)
-    out[:, 3] = _per_sentence(possible, hypothesis)
+    out[:, 2] = _per_sentence(found > 1, hypothesis)
+    out[:, 3] = _per_sentence(found > 0, hypothesis)
     return out
 
 
 def _per_sentence(rows: BoolArray, table: LinkTable) -> IntArray:
     """How many of the rows of each sentence pair are true, ``(sentence pairs,)``."""
+    if bool(rows.all()):
+        return np.diff(table.offsets).astype(np.int32)
     running = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(rows, out=running[1:])
     return np.diff(running[table.offsets])
@@ -66,35 +70,52 @@ def matches(gold: LinkTable, hypothesis: LinkTable) -> tuple[BoolArray, BoolArra
     Raises:
         InputError: an index so high that a link has no 64-bit number.
     """
-    (wanted, keys), cells = link_keys((hypothesis, gold))
-    if cells <= _TABLE * (len(keys) + len(wanted)):
-        state = np.zeros(cells, dtype=np.uint8)
-        state[keys] = gold.sure + np.uint8(1)
-        found = state[wanted]
-        return found > 0, found > 1
-    if not len(keys):
-        return np.zeros(len(wanted), dtype=bool), np.zeros(len(wanted), dtype=bool)
-    at = np.searchsorted(keys, wanted)
-    at[at == len(keys)] = 0
-    possible = keys[at] == wanted
-    return possible, possible & gold.sure[at]
+    found = _look_up(gold, hypothesis)
+    return found > 0, found > 1
 
 
-def link_keys(tables: Iterable[LinkTable]) -> tuple[list[Keys], int]:
-    """One integer a row, the same for the same link of the same sentence pair in every table, and a bound of them all.
+def _look_up(gold: LinkTable, hypothesis: LinkTable) -> Found:
+    """For each row of ``hypothesis``: 2 if it is in S, 1 if it is in P only, else 0; ``(hypothesis rows,)``."""
+    found = np.zeros(hypothesis.links, dtype=np.uint8)
+    state = np.zeros(0, dtype=np.uint8)
+    for begin in range(0, gold.sentences, _CHUNK):
+        end = min(begin + _CHUNK, gold.sentences)
+        rows = [slice(int(t.offsets[begin]), int(t.offsets[end])) for t in (gold, hypothesis)]
+        if any(part.start == part.stop for part in rows):
+            continue
+        height = 1 + max(int(t.source[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
+        width = 1 + max(int(t.target[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
+        cells = (end - begin) * height * width
+        number = np.dtype(np.int32 if cells < 2**31 else np.int64)
+        if cells > 2**63 - 1:
+            raise InputError(
+                f"a link index of {max(height, width) - 1} is too high for a sentence",
+                remedy="Check that the file holds links, and its index base",
+            )
+        keys = _keys(gold, rows[0], begin, height, width, number)
+        wanted = _keys(hypothesis, rows[1], begin, height, width, number)
+        mark = gold.sure[rows[0]] + np.uint8(1)
+        if cells <= _TABLE:
+            if cells > len(state):
+                state = np.zeros(max(cells, min(_TABLE, 2 * cells)), dtype=np.uint8)
+            state[keys] = mark
+            found[rows[1]] = state[wanted]
+            state[keys] = 0
+        else:
+            at = np.searchsorted(keys, wanted)
+            at[at == len(keys)] = 0
+            found[rows[1]] = np.where(keys[at] == wanted, mark[at], np.uint8(0))
+    return found
 
-    They are sorted, as the rows are.
 
-    Raises:
-        InputError: an index so high that a link has no 64-bit number.
-    """
-    tables = list(tables)
-    source = 1 + max((int(t.source.max(initial=0)) for t in tables), default=0)
-    target = 1 + max((int(t.target.max(initial=0)) for t in tables), default=0)
-    cells = source * target * max((t.sentences for t in tables), default=0)
-    if cells > 2**63 - 1:
-        raise InputError(
-            f"a link index of {max(source, target) - 1} is too high for a sentence",
-            remedy="Check that the file holds links, and its index base",
-        )
-    return [(t.sentence.astype(np.int64) * source + t.source) * target + t.target for t in tables], cells
+def _keys(
+    table: LinkTable, rows: slice, begin: int, height: int, width: int, number: np.dtype[np.signedinteger[Any]]
+) -> NDArray[np.intp]:
+    """One integer a row, the same for the same link of the same sentence pair in every table; they ascend."""
+    keys = table.sentence[rows].astype(number)
+    keys -= number.type(begin)
+    keys *= number.type(height)
+    keys += table.source[rows]
+    keys *= number.type(width)
+    keys += table.target[rows]
+    return keys.astype(np.intp, copy=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.link_reader import LinkReader, measure
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
 from align_eval.links import IntArray, LinkTable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Sentence pairs read at a time.
 _BLOCK = 1 << 14
+# Files of at least so many bytes are read ahead, each in a thread of its own.
+_LARGE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ class _Gold:
 
     def tables(self, size: int) -> Iterator[LinkTable]:
         if self.reader is not None:
-            yield from self.reader.tables(size)
+            yield from _ahead(self.reader.file, self.reader.tables(size))
         elif self.table is not None:
             for start in range(0, self.table.sentences, size):
                 yield _cut(self.table, start, min(start + size, self.table.sentences))
@@ -242,7 +245,8 @@ def _side_by_side(
     """
     totals = np.zeros(1 + len(readers), dtype=np.int64)
     same = True
-    for tables in zip_longest(gold.tables(size), *(reader.tables(size) for reader in readers)):
+    files = [_ahead(reader.file, reader.tables(size)) for reader in readers]
+    for tables in zip_longest(gold.tables(size), *files):
         sizes = [0 if table is None else table.sentences for table in tables]
         totals += sizes
         same = same and len(set(sizes)) == 1
@@ -252,6 +256,20 @@ def _side_by_side(
         check_gold(0, 0, gold.file)
     for reader, total in zip(readers, totals[1:].tolist(), strict=True):
         check_lengths(int(totals[0]), total, reader.file.name)
+
+
+def _ahead(file: LinkInput, tables: Iterator[LinkTable]) -> Iterator[LinkTable]:
+    """The same tables; those of a large file are made in a thread, one ahead of the one that is used."""
+    if not file.is_file or os.path.getsize(file.path) < _LARGE:
+        yield from tables
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, tables, None)
+        while (table := coming.result()) is not None:
+            coming = thread.submit(next, tables, None)
+            yield table
 
 
 def _cut(table: LinkTable, start: int, stop: int) -> LinkTable:

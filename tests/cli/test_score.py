@@ -299,11 +299,14 @@ def test_per_sentence(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "create it first" in err
 
 
+@pytest.mark.parametrize("large", [1 << 22, 0])
 def test_blocks_give_the_same_as_the_whole(
-    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    large: int, files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where files are read ahead in threads, as large ones are."""
     words = (files / "gold", files / "a.links", files / "b.links", "--gold-base", "1")
     whole = scored(capsys, *words)
+    monkeypatch.setattr("align_eval.scoring.systems._LARGE", large)
     for size in (1, 2):
         monkeypatch.setattr("align_eval.scoring.systems._BLOCK", size)
         assert scored(capsys, *words) == whole
@@ -312,6 +315,11 @@ def test_blocks_give_the_same_as_the_whole(
     code, _, err = run(capsys, "score", files / "gold", files / "a.links", short, "--gold-base", "1")
     assert code == 1
     assert "short: the gold has 3 sentence pairs, the hypothesis 2" in err
+    assert err.count("\n") == 1
+    (files / "bad").write_text("0-0\n0-x\n\n")
+    code, _, err = run(capsys, "score", files / "gold", files / "a.links", files / "bad", "--gold-base", "1")
+    assert code == 1
+    assert "bad:2: " in err
     assert err.count("\n") == 1
 
 

@@ -28,6 +28,20 @@ def test_counts_by_search_are_those_of_the_table(corpus: Corpus) -> None:
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
 
 
+@pytest.mark.parametrize("table", [-1, 300, 1 << 22])
+def test_blocks_of_sentence_pairs_do_not_change_the_counts(table: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 sentence pairs, some without links, in blocks of 7 and whole, by table, by search, and by both."""
+    chance = np.random.default_rng(5)
+    corpus: Corpus = []
+    for k in range(600):
+        drawn = [{(int(i), int(j)) for i, j in chance.integers(0, 3 + k % 9, (n, 2))} for n in (k % 5, k % 7, k % 4)]
+        corpus.append((drawn[0], drawn[0] | drawn[1], drawn[2]))
+    monkeypatch.setattr(module, "_TABLE", table)
+    for chunk in (7, 599, 600, 512):
+        monkeypatch.setattr(module, "_CHUNK", chunk)
+        assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
+
+
 def test_long_sparse_sentences_are_searched() -> None:
     gold = LinkTable.from_links([Links([(5000, 7000), (0, 0)]), Links([(1, 1)])])
     proposed = LinkTable.from_links([Links([(5000, 7000)]), Links([(1, 1), (9999, 9998)])])
