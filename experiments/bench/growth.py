@@ -25,7 +25,8 @@ import common
 import numpy as np
 from common import Bar, Table, alternate, say
 from fits import Fit, line_fit, power_fit
-from streaming import MODEL, parallel_files, read_text
+from streaming import MODEL
+from texts import parallel_files, read_text
 
 from align_eval.corpora import SentencePair
 
@@ -136,6 +137,8 @@ def fit_rows(counted: list[dict[str, Any]], lengths: list[dict[str, Any]]) -> di
 
 def draw(counted: list[dict[str, Any]], lengths: list[dict[str, Any]], fits: dict[str, Fit], out: Path) -> None:
     """Three panels: seconds against pairs, milliseconds a pair and microseconds a sub-word against words."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
     from align_eval.figures import style
 
     def line(axes: Any, fit: Fit, x: Sequence[float]) -> None:
@@ -147,8 +150,8 @@ def draw(counted: list[dict[str, Any]], lengths: list[dict[str, Any]], fits: dic
         panels = figure.subplots(1, 3)
         panel = (
             ("pairs", "seconds", counted, "pairs", "seconds", "time against pairs, log-log"),
-            ("words a side", "milliseconds a pair", lengths, "x", "pair_ms", "time of a pair against words, log-log"),
-            ("words a side", "microseconds a sub-word", lengths, "x", "subword_us",
+            ("words a side", "ms a pair", lengths, "x", "pair_ms", "time of a pair against words, log-log"),
+            ("words a side", "µs a sub-word", lengths, "x", "subword_us",
              "time of a sub-word against words, log-log"),
         )  # fmt: skip
         for axes, (x_label, y_label, rows, x, y, name) in zip(panels, panel, strict=True):
@@ -160,15 +163,28 @@ def draw(counted: list[dict[str, Any]], lengths: list[dict[str, Any]], fits: dic
                 axes.set_ylim(0, 1.25 * max(values))
             else:
                 axes.set_yscale("log")
-            axes.set_xticks(places, [f"{place:,}" for place in places], rotation=45, ha="right")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axes.set_xticks(places, _labels(places), rotation=45, ha="right")
             axes.minorticks_off()
             axes.set_xlabel(x_label)
             axes.set_ylabel(y_label)
-            axes.set_title(f"slope {fit.slope:.2f} ± {fit.error:.2f}, R² {fit.r2:.3f}")
+            axes.set_title(f"slope {fit.slope:.2f} ± {fit.error:.2f}\nR² {fit.r2:.3f}")
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(length=2)
         for ending in ("svg", "png"):
             style.save(figure, out / f"growth.{ending}")
+
+
+def _labels(places: Sequence[int]) -> list[str]:
+    """The places as text; those that would stand too close to a greater one on a logarithmic axis are empty."""
+    out: list[str] = []
+    last = float("inf")
+    for place in sorted(places, reverse=True):
+        shown = last / place >= 1.4
+        out.append(f"{place:,}" if shown else "")
+        last = place if shown else last
+    return out[::-1]
 
 
 def main() -> None:

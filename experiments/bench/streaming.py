@@ -18,7 +18,6 @@ The text is ``../shared/parallel`` beside the checkout, or the folder that ``ALI
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import json
 import os
@@ -28,22 +27,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import common
 from common import Bar, Table, say
 from fits import line_fit
+from texts import parallel_files, write_text
 
 MODEL = "offline:e5-small"
 STUB_PAIRS, MODEL_PAIRS, PACKED_PAIRS = 1_000_000, 50_000, 250_000
 QUICK_STUB, QUICK_MODEL = 20_000, 200
 # Growth of resident memory over the second half, as a share of its mean, up to which it is called constant.
 CONSTANT = 0.05
+BLOCK = 1024  # pairs that align-eval aligns, writes and journals at a time
 # Parts of a run after which it is killed.
 KILLS = {"stub": (0.3, 0.7), "model": (0.5,)}
 # Short everyday sentences for the model, all texts for the stub.
@@ -70,44 +70,6 @@ class Run:
     lines: int = 0
     code: int = 0
     samples: list[tuple[float, float]] = field(default_factory=list)  # seconds, MB
-
-
-def parallel_files(only: Sequence[str] = ()) -> list[Path]:
-    """The files of parallel text at hand, those whose names begin with one of ``only``."""
-    named = os.environ.get("ALIGN_EVAL_PARALLEL")
-    folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "parallel"
-    files = sorted(folder.glob("*.tsv.gz"))
-    return [file for file in files if not only or file.name.startswith(tuple(only))]
-
-
-def read_text(only: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Distinct pairs, words between single spaces; where there is no shared text, those of the mini corpus."""
-    files = parallel_files(only)
-    if not files:
-        from align_eval.corpora import load_testset
-
-        for pair in load_testset("mini-ende").pairs:
-            yield pair.source_text, pair.target_text
-    for file in files:
-        with gzip.open(file, "rt", encoding="utf-8") as stream:
-            for line in stream:
-                source, _, target = line.rstrip("\n").partition("\t")
-                words = " ".join(source.split()), " ".join(target.split())
-                if all(words):
-                    yield words
-
-
-def write_text(path: Path, pairs: int, only: Sequence[str]) -> None:
-    """Write a file of two columns, ``pairs`` lines, the text repeated as often as needed; kept if it is there."""
-    if path.exists():
-        return
-    say(f"writing {path.name}: {pairs:,} pairs")
-    part = path.with_name(f"{path.name}.part")
-    distinct = list(islice(read_text(only), pairs))
-    packed = path.suffix == ".gz"
-    with gzip.open(part, "wt", compresslevel=1, encoding="utf-8") if packed else open(part, "w") as stream:
-        stream.writelines(f"{source}\t{target}\n" for source, target in islice(cycle(distinct), pairs))
-    os.replace(part, path)
 
 
 # The process that aligns.
@@ -179,8 +141,14 @@ def resident_mb(process: int) -> float | None:
     return None
 
 
-def watch(case: Case, words: list[str], output: Path, log: Path, kill_at: int | None, every: float) -> Run:
-    """Start a process, read its memory ``every`` so many seconds, kill it once ``kill_at`` lines hold."""
+def watch(
+    case: Case, words: list[str], output: Path, log: Path, every: float, kill_at: int | None = None,
+    latest: float = float("inf"),
+) -> Run:  # fmt: skip
+    """Start a process, read its memory ``every`` so many seconds, kill it once ``kill_at`` lines hold.
+
+    ``latest``: it is killed after so many seconds, however many hold (fewer pairs than a block hold none till the end).
+    """
     run = Run()
     start = told = time.perf_counter()
     with open(log, "ab") as stream:
@@ -193,7 +161,7 @@ def watch(case: Case, words: list[str], output: Path, log: Path, kill_at: int | 
                     run.samples.append((now - start, memory))
                 done = lines_done(output, case.shard_lines)
                 run.lines = max(run.lines, done)
-                if kill_at is not None and done >= kill_at:
+                if kill_at is not None and (done >= kill_at or now - start >= latest):
                     os.kill(child.pid, signal.SIGKILL)
                     break
                 if now - told > 15:
@@ -272,7 +240,9 @@ def measure(case: Case, folder: Path, options: argparse.Namespace) -> dict[str, 
         words = command(case, source, output, options.precision)
         for share in KILLS[case.kind] if form == "resumed" else ():
             say(f"  {case.name}: to be killed at {share:.0%}")
-            run = watch(case, words, output, log, int(case.pairs * share), every)
+            small = case.pairs * share < BLOCK
+            latest = runs["undisturbed"].seconds * share if small else float("inf")
+            run = watch(case, words, output, log, every, int(case.pairs * share), latest)
             if run.code != -signal.SIGKILL:
                 finished(run, log)
                 say(f"  {case.name}: it was done before it could be killed")
@@ -281,7 +251,7 @@ def measure(case: Case, folder: Path, options: argparse.Namespace) -> dict[str, 
             say(f"  {case.name}: killed, {run.lines:,} lines hold")
         say(f"  {case.name}: {form}{', to its end' if kills else ''}")
         if not output.exists() and not Path(f"{output}.shards.jsonl").exists():
-            runs[form] = finished(watch(case, words, output, log, None, every), log)
+            runs[form] = finished(watch(case, words, output, log, every), log)
         digests[form] = digest(output, case.shard_lines)
         lines = count_lines(output, case.shard_lines)
         if lines != case.pairs:
@@ -361,7 +331,7 @@ def main() -> None:
     }  # fmt: skip
     texts = sorted(file.name for file in parallel_files()) or ["mini-ende"]
     settings = {"model": MODEL, "precision": options.precision, "texts": texts, "model_texts": MODEL_TEXT,
-                "block": 1024, "kills": KILLS}  # fmt: skip
+                "block": BLOCK, "kills": KILLS}  # fmt: skip
     notes = [
         "Memory is the resident memory of the undisturbed run (VmRSS, read from outside every second): its mean over "
         "the second half, its greatest value, and the slope of a line fitted to the second half. *Killed after*: lines "
