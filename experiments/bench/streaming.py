@@ -44,8 +44,7 @@ QUICK_STUB, QUICK_MODEL = 20_000, 200
 # Growth of resident memory over the second half, as a share of its mean, up to which it is called constant.
 CONSTANT = 0.05
 BLOCK = 1024  # pairs that align-eval aligns, writes and journals at a time
-# Parts of a run after which it is killed.
-KILLS = {"stub": (0.3, 0.7), "model": (0.5,)}
+KILLS = {"stub": (0.3, 0.7), "model": (0.5,)}  # parts of a run after which it is killed
 # Short everyday sentences for the model, all texts for the stub.
 MODEL_TEXT = ("tatoeba", "multi30k")
 
