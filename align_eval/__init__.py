@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         testset_names,
         write_links,
     )  # fmt: skip
-    from align_eval.links import GoldLinks, Links, LinkTable
+    from align_eval.link_table import LinkTable
+    from align_eval.links import GoldLinks, Links
     from align_eval.models import Encoder, load_model
     from align_eval.runs.api import align, evaluate, score
     from align_eval.runs.explore import explore_page
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Bitext": "corpora", "SentencePair": "corpora", "TestSet": "corpora", "load_testset": "corpora",
     "read_bitext": "corpora", "read_links": "corpora", "testset_names": "corpora", "write_links": "corpora",
-    "GoldLinks": "links", "LinkTable": "links", "Links": "links",
+    "GoldLinks": "links", "LinkTable": "link_table", "Links": "links",
     "Encoder": "models", "load_model": "models",
     "align": "runs.api", "evaluate": "runs.api", "score": "runs.api",
     "explore_folder": "runs.explore_folder", "explore_page": "runs.explore", "explore_text": "runs.explore_text",

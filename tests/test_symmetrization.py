@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from align_eval.corpora.linkio import read_links
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.links import Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 from align_eval.symmetrization import METHODS, RULES, symmetrize, symmetrize_table
 
 module = importlib.import_module("align_eval.symmetrization")

@@ -14,7 +14,7 @@ from align_eval.corpora.link_formats._detect import detect
 from align_eval.corpora.raw_links import Columns, Lengths, LinkReport, RawLinks, Translator
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.files import StrPath
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

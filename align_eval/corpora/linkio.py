@@ -20,7 +20,7 @@ from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.raw_links import LinkReport
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.files import StrPath, output_stream
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, overload
 from align_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from align_eval.links import GoldLinks, LinkTable
+    from align_eval.link_table import LinkTable
+    from align_eval.links import GoldLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class Bitext:
         Raises:
             InputError: some pairs have gold and others have not.
         """
-        from align_eval.links import LinkTable
+        from align_eval.link_table import LinkTable
 
         golds: list[GoldLinks] = []
         ids: list[str] = []

@@ -29,7 +29,7 @@ from align_eval.files import cache_folder, data_folder, sha256_of
 if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
     from align_eval.corpora.pair import SentencePair
-    from align_eval.links import LinkTable
+    from align_eval.link_table import LinkTable
 
 
 @dataclass(frozen=True)

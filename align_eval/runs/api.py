@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.aligners import AlignerSettings, make_aligner
 from align_eval.corpora import SentencePair, TestSet, load_testset
-from align_eval.links import GoldLinks, Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import GoldLinks, Links
 from align_eval.runs.align_file import align_stream
 from align_eval.runs.evaluate import Evaluation, evaluate_testset
 from align_eval.scoring import Score, Signature

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 from align_eval.scoring import Score, Signature, paired_tests, score_counts
 from align_eval.scoring.counts import counts
 from align_eval.scoring.systems import SystemScore

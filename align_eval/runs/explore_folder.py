@@ -11,7 +11,7 @@ import numpy as np
 from align_eval.corpora import SentencePair, TestSet, load_testset, read_links
 from align_eval.errors import FormatError, InputError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, open_binary
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 from align_eval.report.page import Axis, Entry, Page, shown_name
 from align_eval.runs.results import file_name
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from align_eval.extraction import Extractor
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 from align_eval.signals.attention import attention_softmap
 from align_eval.signals.attention_batch import AttentionBatch, View
 

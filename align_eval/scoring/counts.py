@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.links import BoolArray, IntArray, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import BoolArray, IntArray
 
 #: Names of the four columns: links proposed, sure gold links, proposed links that are sure, that are possible.
 COLUMNS = ("links", "sure", "links_sure", "links_possible")

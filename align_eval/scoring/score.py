@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import EmptyGoldError, InputError
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 from align_eval.scoring.counts import counts
 from align_eval.scoring.measures import check_alpha, measures
 from align_eval.scoring.resample import bootstrap_sums, percentile_interval

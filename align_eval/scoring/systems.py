@@ -16,7 +16,8 @@ import numpy as np
 from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.link_reader import LinkReader, measure
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
-from align_eval.links import IntArray, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import IntArray
 from align_eval.scoring.breakdown import Breakdown, breakdown
 from align_eval.scoring.counts import check_lengths, counts
 from align_eval.scoring.paired import PairedTest, paired_tests

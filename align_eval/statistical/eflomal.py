@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError
 from align_eval.files import output_errors
-from align_eval.links import Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 from align_eval.statistical.options import StatisticalOptions, in_range
 from align_eval.statistical.text import Directions, TrainingText, missing_package
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import AlignEvalWarning, InputError, ModelError, SentenceTooLongError
-from align_eval.links import Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 
 
 class Directions(NamedTuple):

@@ -123,7 +123,7 @@ def _call(run: Any, text: TextSet, output: Path) -> Any:
 def measure_aer(options: Namespace, encoders: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """AER of every set in every form, and the share of links that are those of float32."""
     from align_eval.aligners import AlignerSettings, make_aligner
-    from align_eval.links import LinkTable
+    from align_eval.link_table import LinkTable
     from align_eval.scoring import score
 
     aligners = {n: make_aligner(AlignerSettings(e, ("argmax",), (LAYER,))) for n, e in encoders.items()}

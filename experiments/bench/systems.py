@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from align_eval.corpora import SentencePair, load_testset
-from align_eval.links import Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 
 MODEL = "offline:e5-small"
 LAYER = 7

@@ -29,7 +29,8 @@ from align_eval.errors import (
     SentenceTooLongError,
     UnknownNameError,
 )
-from align_eval.links import Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 from align_eval.runs.align_file import BLOCK, align_file, align_lines, align_stream
 from align_eval.runs.api import align, score
 from align_eval.runs.evaluate import evaluate_testset

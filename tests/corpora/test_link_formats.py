@@ -26,7 +26,8 @@ from align_eval.errors import (
     OutputError,
     UnknownNameError,
 )
-from align_eval.links import GoldLinks, Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import GoldLinks, Links
 
 TEXT = Bitext.from_texts(["the house", "a b c", "d"], ["das ist Haus", "x y", "z"])
 GOLD = LinkTable.from_links(

@@ -20,7 +20,8 @@ from align_eval.corpora.link_formats._vector import parse_block
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.corpora.raw_links import sort_unique
 from align_eval.errors import AlignEvalError, FormatError
-from align_eval.links import GoldLinks, Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import GoldLinks, Links
 
 FORMATS = ["pharaoh", "talp", "naacl", "a3", "tsv", "jsonl", "parquet"]
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

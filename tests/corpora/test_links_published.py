@@ -9,7 +9,7 @@ import pytest
 from align_eval.corpora import Bitext, SentencePair, read_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import IndexBaseError, LengthMismatchError, LinkRangeError
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 
 pytestmark = pytest.mark.shared
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from align_eval.links import GoldLinks, Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import GoldLinks, Links
 
 Pairs = set[tuple[int, int]]
 Corpus = list[tuple[Pairs, Pairs, Pairs]]

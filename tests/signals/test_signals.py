@@ -9,7 +9,8 @@ import torch
 
 from align_eval.corpora import SentencePair
 from align_eval.extraction import make_extractor
-from align_eval.links import GoldLinks, Links, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import GoldLinks, Links
 from align_eval.scoring import score
 from align_eval.signals.attention import attention_maps, attention_softmap
 from align_eval.signals.registry import SIGNALS

@@ -23,7 +23,7 @@ import numpy as np
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import plain_words, split_words
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 
 _HEADER = re.compile(
     r"# Sentence pair \(([0-9]{1,10})\) source length ([0-9]{1,9}) target length ([0-9]{1,9})(?: alignment score ?:.*)?"

@@ -26,7 +26,7 @@ from align_eval.corpora.link_formats._tokens import FORMS, MAX_INDEX, parse_toke
 from align_eval.corpora.link_formats._words import check_scores, count_words, split_words
 from align_eval.corpora.raw_links import NULL
 from align_eval.errors import FormatError
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 
 _ROWS_AT_ONCE = 1 << 13
 _FORM = 'A line is like {"id": "1", "links": [[0, 0], [1, 2]], "possible": [[1, 1]]}'

@@ -14,7 +14,7 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput,
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import check_scores
 from align_eval.corpora.raw_links import NULL
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _INDEX = re.compile(r"-1|[0-9]{1,10}")

@@ -20,7 +20,8 @@ from align_eval.corpora.link_formats._words import check_scores, count_words
 from align_eval.corpora.raw_links import NULL, Lengths
 from align_eval.errors import AlignEvalError, EncodingError, FormatError
 from align_eval.files import unpacking_errors
-from align_eval.links import FloatArray, IntArray, LinkTable
+from align_eval.link_table import LinkTable
+from align_eval.links import FloatArray, IntArray
 
 _ROWS_AT_ONCE = 1 << 16
 _READ = ("links", "sure", "possible", "scores", "id", "source", "target")

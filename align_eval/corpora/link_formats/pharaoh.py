@@ -11,7 +11,7 @@ import numpy as np
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_block
-from align_eval.links import LinkTable
+from align_eval.link_table import LinkTable
 
 _SMALL = 1 << 14
 # Bytes parsed at a time: all that numpy makes of them stays in a processor's second cache.
