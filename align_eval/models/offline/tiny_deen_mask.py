@@ -1,7 +1,7 @@
 """``offline:tiny-deen-mask``: the project's own conditional masked language model, German-English, both directions.
 
 Of the shape of ``offline:tiny-deen``; its decoder sees the whole target, hidden words of it as ``<mask>``, and row i
-predicts word i (Ghazvininejad et al. 2019). Head 1 of decoder layer 2 was guided by silver links in training.
+predicts word i (Ghazvininejad et al. 2019). Head 1 of decoder layer 3 was guided by silver links in training.
 """
 
 from __future__ import annotations
