@@ -21,10 +21,11 @@ DEFAULT_PLAN = "span:share=0.5"
 
 
 class ChooseBy(str, Enum):
-    """Rows that choose layer and head."""
+    """What chooses layer and head."""
 
     hidden = "hidden"
     full = "full"
+    model = "model"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,7 +79,8 @@ def add_to(app: typer.Typer) -> None:
             0.2, help="Share of the pairs that layer and head are chosen on, by gold peaks; the rest is reported."
         ),
         choose_by: ChooseBy = typer.Option(
-            ChooseBy.hidden, help="Rows whose gold peaks choose them: hidden (half of the words hidden), or full."
+            ChooseBy.hidden, help="Rows whose gold peaks choose them: hidden (half of the words hidden) or full. "
+            "model: nothing is chosen; the head guided in training, or the model's default, and all pairs count."
         ),
         resamples: int = typer.Option(2000, min=0, help="Resamples of intervals and tests, over sentences; 0: none."),
         seed: int = typer.Option(12345, min=0, help="Seed of the split, of what plans draw, and of the resamples."),

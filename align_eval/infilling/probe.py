@@ -96,6 +96,15 @@ def default_view(model: Any) -> View:
     return View(max(1, layer), "mean", reader.infill_reading)
 
 
+def default_rule(model: Any) -> str:
+    """Why :func:`default_view` is the one it is, one phrase."""
+    reader = require_infiller(model)
+    if isinstance(getattr(reader.model.config, "guided_attention", None), dict):
+        return "the head that was guided in training"
+    where = "the last layer but one" if reader.family == "seq2seq" else "the layer at two thirds of the depth"
+    return f"by rule: the mean over the heads of {where}"
+
+
 def infill(
     model: Any,
     pairs: Sequence[SentencePair],

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from align_eval.corpora import TestSet
     from align_eval.runs.engines.base import Engine
 
-CHOICES = ("hidden", "full")
-"""Rows whose gold peaks choose a view: those of hidden words, or all when nothing is hidden."""
+CHOICES = ("hidden", "full", "model")
+"""What chooses a view: gold peaks of the rows of hidden words, or of all rows when nothing is hidden; or the model."""
 CHOICE_PLANS = ("span:share=0.5,draws=4", "random:share=0.5,draws=4")
 """What is hidden of the development part when hidden rows choose the view."""
 _HALF = "; half of the words hidden, 4 spans and 4 random draws a pair"
@@ -149,7 +149,8 @@ def infill_testset(
         progress: told of the pairs done since the last call, of the development part too.
         engine: where the model works; default this process. The batches are the same, and so are the results, as far
             as the model rounds alike (number of threads, kind of machine).
-        choose_by: ``"hidden"`` or ``"full"``: the rows whose gold peaks choose the view.
+        choose_by: ``"hidden"`` or ``"full"``: the rows whose gold peaks choose the view; ``"model"``: nothing is chosen
+            and all pairs count, the view is :func:`align_eval.infilling.probe.default_view`, such as the guided head.
 
     Raises:
         EngineError: the engine has failed.
@@ -210,7 +211,7 @@ def pick_view(
         UnknownNameError: ``choose_by`` is not one of :data:`CHOICES`.
         InputError: a development part that leaves one side empty, or has no gold link.
     """
-    by_gold = view is None and corpus.gold != "none"
+    by_gold = view is None and corpus.gold != "none" and choose_by != "model"
     numbers = split(len(corpus.pairs), development, seed)[0].tolist() if by_gold else []
     work = InfillWork(corpus, model, numbers=numbers, token_budget=token_budget, progress=progress)
     return chosen_view(work, view, development, seed, choose_by)
@@ -222,12 +223,14 @@ def chosen_view(
     """As :func:`pick_view`, for a run that is under way."""
     corpus = work.corpus
     if choose_by not in CHOICES:
-        raise UnknownNameError("rows to choose a view by", choose_by, CHOICES)
+        raise UnknownNameError("rule to choose a view by", choose_by, CHOICES)
     if view is not None:
         given = View(view[0], view[1], view[2] if len(view) > 2 else work.facts.infill_reading)
         return ChosenView(given, "given by name")
     if corpus.gold == "none":
         return ChosenView(work.facts.default_view, "the model's default (no gold links to choose by)")
+    if choose_by == "model":
+        return ChosenView(work.facts.default_view, work.facts.default_rule)
     numbers = split(len(corpus.pairs), development, seed)[0].tolist()
     views = all_views(work.facts)
     usable = {k: look for k in numbers if corpus.pairs[k].gold is not None and (look := work.looks[k]) is not None}

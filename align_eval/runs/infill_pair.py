@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
 from align_eval.infilling.mask_text import masked_words
-from align_eval.infilling.probe import default_view, infill, infill_maps, require_infiller
+from align_eval.infilling.probe import default_rule, default_view, infill, infill_maps, require_infiller
 from align_eval.infilling.results import InfillResult
 from align_eval.runs.infill import ChosenView, pick_view
 from align_eval.runs.infill_corpus import InfillCorpus, in_languages
@@ -177,8 +177,4 @@ def run_pair(
 def usual_view(model: Any) -> ChosenView:
     """The view that needs no gold, :func:`align_eval.infilling.probe.default_view`, with its rule in words."""
     reader = require_infiller(model)
-    view = default_view(reader)
-    if getattr(reader.model.config, "guided_attention", None):
-        return ChosenView(view, "the head that was guided in training")
-    where = "the last layer but one" if reader.family == "seq2seq" else "the layer at two thirds of the depth"
-    return ChosenView(view, f"by rule: the mean over the heads of {where}")
+    return ChosenView(default_view(reader), default_rule(reader))

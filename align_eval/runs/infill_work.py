@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from align_eval.errors import SentenceTooLongError
 from align_eval.infilling.batches import Batch, Batches, Mask, Run, gathered, run_batch
 from align_eval.infilling.measures import gold_cells, peak_hit
-from align_eval.infilling.probe import TOKEN_BUDGET, default_view, require_infiller
+from align_eval.infilling.probe import TOKEN_BUDGET, default_rule, default_view, require_infiller
 from align_eval.infilling.results import InfillResult
 from align_eval.infilling.word_rows import checked_views
 from align_eval.models.layout import PairModel
@@ -92,7 +92,7 @@ class ModelFacts:
     Attributes:
         name, revision: what it was loaded by.
         layers, heads, infill_reading: see :class:`align_eval.models.layout.PairModel`.
-        default_view: of :func:`align_eval.infilling.probe.default_view`.
+        default_view, default_rule: of :func:`align_eval.infilling.probe.default_view`, and why it is that one.
         looks: one a pair that was asked for; ``None`` for one that has an empty side or is too long for the model.
     """
 
@@ -102,6 +102,7 @@ class ModelFacts:
     heads: int
     infill_reading: str
     default_view: View
+    default_rule: str
     looks: tuple[Look | None, ...]
 
 
@@ -215,6 +216,7 @@ def _facts(pairs: Sequence[SentencePair], view: tuple[Any, ...] | None, filler: 
         reader.heads,
         reader.infill_reading,
         default_view(reader),
+        default_rule(reader),
         tuple(_look(reader, pair) for pair in pairs),
     )
 

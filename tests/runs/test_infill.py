@@ -14,7 +14,7 @@ from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.infilling.measures import gold_cells
 from align_eval.infilling.plans import make_plan, masks_of
-from align_eval.infilling.probe import infill
+from align_eval.infilling.probe import default_view, infill
 from align_eval.infilling.results import InfillResult
 from align_eval.report.infill_table import LEGEND, infill_table
 from align_eval.runs.infill import CHOICE_PLANS, infill_testset
@@ -96,6 +96,13 @@ def test_the_best_view_of_the_hidden_rows_is_chosen(mini: InfillCorpus, model: A
                     hits += gold[word][peaks]
     assert found.chosen.view == views[int(hits.argmax())]
     assert len(set(hits)) > 1
+
+
+def test_the_view_that_the_model_names(mini: InfillCorpus, model: Any) -> None:
+    found = infill_testset(mini, model, ["each"], resamples=0, choose_by="model")
+    assert found.chosen.view == default_view(model)
+    assert found.chosen.rule == "by rule: the mean over the heads of the last layer but one"
+    assert (found.sentences, found.chosen.development) == (10, ())
 
 
 def test_rows_to_choose_by_are_named(mini: InfillCorpus, model: Any) -> None:

@@ -55,7 +55,7 @@ class InfillExperiment(Experiment):
         pairs: ``SET NUMBER MASK``: pairs that are drawn.
         layer, head: of all sets, from 1 or ``mean``; empty: chosen on the development part of each.
         development: share of the sentences that the view is chosen on.
-        choose_by: rows whose gold peaks choose it, ``hidden`` or ``full``.
+        choose_by: rows whose gold peaks choose it, ``hidden`` or ``full``; or ``model``: the model's own view.
         batch_tokens: padded sub-words in a batch; it changes speed and memory, not the results.
         folder: where the model is, from the experiment's file on or absolute, with variables (``$NAME``); empty: what
             ``model`` names.
