@@ -117,7 +117,7 @@ def _hidden_words(testset: TestSet, base: Path) -> list[Path]:
 
     corpus = corpus_of(testset).reverse()
     number = next(k for k, p in enumerate(corpus.pairs) if p.target_text == PICTURE[1])
-    found = run_pair(corpus, number, HIDDEN, load_model(INFILLER))
+    found = run_pair(corpus, number, HIDDEN, load_model(INFILLER), choose_by="model")
     figure = found.figure()
     paths = [base / f"hidden-words.{ending}" for ending in ("png", "pdf")]
     for path in paths:

@@ -168,7 +168,7 @@ def run_pair(
     elif len(corpus.pairs) > 1 and corpus.gold != "none":
         found = pick_view(corpus, reader, None, development, seed, token_budget=token_budget, choose_by=choose_by)
         among = "one of them" if number in found.development else "not one of them"
-        chosen = replace(found, rule=f"{found.rule}; this pair is {among}")
+        chosen = replace(found, rule=f"{found.rule}; this pair is {among}") if found.development else found
     else:
         chosen = usual_view(reader)
     return infill_pair(reader, pair, masked, chosen=chosen, top=top, kind=corpus.gold)
