@@ -26,10 +26,10 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --editable '.[offline,zstd,dev]'
 	@touch $(SETUP)
 
-# What only the tests need: the statistical aligners (one is compiled: a C compiler), and the offline models, fetched
+# What only the tests need: the statistical aligners (one is compiled: a C compiler), OpenVINO, and the offline models, fetched
 # and converted once into the cache.
 $(CHECKS): $(SETUP)
-	@$(BIN)/python -m pip install --quiet --editable '.[statistical]'
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical,openvino]'
 	@$(BIN)/align-eval models add e5-small
 	@$(BIN)/align-eval models add smollm2-135m
 	@touch $(CHECKS)

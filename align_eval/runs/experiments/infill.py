@@ -88,8 +88,6 @@ class InfillExperiment(Experiment):
             name, number, _ = self._drawn(pair)
             if name not in (*self.testsets, *self.optional) or number < 1:
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
-        if self.folder:
-            self._folder()
 
     def run(self, base: Path, watch: Watch) -> None:
         cells = Cells(base / "infill.json")
