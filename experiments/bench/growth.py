@@ -223,9 +223,9 @@ def main() -> None:
     ]  # fmt: skip
     notes = [
         "![Time against pairs and against length](growth.svg)\n",
-        f"One pair more takes {1e3 * linear.slope:.3g} ms. A slope of 1 in logarithms is linear growth. A sub-word "
-        "takes longer in long sentences, for attention and soft maps grow with the square of the length; the slope of "
-        "the time of a sub-word against words says by how much.",
+        f"One pair more takes {1e3 * linear.slope:.3g} ms. A slope of 1 in logarithms is linear growth. Attention "
+        "and soft maps grow with the square of the length; the slope of the time of a sub-word against words says how "
+        "much of that is felt.",
     ]
     settings = {"model": MODEL, "method": "argmax", "repeats": options.repeats, "texts": {"pairs": MIX,
                 "length": RUNNING}, "seed": SEED, "subwords": SUBWORDS}  # fmt: skip

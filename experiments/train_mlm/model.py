@@ -14,7 +14,7 @@ from sibling import sibling
 from torch import Tensor, nn
 
 _fast = sibling("model")
-Dropout, Linear = _fast.Dropout, _fast.Linear
+Dropout, Linear, Softmax = _fast.Dropout, _fast.Linear, _fast.Softmax
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,6 @@ class Shape:
     inner: int = 1536
     positions: int = 512
     types: int = 2
-
-
-class Softmax(torch.autograd.Function):
-    """Softmax over a short last axis without the shift by the maximum: scores over 80 count as 80, as none is."""
-
-    @staticmethod
-    def forward(ctx, scores):  # type: ignore[no-untyped-def]
-        e = scores.float().clamp_(max=80.0).exp_()
-        p = e.div_(e.sum(-1, keepdim=True)).to(scores.dtype)
-        ctx.save_for_backward(p)
-        return p
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        (p,) = ctx.saved_tensors
-        t = grad * p
-        return t - p * t.sum(-1, keepdim=True)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, heads: int) -> Tensor:
