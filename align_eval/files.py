@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Union, cast
 
-from align_eval.errors import EncodingError, InputError, MissingFileError, OutputError
+from align_eval.errors import EncodingError, MissingFileError, OutputError
+from align_eval.zstd import zstd_reader, zstd_writer
 
 StrPath = Union[str, "os.PathLike[str]"]
 
@@ -44,41 +45,6 @@ def sha256_of(path: StrPath) -> str:
     return digest.hexdigest()
 
 
-class _ZstdStream(io.RawIOBase):
-    """Zstandard frames unpacked with the package zstandard; a frame that is cut short raises ``EOFError``.
-
-    (The package's own ``stream_reader`` takes the end of the file for the end of the data.)
-    """
-
-    def __init__(self, raw: BinaryIO) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._fresh = zstandard.ZstdDecompressor
-        self._frame: Any = None
-        self._pending = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._pending:
-            packed = (
-                self._frame.unused_data if self._frame is not None and self._frame.eof else b""
-            ) or self._raw.read(1 << 14)
-            if self._frame is None or self._frame.eof:
-                if not packed:
-                    return 0
-                self._frame = self._fresh().decompressobj()
-            elif not packed:
-                raise EOFError("the file ends within a Zstandard frame")
-            self._pending = memoryview(self._frame.decompress(packed))
-        size = min(len(buffer), len(self._pending))
-        buffer[:size] = self._pending[:size]
-        self._pending = self._pending[size:]
-        return size
-
-
 class _Unpacking(io.BufferedReader):
     """Buffered bytes of a compressed file; closing it closes the file below."""
 
@@ -93,22 +59,6 @@ class _Unpacking(io.BufferedReader):
             self._packed.close()
 
 
-def _zstd_stream(raw: BinaryIO, name: str) -> Any:
-    try:
-        from compression import zstd  # Python 3.14
-    except ImportError:
-        pass
-    else:
-        return zstd.open(raw, "rb")
-    try:
-        return _ZstdStream(raw)
-    except ImportError:
-        raw.close()
-        raise InputError(
-            "Zstandard files need the package zstandard", file=name, remedy="Install it: pip install 'align-eval[zstd]'"
-        ) from None
-
-
 def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
     """Return ``raw`` decompressed if ``name`` ends in ``.gz``, ``.xz`` or ``.zst``, else ``raw`` itself."""
     if name.endswith(".gz"):
@@ -116,7 +66,7 @@ def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
     if name.endswith(".xz"):
         return _Unpacking(lzma.LZMAFile(raw), raw)
     if name.endswith(".zst"):
-        return _Unpacking(_zstd_stream(raw, name), raw)
+        return _Unpacking(zstd_reader(raw, name), raw)
     return raw
 
 
@@ -340,25 +290,9 @@ def output_stream(path: StrPath) -> Iterator[BinaryIO]:
         elif name.endswith(".xz"):
             packed = lzma.LZMAFile(raw, "wb")  # noqa: SIM115
         elif name.endswith(".zst"):
-            packed = _zstd_writer(raw, name)
+            packed = zstd_writer(raw, name)
         if packed is None:
             yield raw
         else:
             with packed:
                 yield packed
-
-
-def _zstd_writer(raw: BinaryIO, name: str) -> Any:
-    try:
-        from compression import zstd  # Python 3.14
-    except ImportError:
-        pass
-    else:
-        return zstd.open(raw, "wb")
-    try:
-        import zstandard
-    except ImportError:
-        raise InputError(
-            "Zstandard files need the package zstandard", file=name, remedy="Install it: pip install 'align-eval[zstd]'"
-        ) from None
-    return zstandard.ZstdCompressor().stream_writer(raw, closefd=False)
