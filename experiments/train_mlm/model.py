@@ -82,6 +82,12 @@ class MaskedLM(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(p)
 
+    def freeze(self, layers: int) -> None:
+        """Leave the embeddings (the head's table too) and the first so many blocks out of training; 0: nothing."""
+        if layers:
+            for part in (self.words, self.places, self.types, self.norm, *self.blocks[:layers]):
+                part.requires_grad_(False)
+
     def states(self, ids: Tensor, mask: Tensor | None, rows: Tensor | None = None) -> Tensor:
         """Ids (B, T) and an additive mask (B, 1, 1, T) -> the last block's output, (B, T, D) or (R, D) at `rows`."""
         x = F.embedding(ids, self.words.weight) + self.places.weight[: ids.shape[1]] + self.types.weight[0]
@@ -120,7 +126,8 @@ class SlicedCrossEntropy(torch.autograd.Function):
             d_bias += p.sum(0)
             g = p.to(states.dtype)
             d_states[start : start + slice_rows] = g @ table
-            d_table += h.t().contiguous() @ g
+            if ctx.needs_input_grad[1]:
+                d_table += h.t().contiguous() @ g
         ctx.save_for_backward(d_states, d_table.to(table.dtype).t().contiguous(), d_bias.to(bias.dtype))
         ctx.mark_non_differentiable(hits)
         return total, hits
@@ -128,7 +135,7 @@ class SlicedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad, _hits):  # type: ignore[no-untyped-def]
         d_states, d_table, d_bias = ctx.saved_tensors
-        return d_states * grad, d_table * grad, d_bias * grad, None, None
+        return d_states * grad, d_table * grad if ctx.needs_input_grad[1] else None, d_bias * grad, None, None
 
 
 HEAD = {"head": "cls.predictions.transform.dense", "head_norm": "cls.predictions.transform.LayerNorm"}

@@ -2,7 +2,8 @@
 
 Seeded, resumable, with log and progress line. With --ranks N it starts N single-threaded processes that each step by
 themselves and average their weights every --average-every steps (local SGD, Stich 2019). The learning rate falls to
-zero over --steps, or over --minutes of running time. bfloat16 computes; weights and moments are float32.
+zero over --steps, or over --minutes of running time. The products are in bfloat16 on a processor that has units for it;
+weights and moments are float32.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ import torch
 import torch.distributed as dist
 from batches import Corpus, make
 from model import MaskedLM, SlicedCrossEntropy
+from sibling import sibling
 from start import load_encoder, shape_of, start_head
 
+_precision = sibling("precision")
 EVERY = 25  # steps between two lines of the log; the first step has one too
 
 
@@ -36,6 +39,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--layers", type=int, default=0, help="the encoder's first so many layers; 0: all")
+    parser.add_argument(
+        "--frozen", type=int, default=0, help="leave the embeddings and so many first layers as they are"
+    )
+    parser.add_argument("--precision", choices=_precision.PRECISIONS, default="auto", help="of the products")
     parser.add_argument("--head", choices=["random", "identity", "fitted"], default="fitted", help="see start.py")
     parser.add_argument("--budget", type=int, default=4500, help="positions in a batch of one process")
     parser.add_argument("--rate", type=float, default=4e-4)
@@ -52,6 +59,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.steps and not args.minutes:
         parser.error("give --steps or --minutes")
+    if args.frozen < 0:
+        parser.error("--frozen counts layers")
     return args
 
 
@@ -109,8 +118,12 @@ def main() -> None:
         if saved["shape"] != asdict(shape):
             raise SystemExit(f"{latest} has the shape {saved['shape']}, not {asdict(shape)}: give another --run")
         master.load_state_dict(saved["model"])
-    model = MaskedLM(shape, args.dropout).to(torch.bfloat16)
-    slow, fast = list(master.parameters()), list(model.parameters())
+    dtype = _precision.product_type(args.precision)
+    model = MaskedLM(shape, args.dropout).to(dtype)
+    for each in (master, model):
+        each.freeze(args.frozen)
+    model.load_state_dict(master.state_dict())
+    slow, fast = ([p for p in each.parameters() if p.requires_grad] for each in (master, model))
     optimizer = torch.optim.Adam(slow, lr=args.rate, betas=(0.9, 0.98), eps=1e-8, fused=True)
     if saved is not None:
         optimizer.load_state_dict(saved["optimizer"])
@@ -124,6 +137,7 @@ def main() -> None:
         settings = {
             k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in ("rank", "store")
         }
+        settings["products"] = str(dtype)
         log.write(json.dumps({"settings": settings, "shape": asdict(shape)}) + "\n")
     sums = dict.fromkeys(("loss", "rows", "hidden", "right", "positions", "norm", "steps"), 0.0)
     begun = last_log = last_saved = time.time()
@@ -153,7 +167,7 @@ def main() -> None:
             with torch.no_grad():
                 torch._foreach_copy_(fast, slow)
             rng = np.random.default_rng((args.seed, epoch, number, rank))
-            batch = make(corpus, groups[number], rng, torch.bfloat16, mask_id, args.keep, args.replace)
+            batch = make(corpus, groups[number], rng, dtype, mask_id, args.keep, args.replace)
             states = model(batch.ids, batch.mask, batch.rows)
             total, hits = SlicedCrossEntropy.apply(states, model.words.weight, model.bias, batch.labels, 512)
             (total / len(batch.labels)).backward()

@@ -17,6 +17,7 @@ RAW_SHARE = {  # share of raw (untokenised) text: translations are judged raw, h
     "translate": {0: 0.7, 1: 0.7, 2: 0.3, 3: 0.3},
     "mask": {0: 0.2, 1: 0.2, 2: 0.2, 3: 0.2},
 }
+SHORT = 12
 IGNORE = -100
 
 
@@ -55,11 +56,18 @@ class Corpus:
         return np.diff(self.data[f"{name}.offset"])
 
     def epoch(
-        self, mode: str, seed: int, budget: int, rank: int, ranks: int, shares: tuple[float, ...] = SHARES
-    ) -> Iterator[list[tuple[int, int, int]]]:
-        """Groups of (pair, direction, style): direction 0 de->en, 1 en->de; style 0 raw, 1 tokenised."""
+        self, mode: str, seed: int, budget: int, rank: int, ranks: int,
+        shares: tuple[float, ...] = SHARES, short: float = 1.0,
+    ) -> Iterator[list[tuple[int, int, int]]]:  # fmt: skip
+        """Groups of (pair, direction, style): direction 0 de->en, 1 en->de; style 0 raw, 1 tokenised.
+
+        `short`: the passes over pairs a side of which has under SHORT sub-words, as a share of those over the others.
+        """
         rng = np.random.default_rng(seed)
         wanted = np.asarray([shares[int(c)] for c in self.corpus])
+        if short != 1.0:
+            few = np.minimum(self.lengths("tok.de.ids"), self.lengths("tok.en.ids")) < SHORT
+            wanted = np.where(few, wanted * short, wanted)
         copies = np.floor(wanted).astype(int) + (rng.random(len(wanted)) < wanted % 1)
         pair = np.repeat(np.arange(len(wanted)), copies)
         pair = np.concatenate([pair, pair])

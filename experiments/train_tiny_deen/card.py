@@ -38,19 +38,37 @@ def settings_of(log: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return [row["settings"] for row in rows if "settings" in row][-1], [row for row in rows if "step" in row][-1]
 
 
-def stages(logs: list[Path], modes: dict[str, str]) -> list[str]:
-    """One row for each run of the training: what it began with, its schedule, and its last loss."""
+def earlier_stages(card: Path | None) -> list[str]:
+    """The rows of the stages that a card tells of, for a training that went on after it."""
+    if card is None:
+        return []
+    lines = card.read_text(encoding="utf-8").splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("| stage |")) + 2
+    end = next(i for i in range(begin, len(lines)) if not lines[i].startswith("|"))
+    return lines[begin:end]
+
+
+def stages(logs: list[Path], modes: dict[str, str], before: list[str]) -> list[str]:
+    """One row for each run of the training: what it began with, its schedule, and its last loss.
+
+    Args:
+        before: rows of the stages that came before the first log.
+    """
     lines = [
         "| stage | objective | start | minutes | epochs | passes over texts | rate | guided head (weight) | loss |",
         "|---:|---|---|---:|---:|---|---:|---|---:|",
+        *before,
     ]
-    number = {log.parent.name: i for i, log in enumerate(logs, start=1)}
-    for i, log in enumerate(logs, start=1):
+    first = len(before) + 1
+    number = {log.stem if log.stem != "log" else log.parent.name: i for i, log in enumerate(logs, start=first)}
+    for i, log in enumerate(logs, start=first):
         settings, last = settings_of(log)
         init = settings.get("init")
-        begin = f"stage {number[Path(init).parent.name]}" if init else "random weights"
+        known = number.get(Path(init).parent.name, len(before)) if init else 0  # an exported folder: what it says
+        begin = f"stage {known}" if known else "random weights"
         shares = settings.get("shares", (1.0, 2.0, 0.35, 0.2))
-        head = f"layer {settings.get('guided_layer', 2)}, head 1 ({settings['guided']:g})"
+        top, below = settings.get("guided_layer", 2), settings.get("guided_below", 0)
+        head = f"layer{f's {top - below} to' if below else ''} {top}, head 1 ({settings['guided']:g})"
         lines.append(
             f"| {i} | {modes[settings['mode']]} | {begin} | {last['minutes']:.0f} | {last['epoch']:.2f} | "
             f"{', '.join(f'{share:g}' for share in shares)} | {settings['rate']:g} | {head} | {last['loss']:.2f} |"
@@ -106,7 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["translate", "mask"], required=True)
     parser.add_argument("--log", type=Path, required=True, nargs="+", help="log.jsonl of each stage, in their order")
-    parser.add_argument("--curve", default="", help="picture of the training (plot.py), relative to the card")
+    parser.add_argument("--before", type=Path, help="card of the model that the first of the logs went on from")
+    parser.add_argument("--curve", default=[], nargs="*", help="pictures of the training (plot.py), from the card on")
     parser.add_argument("--report", type=Path, required=True, help="of prepare.py")
     parser.add_argument("--evaluation", type=Path, required=True, help="of evaluate.py")
     parser.add_argument("--sweeps", type=Path, required=True, help="results folder of a sweep experiment")
@@ -117,11 +136,13 @@ def main() -> None:
     found = json.loads(args.evaluation.read_text(encoding="utf-8"))
     lines = [f"# {TITLES[args.mode]}", ""]
     name = args.out.parent.name
+    config = json.loads((args.out.parent / "config.json").read_text(encoding="utf-8"))
+    stored = (args.out.parent / "model.safetensors").stat().st_size / 2e6
     lines += [
-        "Marian: 4 encoder and 3 decoder layers, 8 heads, width 256, feed-forward 1024, one table of 8,000 sub-words,"
-    ]
-    lines += [
-        f"8.4 M weights as float16. `MarianMTModel` and `MarianTokenizer` load it as it is; so does `offline:{name}`."
+        f"Marian: {config['encoder_layers']} encoder and {config['decoder_layers']} decoder layers, 8 heads, width 256,"
+        " feed-forward 1024, one table of 8,000 sub-words,",
+        f"{stored:.1f} M weights as float16. `MarianMTModel` and `MarianTokenizer` load it as it is; so does "
+        f"`offline:{name}`.",
     ]
     lines += [WHAT[args.mode].strip(), "", "## Training", "", "| text | pairs |", "|---|---:|"]
     lines += [f"| {CORPORA[name]} | {count:,} |" for name, count in report["pairs_by_corpus"].items()]
@@ -130,10 +151,12 @@ def main() -> None:
         "Left out: what stands in deen-rwth, in the project's own corpus, in Multi30k test 2016 and validation, or in",
     ]
     lines += ["the held-out part of Tatoeba.", ""]
-    lines += stages(args.log, {"translate": "next sub-word", "mask": "hidden sub-words"})
+    modes = {"translate": "next sub-word", "mask": "hidden sub-words"}
+    lines += stages(args.log, modes, earlier_stages(args.before))
     lines += [args.note] if args.note else []
     lines += ["How it is made: `experiments/train_tiny_deen`.", ""]
-    lines += [f"![loss and accuracy over the stages]({args.curve})", ""] if args.curve else []
+    for curve in args.curve:
+        lines += [f"![loss and accuracy over the stages]({curve})", ""]
     if args.mode == "translate":
         lines += ["## Translation", "", *quality(found["translation"]), ""]
     else:

@@ -6,11 +6,15 @@ cross-entropy that never holds more than a slice of the logits. The scores of on
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 
@@ -22,8 +26,9 @@ class Shape:
     inner: int = 1024
     encoder_layers: int = 4
     decoder_layers: int = 3
-    guided_layer: int = 1  # 0-based decoder layer whose head 0 is guided
+    guided_layer: int = 1  # 0-based decoder layer whose head 0 is guided; with `refined`, the last of them
     positions: int = 512
+    refined: int = 0  # so many layers below the guided one have their head 0 guided too
 
 
 def positions(count: int, width: int) -> Tensor:
@@ -89,12 +94,15 @@ class FastLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         x, weight = ctx.saved_tensors
+        d_x = grad @ weight if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return d_x, None, None
         ones = torch.ones(1, x.shape[0], dtype=x.dtype)
         if weight.shape[0] <= weight.shape[1]:
             d_weight = grad.t().contiguous() @ x
         else:
             d_weight = (x.t().contiguous() @ grad).t().contiguous()
-        return grad @ weight, d_weight, (ones @ grad).squeeze(0)
+        return d_x, d_weight, (ones @ grad).squeeze(0)
 
 
 class Linear(nn.Linear):
@@ -163,18 +171,26 @@ class Transformer(nn.Module):
 
     def forward(
         self, source: Tensor, source_mask: Tensor | None, target: Tensor, target_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Decoder states (B, T, D) and the masked scores of the guided head (B, T, S). Masks are additive."""
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Decoder states (B, T, D), and the masked scores (B, T, S) of the guided heads. Masks are additive."""
         x = self.embed(source)
         for layer in self.encoder:
             x, _ = layer(x, source_mask)
         y = self.embed(target)
-        guided = None
+        guided = []
         for number, layer in enumerate(self.decoder):
             y, scores = layer(y, target_mask, x, source_mask)
-            if number == self.shape.guided_layer:
-                guided = scores[:, 0]
+            if 0 <= self.shape.guided_layer - number <= self.shape.refined:
+                guided.append(scores[:, 0])
         return y, guided
+
+
+def grown(state: dict[str, Tensor], layers: int, wanted: int) -> dict[str, Tensor]:
+    """The state of a decoder of `layers` layers with copies of its last one put on top until there are `wanted`."""
+    last = f"decoder.{layers - 1}."
+    top = {name.removeprefix(last): tensor for name, tensor in state.items() if name.startswith(last)}
+    copies = {f"decoder.{i}.{name}": t.clone() for i in range(layers, wanted) for name, t in top.items()}
+    return {**state, **copies}
 
 
 class SlicedCrossEntropy(torch.autograd.Function):
@@ -204,8 +220,9 @@ class SlicedCrossEntropy(torch.autograd.Function):
             g = p.to(states.dtype)
             even = w * smoothing  # the smoothed part of the gradient is the same for every entry: rank one
             d_states[start : start + slice_rows] = (g @ table) - (even[:, None] * average).to(states.dtype)
-            d_table += h.t().contiguous() @ g
-            d_table -= (even / table.shape[0] @ h.float())[:, None]
+            if ctx.needs_input_grad[1]:
+                d_table += h.t().contiguous() @ g
+                d_table -= (even / table.shape[0] @ h.float())[:, None]
         ctx.save_for_backward(d_states, d_table.to(table.dtype).t().contiguous())
         ctx.mark_non_differentiable(plain, hits)
         return total, plain, hits
@@ -213,31 +230,54 @@ class SlicedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad, _plain, _hits):  # type: ignore[no-untyped-def]
         d_states, d_table = ctx.saved_tensors
-        return d_states * grad, d_table * grad, None, None, None, None
+        return d_states * grad, d_table * grad if ctx.needs_input_grad[1] else None, None, None, None, None
+
+
+def _names(shape: Shape) -> Iterator[tuple[str, list[str]]]:
+    """Name of a weight here (a matrix and its bias), and those of `MarianMTModel` that its rows are split into."""
+    for side, count in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+        for i in range(count):
+            here, there = f"{side}.{i}", f"model.{side}.layers.{i}"
+            own, cross = f"{there}.self_attn", f"{there}.encoder_attn"
+            yield f"{here}.qkv", [f"{own}.{part}_proj" for part in "qkv"]
+            yield f"{here}.out", [f"{own}.out_proj"]
+            yield f"{here}.norm1", [f"{own}_layer_norm"]
+            if side == "decoder":
+                yield f"{here}.cross_q", [f"{cross}.q_proj"]
+                yield f"{here}.cross_kv", [f"{cross}.k_proj", f"{cross}.v_proj"]
+                yield f"{here}.cross_out", [f"{cross}.out_proj"]
+                yield f"{here}.norm2", [f"{cross}_layer_norm"]
+            yield f"{here}.fc1", [f"{there}.fc1"]
+            yield f"{here}.fc2", [f"{there}.fc2"]
+            yield f"{here}.norm3", [f"{there}.final_layer_norm"]
 
 
 def to_marian(state: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
     """Names and splits of `MarianMTModel.state_dict()` (without the sinusoids, which it makes itself)."""
-    out: dict[str, Tensor] = {"model.shared.weight": state["shared.weight"]}
-
-    def put(name: str, source: str, parts: tuple[str, ...] = ("",)) -> None:
+    out = {"model.shared.weight": state["shared.weight"], "final_logits_bias": torch.zeros(1, shape.vocabulary)}
+    for here, parts in _names(shape):
         for kind in ("weight", "bias"):
-            for part, tensor in zip(parts, state[f"{source}.{kind}"].chunk(len(parts)), strict=True):
-                out[f"{name}{part}.{kind}"] = tensor.clone()
-
-    for side, count in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
-        for i in range(count):
-            here, there = f"{side}.{i}", f"model.{side}.layers.{i}"
-            put(f"{there}.self_attn.", f"{here}.qkv", ("q_proj", "k_proj", "v_proj"))
-            put(f"{there}.self_attn.out_proj", f"{here}.out")
-            put(f"{there}.self_attn_layer_norm", f"{here}.norm1")
-            if side == "decoder":
-                put(f"{there}.encoder_attn.q_proj", f"{here}.cross_q")
-                put(f"{there}.encoder_attn.", f"{here}.cross_kv", ("k_proj", "v_proj"))
-                put(f"{there}.encoder_attn.out_proj", f"{here}.cross_out")
-                put(f"{there}.encoder_attn_layer_norm", f"{here}.norm2")
-            put(f"{there}.fc1", f"{here}.fc1")
-            put(f"{there}.fc2", f"{here}.fc2")
-            put(f"{there}.final_layer_norm", f"{here}.norm3")
-    out["final_logits_bias"] = torch.zeros(1, shape.vocabulary)
+            rows = state[f"{here}.{kind}"].chunk(len(parts))
+            out.update({f"{part}.{kind}": tensor.clone() for part, tensor in zip(parts, rows, strict=True)})
     return out
+
+
+def from_marian(folder: Path) -> tuple[dict[str, Tensor], Shape]:
+    """The state of a folder that `export.py` wrote, float32, and its shape: what `to_marian` made, undone."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    shape = Shape(
+        vocabulary=config["vocab_size"],
+        width=config["d_model"],
+        heads=config["encoder_attention_heads"],
+        inner=config["encoder_ffn_dim"],
+        encoder_layers=config["encoder_layers"],
+        decoder_layers=config["decoder_layers"],
+        guided_layer=config["guided_attention"]["layer"] - 1,
+        positions=config["max_position_embeddings"],
+    )
+    stored = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    state = {"shared.weight": stored["model.shared.weight"]}
+    for here, parts in _names(shape):
+        for kind in ("weight", "bias"):
+            state[f"{here}.{kind}"] = torch.cat([stored[f"{part}.{kind}"] for part in parts])
+    return state, shape

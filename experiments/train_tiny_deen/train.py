@@ -21,17 +21,31 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from batches import EOS, IGNORE, PLANS, SHARES, Batch, Corpus, make
-from model import Shape, SlicedCrossEntropy, Transformer
+from model import Shape, SlicedCrossEntropy, Transformer, from_marian, grown
+from precision import PRECISIONS, product_type
 
 
-def guided_loss(scores: torch.Tensor, batch: Batch, visible: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of wanted and found attention over linked rows (shown rows weigh `visible`), and their weight."""
+def guided_losses(heads: list[torch.Tensor], batch: Batch, visible: float) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Cross-entropy of wanted and found attention over linked rows (shown rows weigh `visible`), of each head from the
+    lowest layer up, and the weight of those rows."""
     assert batch.guide is not None
-    logs = torch.log_softmax(scores.float(), dim=-1)
     guide = batch.guide
     if visible != 1.0:
         guide = guide * torch.where(batch.hidden, 1.0, visible)[:, :, None]
-    return -(guide * logs).sum(), guide.sum().clamp(min=1.0)
+    losses = [-(guide * torch.log_softmax(scores.float(), dim=-1)).sum() for scores in heads]
+    return losses, guide.sum().clamp(min=1.0)
+
+
+def start(init: Path | None, shape: Shape) -> dict[str, torch.Tensor] | None:
+    """The weights that a run starts from: of a checkpoint or of an exported folder; layers that it lacks are copies."""
+    if init is None:
+        return None
+    if init.is_dir():
+        state, stored = from_marian(init)
+    else:
+        saved = torch.load(init, weights_only=True)
+        state, stored = saved["model"], Shape(**saved["shape"])
+    return grown(state, stored.decoder_layers, shape.decoder_layers)
 
 
 def fractions(text: str) -> tuple[float, ...]:
@@ -43,10 +57,12 @@ def fractions(text: str) -> tuple[float, ...]:
 
 
 def run_batch(
-    model: Transformer, batch: Batch, smoothing: float, guided: float, guided_visible: float = 1.0
+    model: Transformer, batch: Batch, smoothing: float, guided: float, guided_visible: float = 1.0, rows: float = 1.0
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    states, scores = model(batch.source, batch.source_mask, batch.inputs, batch.target_mask)
+    states, heads = model(batch.source, batch.source_mask, batch.inputs, batch.target_mask)
     real = batch.labels != IGNORE
+    if rows < 1.0:
+        real &= torch.rand(real.shape) < rows
     labels, weights = batch.labels[real], batch.weights[real]
     total, plain, hits = SlicedCrossEntropy.apply(states[real], model.shared.weight, labels, weights, smoothing, 1024)
     numbers = {"plain": float(plain.detach()), "weight": float(weights.sum())}
@@ -59,10 +75,10 @@ def run_batch(
     numbers["shown_right"] = float(hits[shown].sum())
     loss = total / weights.sum()
     if guided and batch.guide is not None:
-        g, rows = guided_loss(scores, batch, guided_visible)
-        loss = loss + guided * g / rows
-        numbers["guided"] = float(g.detach())
-        numbers["guided_rows"] = float(rows)
+        losses, weight = guided_losses(heads, batch, guided_visible)
+        loss = loss + guided * torch.stack(losses).sum() / weight
+        numbers["guided"] = float(losses[-1].detach())
+        numbers["guided_rows"] = float(weight)
     return loss, numbers
 
 
@@ -79,7 +95,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="checkpoints and log go here; resumed if present")
     parser.add_argument("--mode", choices=["translate", "mask"], required=True)
-    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint")
+    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint or exported folder")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the products")
+    parser.add_argument("--decoder-layers", type=int, default=Shape().decoder_layers)
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--budget", type=int, default=4500, help="source + target positions in a batch of one process")
@@ -91,9 +109,17 @@ def main() -> None:
     parser.add_argument(
         "--guided-layer", type=int, default=2, help="decoder layer (1-based) whose first head is guided"
     )
+    parser.add_argument(
+        "--guided-below", type=int, default=0, help="so many layers below it have their first head guided too"
+    )
     parser.add_argument("--guided-visible", type=float, default=1.0, help="weight of shown rows in that loss (mask)")
     parser.add_argument("--shares", type=fractions, default=SHARES, help="passes over each corpus in one epoch")
+    parser.add_argument("--short", type=float, default=1.0, help="share kept of pairs with a side under 12 sub-words")
     parser.add_argument("--plans", type=fractions, default=PLANS, help="shares of random, span, suffix, whole (mask)")
+    parser.add_argument(
+        "--rows", type=float, default=1.0, help="share of rows, drawn anew each step, that words are predicted at"
+    )
+    parser.add_argument("--frozen", action="store_true", help="leave the encoder and the embeddings as they are")
     parser.add_argument("--visible", type=float, default=0.3, help="loss weight of visible rows (mask)")
     parser.add_argument("--corrupt", type=float, default=0.1, help="share of visible words replaced (mask)")
     parser.add_argument("--checkpoint-seconds", type=float, default=180.0)
@@ -104,8 +130,10 @@ def main() -> None:
     args = parser.parse_args()
     if not args.steps and not args.minutes:
         parser.error("give --steps or --minutes")
-    if not 1 <= args.guided_layer <= Shape().decoder_layers:
-        parser.error(f"--guided-layer {args.guided_layer}: the decoder has layers 1 to {Shape().decoder_layers}")
+    if not 1 <= args.guided_layer <= args.decoder_layers:
+        parser.error(f"--guided-layer {args.guided_layer}: the decoder has layers 1 to {args.decoder_layers}")
+    if not 0 <= args.guided_below < args.guided_layer:
+        parser.error(f"--guided-below {args.guided_below}: there are {args.guided_layer - 1} layers below")
 
     torch.set_num_threads(1)
     args.run.mkdir(parents=True, exist_ok=True)
@@ -116,33 +144,39 @@ def main() -> None:
         )
     torch.manual_seed(args.seed)
     corpus = Corpus(args.data)
-    shape = Shape(guided_layer=args.guided_layer - 1)
+    shape = Shape(decoder_layers=args.decoder_layers, guided_layer=args.guided_layer - 1, refined=args.guided_below)
+    dtype = product_type(args.precision)
     master = Transformer(shape, args.dropout)
-    model = Transformer(shape, args.dropout).to(torch.bfloat16)
-    model.sinusoids = master.sinusoids.to(torch.bfloat16)
-    slow, fast = [p for _, p in master.named_parameters()], [p for _, p in model.named_parameters()]
+    model = Transformer(shape, args.dropout).to(dtype)
+    model.sinusoids = master.sinusoids.to(dtype)
+    if args.frozen:
+        for module in (master, model):
+            module.shared.requires_grad_(False)
+            module.encoder.requires_grad_(False)
+    slow, fast = ([p for p in module.parameters() if p.requires_grad] for module in (master, model))
     optimizer = torch.optim.Adam(slow, lr=args.rate, betas=(0.9, 0.98), eps=1e-9, fused=True)
     step, epoch, inside, elapsed = 0, 0, 0, 0.0
-    latest = args.run / "latest.pt"
+    latest, first = args.run / "latest.pt", start(args.init, shape)
     if latest.exists():
         saved = torch.load(latest, weights_only=True)
         master.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, epoch, inside, elapsed = saved["step"], saved["epoch"], saved["inside"], saved["elapsed"]
         inside = inside * saved.get("ranks", 1) // args.ranks
-    elif args.init:
-        master.load_state_dict(torch.load(args.init, weights_only=True)["model"])
+    elif first is not None:
+        master.load_state_dict(first)
+    model.load_state_dict(master.state_dict())
     torch.manual_seed(args.seed * 1000 + step * args.ranks + args.rank)
     model.train()
     minutes = args.minutes
     log = (args.run / "log.jsonl").open("a") if args.rank == 0 else None
     if log and step == 0:
-        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()} | {"products": str(dtype)}
         log.write(json.dumps({"settings": settings, "shape": asdict(shape)}) + "\n")
     sums: dict[str, float] = {}
     begun, last_log, last_saved = time.time(), time.time(), time.time()
     base = elapsed
-    flat_grad = torch.empty(sum(p.numel() for p in fast), dtype=torch.bfloat16)
+    flat_grad = torch.empty(sum(p.numel() for p in fast), dtype=dtype)
     positions = 0
     corpus.load_links()
 
@@ -162,7 +196,11 @@ def main() -> None:
 
     done, begin = False, True
     while not done:
-        groups = list(corpus.epoch(args.mode, args.seed * 100 + epoch, args.budget, args.rank, args.ranks, args.shares))
+        groups = list(
+            corpus.epoch(
+                args.mode, args.seed * 100 + epoch, args.budget, args.rank, args.ranks, args.shares, args.short
+            )
+        )
         for number in range(inside, len(groups)):
             rng = np.random.default_rng((args.seed, epoch, number, args.rank))
             elapsed = base + time.time() - begun
@@ -184,13 +222,13 @@ def main() -> None:
                 groups[number],
                 args.mode,
                 rng,
-                torch.bfloat16,
+                dtype,
                 args.visible,
                 args.corrupt,
                 shape.vocabulary,
                 args.plans,
             )
-            loss, numbers = run_batch(model, batch, args.smoothing, args.guided, args.guided_visible)
+            loss, numbers = run_batch(model, batch, args.smoothing, args.guided, args.guided_visible, args.rows)
             loss.backward()
             if args.ranks > 1 and args.average_every == 1:
                 torch.cat([p.grad.reshape(-1) for p in fast], out=flat_grad)

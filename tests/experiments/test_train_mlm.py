@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from align_eval.corpora import SentencePair
+from tests.experiments.modules import modules_of
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "train_mlm"
 NAMES = ("sibling", "vocabulary", "prepare", "model", "batches", "start", "train", "export", "evaluate")
 DE = "das kleine haus steht am alten fluss . der garten ist klein ! das haus ist alt .".split()  # noqa: SIM905
 EN = "the small house stands by the old river . the garden is small ! the house is old .".split()  # noqa: SIM905
@@ -27,15 +26,8 @@ PIECES = ["▁", "▁das", "▁the", "▁haus", "▁house", "▁hou", "se", "s",
 
 @pytest.fixture(scope="module")
 def mlm() -> Iterator[SimpleNamespace]:
-    """The modules of the folder; they are taken away again, since their names are common ones."""
-    saved = {name: sys.modules.pop(name) for name in NAMES if name in sys.modules}
-    path = list(sys.path)
-    sys.path.insert(0, str(FOLDER))
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-    sys.path[:] = path
-    for name in NAMES:
-        sys.modules.pop(name, None)
-    sys.modules.update(saved)
+    with modules_of("train_mlm", NAMES) as found:
+        yield found
 
 
 def full_tokenizer() -> dict[str, Any]:
