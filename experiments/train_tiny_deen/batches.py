@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ RAW_SHARE = {  # share of raw (untokenised) text: translations are judged raw, h
     "mask": {0: 0.2, 1: 0.2, 2: 0.2, 3: 0.2},
 }
 SHORT = 12
+Item = tuple[tuple[int, ...], int, int]  # pairs (several: one after the other), direction, style
 IGNORE = -100
 
 
@@ -39,6 +41,8 @@ class Corpus:
         self.corpus = data["corpus"]
         self.data = {name: data[name] for name in data.files}
         self.folder = folder
+        known = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+        self.commas = {known[f"{begin}."]: known[f"{begin},"] for begin in ("", "▁") if f"{begin}," in known}
         self.links: tuple[np.ndarray, np.ndarray] | None = None
 
     def load_links(self) -> bool:
@@ -52,32 +56,59 @@ class Corpus:
         offset = self.data[f"{name}.offset"]
         return self.data[f"{name}.flat"][offset[index] : offset[index + 1]]
 
+    def text(self, name: str, pairs: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sub-words of pairs one after the other, their words, and the first word of each pair; NAME is style.language.
+
+        The full stop of every second pair that another follows becomes a comma. A word is -1 where it is not known.
+        """
+        ids = [self.row(f"{name}.ids", pair) for pair in pairs]
+        for i, pair in enumerate(pairs[:-1]):
+            comma = self.commas.get(int(ids[i][-1]))
+            if comma is not None and pair % 2:
+                ids[i] = np.append(ids[i][:-1], ids[i].dtype.type(comma))
+        words = [self.row(f"{name}.word", pair) for pair in pairs]
+        starts = np.cumsum([0, *(int(w.max()) + 1 for w in words)])[:-1]
+        moved = [np.where(w < 0, -1, w + start) for w, start in zip(words, starts, strict=True)]
+        return np.concatenate(ids), np.concatenate(moved), starts
+
     def lengths(self, name: str) -> np.ndarray:
         return np.diff(self.data[f"{name}.offset"])
 
     def epoch(
         self, mode: str, seed: int, budget: int, rank: int, ranks: int,
-        shares: tuple[float, ...] = SHARES, short: float = 1.0,
-    ) -> Iterator[list[tuple[int, int, int]]]:  # fmt: skip
-        """Groups of (pair, direction, style): direction 0 de->en, 1 en->de; style 0 raw, 1 tokenised.
+        shares: tuple[float, ...] = SHARES, short: float = 1.0, join: float = 0.0,
+    ) -> Iterator[list[Item]]:  # fmt: skip
+        """Groups of (pairs, direction, style): direction 0 de->en, 1 en->de; style 0 raw, 1 tokenised.
 
         `short`: the passes over pairs a side of which has under SHORT sub-words, as a share of those over the others.
+        `join`: passes over those of the first corpus in texts of two or three of them, one after the other.
         """
         rng = np.random.default_rng(seed)
         wanted = np.asarray([shares[int(c)] for c in self.corpus])
+        few = np.minimum(self.lengths("tok.de.ids"), self.lengths("tok.en.ids")) < SHORT
         if short != 1.0:
-            few = np.minimum(self.lengths("tok.de.ids"), self.lengths("tok.en.ids")) < SHORT
             wanted = np.where(few, wanted * short, wanted)
         copies = np.floor(wanted).astype(int) + (rng.random(len(wanted)) < wanted % 1)
-        pair = np.repeat(np.arange(len(wanted)), copies)
-        pair = np.concatenate([pair, pair])
-        direction = np.repeat([0, 1], len(pair) // 2)
-        raw = np.asarray([RAW_SHARE[mode][int(c)] for c in self.corpus])[pair]
-        style = (rng.random(len(pair)) >= raw).astype(int)
-        de = np.where(style == 0, self.lengths("raw.de.ids")[pair], self.lengths("tok.de.ids")[pair])
-        en = np.where(style == 0, self.lengths("raw.en.ids")[pair], self.lengths("tok.en.ids")[pair])
+        first = np.repeat(np.arange(len(wanted)), copies)
+        pairs = np.full((len(first), 3), -1)
+        pairs[:, 0] = first
+        if join:
+            brief = np.flatnonzero(few & (self.corpus == 0))
+            joined = rng.choice(brief, (round(join * len(brief) / 2.5), 3))
+            joined[rng.random(len(joined)) < 0.5, 2] = -1
+            pairs = np.concatenate([pairs, joined])
+        pairs = np.concatenate([pairs, pairs])
+        direction = np.repeat([0, 1], len(pairs) // 2)
+        raw = np.asarray([RAW_SHARE[mode][int(c)] for c in self.corpus])[pairs[:, 0]]
+        style = (rng.random(len(pairs)) >= raw).astype(int)
+
+        def length(language: str) -> np.ndarray:
+            both = np.stack([np.append(self.lengths(f"{kind}.{language}.ids"), 0) for kind in ("raw", "tok")])
+            return np.asarray(both[style[:, None], pairs].sum(1))
+
+        de, en = length("de"), length("en")
         source, target = np.where(direction == 0, de, en) + 2, np.where(direction == 0, en, de) + 1
-        order = np.lexsort((rng.random(len(pair)), source + (rng.random(len(pair)) - 0.5), target))
+        order = np.lexsort((rng.random(len(pairs)), source + (rng.random(len(pairs)) - 0.5), target))
         groups: list[np.ndarray] = []
         start = 0
         longest = 0
@@ -91,7 +122,9 @@ class Corpus:
             groups.append(groups[0])
         for block in rng.permutation(len(groups) // ranks):
             chosen = groups[block * ranks + rank]
-            yield [(int(pair[i]), int(direction[i]), int(style[i])) for i in chosen]
+            yield [
+                (tuple(int(pair) for pair in pairs[i] if pair >= 0), int(direction[i]), int(style[i])) for i in chosen
+            ]
 
 
 def pad(rows: list[np.ndarray], value: int) -> np.ndarray:
@@ -122,7 +155,7 @@ def hide(words: np.ndarray, rng: np.random.Generator, plans: tuple[float, ...] =
 
 def make(
     corpus: Corpus,
-    items: list[tuple[int, int, int]],
+    items: list[Item],
     mode: str,
     rng: np.random.Generator,
     dtype: torch.dtype,
@@ -131,14 +164,16 @@ def make(
     vocabulary: int,
     plans: tuple[float, ...] = PLANS,
 ) -> Batch:
-    sources, targets, source_words, target_words = [], [], [], []
-    for pair, direction, style in items:
+    sources, targets, source_words, target_words, starts = [], [], [], [], []
+    for pairs, direction, style in items:
         kind = "tok" if style else "raw"
         names = ("de", "en") if direction == 0 else ("en", "de")
-        sources.append(corpus.row(f"{kind}.{names[0]}.ids", pair))
-        targets.append(corpus.row(f"{kind}.{names[1]}.ids", pair))
-        source_words.append(corpus.row(f"{kind}.{names[0]}.word", pair))
-        target_words.append(corpus.row(f"{kind}.{names[1]}.word", pair))
+        (s, s_words, s_starts), (t, t_words, t_starts) = (corpus.text(f"{kind}.{name}", pairs) for name in names)
+        sources.append(s)
+        targets.append(t)
+        source_words.append(s_words)
+        target_words.append(t_words)
+        starts.append(list(zip(pairs, s_starts, t_starts, strict=True)))
     codes = [TO_EN if direction == 0 else TO_DE for _, direction, _ in items]
     source = pad([np.concatenate([[c], s, [EOS]]) for c, s in zip(codes, sources, strict=True)], PAD)
     ended = mode == "translate" or rng.random() < 0.75  # the mask model also sees targets without </s>
@@ -166,10 +201,13 @@ def make(
         flat, offset = corpus.links
         dense = np.zeros((rows, width, source.shape[1]), dtype=np.float32)
         shift = 1 if mode == "translate" else 0  # AWI: the row whose input is the word
-        for i, (pair, direction, _) in enumerate(items):
-            links = flat[offset[pair] : offset[pair + 1]]
-            if direction == 1:
-                links = links[:, ::-1]
+        for i, (_, direction, _) in enumerate(items):
+            links = np.concatenate(
+                [
+                    flat[offset[pair] : offset[pair + 1]][:, :: -1 if direction == 1 else 1] + (s_start, t_start)
+                    for pair, s_start, t_start in starts[i]
+                ]
+            )
             s, t = source_words[i], target_words[i]
             if len(links) == 0 or (s < 0).any() or (t < 0).any():
                 continue

@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--guided-visible", type=float, default=1.0, help="weight of shown rows in that loss (mask)")
     parser.add_argument("--shares", type=fractions, default=SHARES, help="passes over each corpus in one epoch")
     parser.add_argument("--short", type=float, default=1.0, help="share kept of pairs with a side under 12 sub-words")
+    parser.add_argument("--join", type=float, default=0.0, help="passes over those of Tatoeba, two or three in a text")
     parser.add_argument("--plans", type=fractions, default=PLANS, help="shares of random, span, suffix, whole (mask)")
     parser.add_argument(
         "--rows", type=float, default=1.0, help="share of rows, drawn anew each step, that words are predicted at"
@@ -198,7 +199,14 @@ def main() -> None:
     while not done:
         groups = list(
             corpus.epoch(
-                args.mode, args.seed * 100 + epoch, args.budget, args.rank, args.ranks, args.shares, args.short
+                args.mode,
+                args.seed * 100 + epoch,
+                args.budget,
+                args.rank,
+                args.ranks,
+                args.shares,
+                args.short,
+                args.join,
             )
         )
         for number in range(inside, len(groups)):

@@ -123,21 +123,61 @@ def test_words_are_predicted_at_a_share_of_the_rows(deen: SimpleNamespace) -> No
     assert {numbers["guided_rows"] for numbers in weights} == {3.0}  # attention is guided at all rows
 
 
-def test_pairs_with_a_short_side_come_less_often(deen: SimpleNamespace, tmp_path: Path) -> None:
+@pytest.fixture
+def corpus(deen: SimpleNamespace, tmp_path: Path) -> Any:
+    """400 pairs of 5 and of 20 sub-words by turns, a word each, the last a full stop; word i is linked to word i."""
+    import json
+
     count = 400
     lengths = np.where(np.arange(count) % 2, 20, 5)
+    offset = np.concatenate([[0], np.cumsum(lengths)])
+    word = np.concatenate([np.arange(n) for n in lengths]).astype(np.int16)
+    ids = (10 + word).astype(np.int16)
+    ids[offset[1:] - 1] = 7
     arrays: dict[str, Any] = {"corpus": np.zeros(count, dtype=np.int8)}
-    for style in ("raw", "tok"):
-        for language in ("de", "en"):
-            for part in ("ids", "word"):
-                arrays[f"{style}.{language}.{part}.flat"] = np.zeros(lengths.sum(), dtype=np.int16)
-                arrays[f"{style}.{language}.{part}.offset"] = np.concatenate([[0], np.cumsum(lengths)])
+    for name in ("raw.de", "raw.en", "tok.de", "tok.en"):
+        for part, flat in (("ids", ids), ("word", word)):
+            arrays |= {f"{name}.{part}.flat": flat, f"{name}.{part}.offset": offset}
     np.savez(tmp_path / "train.npz", **arrays)
-    corpus = deen.batches.Corpus(tmp_path)
-    groups = corpus.epoch("mask", 1, 500, 0, 1, (1.0, 1.0, 1.0, 1.0), 0.25)
-    pairs = np.array([item[0] for group in groups for item in group])
-    assert (pairs % 2 == 1).sum() == count
+    np.savez(tmp_path / "links.npz", flat=np.stack([word, word], axis=1), offset=offset)
+    (tmp_path / "vocab.json").write_text(json.dumps({"▁.": 7, "▁,": 8, ".": 9}), "utf-8")
+    made = deen.batches.Corpus(tmp_path)
+    made.load_links()
+    return made
+
+
+EVEN = (1.0, 1.0, 1.0, 1.0)
+
+
+def test_pairs_with_a_short_side_come_less_often(corpus: Any) -> None:
+    groups = corpus.epoch("mask", 1, 500, 0, 1, EVEN, 0.25)
+    pairs = np.array([pair for group in groups for (pair,), _, _ in group])
+    assert (pairs % 2 == 1).sum() == 400
     assert 60 < (pairs % 2 == 0).sum() < 140
+
+
+def test_joined_pairs(deen: SimpleNamespace, corpus: Any) -> None:
+    items = [item for group in corpus.epoch("mask", 1, 500, 0, 1, EVEN, 0.25, 0.5) for item in group]
+    joined = [item for item in items if len(item[0]) > 1]
+    assert len(joined) == 2 * round(0.5 * 200 / 2.5)
+    assert {len(pairs) for pairs, _, _ in joined} == {2, 3}
+    assert all(pair % 2 == 0 for pairs, _, _ in joined for pair in pairs)  # those with a short side
+    made = deen.batches.make(
+        corpus, joined[:6], "mask", np.random.default_rng(1), torch.float32, 0.3, 0.0, 50, (0.0, 0.0, 0.0, 0.0)
+    )
+    for row, (pairs, _, _) in enumerate(joined[:6]):
+        long = 5 * len(pairs)
+        assert made.labels[row, :long].tolist() == [10, 11, 12, 13, 7] * len(pairs)
+        wanted = torch.zeros_like(made.guide[row])
+        wanted[torch.arange(long), 1 + torch.arange(long)] = 1  # behind the language of the target
+        assert torch.equal(made.guide[row], wanted)
+
+
+def test_full_stops_within_a_joined_text(corpus: Any) -> None:
+    ids, words, starts = corpus.text("tok.de", (2, 3, 4))
+    assert ids[[4, 24, 29]].tolist() == [7, 8, 7]  # that of the pair with an odd number became a comma
+    assert starts.tolist() == [0, 5, 25]
+    assert words.tolist() == list(range(30))
 
 
 def test_products(deen: SimpleNamespace) -> None:
