@@ -120,6 +120,30 @@ def aer(folder: Path) -> list[str]:
             f"`results/{folder.name}`."]  # fmt: skip
 
 
+def beside(signals: Path) -> list[str]:
+    """The best signal and the aligners of a `signals` experiment, scored on the sentences that chose nothing."""
+    cells = json.loads((signals / "signals.json").read_text(encoding="utf-8"))["cells"]
+    sets = list(dict.fromkeys(key.partition("/")[0] for key in cells))
+    rows: dict[str, dict[str, float]] = {}
+    for key, cell in cells.items():
+        if "score" in cell:
+            testset, _, name = key.partition("/")
+            rows.setdefault(name, {})[testset] = cell["score"]["aer"]
+    read = {key.partition("/")[2] for key, cell in cells.items() if "view" in cell}
+    best = min((name for name in read if sets[0] in rows.get(name, {})), key=lambda name: rows[name][sets[0]])
+    shown = [best, *(name for name in rows if name not in read)]
+    lines = ["| links | " + " | ".join(sets) + " |", "|---|" + "---:|" * len(sets)]
+    for name in shown:
+        numbers = " | ".join(f"{rows[name][s]:.1f}" if s in rows[name] else "-" for s in sets)
+        lines.append(f"| {'tiny-deen, ' if name in read else ''}{name} | {numbers} |")
+    return [
+        *lines,
+        "",
+        "AER on the four fifths of the sentences that the view of tiny-deen was not chosen on; `argmax`, `itermax`: of",
+        f"`offline:e5-small`, `+parallel` is trained on the parallel text too: `results/{signals.name}`.",
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["translate", "mask"], required=True)
@@ -129,6 +153,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path, required=True, help="of prepare.py")
     parser.add_argument("--evaluation", type=Path, required=True, help="of evaluate.py")
     parser.add_argument("--sweeps", type=Path, required=True, help="results folder of a sweep experiment")
+    parser.add_argument("--beside", type=Path, help="results folder of a signals experiment: what stands beside it")
     parser.add_argument("--note", default="", help="a sentence about this training")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -162,6 +187,7 @@ def main() -> None:
     else:
         lines += ["## Hidden words", "", *fills(found["filled masks"]), ""]
     lines += ["## Alignment by cross-attention", "", *aer(args.sweeps), ""]
+    lines += [*beside(args.beside), ""] if args.beside else []
     lines += [
         "## Licence",
         "",
