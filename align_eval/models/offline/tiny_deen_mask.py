@@ -1,7 +1,8 @@
 """``offline:tiny-deen-mask``: the project's own conditional masked language model, German-English, both directions.
 
-Of the shape of ``offline:tiny-deen``; its decoder sees the whole target, hidden words of it as ``<mask>``, and row i
-predicts word i (Ghazvininejad et al. 2019). Head 1 of decoder layer 3 was guided by silver links in training.
+Of the shape of ``offline:tiny-deen`` with one more decoder layer. The decoder sees the whole target, hidden words of it
+as ``<mask>``, and row i predicts word i (Ghazvininejad et al. 2019). Head 1 of decoder layers 2 to 4 was guided by
+silver links in training.
 """
 
 from __future__ import annotations
