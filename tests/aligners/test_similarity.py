@@ -18,7 +18,7 @@ from align_eval.links import Links
 from align_eval.models import load_model
 from tests.models.tiny import write_model
 
-METHODS = ("argmax", "forward", "reverse", "itermax", "match", "softmax", "entmax", "transport")
+METHODS = ("argmax", "forward", "reverse", "itermax", "match", "softmax", "entmax", "threshold", "transport")
 SETS = ("mini-ende", "mini-enfr", "mini-enes", "mini-enzh")
 real = [pytest.mark.model, pytest.mark.xdist_group("e5")]
 

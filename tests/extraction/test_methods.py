@@ -16,8 +16,14 @@ from align_eval.extraction import EXTRACTORS, Extraction, any_subword, make_extr
 from align_eval.extraction.entmax import entmax15
 from align_eval.extraction.transport import Transport
 
-METHODS = ["argmax", "entmax", "forward", "itermax", "match", "reverse", "softmax", "transport"]
-SPECS = [*METHODS, "transport:kind=partial", "transport:kind=unbalanced", "transport:kind=xlm-align"]
+METHODS = ["argmax", "entmax", "forward", "itermax", "match", "reverse", "softmax", "threshold", "transport"]
+SPECS = [
+    *METHODS,
+    "threshold:above=0.3,scale=none",
+    "transport:kind=partial",
+    "transport:kind=unbalanced",
+    "transport:kind=xlm-align",
+]
 
 
 def extract(spec: str, matrix: np.ndarray) -> set[tuple[int, int]]:
@@ -74,6 +80,32 @@ def test_match_by_hand() -> None:
     # The greedy 0-0 (0.9) would leave 1-1 (0.1): 1.0. The best sum is 0-1 + 1-0 = 1.6.
     matrix = np.array([[0.9, 0.8], [0.8, 0.1]], dtype=np.float32)
     assert extract("match", matrix) == {(0, 1), (1, 0)}
+
+
+def test_threshold_by_hand() -> None:
+    # Scaled by the least and the greatest cell: (0.2 - 0.1) / 0.8 = 0.125, (0.48 - 0.1) / 0.8 = 0.475, 0.9 becomes 1.
+    matrix = np.array([[0.9, 0.1], [0.48, 0.2]], dtype=np.float32)
+    assert extract("threshold", matrix) == {(0, 0)}
+    assert extract("threshold:above=0.47", matrix) == {(0, 0), (1, 0)}
+    assert extract("threshold:above=0.1", matrix) == {(0, 0), (1, 0), (1, 1)}
+    assert extract("threshold:above=0.4,scale=none", matrix) == {(0, 0), (1, 0)}
+    assert extract("threshold:above=0.15,scale=none", matrix) == {(0, 0), (1, 0), (1, 1)}
+    assert extract("threshold", np.full((2, 3), 0.7, dtype=np.float32)) == set(), "nothing stands out"
+
+
+def test_threshold_needs_a_known_scale() -> None:
+    with pytest.raises(UnknownNameError, match=r"minmaxx.*minmax"):
+        make_extractor("threshold:scale=minmaxx")
+
+
+@given(matrices(), st.floats(0.1, 50), st.floats(-5, 5), st.floats(0, 1))
+@settings(max_examples=50, deadline=None)
+def test_scaled_threshold_does_not_see_the_range(matrix: np.ndarray, factor: float, shift: float, cut: float) -> None:
+    moved = matrix.astype(np.float64) * factor + shift
+    span = np.ptp(matrix.astype(np.float64)) or 1.0
+    scaled = (matrix.astype(np.float64) - matrix.min()) / span
+    if np.abs(scaled - cut).min() > 1e-6:  # no cell on the edge, where rounding decides
+        assert extract(f"threshold:above={cut}", moved) == extract(f"threshold:above={cut}", matrix.astype(np.float64))
 
 
 def test_softmax_by_hand() -> None:

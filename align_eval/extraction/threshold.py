@@ -1,0 +1,48 @@
+"""Threshold: every cell above a value, the plainest way from a soft map to links of any number a word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from align_eval.errors import UnknownNameError
+from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor
+
+SCALES = ("minmax", "none")
+
+
+@EXTRACTORS.register("threshold")
+@dataclass(frozen=True)
+class Threshold(Extractor):
+    """Link (i, j) iff S'_ij > c. A word may have several links or none; the score of a link is S'_ij.
+
+    With ``scale=minmax`` S' = (S - min S) / (max S - min S) over the cells of the pair, so that one c suits maps of any
+    range; a pair whose cells are all equal has no links. With ``scale=none`` S' = S: of attention, c is a share of the
+    weight that a word gives out.
+
+    Args:
+        above: c.
+        scale: ``minmax`` or ``none``.
+
+    Raises:
+        UnknownNameError: no such scale.
+    """
+
+    name: ClassVar[str] = "threshold"
+    above: float = 0.5
+    scale: str = "minmax"
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise UnknownNameError("scale of the method threshold", self.scale, SCALES)
+
+    def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
+        if self.scale == "minmax":
+            low = scores.masked_fill(~mask, torch.inf).amin(dim=(1, 2), keepdim=True)
+            high = scores.masked_fill(~mask, -torch.inf).amax(dim=(1, 2), keepdim=True)
+            span = high - low
+            scores = torch.where(span > 0, (scores - low) / torch.where(span > 0, span, 1.0), 0.0)
+        return Extraction((scores > self.above) & mask, scores)
