@@ -38,14 +38,13 @@ def settings_of(log: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return [row["settings"] for row in rows if "settings" in row][-1], [row for row in rows if "step" in row][-1]
 
 
-def earlier_stages(card: Path | None) -> list[str]:
-    """The rows of the stages that a card tells of, for a training that went on after it."""
-    if card is None:
+def earlier_stages(card: Path, first: int) -> list[str]:
+    """The rows of the stages before number `first`, out of a card that tells of them."""
+    if first == 1:
         return []
     lines = card.read_text(encoding="utf-8").splitlines()
     begin = next(i for i, line in enumerate(lines) if line.startswith("| stage |")) + 2
-    end = next(i for i in range(begin, len(lines)) if not lines[i].startswith("|"))
-    return lines[begin:end]
+    return lines[begin : begin + first - 1]
 
 
 def stages(logs: list[Path], modes: dict[str, str], before: list[str]) -> list[str]:
@@ -148,7 +147,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["translate", "mask"], required=True)
     parser.add_argument("--log", type=Path, required=True, nargs="+", help="log.jsonl of each stage, in their order")
-    parser.add_argument("--before", type=Path, help="card of the model that the first of the logs went on from")
+    parser.add_argument(
+        "--stage", type=int, default=1, help="of the first log; rows of earlier ones are kept from the card"
+    )
     parser.add_argument("--curve", default=[], nargs="*", help="pictures of the training (plot.py), from the card on")
     parser.add_argument("--report", type=Path, required=True, help="of prepare.py")
     parser.add_argument("--evaluation", type=Path, required=True, help="of evaluate.py")
@@ -177,7 +178,7 @@ def main() -> None:
     ]
     lines += ["the held-out part of Tatoeba.", ""]
     modes = {"translate": "next sub-word", "mask": "hidden sub-words"}
-    lines += stages(args.log, modes, earlier_stages(args.before))
+    lines += stages(args.log, modes, earlier_stages(args.out, args.stage))
     lines += [args.note] if args.note else []
     lines += ["How it is made: `experiments/train_tiny_deen`.", ""]
     for curve in args.curve:
