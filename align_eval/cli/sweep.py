@@ -22,6 +22,9 @@ def add_to(app: typer.Typer) -> None:
     def sweep(
         testset: str = typer.Argument(..., metavar="TESTSET", help="A named test set (align-eval testsets list)."),
         model: str = options.MODEL,
+        reverse: bool = typer.Option(
+            False, "--reverse", help="See the test set from its other side: target to source."
+        ),
         method: str = typer.Option(
             "reverse",
             "--method",
@@ -79,6 +82,8 @@ def add_to(app: typer.Typer) -> None:
         names = SELECTORS.names() if select == "all" else [SELECTORS.canonical(name) for name in select.split(",")]
         signal_options(signal)
         loaded = load_testset(testset)
+        if reverse:
+            loaded = loaded.reverse()
         parts = split(len(loaded.pairs), development, seed)
         languages = {"source_language": source_language, "target_language": target_language}
         named: dict[str, Any] = {key: value for key, value in languages.items() if value is not None}

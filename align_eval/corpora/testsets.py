@@ -9,7 +9,7 @@ the registered one, wherever it lies.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
     from align_eval.corpora.pair import SentencePair
     from align_eval.link_table import LinkTable
+
+
+REVERSE = ":reverse"
+"""Behind the name of a set: seen from its other side."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,22 @@ class TestSet:
     def __len__(self) -> int:
         """The number of sentence pairs."""
         return self.entry.sentences
+
+    def reverse(self) -> TestSet:
+        """The same set seen from its other side: source and target swapped, ``:reverse`` behind its name (or gone).
+
+        Raises:
+            LengthMismatchError, LinkRangeError: as :attr:`pairs`.
+        """
+        swapped = replace(
+            self,
+            name=self.name.removesuffix(REVERSE) if self.name.endswith(REVERSE) else f"{self.name}{REVERSE}",
+            source_language=self.target_language,
+            target_language=self.source_language,
+            gold=self.gold.reverse(),
+        )
+        swapped.__dict__["sentences"] = [pair.reverse() for pair in self.sentences]
+        return swapped
 
     @cached_property
     def pairs(self) -> list[SentencePair]:

@@ -114,6 +114,21 @@ def write_own(
 # The registry of the package
 
 
+def test_a_set_from_its_other_side() -> None:
+    there = load_testset("mini-ende")
+    back = there.reverse()
+    assert (back.name, back.source_language, back.target_language) == ("mini-ende:reverse", "de", "en")
+    assert (back.checksum, len(back)) == (there.checksum, len(there))
+    for one, other in zip(there.pairs, back.pairs, strict=True):
+        assert (one.source, one.target) == (other.target, other.source)
+        assert one.gold is not None
+        assert other.gold == one.gold.reverse()
+    again = back.reverse()
+    assert (again.name, again.source_language) == ("mini-ende", "en")
+    assert again.gold == there.gold
+    assert [(p.source, p.target) for p in again.pairs] == [(p.source, p.target) for p in there.pairs]
+
+
 def test_registry_names_every_set() -> None:
     xl_wa = [f"xl-wa-{x}-{s}" for x in LANGUAGES for s in ("dev", "test")]
     mini = ["mini-ende", "mini-enfr", "mini-enes", "mini-enzh"]

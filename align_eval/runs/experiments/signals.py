@@ -87,12 +87,11 @@ class SignalsExperiment(ViewExperiment):
                 raise FormatError(f"links: {item!r} is not LABEL=FILE", file=self.file, remedy="Mend its value")
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.corpora import load_testset
         from align_eval.models import load_model
         from align_eval.signals.registry import SIGNALS
 
         cells = Cells(base / "signals.json")
-        loaded = [load_testset(name) for name in self.testsets]
+        loaded = self.load()
         model = load_model(self.model)
         signals = list(self.signals or SIGNALS.names())
         kept: dict[str, dict[str, Any]] = {}

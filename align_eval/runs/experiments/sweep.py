@@ -9,8 +9,9 @@
     testsets = ["deen-rwth", "mini-ende"]
     select = ["best", "greedy", "logistic"]
 
-It writes ``sweep.json`` (every view of every set, and the selections), a heatmap a set (``TESTSET.png``,
-``TESTSET.pdf``) and ``README.md`` with the best layer, head and reading of each set.
+``NAME:reverse`` is a test set seen from its other side. It writes ``sweep.json`` (every view of every set, and the
+selections), a heatmap a set (``TESTSET.png``, ``TESTSET.pdf``) and ``README.md`` with the best layer, head and reading
+of each set.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from align_eval.files import atomic_writer
 from align_eval.runs.experiments.base import KINDS, Experiment, Watch
 from align_eval.runs.experiments.cells import Cells
+from align_eval.runs.results import file_name
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -52,14 +54,23 @@ class ViewExperiment(Experiment):
 
     def check(self) -> None:
         from align_eval.corpora.testset_entries import get_entry
+        from align_eval.corpora.testsets import REVERSE
         from align_eval.extraction import make_extractor
         from align_eval.signals.subwords import require_rule
 
         for name in self.testsets:
-            get_entry(name)
+            get_entry(name.removesuffix(REVERSE))
         make_extractor(self.method)
         for rule in (self.keys, self.queries):
             require_rule(rule)
+
+    def load(self) -> list[TestSet]:
+        """The test sets; those with ``:reverse`` behind their name seen from their other side."""
+        from align_eval.corpora import load_testset
+        from align_eval.corpora.testsets import REVERSE
+
+        found = {name: load_testset(name.removesuffix(REVERSE)) for name in self.testsets}
+        return [one.reverse() if name.endswith(REVERSE) else one for name, one in found.items()]
 
     def swept(self, testset: TestSet, model: Any, signal: str, watch: Watch, what: str, keep: bool) -> tuple[Any, Any]:
         """A sweep of one signal over a test set, and the two parts of it.
@@ -114,12 +125,11 @@ class SweepExperiment(ViewExperiment):
             SELECTORS.get(name)
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.corpora import load_testset
         from align_eval.models import load_model
         from align_eval.runs.sweep import for_testset
 
         cells = Cells(base / "sweep.json")
-        loaded = [load_testset(name) for name in self.testsets]
+        loaded = self.load()
         model = load_model(self.model)
         kept: dict[str, dict[str, Any]] = {}
         for testset in loaded:
@@ -154,7 +164,7 @@ class SweepExperiment(ViewExperiment):
         }  # fmt: skip
 
     def _draw(self, base: Path, name: str, cell: Mapping[str, Any], new: bool) -> None:
-        paths = [base / f"{name}.{ending}" for ending in ("png", "pdf")]
+        paths = [base / f"{file_name(name)}.{ending}" for ending in ("png", "pdf")]
         if not new and all(path.exists() for path in paths):
             return
         from align_eval.figures.style import save
@@ -186,7 +196,7 @@ class SweepExperiment(ViewExperiment):
                 parts += [cell["described"][one["selection"]], interval(one)]
             lines.append(f"| {name} | " + " | ".join(parts) + " |")
         for name, cell in kept.items():
-            lines += ["", f"## {name}", "", f"![AER by layer and head on {name}]({name}.png)", ""]
+            lines += ["", f"## {name}", "", f"![AER by layer and head on {name}]({file_name(name)}.png)", ""]
             lines += [f"- {sentence}" for sentence in aer_reading(cell["views"]).findings]
             lines += ["", *(f"`{one['signature']}`" for one in cell["selection"][:1])]
         return [*lines, "", "Every view and every selection with its weights and signature: `sweep.json`."]
