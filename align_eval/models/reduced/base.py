@@ -99,6 +99,24 @@ def check_precision(name: str, dtype: str, device: Any) -> None:
     form.require()
 
 
+def require_int8(name: str) -> None:
+    """Raise :class:`ModelError` where 8-bit products are summed in 16 bits: x86 without AVX512_VNNI, AVX_VNNI and AMX.
+
+    Two products of an unsigned and a signed byte then overflow (``vpmaddubsw`` saturates), and vectors go astray.
+    """
+    import torch
+
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    known = {} if tell is None else tell()
+    if "avx2" not in known or any(known.get(unit) for unit in ("avx512_vnni", "avx_vnni", "amx_int8")):
+        return
+    raise ModelError(
+        f"precision {name}: this processor sums 8-bit products in 16 bits (no AVX512_VNNI, AVX_VNNI or AMX), where "
+        "they overflow",
+        remedy="Leave out the precision",
+    )
+
+
 def require_bfloat16(name: str) -> None:
     """Raise :class:`ModelError` unless this processor multiplies bfloat16 numbers itself (AMX, AVX512_BF16, ARM)."""
     import torch

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.models.reduced.base import PRECISIONS
+from align_eval.models.reduced.base import PRECISIONS, require_int8
 from align_eval.models.reduced.blocks import Linear
 from align_eval.models.reduced.calibration import input_ranges
 from align_eval.models.reduced.openvino_engine import OpenVinoStates, import_openvino
@@ -37,6 +37,11 @@ class OpenVinoInt8States(OpenVinoStates):
 
     name: ClassVar[str] = "openvino-int8"
     capability: ClassVar[str] = "INT8"
+
+    @classmethod
+    def require(cls) -> None:
+        super().require()
+        require_int8(cls.name)
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)

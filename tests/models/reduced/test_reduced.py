@@ -93,6 +93,18 @@ def test_other_models_are_refused(tmp_path: Path, kind: str) -> None:
         read_blocks(encoder)
 
 
+def test_int8_needs_units_that_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = {"avx2": True, "avx512_vnni": False, "avx_vnni": False, "amx_int8": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: plain)
+    with pytest.raises(ModelError, match=r"openvino-int8: this processor sums 8-bit products in 16 bits"):
+        base.require_int8("openvino-int8")
+    for unit in ("avx512_vnni", "avx_vnni", "amx_int8"):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda unit=unit: {**plain, unit: True})
+        base.require_int8("openvino-int8")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"neon": True})  # another kind of processor
+    base.require_int8("openvino-int8")
+
+
 def test_blocks_that_compute_something_else_are_refused(tiny: Encoder) -> None:
     class Doubled(torch.nn.Linear):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
