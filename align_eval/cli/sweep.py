@@ -62,6 +62,15 @@ def add_to(app: typer.Typer) -> None:
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER", help="Also write sweep.json and heatmaps (PNG, PDF) here."
         ),
+        links: str | None = typer.Option(
+            None, metavar="FILE", help="Also write the links of the chosen view (--select best), for all sentences."
+        ),
+        both: str | None = typer.Option(
+            None,
+            metavar="METHOD",
+            help="With --links: that view in both directions, symmetrised: intersection, grow, "
+            "grow-diag, grow-diag-final, grow-diag-final-and or union.",
+        ),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
         batch_tokens: int = options.BATCH_TOKENS,
@@ -79,7 +88,11 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.runs.sweep import for_testset, split, sweep_testset
         from align_eval.signals.registry import signal_options
 
+        if both is not None and links is None:
+            raise typer.BadParameter("--both goes with --links FILE")
         names = SELECTORS.names() if select == "all" else [SELECTORS.canonical(name) for name in select.split(",")]
+        if links is not None and "best" not in names:
+            raise typer.BadParameter("--links writes the links of one view: add best to --select")
         signal_options(signal)
         loaded = load_testset(testset)
         if reverse:
@@ -87,7 +100,8 @@ def add_to(app: typer.Typer) -> None:
         parts = split(len(loaded.pairs), development, seed)
         languages = {"source_language": source_language, "target_language": target_language}
         named: dict[str, Any] = {key: value for key, value in languages.items() if value is not None}
-        encoder = for_testset(load_model(model, device=device, dtype=dtype.value, **named), loaded)
+        asked = load_model(model, device=device, dtype=dtype.value, **named)
+        encoder = for_testset(asked, loaded)
         with progress_bar(testset, len(loaded.pairs)) as progress:
             found = sweep_testset(
                 loaded,
@@ -106,6 +120,18 @@ def add_to(app: typer.Typer) -> None:
         selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
         if output is not None:
             _write(found, selected, output)
+        if links is not None:
+            from align_eval.corpora import write_links
+            from align_eval.runs.attention_links import attention_links, both_directions
+
+            view = found.views[selected[names.index("best")].selection.views[0]]
+            rules: dict[str, Any] = {"signal": signal, "method": method, "keys": keys, "queries": queries}
+            rules["token_budget"] = batch_tokens
+            if both is None:
+                table = attention_links(loaded.pairs, encoder, view, **rules)
+            else:
+                table = both_directions(loaded, asked, view, both, **rules)
+            write_links(links, table)
         if json_:
             rows = [*found.to_json(), *(one.to_json(found) for one in selected)]
             sys.stdout.write(json.dumps(rows, indent=2) + "\n")

@@ -96,13 +96,13 @@ def both_directions(
         InputError: the model does not have both directions.
         UnknownNameError: no such symmetrisation method or rule, and as :func:`attention_links`.
     """
-    turned = testset.reverse()
-    readers = [for_testset(model, one) for one in (testset, turned)]
     if getattr(model, "target_language", None) is not None:
         raise InputError(
             f"{model.name} was loaded for one direction, into {model.target_language}",
             remedy="Load it without languages: each direction then takes those of the test set",
         )
+    turned = testset.reverse()
+    readers = [for_testset(model, one) for one in (testset, turned)]
     there, back = (
         attention_links(one.pairs, reader, view, **options)
         for one, reader in zip((testset, turned), readers, strict=True)
