@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align_eval.corpora.testsets import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.files import atomic_writer
 from align_eval.runs.experiments.base import KINDS, Experiment, Watch
@@ -40,8 +41,6 @@ from align_eval.runs.results import file_name, make_folder
 
 if TYPE_CHECKING:
     from align_eval.runs.infill_corpus import InfillCorpus
-
-REVERSE = ":reverse"
 
 
 @KINDS.register("infill")
