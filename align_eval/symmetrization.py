@@ -87,10 +87,7 @@ def symmetrize_table(
         LengthMismatchError: the tables have different numbers of sentence pairs.
         InputError: an index so high (tens of millions of words) that the pair of words has no 64-bit number.
     """
-    if method not in METHODS:
-        raise UnknownNameError("symmetrisation method", method, METHODS)
-    if rule not in RULES:
-        raise UnknownNameError("symmetrisation rule", rule, RULES)
+    check_names(method, rule)
     if forward.sentences != reverse.sentences:
         raise LengthMismatchError(
             f"{forward.sentences} sentence pairs forward but {reverse.sentences} reverse",
@@ -103,6 +100,14 @@ def symmetrize_table(
     sentence = np.concatenate([part[0] + start for part, start in zip(parts, starts, strict=True)])
     source, target = (np.concatenate([part[column] for part in parts]) for column in (1, 2))
     return LinkTable(sentence, source, target, forward.sentences, ids=forward.ids)
+
+
+def check_names(method: str, rule: str = "both") -> None:
+    """Raise :class:`UnknownNameError` for a method that is not in :data:`METHODS` or a rule not in :data:`RULES`."""
+    if method not in METHODS:
+        raise UnknownNameError("symmetrisation method", method, METHODS)
+    if rule not in RULES:
+        raise UnknownNameError("symmetrisation rule", rule, RULES)
 
 
 def _block(table: LinkTable, start: int) -> tuple[_Ints, _Ints, _Ints]:

@@ -93,6 +93,13 @@ def add_to(app: typer.Typer) -> None:
         names = SELECTORS.names() if select == "all" else [SELECTORS.canonical(name) for name in select.split(",")]
         if links is not None and "best" not in names:
             raise typer.BadParameter("--links writes the links of one view: add best to --select")
+        named_language = source_language is not None or target_language is not None
+        if both is not None:  # before the sweep, which may take long
+            from align_eval.symmetrization import check_names
+
+            check_names(both)
+        if both is not None and named_language:
+            raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
         signal_options(signal)
         loaded = load_testset(testset)
         if reverse:

@@ -14,7 +14,7 @@ from align_eval.runs.sweep import for_testset
 from align_eval.signals.attention import TOKEN_BUDGET, attention_softmap
 from align_eval.signals.attention_batch import View
 from align_eval.signals.registry import make_signal
-from align_eval.symmetrization import symmetrize_table
+from align_eval.symmetrization import check_names, symmetrize_table
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair, TestSet
@@ -96,6 +96,7 @@ def both_directions(
         InputError: the model does not have both directions.
         UnknownNameError: no such symmetrisation method or rule, and as :func:`attention_links`.
     """
+    check_names(symmetrization, rule)
     if getattr(model, "target_language", None) is not None:
         raise InputError(
             f"{model.name} was loaded for one direction, into {model.target_language}",

@@ -69,7 +69,11 @@ def test_the_command_writes_them(mini: Any, deen: Any, tmp_path: Path, capsys: p
         main([*sweep, "--links", str(path), "--both", "grow-diag"])
     assert not stop.value.code
     assert read_links(path, base=0) == both_directions(mini, deen, VIEW, "grow-diag")
-    for wrong, said in ((["--both", "union"], "--links FILE"), (["--links", "x", "--select", "greedy"], "add best")):
+    for wrong, said in (
+        (["--both", "union"], "--links FILE"),
+        (["--links", "x", "--select", "greedy"], "add best"),
+        (["--links", "x", "--both", "union", "--target-language", "de"], "both directions"),
+    ):
         with pytest.raises(SystemExit) as stop:
             main([*sweep, *wrong])
         assert stop.value.code == 2
