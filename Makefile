@@ -6,10 +6,9 @@ SETUP := $(VENV)/.set-up
 CHECKS := $(VENV)/.set-up-checks
 FONTS := $(VENV)/.set-up-fonts
 BROWSER := $(VENV)/.set-up-browser
-RAY := $(VENV)/.set-up-ray
 BENCH := $(VENV)/.set-up-bench
 # `make bench QUICK=1`: few sentences, once; `make bench PARTS="aligners equal"`: some parts.
-PARTS ?= aligners equal efficiency reduced scoring start streaming growth
+PARTS ?= aligners equal efficiency reduced scoring start streaming growth ray_engine
 OUT ?= $(if $(QUICK),build/bench-quick,results/bench)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -26,10 +25,10 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --editable '.[offline,zstd,dev]'
 	@touch $(SETUP)
 
-# What only the tests need: the statistical aligners (one is compiled: a C compiler), OpenVINO, and the offline models, fetched
-# and converted once into the cache.
+# What only the tests need: the statistical aligners (one is compiled: a C compiler), OpenVINO, Ray, and the offline models,
+# fetched and converted once into the cache.
 $(CHECKS): $(SETUP)
-	@$(BIN)/python -m pip install --quiet --editable '.[statistical,openvino]'
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical,openvino,ray]'
 	@$(BIN)/align-eval models add e5-small
 	@$(BIN)/align-eval models add smollm2-135m
 	@touch $(CHECKS)
@@ -44,15 +43,10 @@ $(BROWSER): $(SETUP) .ci/chromium.sh
 	@sh .ci/chromium.sh
 	@touch $(BROWSER)
 
-# Ray, for the tests of the engine that spreads a run over actors; not part of `make test` yet: `make test-ray`.
-$(RAY): $(SETUP)
-	@$(BIN)/python -m pip install --quiet --editable '.[ray]'
-	@touch $(RAY)
-
-# What the benchmark compares with (the statistical aligners, awesome-align, NLTK), OpenVINO for the reduced forms, and
-# the shared model.
+# What the benchmark compares with (the statistical aligners, awesome-align, NLTK), OpenVINO for the reduced forms, Ray,
+# and the shared model.
 $(BENCH): $(SETUP)
-	@$(BIN)/python -m pip install --quiet --editable '.[statistical,bench,openvino]'
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical,bench,openvino,ray]'
 	@$(BIN)/align-eval models add e5-small
 	@touch $(BENCH)
 
@@ -66,9 +60,10 @@ lint: $(SETUP)
 
 # Two processes for two cores; one thread each, so that they do not fight.
 test: lint $(CHECKS) $(FONTS) $(BROWSER)
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray"
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-ray: $(RAY)
+# The engine that spreads a run over actors alone: it starts a cluster of two workers on this machine.
+test-ray: $(CHECKS)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest tests/runs/engines -m ray
 
 # Speed, memory and scale against other packages, into $(OUT). A part that fails does not keep the others from running.

@@ -75,15 +75,16 @@ class LinkReader:
         held: list[Columns] = []
         count = 0
         for raw, lengths in self._blocks():
-            held.append(self._translate(translator, raw, lengths))
-            count += raw.sentences
-            if count >= size:
-                joined = join(held)
-                whole = count - count % size
-                for begin in range(0, whole, size):
-                    yield table_of(cut(joined, begin, begin + size))
-                count -= whole
-                held = [cut(joined, whole, joined.sentences)]
+            part = self._translate(translator, raw, lengths)
+            begin = 0
+            while count + part.sentences - begin >= size:
+                end = begin + size - count
+                held.append(cut(part, begin, end))
+                yield table_of(join(held))
+                begin, held, count = end, [], 0
+            if begin < part.sentences:
+                held.append(cut(part, begin, part.sentences) if begin else part)
+                count += part.sentences - begin
         if count:
             yield table_of(join(held))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,10 @@ COLUMNS = ("links", "sure", "links_sure", "links_possible")
 # in the processor's caches.
 _CHUNK = 512
 _TABLE = 1 << 22
+
+# Tables of so many links are merged as sparse matrices (scipy takes a while to load), so many sentence pairs at a time.
+_LARGE = 1 << 17
+_PART = 8192
 
 Found = NDArray[np.uint8]
 
@@ -37,22 +43,78 @@ def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
         InputError: an index so high that a link has no 64-bit number.
     """
     check_lengths(gold.sentences, hypothesis.sentences)
-    found = _look_up(gold, hypothesis)
     out = np.empty((gold.sentences, 4), dtype=np.int32)
+    if gold.links + hypothesis.links >= _LARGE and (cells := _cells(gold, hypothesis)) is not None:
+        parts = [(begin, min(begin + _PART, gold.sentences)) for begin in range(0, gold.sentences, _PART)]
+        _on_threads(lambda part: _merge(gold, hypothesis, *part, *cells, out[slice(*part)]), parts)
+        return out
+    found = _look_up(gold, hypothesis)
     out[:, 0] = np.diff(hypothesis.offsets)
-    out[:, 1] = _per_sentence(gold.sure, gold)
-    out[:, 2] = _per_sentence(found > 1, hypothesis)
-    out[:, 3] = _per_sentence(found > 0, hypothesis)
+    out[:, 1] = _per_sentence(gold.sure, gold.offsets)
+    out[:, 2] = _per_sentence(found > 1, hypothesis.offsets)
+    out[:, 3] = _per_sentence(found > 0, hypothesis.offsets)
     return out
 
 
-def _per_sentence(rows: BoolArray, table: LinkTable) -> IntArray:
-    """How many of the rows of each sentence pair are true, ``(sentence pairs,)``."""
-    if bool(rows.all()):
-        return np.diff(table.offsets).astype(np.int32)
-    running = np.zeros(len(rows) + 1, dtype=np.int32)
-    np.cumsum(rows, out=running[1:])
-    return np.diff(running[table.offsets])
+def _cells(gold: LinkTable, hypothesis: LinkTable) -> tuple[int, int] | None:
+    """Height and width of a table of words that holds every link, if its cells have 32-bit numbers."""
+    height = 1 + max(int(table.source.max(initial=0)) for table in (gold, hypothesis))
+    width = 1 + max(int(table.target.max(initial=0)) for table in (gold, hypothesis))
+    return (height, width) if height * width < 2**31 else None
+
+
+def _on_threads(work: Callable[[tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
+    """Do all parts, on two threads where there are two cores: the loops of numpy and scipy let others run."""
+    if len(parts) < 2 or (os.cpu_count() or 1) < 2:
+        for part in parts:
+            work(part)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, parts))
+
+
+def _merge(
+    gold: LinkTable, hypothesis: LinkTable, begin: int, end: int, height: int, width: int, out: IntArray
+) -> None:
+    """The counts of the sentence pairs ``begin`` to ``end`` into ``out``: A∩P as the product of two sparse matrices.
+
+    A row is a sentence pair, a column a pair of words; both matrices are sorted, so that one pass merges them. Sure
+    links are 2, possible ones 1, proposed ones 1.
+    """
+    from scipy.sparse import csr_array
+
+    def matrix(table: LinkTable) -> Any:
+        offsets = table.offsets[begin : end + 1]
+        rows = slice(int(offsets[0]), int(offsets[-1]))
+        columns = table.source[rows] * np.int32(width)
+        columns += table.target[rows]
+        ones = np.ones(len(columns), dtype=np.uint8)
+        found = csr_array(
+            (ones, columns, (offsets - offsets[0]).astype(np.int32)), shape=(end - begin, height * width), copy=False
+        )
+        found.has_canonical_format = True  # tables are sorted and unique
+        return found
+
+    sure = gold.sure[gold.offsets[begin] : gold.offsets[end]].view(np.uint8)
+    right = matrix(gold)
+    right.data += sure
+    right = right.multiply(matrix(hypothesis))
+    out[:, 0] = np.diff(hypothesis.offsets[begin : end + 1])
+    out[:, 1] = _per_sentence(sure, gold.offsets[begin : end + 1] - gold.offsets[begin])
+    out[:, 2] = _per_sentence(right.data >> 1, right.indptr)
+    out[:, 3] = np.diff(right.indptr)
+
+
+def _per_sentence(rows: BoolArray | Found, offsets: NDArray[np.integer]) -> IntArray:
+    """How many of the rows (0 or 1) of each sentence pair are 1, ``(sentence pairs,)``."""
+    sizes = np.diff(offsets)
+    filled = sizes > 0
+    out = np.zeros(len(sizes), dtype=np.int32)
+    if filled.any():
+        out[filled] = np.add.reduceat(rows.view(np.uint8), offsets[:-1][filled], dtype=np.int32)
+    return out
 
 
 def check_lengths(gold: int, hypothesis: int, file: str | None = None) -> None:

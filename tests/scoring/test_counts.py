@@ -29,6 +29,35 @@ def test_counts_by_search_are_those_of_the_table(corpus: Corpus) -> None:
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
 
 
+@settings(max_examples=40)
+@given(corpora)
+def test_counts_by_merging_are_those_of_sets(corpus: Corpus) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LARGE", 0)
+        patch.setattr(module, "_PART", 2)
+        assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_merging_on_threads_gives_the_counts_of_the_table(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(6)
+    tables = [
+        LinkTable(*chance.integers(0, (300, 40, 30), (5000, 3)).T.astype(np.int32), 300, chance.random(5000) < 0.7)
+        for _ in range(2)
+    ]
+    expected = counts(*tables)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(module, "_LARGE", 0)
+    monkeypatch.setattr(module, "_PART", 7)
+    assert counts(*tables).tolist() == expected.tolist()
+
+
+def test_words_of_too_many_cells_to_merge_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LARGE", 0)
+    gold = LinkTable.from_links([Links([(60_000, 60_000), (0, 0)]), Links([(1, 1)])])
+    assert counts(gold, gold).tolist() == [[2, 2, 2, 2], [1, 1, 1, 1]]
+
+
 @pytest.mark.parametrize("table", [-1, 300, 1 << 22])
 def test_blocks_of_sentence_pairs_do_not_change_the_counts(table: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """600 sentence pairs, some without links, in blocks of 7 and whole, by table, by search, and by both."""
