@@ -28,6 +28,7 @@ from model import MaskedLM, SlicedCrossEntropy
 from sibling import sibling
 from start import load_encoder, shape_of, start_head
 
+_memory = sibling("memory")
 _precision = sibling("precision")
 EVERY = 25  # steps between two lines of the log; the first step has one too
 
@@ -94,6 +95,7 @@ def average(tensors: list[torch.Tensor], ranks: int) -> None:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(1)
+    _memory.keep_freed_memory()
     args.run.mkdir(parents=True, exist_ok=True)
     if args.ranks > 1 and args.rank < 0:
         start_all(args.ranks)

@@ -1,6 +1,7 @@
 """Silver links for guided alignment: eflomal on the training text, symmetrised, projected on sub-words.
 
-The links name which source word a target word comes from; `train.py` asks one cross-attention head to look there.
+Where `silver_encoder.py` has written links of an encoder for a pair, those are taken. The links name which source word
+a target word comes from; `train.py` asks one cross-attention head to look there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import eflomal
 import numpy as np
+from silver_encoder import read_numbered
 
 
 def grow_diag(forward: set[tuple[int, int]], reverse: set[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -61,13 +63,16 @@ def main() -> None:
         sorted(grow_diag(read(f), read(r)))
         for f, r in zip(forward.read_text().splitlines(), reverse.read_text().splitlines(), strict=True)
     ]
+    by_encoder = read_numbered(args.data / "encoder.links")
+    for number, links in by_encoder.items():
+        pairs[number] = sorted(links)
     if len(pairs) != len(data["corpus"]):
         raise SystemExit(f"{len(pairs)} link lines for {len(data['corpus'])} pairs")
     offset = np.concatenate([[0], np.cumsum([len(p) for p in pairs])]).astype(np.int64)
     flat = np.asarray([x for p in pairs for x in p], dtype=np.int16).reshape(-1, 2)
     np.savez(args.data / "links.tmp.npz", flat=flat, offset=offset)
     (args.data / "links.tmp.npz").rename(args.data / "links.npz")
-    print("links", len(flat), "pairs", len(pairs))
+    print("links", len(flat), "pairs", len(pairs), "by an encoder", len(by_encoder))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from batches import EOS, IGNORE, PLANS, SHARES, Batch, Corpus, make
+from memory import keep_freed_memory
 from model import Shape, SlicedCrossEntropy, Transformer, from_marian, grown
 from precision import PRECISIONS, product_type
 
@@ -137,6 +138,7 @@ def main() -> None:
         parser.error(f"--guided-below {args.guided_below}: there are {args.guided_layer - 1} layers below")
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     args.run.mkdir(parents=True, exist_ok=True)
     if args.ranks > 1:
         store = args.run / "store"

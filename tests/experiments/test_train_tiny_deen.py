@@ -14,7 +14,7 @@ import torch
 
 from tests.experiments.modules import modules_of
 
-NAMES = ("precision", "text", "model", "batches", "train", "export")
+NAMES = ("precision", "memory", "silver_encoder", "text", "model", "batches", "train", "export")
 SHIPPED = Path(__file__).resolve().parents[2] / "data"
 
 
@@ -55,6 +55,25 @@ def test_an_exported_model_is_taken_up_again(deen: SimpleNamespace, name: str, m
     module.load_state_dict(state)
     model = MarianMTModel.from_pretrained(SHIPPED / name, dtype=torch.float32).eval()
     assert deen.export.largest_difference(model, module.eval(), mode) < 1e-3
+
+
+def test_links_of_an_encoder_are_completed_where_a_word_has_none(deen: SimpleNamespace) -> None:
+    sure = {(0, 0), (2, 1)}
+    assert deen.silver_encoder.completed(sure, [(0, 0), (0, 1), (1, 1), (2, 3)]) == {*sure, (1, 1), (2, 3)}
+    assert deen.silver_encoder.completed(set(), [(4, 5)]) == {(4, 5)}
+
+
+def test_numbered_links_without_the_end_of_a_line_are_left_out(deen: SimpleNamespace, tmp_path: Path) -> None:
+    path = tmp_path / "encoder.links"
+    assert deen.silver_encoder.read_numbered(path) == {}
+    path.write_text("7 0-0 2-1\n3\n12 1-")
+    assert deen.silver_encoder.read_numbered(path) == {7: [(0, 0), (2, 1)], 3: []}
+
+
+def test_freed_memory_is_kept_where_the_library_can(deen: SimpleNamespace) -> None:
+    import ctypes
+
+    assert deen.memory.keep_freed_memory() == hasattr(ctypes.CDLL(None), "mallopt")
 
 
 def test_names_of_marian_and_back(deen: SimpleNamespace, tmp_path: Path) -> None:
