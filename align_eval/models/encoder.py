@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +71,16 @@ class Encoder:
         self.max_length = _max_length(model, tokenizer)
         self.window = self.max_length - len(self.prefix) - len(self.suffix)
         self.precision = precision
-        self._states: HiddenStates | ReducedStates = HiddenStates(model)
-        if precision is not None:
+        self._states: HiddenStates | ReducedStates
+        self._packed: Callable[[Sequence[torch.Tensor], Sequence[int]], torch.Tensor] | None
+        if precision is None:
+            self._states = HiddenStates(model)
+            self._packed = PackedStates.of(self._states)
+        else:
             from align_eval.models.reduced import PRECISIONS
 
-            self._states = PRECISIONS.get(precision)(self)
-        self._packed = PackedStates.of(self._states) if isinstance(self._states, HiddenStates) else None
+            reduced = PRECISIONS.get(precision)(self)
+            self._states, self._packed = reduced, reduced.end_to_end if reduced.unpadded else None
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, layers={self.layers}, hidden_size={self.hidden_size}, device={self.device})"

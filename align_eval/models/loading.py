@@ -83,7 +83,7 @@ def load_model(
         decoder_mode: ``"causal"``, ``"masked"`` or ``"causal-masked"``: how the decoder of an encoder-decoder model
             was trained to read its target; ``None``: what ``config.json`` says, else ``"causal"``. See
             :mod:`align_eval.models.masked_seq2seq`.
-        precision: a reduced form that an encoder computes vectors in on a CPU: ``bf16``, ``openvino-bf16`` or
+        precision: a reduced form that an encoder computes vectors in on a CPU: ``int8``, ``bf16``, ``openvino-bf16`` or
             ``openvino-int8`` (:mod:`align_eval.models.reduced`); ``None``: none, the numbers of ``dtype``.
 
     Raises:

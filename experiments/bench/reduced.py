@@ -4,9 +4,10 @@
     python experiments/bench/reduced.py --out results/bench --quick   # 24 pairs of each of the mini sets, one round
     python experiments/bench/reduced.py --sets deen-rwth,roen-wpt     # AER on these sets only
 
-Every form that this machine can run is taken (``bf16`` needs a processor that multiplies bfloat16, the others the
-package openvino too); those that it cannot are listed with the reason. Speed: words of ``enfr-wpt`` and
-``zhen-tsinghua`` in, a file of links out, layer 7, argmax; float32, simalign and the forms take turns in one process.
+Every form that this machine can run is taken (``bf16`` needs a processor that multiplies bfloat16, two others the
+package openvino too); those that it cannot are listed with the reason. The products of a block by themselves, in each
+number type, say what a form can gain at most here. Speed: words of ``enfr-wpt`` and ``zhen-tsinghua`` in, a file of
+links out, layer 7, argmax; float32, simalign and the forms take turns in one process.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ SPEED = {
     "set": "set", "form": "form", "pairs": "pairs", "pairs_s": "pairs/s", "subwords_s": "sub-words/s",
     "gain": "gain over float32", "simalign": "gain over simalign", "seconds": "median, s", "spread": "spread %",
 }  # fmt: skip
+PRODUCTS = {
+    "product": "product", "float32": "float32, ms", "int8": "int8, ms", "int8_gain": "gain",
+    "bfloat16": "bfloat16, ms", "bfloat16_gain": "gain",
+}  # fmt: skip
+ROWS, RUNS = 2048, 15
 GAIN, GAIN_SIMALIGN, AER_CHANGE = 2.0, 8.0, 0.2
 
 
@@ -51,6 +57,8 @@ def main() -> None:
     columns = {"set": "set", "pairs": "pairs", FULL: "AER % float32"}
     columns |= {f"{form} {what}": f"{form} {what}" for form in forms for what in ("AER %", "change")}
     tables = [Table(SPEED, speed, "Speed")] if speed else []
+    if not options.no_speed:
+        tables.append(Table(PRODUCTS, products(encoders[FULL], 3 if options.quick else RUNS), "Products of one block"))
     tables += [Table(columns, aer, "AER")]
     same = [{"form": form, "links": f"{agreement[form]:.2f}"} for form in forms]
     tables += [Table({"form": "form", "links": "links as in float32, %"}, same, "Links that stay")]
@@ -62,6 +70,9 @@ def main() -> None:
             *notes,
             "AER % at layer 7 with argmax; the change is that of the form minus float32, in points. Links that stay: "
             "twice the links that both have, divided by the links of either, over all sets.",
+            f"Products of one block: those of block {LAYER} for {ROWS:,} sub-words, least time of {RUNS} runs. int8 is "
+            "that of the form of this name, 8-bit inputs made from float32 and float32 out; bfloat16 is from bfloat16 "
+            "to bfloat16. The last row is their sum: what a form would gain if a block were products alone.",
         ],
         machine=machine, quick=options.quick,
     )  # fmt: skip
@@ -113,6 +124,47 @@ def measure_speed(options: Namespace, encoders: dict[str, Any]) -> list[dict[str
                     "spread": 100 * timing.spread,
                 }
             )  # fmt: skip
+    return rows
+
+
+def products(encoder: Any, runs: int) -> list[dict[str, Any]]:
+    """Milliseconds of each product of one block in each number type, and of all of them."""
+    import torch
+
+    from align_eval.models.reduced.blocks import read_blocks
+    from align_eval.models.reduced.int8 import PRODUCTS as NAMES
+    from align_eval.models.reduced.int8 import Int8Linear
+
+    def least(call: Any, given: Any) -> float:
+        times = []
+        for _ in range(runs + 1):
+            start = time.perf_counter()
+            call(given)
+            times.append(time.perf_counter() - start)
+        return 1000 * min(times[1:])
+
+    block = read_blocks(encoder)[LAYER - 1]
+    rows: list[dict[str, Any]] = []
+    say(f"products of block {LAYER}")
+    with torch.inference_mode():
+        for name in NAMES:
+            full = getattr(block, name)
+            x = torch.randn(ROWS, full.weight.shape[1], generator=torch.Generator().manual_seed(1))
+            eight, half = Int8Linear(full, x.abs().amax(dim=0)), full.to(torch.bfloat16)
+            shape = (
+                f"{name}: ({ROWS:,} x {full.weight.shape[1]:,}) ({full.weight.shape[1]:,} x {full.weight.shape[0]:,})"
+            )
+            rows.append(
+                {
+                    "product": shape, "float32": least(full, x), "int8": least(eight, x),
+                    "bfloat16": least(half, x.bfloat16()),
+                }
+            )  # fmt: skip
+    rows.append(
+        {"product": "all", **{kind: sum(row[kind] for row in rows) for kind in ("float32", "int8", "bfloat16")}}
+    )
+    for row in rows:
+        row |= {f"{kind}_gain": row["float32"] / row[kind] for kind in ("int8", "bfloat16")}
     return rows
 
 

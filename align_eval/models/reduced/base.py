@@ -30,6 +30,8 @@ class ReducedStates(ABC):
     """
 
     name: ClassVar[str] = ""
+    #: Whether :meth:`end_to_end` computes sentences without padding.
+    unpadded: ClassVar[bool] = False
 
     def __init__(self, encoder: Encoder) -> None:
         from align_eval.models.reduced.blocks import read_blocks
@@ -72,6 +74,27 @@ class ReducedStates(ABC):
             with self._lock:
                 states.update(zip(wanted, self.run(embedded, mask, wanted), strict=True))
         return [states[layer] for layer in layers]
+
+    def end_to_end(self, runs: Sequence[torch.Tensor], layers: Sequence[int]) -> torch.Tensor:
+        """The states of sentences without padding, as :class:`align_eval.models.packed.PackedStates` gives them.
+
+        Args:
+            runs: ids ``(B, T)`` of sentences of one length; several such lengths.
+
+        Returns:
+            ``(len(layers), sum of B x T, width)`` in the order of ``layers``.
+        """
+        import torch
+
+        from align_eval.models.reduced.blocks import run_unpadded
+
+        embedded = torch.cat([self.model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
+        wanted = sorted({layer for layer in layers if layer})
+        states = {0: embedded}
+        if wanted:
+            shapes = [(int(ids.shape[0]), int(ids.shape[1])) for ids in runs]
+            states.update(zip(wanted, run_unpadded(self.blocks, self.heads, embedded, shapes, wanted), strict=True))
+        return torch.stack([states[layer] for layer in layers])
 
 
 PRECISIONS: Registry[type[ReducedStates]] = Registry("precision", "align_eval.models.reduced")

@@ -25,6 +25,7 @@ class BFloat16States(ReducedStates):
     """Products in bfloat16 by torch."""
 
     name: ClassVar[str] = "bf16"
+    unpadded: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)

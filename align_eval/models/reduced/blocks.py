@@ -23,6 +23,11 @@ class Linear:
     weight: Tensor
     bias: Tensor
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the product."""
+        return self.weight.dtype
+
     def __call__(self, x: Tensor) -> Tensor:
         return functional.linear(x, self.weight, self.bias)
 
@@ -74,7 +79,7 @@ class Block:
             see: called with the name of each product and its input.
         """
         batch, length, width = x.shape
-        dtype = self.qkv.weight.dtype
+        dtype = self.qkv.dtype
 
         def product(name: str, given: Tensor) -> Tensor:
             given = given.to(dtype)
@@ -89,6 +94,27 @@ class Block:
         x = self.attention_norm(x + product("out", mixed.transpose(1, 2).reshape(batch, length, width)))
         return self.norm(x + product("down", functional.gelu(product("up", x))))
 
+    def unpadded(self, x: Tensor, shapes: Sequence[tuple[int, int]], heads: int) -> Tensor:
+        """As a call, for sentences that lie one after the other: all but the attention works on single sub-words.
+
+        Args:
+            x: ``(N, D)`` float32.
+            shapes: number of sentences and their length, by run; their products sum up to N.
+        """
+        width, dtype = x.shape[1], self.qkv.dtype
+        projected = self.qkv(x.to(dtype))
+        mixed = torch.empty(x.shape, dtype=dtype)
+        start = 0
+        for sentences, length in shapes:
+            end = start + sentences * length
+            split = projected[start:end].view(sentences, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+            query, key, value = split.unbind(0)
+            found = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+            mixed[start:end].view(sentences, length, heads, -1).copy_(found.transpose(1, 2))
+            start = end
+        x = self.attention_norm(x + self.out(mixed))
+        return self.norm(x + self.down(torch.ops.aten.gelu_(self.up(x.to(dtype)))))
+
 
 def run_blocks(
     blocks: Sequence[Block], heads: int, embedded: Tensor, mask: Tensor | None, layers: Sequence[int]
@@ -98,6 +124,17 @@ def run_blocks(
     x, states = embedded, {}
     for number, block in enumerate(blocks[: layers[-1]], 1):
         x = block(x, keep, heads)
+        states[number] = x
+    return [states[layer] for layer in layers]
+
+
+def run_unpadded(
+    blocks: Sequence[Block], heads: int, embedded: Tensor, shapes: Sequence[tuple[int, int]], layers: Sequence[int]
+) -> list[Tensor]:
+    """As :func:`run_blocks`, for sentences one after the other: ``embedded`` ``(N, D)``, ``shapes`` as for a block."""
+    x, states = embedded, {}
+    for number, block in enumerate(blocks[: layers[-1]], 1):
+        x = block.unpadded(x, shapes, heads)
         states[number] = x
     return [states[layer] for layer in layers]
 

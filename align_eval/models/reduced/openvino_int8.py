@@ -62,6 +62,20 @@ class OpenVinoInt8States(OpenVinoStates):
         return op.add(op.matmul(given, kept, False, True), op.constant(linear.bias.numpy()[None, None]))
 
 
+def smoothing(weight: NDArray[np.float32], sizes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What to divide each input of a product by, and multiply its column of the weights by.
+
+    Args:
+        weight: ``(out, in)``.
+        sizes: ``(in,)``, greatest absolute value of each input.
+
+    Returns:
+        ``(in,)``, SmoothQuant's equation 4 with a = 1/2.
+    """
+    columns = np.maximum(np.abs(weight).max(axis=0), _LEAST)
+    return np.sqrt(np.maximum(sizes, _LEAST) / columns).astype(np.float32)
+
+
 def quantise(
     weight: NDArray[np.float32], sizes: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], np.float32, NDArray[np.int8], NDArray[np.float32]]:
@@ -75,10 +89,8 @@ def quantise(
         ``(in,)``, what each input is divided by; the greatest absolute value of the inputs after that;
         ``(out, in)``, the rounded weights of the divided inputs; ``(out,)``, what to multiply the rounded by.
     """
-    sizes = np.maximum(sizes, _LEAST)
-    columns = np.maximum(np.abs(weight).max(axis=0), _LEAST)
-    smooth = np.sqrt(sizes / columns).astype(np.float32)
-    limit = np.float32((sizes / smooth).max())
+    smooth = smoothing(weight, sizes)
+    limit = np.float32((np.maximum(sizes, _LEAST) / smooth).max())
     evened = weight * smooth
     scales = (np.maximum(np.abs(evened).max(axis=1), _LEAST) / 127).astype(np.float32)
     rounded = np.clip(np.rint(evened / scales[:, None]), -127, 127).astype(np.int8)

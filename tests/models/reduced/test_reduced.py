@@ -16,14 +16,15 @@ from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models import Encoder, load_model
 from align_eval.models.families import FamilyOptions
 from align_eval.models.reduced import PRECISIONS, base, calibration, openvino_engine
-from align_eval.models.reduced.blocks import read_blocks, run_blocks
+from align_eval.models.reduced.blocks import Linear, read_blocks, run_blocks
+from align_eval.models.reduced.int8 import Int8Linear
 from align_eval.models.reduced.openvino_int8 import quantise
 from align_eval.runs.api import score
 from tests.models.tiny import WORDS, write_model
 
-FORMS = ("bf16", "openvino-bf16", "openvino-int8")
+FORMS = ("bf16", "int8", "openvino-bf16", "openvino-int8")
 # Lowest cosine of a sub-word's vector with that of float32, in a model of random weights, 32 wide.
-NEAR = {"bf16": 0.999, "openvino-bf16": 0.999, "openvino-int8": 0.98}
+NEAR = {"bf16": 0.999, "int8": 0.99, "openvino-bf16": 0.999, "openvino-int8": 0.98}
 SENTENCES = [WORDS[k : k + n] for k, n in ((0, 4), (3, 9), (5, 1), (2, 12), (7, 3))] + [[]]
 
 
@@ -123,7 +124,7 @@ def test_blocks_that_compute_something_else_are_refused(tiny: Encoder) -> None:
 class TestErrors:
     def test_unknown(self) -> None:
         with pytest.raises(UnknownNameError, match="Did you mean 'openvino-int8'"):
-            load_model("offline:e5-small", precision="int8")
+            load_model("offline:e5-small", precision="openvino-int")
         assert PRECISIONS.names() == sorted(FORMS)
 
     def test_beside_a_dtype_or_a_gpu(self) -> None:
@@ -141,7 +142,7 @@ class TestErrors:
 
     def test_no_openvino(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "openvino", None)
-        for form in FORMS[1:]:
+        for form in FORMS[2:]:
             with pytest.raises(ModelError, match=r"needs the package openvino\. .*'align-eval\[openvino\]'"):
                 PRECISIONS.get(form).require()
 
@@ -170,6 +171,43 @@ def test_signature(tiny: Encoder) -> None:
     aligner = make_aligner(AlignerSettings(reduced(tiny, "bf16"), layers=(2,)))
     assert aligner.describe()["dtype"] == "bf16"
     assert make_aligner(AlignerSettings(tiny, layers=(2,))).describe()["dtype"] == "float32"
+
+
+def test_int8_products_do_not_overflow_nor_depend_on_their_batch() -> None:
+    """Inputs and weights all at their greatest: 512 products of 127 x 63, where 16 bits would saturate."""
+    plain = Linear(torch.full((3, 512), 0.5), torch.tensor([0.0, 1.0, -2.0]))
+    product = Int8Linear(plain, torch.full((512,), 2.0))
+    x = torch.full((4, 512), 2.0)
+    x[1] *= 1e-3
+    x[2, ::2] *= -1
+    torch.testing.assert_close(product(x), plain(x), rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(product(x[1:2]), product(x)[1:2], rtol=0, atol=0)
+    assert not torch.isfinite(product(torch.full((1, 512), float("nan")))).any()
+
+
+def test_int8_products_are_near_those_of_float32_beside_large_inputs() -> None:
+    generator = torch.Generator().manual_seed(3)
+    plain = Linear(torch.randn(96, 64, generator=generator), torch.randn(96, generator=generator))
+    x = torch.randn(50, 64, generator=generator)
+    x[:, 5] *= 40
+    found = Int8Linear(plain, x.abs().amax(dim=0))(x)
+    assert float((found - plain(x)).norm() / plain(x).norm()) < 0.02
+
+
+@pytest.mark.parametrize("form", [name for name in FORMS if PRECISIONS.get(name).unpadded])
+def test_unpadded_is_padded(tiny: Encoder, form: str) -> None:
+    encoder = reduced(tiny, form)
+    ids = tiny.tokenize(SENTENCES).ids
+    unpadded = encoder.encode(ids, [2, 4, 0])
+    encoder._packed = None
+    for a, b in zip(unpadded, encoder.encode(ids, [2, 4, 0]), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0.05)
+
+
+def test_int8_without_products_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("align_eval.models.reduced.int8.ENGINE", "none")
+    with pytest.raises(ModelError, match=r"int8: torch has no 8-bit products \(none\)"):
+        PRECISIONS.get("int8").require()
 
 
 def test_quantise_by_hand() -> None:
@@ -215,7 +253,8 @@ def test_ranges_are_measured_once(tiny: Encoder, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.model
 @pytest.mark.xdist_group("e5")
 @pytest.mark.parametrize(
-    ("form", "same", "change"), [("bf16", 0.995, 0.2), ("openvino-bf16", 0.995, 0.5), ("openvino-int8", 0.98, 0.7)]
+    ("form", "same", "change"),
+    [("bf16", 0.995, 0.2), ("int8", 0.985, 0.5), ("openvino-bf16", 0.995, 0.5), ("openvino-int8", 0.98, 0.7)],
 )
 def test_links_of_the_real_model(e5: Encoder, form: str, same: float, change: float) -> None:
     """One link of these sets of 40 pairs is 0.1 points of AER."""
