@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, UnknownNameError
@@ -85,6 +85,7 @@ def redistribution_curves(
     view: str = "",
     rule: str = "",
     title: str = "",
+    gold_name: str = "gold",
     width: Width | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Figure:
@@ -101,6 +102,7 @@ def redistribution_curves(
             to the same measures under each null model. A measure that is missing or ``None`` is left out.
         multiples: names of :data:`MULTIPLES`, in order.
         model, view, rule, title: stand above, as in :func:`~align_eval.figures.paired.paired_heatmaps`.
+        gold_name: what the links are called, such as ``"silver"``.
         width: ``"one"`` or ``"two"`` columns of a paper; ``None``: as ``"two"``, where two multiples stand
             side by side.
         axes: draw into these axes, one for each of the multiples; nothing stands above then.
@@ -117,7 +119,8 @@ def redistribution_curves(
     kinds: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: float(row["mask_share"])):
         kinds.setdefault(str(row["plan"]).split(":")[0], []).append(row)
-    chosen = [MULTIPLES[name] for name in multiples]
+    found = [MULTIPLES[name] for name in multiples]
+    chosen = [replace(multiple, name=multiple.name.replace("gold-", f"{gold_name}-")) for multiple in found]
     size = 7.0 if width == "one" else TEXT_SIZE
     if axes is not None:
         if len(axes) != len(chosen):

@@ -79,6 +79,7 @@ def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath, stem: str) -> 
         view=f"layer {first['layer']}, head {first['head']}",
         rule=first["view_rule"],
         title=f"{where}: {first['evaluated_sentences']} sentence pairs",
+        gold_name="silver" if first.get("links") == "silver" else "gold",
     )
     names = [f"{stem}.{ending}" for ending in FIGURE_FORMATS]
     for name in names:

@@ -59,6 +59,13 @@ def test_one_plan_has_its_nulls_and_its_visible_rows() -> None:
     assert "dashed: null models" in words
 
 
+def test_links_are_called_what_they_are() -> None:
+    figure = redistribution_curves(SPANS, multiples=["gold peak", "gold mass"], gold_name="silver")
+    told = " ".join(text.get_text() for text in texts_of(figure))
+    assert "silver-aligned word" in told
+    assert "gold-aligned" not in told
+
+
 def test_several_plans_are_coloured_apart_and_show_the_highest_null() -> None:
     rows = [*SPANS, _row("random:share=0.5", 0.5, 0.7), _row("content", 0.45, 0.65)]
     (axes,) = redistribution_curves(rows, multiples=["gold peak"]).axes
