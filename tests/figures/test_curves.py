@@ -61,7 +61,7 @@ def test_one_plan_has_its_nulls_and_its_visible_rows() -> None:
 
 def test_links_are_called_what_they_are() -> None:
     figure = redistribution_curves(SPANS, multiples=["gold peak", "gold mass"], gold_name="silver")
-    told = " ".join(text.get_text() for text in texts_of(figure))
+    told = " ".join(texts_of(figure))
     assert "silver-aligned word" in told
     assert "gold-aligned" not in told
 
