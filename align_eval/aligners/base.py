@@ -44,7 +44,7 @@ class AlignerSettings:
         layers: layers to take; empty: the model's default layer.
         subword: ``any`` (words are linked if any of their sub-words are) or ``mean`` (mean vector of a word).
         on_long: ``window`` (sentences over the model's window in overlapping windows) or ``raise``.
-        token_budget: padded sub-words in one batch of the model.
+        token_budget: sub-words that the model computes at one time, padding counted (:meth:`Encoder.encode`).
         options: for the loading of the model (``device``, ``dtype``, ``precision``, ``revision``,
             ``trust_remote_code``).
     """

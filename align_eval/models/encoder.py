@@ -12,6 +12,7 @@ from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTo
 from align_eval.models.batches import buckets
 from align_eval.models.layers import HiddenStates
 from align_eval.models.packed import PackedStates, pack, runs_of
+from align_eval.models.side_by_side import MOST, in_order, share_of
 from align_eval.models.tokenized import IdArray, Tokenized, start_words_with_space, tokenize_words
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ class Encoder:
             ids: sub-word ids of each sentence without special ones (``Tokenized.ids``); those are added here.
             layers: 0 (embeddings) to ``self.layers``; negative ones count from the last. No block beyond the deepest
                 is computed.
-            token_budget: sub-words in a batch, padding (where there is any) counted. It changes speed and memory; the
-                vectors agree within the rounding of the matrix products (below 1e-5 in float32).
+            token_budget: sub-words computed at one time, padding (where there is any) counted. Without padding they are
+                divided among torch's threads, down to 512 for each. It changes speed and memory, as the number of
+                threads does; the vectors agree within the rounding of the products (below 1e-5 in float32).
 
         Returns:
             For each sentence a tensor ``(len(layers), sub-words, hidden_size)`` on ``self.device`` without the special
@@ -152,14 +154,20 @@ class Encoder:
         """Batches without padding: members, their states ``(layers, T, width)``, whether all numbers are finite."""
         import torch
 
-        assert self._packed is not None
+        packed = self._packed
+        assert packed is not None
         lengths = [len(sentence) for sentence in sentences]
-        for batch in pack(lengths, budget):
+        workers = min(torch.get_num_threads(), MOST)
+        share = share_of(sum(lengths), max(lengths, default=0), budget, workers)
+
+        def compute(batch: Sequence[int]) -> _Batch:
             runs = [torch.from_numpy(np.stack([sentences[k] for k in run])) for run in runs_of(batch, lengths)]
             with torch.inference_mode():
-                hidden = self._packed(runs, layers)  # (layers, sum of T, width)
+                hidden = packed(runs, layers)  # (layers, sum of T, width)
                 finite = _finite(hidden)
-            yield batch, hidden.split([lengths[k] for k in batch], dim=1), finite
+            return batch, hidden.split([lengths[k] for k in batch], dim=1), finite
+
+        yield from in_order(compute, pack(lengths, share), workers)
 
     def _padded(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[_Batch]:
         """As :meth:`_end_to_end`, sentences of like length padded to the longest of their batch."""

@@ -27,7 +27,7 @@ import systems
 from common import Bar, Table, alternate, say
 from systems import LAYER, MODEL, QUICK, SETS, Ours
 
-BUDGETS = (512, 1024, 2048, 4096, 8192)
+BUDGETS = (1024, 2048, 4096, 8192)
 # The forms are compared on every sixth pair of both sets.
 STEP = 6
 LEAST = 70.0
@@ -36,7 +36,7 @@ SPEED = {
     "subwords_s": "sub-words/s", "gflops": "GFLOP/s", "efficiency": "efficiency %", "spread": "spread %",
 }  # fmt: skip
 FORMS = {
-    "form": "encoder", "threads": "threads", "budget": "sub-words a batch", "seconds": "median, s",
+    "form": "encoder", "threads": "threads", "budget": "sub-words at one time", "seconds": "median, s",
     "gflops": "GFLOP/s", "efficiency": "efficiency %", "spread": "spread %", "note": "",
 }  # fmt: skip
 RATES = {"product": "matrix product, fp32", "gflops": "best GFLOP/s"}
@@ -80,6 +80,24 @@ def padded(encoder: Any, attention: str = "sdpa") -> Iterator[None]:
     finally:
         encoder._packed = packed
         encoder.model.set_attn_implementation(before)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Inside, batches follow one another, each on all threads."""
+    from align_eval.models import encoder as module
+
+    before, module.MOST = module.MOST, 1
+    try:
+        yield
+    finally:
+        module.MOST = before
+
+
+def encode_one_at_a_time(encoder: Any, ids: Sequence[Any], budget: int) -> None:
+    """Encode batch by batch, each on all threads."""
+    with one_at_a_time():
+        encoder.encode(ids, [LAYER], token_budget=budget)
 
 
 def encode_padded(encoder: Any, ids: Sequence[Any], attention: str) -> None:
@@ -218,6 +236,13 @@ def forms(encoder: Any, options: Any) -> list[dict[str, Any]]:
     for budget in BUDGETS:
         facts = {"form": "end to end, no padding", "threads": options.threads, "budget": budget}
         made[f"end to end, {budget}"] = facts, functools.partial(encoder.encode, ids, [LAYER], token_budget=budget)
+    if options.threads > 1:
+        for facts in (made[f"end to end, {budget}"][0] for budget in BUDGETS):
+            facts["note"] = "batches side by side, a thread for each"
+        for budget in (1024, 2048):
+            facts = {"form": "end to end, no padding", "threads": options.threads, "budget": budget}
+            facts["note"] = "one batch at a time, all threads for it"
+            made[f"one at a time, {budget}"] = facts, functools.partial(encode_one_at_a_time, encoder, ids, budget)
     for attention in ("sdpa", "eager"):
         facts = {"form": f"padded batches, {attention}", "threads": options.threads, "budget": 2048}
         made[f"padded, {attention}"] = facts, functools.partial(encode_padded, encoder, ids, attention)
