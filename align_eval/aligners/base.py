@@ -88,6 +88,13 @@ class Aligner(ABC):
             NonFiniteError: the model gave NaN or infinity.
         """
 
+    def ready(self, pairs: list[SentencePair]) -> list[SentencePair]:
+        """The same pairs for :meth:`align_all`, with what can be done on a thread beside its work on others.
+
+        The links do not depend on it.
+        """
+        return pairs
+
     def signature(self, system: System) -> dict[str, str]:
         """What makes a link of this aligner citable, by the keys of a :class:`align_eval.scoring.Signature`."""
         out = self.describe()

@@ -17,12 +17,19 @@ from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, 
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
 from align_eval.models.provider import MODELS, PREFIX
+from align_eval.models.tokenized import Tokenized
 from align_eval.signals.similarity import similarity, word_means
 from align_eval.signals.windows import encode_in_windows
 
 # Cells (pairs x longest source x longest target) of one batch of soft maps, and vectors kept at one time.
 CELL_BUDGET = 1 << 19
 VECTOR_BUDGET = 400_000
+
+
+class _TokenizedPairs(list[SentencePair]):
+    """Pairs of which the sub-words are known: sources and targets by turns."""
+
+    tokens: Tokenized
 
 
 @ALIGNERS.register("similarity")
@@ -47,10 +54,19 @@ class SimilarityAligner(Aligner):
     def describe(self) -> dict[str, str]:
         return describe_encoder(self.encoder, self.settings)
 
+    def ready(self, pairs: list[SentencePair]) -> list[SentencePair]:
+        """The pairs and their sub-words."""
+        made = _TokenizedPairs(pairs)
+        made.tokens = self._tokenize(pairs)
+        return made
+
+    def _tokenize(self, pairs: Sequence[SentencePair]) -> Tokenized:
+        tokens: Tokenized = self.encoder.tokenize([side for pair in pairs for side in (pair.source, pair.target)])
+        return tokens
+
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         out: dict[System, list[Links]] = {system: [Links((), ())] * len(pairs) for system in self.systems}
-        sentences = [side for pair in pairs for side in (pair.source, pair.target)]
-        tokens = self.encoder.tokenize(sentences)
+        tokens = pairs.tokens if isinstance(pairs, _TokenizedPairs) else self._tokenize(pairs)
         sizes = [len(ids) for ids in tokens.ids]
         if self.settings.on_long == "raise":
             self._check_lengths(pairs, sizes)

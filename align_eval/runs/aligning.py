@@ -113,7 +113,12 @@ def lines(
         AlignEvalError: what reading the pairs and aligning them raises.
     """
     line_format(format)
-    return engine.map(make, partial(align_block, format), PairBlocks(pairs, cut, done))
+    return engine.map(make, partial(align_block, format), PairBlocks(pairs, cut, done), ready)
+
+
+def ready(aligner: Aligner, block: list[SentencePair]) -> list[SentencePair]:
+    """A block with what the aligner can do before its turn."""
+    return aligner.ready(block)
 
 
 def align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -> list[str]:

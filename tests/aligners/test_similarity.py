@@ -139,6 +139,16 @@ class TestRealModel:
     def test_windows_change_nothing_where_a_sentence_fits(self, e5: Any, pairs: list[SentencePair]) -> None:
         assert_same(align(e5, pairs, on_long="raise"), align(e5, pairs))
 
+    def test_pairs_made_ready_are_not_tokenised_again_and_get_the_same_links(
+        self, e5: Any, pairs: list[SentencePair], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        aligner = make_aligner(AlignerSettings(e5, ("argmax",)))
+        expected = aligner.align_all(pairs)
+        made = aligner.ready(pairs)
+        assert made == pairs
+        monkeypatch.setattr(e5, "tokenize", None)
+        assert_same(aligner.align_all(made), expected)
+
     def test_default_layer_and_signature(self, e5: Any) -> None:
         aligner = make_aligner(AlignerSettings(e5, ("softmax:threshold=0.01",), subword="mean"))
         assert aligner.systems == [System("softmax:threshold=0.01", 7)]

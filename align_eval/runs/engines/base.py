@@ -42,11 +42,20 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def map(self, make: Callable[[], M], work: Callable[[M, B], R], blocks: Iterable[B]) -> Generator[R, None, None]:
+    def map(
+        self,
+        make: Callable[[], M],
+        work: Callable[[M, B], R],
+        blocks: Iterable[B],
+        ready: Callable[[M, B], B] | None = None,
+    ) -> Generator[R, None, None]:
         """Yield ``work(made, block)`` for each block, in the order of the blocks.
 
         However slow the work is, and however slowly the results are taken, only so many blocks are read ahead. To close
         what is returned ends the work.
+
+        ``ready(made, block)`` gives the same block with a part of the work done that may go on beside the work on the
+        block before it (tokenising). It changes no result, and an engine may leave it out.
 
         Raises:
             EngineError: the engine has failed.

@@ -1,8 +1,10 @@
-"""The engine ``local``: everything in this process, one block after the other."""
+"""The engine ``local``: everything in this process, one block after the other; the next is made ready meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from align_eval.runs.engines.base import ENGINES, B, Engine, M, R
@@ -25,10 +27,42 @@ class LocalEngine(Engine):
     def ask(self, make: Callable[[], M], question: Callable[[M], R]) -> R:
         return question(self._thing(make))
 
-    def map(self, make: Callable[[], M], work: Callable[[M, B], R], blocks: Iterable[B]) -> Generator[R, None, None]:
+    def map(
+        self,
+        make: Callable[[], M],
+        work: Callable[[M, B], R],
+        blocks: Iterable[B],
+        ready: Callable[[M, B], B] | None = None,
+    ) -> Generator[R, None, None]:
         thing = self._thing(make)
-        for block in blocks:
+        for block in blocks if ready is None else _made_ready(partial(ready, thing), blocks):
             yield work(thing, block)
 
     def close(self) -> None:
         self._made = None
+
+
+def _made_ready(ready: Callable[[B], B], blocks: Iterable[B]) -> Iterator[B]:
+    """The blocks, made ready on a thread of their own while the one before is used.
+
+    They are read here: a thread that waits for input could not be stopped. An error of reading or of ``ready`` comes
+    after the blocks before it.
+    """
+    iterator = iter(blocks)
+
+    def read(pool: ThreadPoolExecutor) -> Future[B] | Exception | None:
+        try:
+            return pool.submit(ready, next(iterator))
+        except StopIteration:
+            return None
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(1, "ready") as pool:
+        coming = read(pool)
+        while coming is not None:
+            if isinstance(coming, Exception):
+                raise coming
+            block = coming.result()
+            coming = read(pool)
+            yield block

@@ -90,7 +90,14 @@ class RayEngine(Engine):
         result: R = found
         return result
 
-    def map(self, make: Callable[[], M], work: Callable[[M, B], R], blocks: Iterable[B]) -> Generator[R, None, None]:
+    def map(
+        self,
+        make: Callable[[], M],
+        work: Callable[[M, B], R],
+        blocks: Iterable[B],
+        ready: Callable[[M, B], B] | None = None,
+    ) -> Generator[R, None, None]:
+        # Nothing is made ready: an actor begins with its next block when it has done one.
         worker = self._packed((make, work), "this model or aligner")
         source = self._packed(blocks, "what is read", "Give the input in files, not as a stream")
         return self._results(worker, source)

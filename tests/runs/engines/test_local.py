@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,48 @@ def test_results_come_as_blocks_are_read() -> None:
     results = make_engine("local").map(Given(2), lambda made, block: made * block, blocks())  # type: ignore[arg-type]
     assert (next(results), drawn) == (0, [0])
     assert list(results) == [2, 4]
+
+
+def test_the_next_block_is_made_ready_while_one_is_worked_on() -> None:
+    begun = [threading.Event() for _ in range(3)]
+
+    def ready(made: int, block: int) -> int:
+        begun[block].set()
+        return block
+
+    def work(made: int, block: int) -> int:
+        if block < 2:
+            assert begun[block + 1].wait(10)
+        return made * block
+
+    assert list(make_engine("local").map(Given(2), work, range(3), ready)) == [0, 2, 4]
+
+
+@pytest.mark.parametrize("place", ["reading", "ready"])
+def test_errors_of_what_is_ahead_come_after_the_results_before(place: str) -> None:
+    def blocks() -> Iterator[int]:
+        yield from range(3)
+        if place == "reading":
+            raise InputError("no more")
+        yield 3
+
+    def ready(made: int, block: int) -> int:
+        if block == 3:
+            raise InputError("no more")
+        return block
+
+    results, found = make_engine("local").map(Given(2), lambda made, block: made * block, blocks(), ready), []
+    with pytest.raises(InputError, match="no more"):
+        found.extend(results)
+    assert found == [0, 2, 4]
+
+
+def test_closing_early_leaves_no_thread() -> None:
+    before = threading.active_count()
+    results = make_engine("local").map(Given(2), lambda made, block: made * block, range(9), lambda made, block: block)
+    assert next(results) == 0
+    results.close()
+    assert threading.active_count() == before
 
 
 def test_unknown_engine() -> None:
