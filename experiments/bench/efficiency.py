@@ -39,17 +39,48 @@ FORMS = {
     "form": "encoder", "threads": "threads", "budget": "sub-words at one time", "seconds": "median, s",
     "gflops": "GFLOP/s", "efficiency": "efficiency %", "spread": "spread %", "note": "",
 }  # fmt: skip
+WORK = {"set": "set", "system": "system", "gflop": "work, GFLOP", "times": "times what is needed"}
 RATES = {"product": "matrix product, fp32", "gflops": "best GFLOP/s"}
 
 
-def work(encoder: Any, ids: Sequence[Any], layers: int = LAYER) -> float:
-    """Floating-point operations that the distinct sentences among ``ids`` need up to a layer."""
-    config = encoder.model.config
-    width, inner = config.hidden_size, config.intermediate_size
+def work(encoder: Any, ids: Sequence[Any]) -> float:
+    """The work in GFLOP that the distinct sentences among ``ids`` need up to the layer used."""
     around = len(encoder.prefix) + len(encoder.suffix)
     lengths = [len(sentence) + around for sentence in {bytes(s): s for s in ids}.values()]
-    weights = 2 * (4 * width**2 + 2 * width * inner)
-    return layers * float(sum(weights * length + 4 * width * length**2 for length in lengths))
+    return gflop(encoder, sum(lengths), sum(length**2 for length in lengths))
+
+
+def gflop(encoder: Any, rows: float, squares: float, layers: int = LAYER) -> float:
+    """Work in GFLOP: ``rows`` sub-words, and ``squares`` cells of attention maps, in each of the layers."""
+    config = encoder.model.config
+    width, inner = config.hidden_size, config.intermediate_size
+    return 1e-9 * layers * (2 * (4 * width**2 + 2 * width * inner) * rows + 4 * width * squares)
+
+
+def work_of_systems(encoder: Any, limit: int | None) -> list[dict[str, Any]]:
+    """What each system has the model compute on each set: padding, repeated sentences and unused layers included."""
+    rows = []
+    around = len(encoder.prefix) + len(encoder.suffix)
+    for name in SETS:
+        text = systems.load_set(name, limit)
+        needed = work(encoder, tokenized(encoder, text.pairs))
+        sides = [
+            [len(ids) + around for ids in encoder.tokenize([getattr(pair, side) for pair in text.pairs]).ids]
+            for side in ("source", "target")
+        ]
+        batched = [side[k : k + 32] for side in sides for k in range(0, len(side), 32)]
+        paired = [list(pair) for pair in zip(*sides, strict=True)]
+        for system, batches, layers in (
+            ("what the sub-words need", None, LAYER),
+            ("awesome-align: batches of 32 as they come", batched, LAYER),
+            ("simalign: pair by pair, all layers", paired, encoder.layers),
+        ):
+            done = needed
+            if batches is not None:
+                sizes = [(len(batch), max(batch)) for batch in batches]
+                done = gflop(encoder, sum(n * t for n, t in sizes), sum(n * t * t for n, t in sizes), layers)
+            rows.append({"set": name, "system": system, "gflop": done, "times": done / needed})
+    return rows
 
 
 def rates(shapes: Sequence[tuple[int, int, int]], runs: int) -> dict[str, float]:
@@ -195,7 +226,7 @@ def speed(encoder: Any, limit: int | None, repeats: int) -> list[dict[str, Any]]
         for name in SETS:
             text = systems.load_set(name, limit)
             ids = tokenized(encoder, text.pairs)
-            gflop = work(encoder, ids) / 1e9
+            needed = work(encoder, ids)
             few = text.part(range(min(QUICK, len(text.pairs) // 4 + 1)))
             ours(few, folder / "few.talp")
             say(f"efficiency, {name}")
@@ -214,11 +245,11 @@ def speed(encoder: Any, limit: int | None, repeats: int) -> list[dict[str, Any]]
                     {
                         "set": name,
                         "what": what,
-                        "gflop": gflop if counted else None,
+                        "gflop": needed if counted else None,
                         "seconds": timing.median,
                         "pairs_s": len(text.pairs) / timing.median,
                         "subwords_s": round(sum(map(len, ids)) / timing.median),
-                        "gflops": gflop / timing.median if counted else None,
+                        "gflops": needed / timing.median if counted else None,
                         "spread": 100 * timing.spread,
                         "times": timing.times,
                     }
@@ -231,7 +262,7 @@ def speed(encoder: Any, limit: int | None, repeats: int) -> list[dict[str, Any]]
 def forms(encoder: Any, options: Any) -> list[dict[str, Any]]:
     """The encoder alone in other forms, by turns, on a sample of both sets."""
     ids = sample(encoder, systems.limit(options))
-    gflop = work(encoder, ids) / 1e9
+    needed = work(encoder, ids)
     made: dict[str, tuple[dict[str, Any], Callable[[], Any]]] = {}
     for budget in BUDGETS:
         facts = {"form": "end to end, no padding", "threads": options.threads, "budget": budget}
@@ -264,18 +295,18 @@ def forms(encoder: Any, options: Any) -> list[dict[str, Any]]:
         {
             **facts,
             "seconds": timings[name].median,
-            "gflops": gflop / timings[name].median,
+            "gflops": needed / timings[name].median,
             "spread": 100 * timings[name].spread,
             "times": timings[name].times,
         }
         for name, (facts, _) in made.items()
     ]
     if not options.no_compile:
-        rows.append(compiled(encoder, ids, gflop, options))
+        rows.append(compiled(encoder, ids, needed, options))
     return rows
 
 
-def compiled(encoder: Any, ids: Sequence[Any], gflop: float, options: Any) -> dict[str, Any]:
+def compiled(encoder: Any, ids: Sequence[Any], needed: float, options: Any) -> dict[str, Any]:
     """What follows the attention in each block through ``torch.compile``, with the number of sub-words left open."""
     import torch
 
@@ -296,7 +327,7 @@ def compiled(encoder: Any, ids: Sequence[Any], gflop: float, options: Any) -> di
     return {
         **facts,
         "seconds": found.median,
-        "gflops": gflop / found.median,
+        "gflops": needed / found.median,
         "spread": 100 * found.spread,
         "times": found.times,
         "note": f"{first:.0f} s for the first pass; {graphs} graphs",
@@ -346,14 +377,21 @@ def main() -> None:
     notes = [
         f"`{MODEL}` up to layer {LAYER}, float32. Work: the products and the attention that the distinct sentences "
         "need, special sub-words counted, padding not; norms, softmax, GELU, similarity and extraction count as none. "
-        f"100 % is the best matrix product of the third table, {top:.0f} GFLOP/s, measured before, between and after. "
-        f"The forms of the second table were timed by turns on every {STEP}th pair of both sets.",
+        f"100 % is the best matrix product of the last table, {top:.0f} GFLOP/s, measured before, between and after. "
+        f"The forms of the second table were timed by turns on every {STEP}th pair of both sets. The third table says "
+        "what padding, repeated sentences and unused layers add for others: at the same rate they are slower by that "
+        "factor.",
     ]
     common.write_part(
         options.out,
         "efficiency",
         "Efficiency of the encoder",
-        [Table(SPEED, rows, "Share of the best rate"), Table(FORMS, other, "Forms"), Table(RATES, products, "Rates")],
+        [
+            Table(SPEED, rows, "Share of the best rate"),
+            Table(FORMS, other, "Forms"),
+            Table(WORK, work_of_systems(encoder, systems.limit(options)), "Work"),
+            Table(RATES, products, "Rates"),
+        ],
         bars,
         settings={"model": MODEL, "layer": LAYER, "repeats": options.repeats, "threads": options.threads},
         notes=notes,
