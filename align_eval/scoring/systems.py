@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -26,6 +27,8 @@ from align_eval.scoring.score import Score, check_gold, check_resampling, score_
 from align_eval.scoring.signature import Signature
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from align_eval.corpora.pair import SentencePair
 
 # Sentence pairs read at a time.
@@ -190,6 +193,7 @@ class _Gold:
     table: LinkTable | None = None
     base: int | None = None
     checksum: str | None = None
+    digest: Future[str] | None = None
 
     @property
     def file(self) -> str | None:
@@ -197,7 +201,9 @@ class _Gold:
 
     def tables(self, size: int) -> Iterator[LinkTable]:
         if self.reader is not None:
-            yield from _ahead(self.reader.file, self.reader.tables(size))
+            with _thread(self.reader.file) as thread:  # its sum is made beside the reading
+                self.digest = None if thread is None else thread.submit(_sha256, self.reader.file)
+                yield from _ahead(self.reader.file, self.reader.tables(size))
         elif self.table is not None:
             for start in range(0, self.table.sentences, size):
                 yield _cut(self.table, start, min(start + size, self.table.sentences))
@@ -207,11 +213,9 @@ class _Gold:
         base, checksum = self.base, self.checksum
         if self.reader is not None:
             base = self.reader.report.base
-            digest = hashlib.sha256()
-            with self.reader.file.open() as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-            checksum = digest.hexdigest()
+            if checksum is None:
+                checksum = _sha256(self.reader.file) if self.digest is None else self.digest.result()
+                self.checksum = checksum
         return Signature(set=self.name, sha256=None if checksum is None else checksum[:8], base=base)
 
 
@@ -259,18 +263,37 @@ def _side_by_side(
         check_lengths(int(totals[0]), total, reader.file.name)
 
 
-def _ahead(file: LinkInput, tables: Iterator[LinkTable]) -> Iterator[LinkTable]:
-    """The same tables; those of a large file are made in a thread, one ahead of the one that is used."""
+@contextmanager
+def _thread(file: LinkInput) -> Iterator[ThreadPoolExecutor | None]:
+    """A thread for work on a large file, ``None`` for a small one."""
     if not file.is_file or os.path.getsize(file.path) < _LARGE:
-        yield from tables
+        yield None
         return
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
+def _ahead(file: LinkInput, tables: Iterator[LinkTable]) -> Iterator[LinkTable]:
+    """The same tables; those of a large file are made in a thread, one ahead of the one that is used."""
+    with _thread(file) as thread:
+        if thread is None:
+            yield from tables
+            return
         coming = thread.submit(next, tables, None)
         while (table := coming.result()) is not None:
             coming = thread.submit(next, tables, None)
             yield table
+
+
+def _sha256(file: LinkInput) -> str:
+    """The checksum of what the file holds, unpacked."""
+    digest = hashlib.sha256()
+    with file.open() as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _cut(table: LinkTable, start: int, stop: int) -> LinkTable:
