@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
 
 # Sentence pairs read at a time.
-_BLOCK = 1 << 14
+_BLOCK = 1 << 13
 # Files of at least so many bytes are read ahead, each in a thread of its own.
 _LARGE = 1 << 22
 
