@@ -66,11 +66,19 @@ class PackedStates:
 
     def _block(self, block: Any, x: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """One block: ``(N, width)`` in and out; ``shapes``: sentences and their length, by run."""
+        own = block.attention.self
+        return self.rest(block, self.mix([layer(x) for layer in (own.query, own.key, own.value)], shapes), x)
+
+    def mix(self, projected: Sequence[torch.Tensor], shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        """The attention's weighted sums, heads side by side, ``(N, width)``, sentences of one length together.
+
+        Args:
+            projected: queries, keys and values, each ``(N, width)``.
+            shapes: sentences and their length, by run.
+        """
         import torch
         from torch.nn.functional import scaled_dot_product_attention
 
-        own = block.attention.self
-        projected = [layer(x) for layer in (own.query, own.key, own.value)]
         mixed = torch.empty_like(projected[0])
         start = 0
         for sentences, length in shapes:
@@ -79,7 +87,7 @@ class PackedStates:
             found = scaled_dot_product_attention(*parts)  # (B, heads, T, width / heads)
             mixed[start:end].view(sentences, length, self.heads, -1).copy_(found.transpose(1, 2))
             start = end
-        return self.rest(block, mixed, x)
+        return mixed
 
     def rest(self, block: Any, mixed: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """What follows the attention in a block, each sub-word by itself; what is read once more is not copied.

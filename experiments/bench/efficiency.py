@@ -291,19 +291,54 @@ def forms(encoder: Any, options: Any) -> list[dict[str, Any]]:
     finally:
         if processes is not None:
             processes.close()
-    rows = [
-        {
-            **facts,
-            "seconds": timings[name].median,
-            "gflops": needed / timings[name].median,
-            "spread": 100 * timings[name].spread,
-            "times": timings[name].times,
-        }
-        for name, (facts, _) in made.items()
-    ]
+    rows = [{**facts, **timed(timings[name], needed)} for name, (facts, _) in made.items()]
+    rows.append(nested(encoder, ids, needed, options))
     if not options.no_compile:
         rows.append(compiled(encoder, ids, needed, options))
     return rows
+
+
+def nested(encoder: Any, ids: Sequence[Any], needed: float, options: Any) -> dict[str, Any]:
+    """The attention of all sentences of a batch in one call on nested tensors (jagged), in place of one by length."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    heads = encoder.heads
+
+    def mix(projected: Sequence[torch.Tensor], shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        lengths = torch.tensor([length for count, length in shapes for _ in range(count)])
+        offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+        parts = [
+            torch.nested.nested_tensor_from_jagged(p.unflatten(1, (heads, -1)), offsets).transpose(1, 2)
+            for p in projected
+        ]
+        return scaled_dot_product_attention(*parts).transpose(1, 2).values().flatten(1)
+
+    facts = {"form": "end to end, nested tensors", "threads": options.threads, "budget": 2048}
+    say("nested tensors")
+    expected = encoder.encode(ids[:8], [LAYER])
+    try:
+        encoder._packed.mix = mix
+        found = encoder.encode(ids[:8], [LAYER])
+        worst = max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
+        if worst > 1e-4:
+            return {**facts, "note": f"does not work here: its vectors differ by {worst:.2g}"}
+        timing = alternate({"nested": functools.partial(encoder.encode, ids, [LAYER])}, options.repeats)["nested"]
+    except Exception as error:  # whatever they lack here is the result
+        return {**facts, "note": f"does not work here: {type(error).__name__}: {str(error).splitlines()[0][:80]}"}
+    finally:
+        encoder._packed.__dict__.pop("mix", None)
+    return {**facts, **timed(timing, needed), "note": ""}
+
+
+def timed(timing: Any, needed: float) -> dict[str, Any]:
+    """The columns of a form that was timed."""
+    return {
+        "seconds": timing.median,
+        "gflops": needed / timing.median,
+        "spread": 100 * timing.spread,
+        "times": timing.times,
+    }
 
 
 def compiled(encoder: Any, ids: Sequence[Any], needed: float, options: Any) -> dict[str, Any]:
@@ -323,13 +358,9 @@ def compiled(encoder: Any, ids: Sequence[Any], needed: float, options: Any) -> d
         return {**facts, "note": f"does not work here: {type(error).__name__}: {str(error).splitlines()[0][:80]}"}
     finally:
         encoder._packed.__dict__.pop("rest", None)
-    found = timing["compiled"]
     return {
         **facts,
-        "seconds": found.median,
-        "gflops": needed / found.median,
-        "spread": 100 * found.spread,
-        "times": found.times,
+        **timed(timing["compiled"], needed),
         "note": f"{first:.0f} s for the first pass; {graphs} graphs",
     }
 
