@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ _TABLE = 1 << 22
 
 # Tables of so many links are merged as sparse matrices (scipy takes a while to load), so many sentence pairs at a time.
 _LARGE = 1 << 17
-_PART = 8192
+_PART = 4096
 
 Found = NDArray[np.uint8]
 
@@ -45,8 +46,10 @@ def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
     check_lengths(gold.sentences, hypothesis.sentences)
     out = np.empty((gold.sentences, 4), dtype=np.int32)
     if gold.links + hypothesis.links >= _LARGE and (cells := _cells(gold, hypothesis)) is not None:
-        parts = [(begin, min(begin + _PART, gold.sentences)) for begin in range(0, gold.sentences, _PART)]
-        _on_threads(lambda part: _merge(gold, hypothesis, *part, *cells, out[slice(*part)]), parts)
+        half = -(-gold.sentences // 2)
+        _on_threads(
+            lambda begin, end: _merge(gold, hypothesis, begin, end, cells, out), [(0, half), (half, gold.sentences)]
+        )
         return out
     found = _look_up(gold, hypothesis)
     out[:, 0] = np.diff(hypothesis.offsets)
@@ -63,52 +66,88 @@ def _cells(gold: LinkTable, hypothesis: LinkTable) -> tuple[int, int] | None:
     return (height, width) if height * width < 2**31 else None
 
 
-def _on_threads(work: Callable[[tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
-    """Do all parts, on two threads where there are two cores: the loops of numpy and scipy let others run."""
-    if len(parts) < 2 or (os.cpu_count() or 1) < 2:
+def _on_threads(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
+    """Do both parts, each on its own thread where there are two cores: most loops of numpy and scipy let others run."""
+    if (os.cpu_count() or 1) < 2:
         for part in parts:
-            work(part)
+            work(*part)
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(work, parts))
+    with ThreadPoolExecutor(1) as other:
+        done = other.submit(work, *parts[1])
+        work(*parts[0])
+        done.result()
 
 
 def _merge(
-    gold: LinkTable, hypothesis: LinkTable, begin: int, end: int, height: int, width: int, out: IntArray
+    gold: LinkTable, hypothesis: LinkTable, first: int, last: int, cells: tuple[int, int], out: IntArray
 ) -> None:
-    """The counts of the sentence pairs ``begin`` to ``end`` into ``out``: A∩P as the product of two sparse matrices.
+    """The counts of the sentence pairs ``first`` to ``last`` into ``out``: A∩P as the product of two sparse matrices.
 
-    A row is a sentence pair, a column a pair of words; both matrices are sorted, so that one pass merges them. Sure
-    links are 2, possible ones 1, proposed ones 1.
+    A row is a sentence pair, a column a pair of words; both matrices are sorted, so that one pass merges them. Possible
+    links are 1, sure ones 2, proposed ones 1. All parts use the same room: fresh memory would cost more than the work.
     """
+    multiply = _multiplication()
+    height, width = cells
+    bounds = [*range(first, last, _PART), last]
+    sizes = [int(np.diff(table.offsets[bounds]).max(initial=0)) for table in (gold, hypothesis)]
+    columns = [np.empty(size, dtype=np.int32) for size in sizes]
+    marks = [np.empty(sizes[0], dtype=np.uint8), np.ones(sizes[1], dtype=np.uint8)]
+    common, both = np.empty(min(sizes), dtype=np.int32), np.empty(min(sizes), dtype=np.uint8)
+    starts = np.empty((3, _PART + 1), dtype=np.int32)
+    for begin, end in pairwise(bounds):
+        count = end - begin
+        filled = []
+        for table, column, start in zip((gold, hypothesis), columns, starts, strict=False):
+            rows = slice(int(table.offsets[begin]), int(table.offsets[end]))
+            column = column[: rows.stop - rows.start]
+            np.multiply(table.source[rows], np.int32(width), out=column)
+            column += table.target[rows]
+            start = start[: count + 1]
+            np.subtract(table.offsets[begin : end + 1], rows.start, out=start, casting="unsafe")
+            filled.append((start, column))
+        links, sure = len(filled[1][1]), gold.sure[gold.offsets[begin] : gold.offsets[end]].view(np.uint8)
+        mark = np.add(sure, np.uint8(1), out=marks[0][: len(sure)])
+        found = starts[2, : count + 1]
+        multiply(count, height * width, *filled[0], mark, *filled[1], marks[1][:links], found, common, both)
+        out[begin:end, 0] = np.diff(filled[1][0])
+        out[begin:end, 1] = _per_sentence(sure, filled[0][0])
+        out[begin:end, 3] = np.diff(found)
+        # Sure ones count twice.
+        out[begin:end, 2] = _per_sentence(both[: found[-1]], found) - out[begin:end, 3]
+
+
+def _multiplication() -> Callable[..., None]:
+    """scipy's product of two sparse matrices cell by cell, as ``scipy.sparse.csr_array.multiply`` calls it.
+
+    Called directly it writes into arrays that are there already. Where scipy has moved it, the public way is taken.
+    """
+    try:
+        from scipy.sparse._sparsetools import csr_elmul_csr
+    except ImportError:
+        return _multiply
+    found: Callable[..., None] = csr_elmul_csr
+    return found
+
+
+def _multiply(
+    rows: int, columns: int, starts_a: IntArray, columns_a: IntArray, a: Found, starts_b: IntArray, columns_b: IntArray,
+    b: Found, starts: IntArray, common: IntArray, both: Found,
+) -> None:  # fmt: skip
+    """The product of two sparse matrices, cell by cell, into ``starts``, ``common`` and ``both``."""
     from scipy.sparse import csr_array
 
-    def matrix(table: LinkTable) -> Any:
-        offsets = table.offsets[begin : end + 1]
-        rows = slice(int(offsets[0]), int(offsets[-1]))
-        columns = table.source[rows] * np.int32(width)
-        columns += table.target[rows]
-        ones = np.ones(len(columns), dtype=np.uint8)
-        found = csr_array(
-            (ones, columns, (offsets - offsets[0]).astype(np.int32)), shape=(end - begin, height * width), copy=False
-        )
-        found.has_canonical_format = True  # tables are sorted and unique
-        return found
-
-    sure = gold.sure[gold.offsets[begin] : gold.offsets[end]].view(np.uint8)
-    right = matrix(gold)
-    right.data += sure
-    right = right.multiply(matrix(hypothesis))
-    out[:, 0] = np.diff(hypothesis.offsets[begin : end + 1])
-    out[:, 1] = _per_sentence(sure, gold.offsets[begin : end + 1] - gold.offsets[begin])
-    out[:, 2] = _per_sentence(right.data >> 1, right.indptr)
-    out[:, 3] = np.diff(right.indptr)
+    shape = (rows, columns)
+    left, right = csr_array((a, columns_a, starts_a), shape=shape), csr_array((b, columns_b, starts_b), shape=shape)
+    left.has_canonical_format = right.has_canonical_format = True  # tables are sorted and unique
+    product: Any = left.multiply(right)
+    starts[:] = product.indptr
+    common[: product.nnz], both[: product.nnz] = product.indices, product.data
 
 
 def _per_sentence(rows: BoolArray | Found, offsets: NDArray[np.integer]) -> IntArray:
-    """How many of the rows (0 or 1) of each sentence pair are 1, ``(sentence pairs,)``."""
+    """The sum of the rows of each sentence pair, ``(sentence pairs,)``: how many are true, where they are 0 or 1."""
     sizes = np.diff(offsets)
     filled = sizes > 0
     out = np.zeros(len(sizes), dtype=np.int32)

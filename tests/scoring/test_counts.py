@@ -38,6 +38,16 @@ def test_counts_by_merging_are_those_of_sets(corpus: Corpus) -> None:
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
 
 
+@settings(max_examples=20)
+@given(corpora)
+def test_where_scipy_has_moved_its_product_the_public_one_gives_the_same(corpus: Corpus) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LARGE", 0)
+        patch.setattr(module, "_PART", 3)
+        patch.setattr(module, "_multiplication", lambda: module._multiply)
+        assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
+
+
 @pytest.mark.parametrize("cores", [1, 2])
 def test_merging_on_threads_gives_the_counts_of_the_table(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(6)
