@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.link_table import LinkTable
+from align_eval.link_table import HEIGHT, WIDTH, LinkTable, sums
 from align_eval.links import BoolArray, IntArray
 
 #: Names of the four columns: links proposed, sure gold links, proposed links that are sure, that are possible.
@@ -24,6 +25,8 @@ _TABLE = 1 << 22
 
 # Tables of so many links are merged as sparse matrices (scipy takes a while to load), so many sentence pairs at a time.
 _LARGE = 1 << 17
+# From so many on, on two threads. Blocks of files have fewer: their readers have threads of their own.
+_HUGE = 1 << 20
 _PART = 4096
 
 Found = NDArray[np.uint8]
@@ -45,77 +48,68 @@ def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
     """
     check_lengths(gold.sentences, hypothesis.sentences)
     out = np.empty((gold.sentences, 4), dtype=np.int32)
-    if gold.links + hypothesis.links >= _LARGE and (cells := _cells(gold, hypothesis)) is not None:
-        half = -(-gold.sentences // 2)
-        _on_threads(
-            lambda begin, end: _merge(gold, hypothesis, begin, end, cells, out), [(0, half), (half, gold.sentences)]
-        )
+    if gold.links + hypothesis.links >= _LARGE and _merge_all(gold, hypothesis, out):
         return out
     found = _look_up(gold, hypothesis)
     out[:, 0] = np.diff(hypothesis.offsets)
-    out[:, 1] = _per_sentence(gold.sure, gold.offsets)
-    out[:, 2] = _per_sentence(found > 1, hypothesis.offsets)
-    out[:, 3] = _per_sentence(found > 0, hypothesis.offsets)
+    out[:, 1] = sums(gold.sure.view(np.uint8), gold.offsets)
+    out[:, 2] = sums((found > 1).view(np.uint8), hypothesis.offsets)
+    out[:, 3] = sums((found > 0).view(np.uint8), hypothesis.offsets)
     return out
 
 
-def _cells(gold: LinkTable, hypothesis: LinkTable) -> tuple[int, int] | None:
-    """Height and width of a table of words that holds every link, if its cells have 32-bit numbers."""
-    height = 1 + max(int(table.source.max(initial=0)) for table in (gold, hypothesis))
-    width = 1 + max(int(table.target.max(initial=0)) for table in (gold, hypothesis))
-    return (height, width) if height * width < 2**31 else None
+def _merge_all(gold: LinkTable, hypothesis: LinkTable, out: IntArray) -> bool:
+    """The counts into ``out`` by merging; false if an index is too high for it."""
+    threads = min(2, os.cpu_count() or 1) if gold.links + hypothesis.links >= _HUGE else 1
+    left, right, _ = _all([gold.merged, hypothesis.merged, gold.marked], threads)
+    if left is None or right is None:
+        return False
+    half = -(-gold.sentences // 2)
+    _all([partial(_merge, gold, hypothesis, *part, out) for part in ((0, half), (half, gold.sentences))], threads)
+    return True
 
 
-def _on_threads(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
-    """Do both parts, each on its own thread where there are two cores: most loops of numpy and scipy let others run."""
-    if (os.cpu_count() or 1) < 2:
-        for part in parts:
-            work(*part)
-        return
+def _all(work: Sequence[Callable[[], Any]], threads: int) -> list[Any]:
+    """What the functions return; on two threads: most of numpy and scipy lets others run."""
+    if threads < 2:
+        return [function() for function in work]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as other:
-        done = other.submit(work, *parts[1])
-        work(*parts[0])
-        done.result()
+        coming = [other.submit(function) for function in work[1:]]
+        return [work[0](), *(found.result() for found in coming)]
 
 
-def _merge(
-    gold: LinkTable, hypothesis: LinkTable, first: int, last: int, cells: tuple[int, int], out: IntArray
-) -> None:
+def _merge(gold: LinkTable, hypothesis: LinkTable, first: int, last: int, out: IntArray) -> None:
     """The counts of the sentence pairs ``first`` to ``last`` into ``out``: A∩P as the product of two sparse matrices.
 
     A row is a sentence pair, a column a pair of words; both matrices are sorted, so that one pass merges them. Possible
     links are 1, sure ones 2, proposed ones 1. All parts use the same room: fresh memory would cost more than the work.
     """
-    multiply = _multiplication()
-    height, width = cells
+    left, right, marked, multiply = gold.merged(), hypothesis.merged(), gold.marked(), _multiplication()
+    assert left is not None
+    assert right is not None
     bounds = [*range(first, last, _PART), last]
-    sizes = [int(np.diff(table.offsets[bounds]).max(initial=0)) for table in (gold, hypothesis)]
-    columns = [np.empty(size, dtype=np.int32) for size in sizes]
-    marks = [np.empty(sizes[0], dtype=np.uint8), np.ones(sizes[1], dtype=np.uint8)]
+    sizes = [int(np.diff(starts[bounds]).max(initial=0)) for starts in (left.starts, right.starts)]
+    ones = np.ones(sizes[1], dtype=np.uint8)
     common, both = np.empty(min(sizes), dtype=np.int32), np.empty(min(sizes), dtype=np.uint8)
-    starts = np.empty((3, _PART + 1), dtype=np.int32)
+    found = np.empty(_PART + 1, dtype=np.int32)
     for begin, end in pairwise(bounds):
-        count = end - begin
-        filled = []
-        for table, column, start in zip((gold, hypothesis), columns, starts, strict=False):
-            rows = slice(int(table.offsets[begin]), int(table.offsets[end]))
-            column = column[: rows.stop - rows.start]
-            np.multiply(table.source[rows], np.int32(width), out=column)
-            column += table.target[rows]
-            start = start[: count + 1]
-            np.subtract(table.offsets[begin : end + 1], rows.start, out=start, casting="unsafe")
-            filled.append((start, column))
-        links, sure = len(filled[1][1]), gold.sure[gold.offsets[begin] : gold.offsets[end]].view(np.uint8)
-        mark = np.add(sure, np.uint8(1), out=marks[0][: len(sure)])
-        found = starts[2, : count + 1]
-        multiply(count, height * width, *filled[0], mark, *filled[1], marks[1][:links], found, common, both)
-        out[begin:end, 0] = np.diff(filled[1][0])
-        out[begin:end, 1] = _per_sentence(sure, filled[0][0])
-        out[begin:end, 3] = np.diff(found)
-        # Sure ones count twice.
-        out[begin:end, 2] = _per_sentence(both[: found[-1]], found) - out[begin:end, 3]
+        matrices: list[Any] = []
+        for merged, marks in ((left, marked.marks), (right, ones)):
+            starts = merged.starts[begin : end + 1]
+            rows = slice(int(starts[0]), int(starts[-1]))
+            matrices += [
+                starts - starts[0],
+                merged.columns[rows],
+                ones[: rows.stop - rows.start] if marks is ones else marks[rows],
+            ]
+        ends = found[: end - begin + 1]
+        multiply(end - begin, HEIGHT * WIDTH, *matrices, ends, common, both)
+        out[begin:end, 0] = np.diff(right.starts[begin : end + 1])
+        out[begin:end, 1] = marked.sure[begin:end]
+        out[begin:end, 3] = np.diff(ends)
+        out[begin:end, 2] = sums(both[: ends[-1]], ends) - out[begin:end, 3]  # sure ones count twice
 
 
 def _multiplication() -> Callable[..., None]:
@@ -144,16 +138,6 @@ def _multiply(
     product: Any = left.multiply(right)
     starts[:] = product.indptr
     common[: product.nnz], both[: product.nnz] = product.indices, product.data
-
-
-def _per_sentence(rows: BoolArray | Found, offsets: NDArray[np.integer]) -> IntArray:
-    """The sum of the rows of each sentence pair, ``(sentence pairs,)``: how many are true, where they are 0 or 1."""
-    sizes = np.diff(offsets)
-    filled = sizes > 0
-    out = np.zeros(len(sizes), dtype=np.int32)
-    if filled.any():
-        out[filled] = np.add.reduceat(rows.view(np.uint8), offsets[:-1][filled], dtype=np.int32)
-    return out
 
 
 def check_lengths(gold: int, hypothesis: int, file: str | None = None) -> None:

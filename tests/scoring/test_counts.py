@@ -1,6 +1,7 @@
 """The four counts against sets and loops."""
 
 import importlib
+import pickle
 
 import numpy as np
 import pytest
@@ -58,8 +59,36 @@ def test_merging_on_threads_gives_the_counts_of_the_table(cores: int, monkeypatc
     expected = counts(*tables)
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr(module, "_LARGE", 0)
+    monkeypatch.setattr(module, "_HUGE", 0)
     monkeypatch.setattr(module, "_PART", 7)
     assert counts(*tables).tolist() == expected.tolist()
+
+
+def test_what_is_kept_of_a_table_counts_against_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(8)
+    gold, first, second = (
+        LinkTable(*chance.integers(0, (50, 9, 8), (700, 3)).T.astype(np.int32), 50, chance.random(700) < 0.5)
+        for _ in range(3)
+    )
+    expected = [counts(gold, first), counts(gold, second), counts(first, gold)]  # by the table of words
+    monkeypatch.setattr(module, "_LARGE", 0)
+    found = [counts(gold, first), counts(gold, second), counts(first, gold)]
+    assert [f.tolist() for f in found] == [e.tolist() for e in expected]
+    merged = gold.merged()
+    assert merged is not None
+    assert gold.merged() is merged
+    assert gold.marked() is gold.marked()
+    again = pickle.loads(pickle.dumps(gold))
+    assert counts(again, second).tolist() == expected[1].tolist()
+
+
+@pytest.mark.parametrize(("source", "target", "fits"), [(65_534, 32_767, True), (65_535, 0, False), (0, 32_768, False)])
+def test_the_highest_indices_that_are_merged(source: int, target: int, fits: bool) -> None:
+    table = LinkTable.from_links([Links([(source, target), (0, 0)])])
+    merged = table.merged()
+    assert (merged is not None) == fits
+    if merged is not None:
+        assert merged.columns.tolist() == [0, 2**31 - 1 - 32_768]
 
 
 def test_words_of_too_many_cells_to_merge_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
