@@ -132,7 +132,7 @@ def test_interrupted_by_the_input(tmp_path: Path) -> None:
         align_file(Stub(), cut(), tmp_path / "out")
     second = Stub()
     align_file(second, PAIRS, tmp_path / "out")
-    assert second.seen == 50 - 16  # blocks of 8: the third was waiting for the fourth to be read
+    assert second.seen == 50 - 24
     assert lines_of(tmp_path / "out") == [str(links) for links in expected_links()]
 
 

@@ -45,23 +45,23 @@ class LocalEngine(Engine):
 def _made_ready(ready: Callable[[B], B], blocks: Iterable[B]) -> Iterator[B]:
     """The blocks, made ready on a thread of their own while the one before is used.
 
-    They are read here: a thread that waits for input could not be stopped. An error of reading or of ``ready`` comes
-    after the blocks before it.
+    They are read here: a thread that waits for input could not be stopped. An error of reading or of ``ready``, or an
+    interruption of reading, comes after the blocks before it: what was read is not lost.
     """
     iterator = iter(blocks)
 
-    def read(pool: ThreadPoolExecutor) -> Future[B] | Exception | None:
+    def read(pool: ThreadPoolExecutor) -> Future[B] | BaseException | None:
         try:
             return pool.submit(ready, next(iterator))
         except StopIteration:
             return None
-        except Exception as error:
+        except BaseException as error:
             return error
 
     with ThreadPoolExecutor(1, "ready") as pool:
         coming = read(pool)
         while coming is not None:
-            if isinstance(coming, Exception):
+            if isinstance(coming, BaseException):
                 raise coming
             block = coming.result()
             coming = read(pool)
