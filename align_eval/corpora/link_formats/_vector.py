@@ -78,9 +78,8 @@ def _parse_plain(data: bytes, start_line: int) -> RawLinks | None:
         at = at[after]
     if len(at) % 2:
         return None
-    links = (
-        number.take(at, mode="clip").astype("<u2", copy=False).view("<u4")
-    )  # one integer a link: both numbers, both separators
+    # One integer a link: both numbers, both separators. (clip: no place is out of bounds, and none is looked at.)
+    links = number.take(at, mode="clip").astype("<u2", copy=False).view("<u4")
     marks, stops = (links >> _NUMBER_BITS) & 63, links >> (16 + _NUMBER_BITS)
     sure, ended = marks == _DASH, stops == _LINE
     if not (sure.all() or (sure | (marks == _P) | (marks == _QUESTION)).all()) or not (ended | (stops == _SPACE)).all():
