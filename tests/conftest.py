@@ -34,6 +34,20 @@ def oracle_folder(gold_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def compiled() -> Any:
+    """The compiled functions of scoring."""
+    from align_eval.native import library
+
+    found = library()
+    if found is None:
+        message = "needs the compiled functions: run `python -m align_eval.native` once (a C compiler)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session")
 def e5() -> Any:
     """The offline multilingual encoder, loaded once a session."""
     from align_eval.models import load_model

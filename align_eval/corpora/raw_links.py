@@ -34,6 +34,8 @@ class RawLinks:
         lines: ``(rows,)`` the line of each link, where a line is not a sentence pair.
         lengths: numbers of words of the first and of the second side, ``(sentences,)`` each, if the file says them.
         ids: the names of the sentence pairs, if the file has them.
+        ascending: the links of each sentence pair are known to be sorted by (first, second) and unique.
+        least: the lowest index of both sides, if it is known.
     """
 
     sentence: IntArray
@@ -46,6 +48,8 @@ class RawLinks:
     lines: NDArray[np.integer] | None = None
     lengths: Lengths | None = None
     ids: Sequence[str] | None = None
+    ascending: bool = False
+    least: int | None = None
 
     def line_of(self, row: int) -> int:
         """The line of the file, from 1, that holds link ``row``."""
@@ -124,7 +128,10 @@ class Translator:
         base = np.int32(self.base)
         source, target = (raw.first, raw.second) if self.order == "st" else (raw.second, raw.first)
         keep: BoolArray | None = None
-        if len(source) and min(int(source.min()), int(target.min())) < self.base:
+        least = raw.least
+        if least is None and len(source):
+            least = min(int(source.min()), int(target.min()))
+        if least is not None and least < self.base:
             null = (source < base) | (target < base)
             if self.nulls == "raise":
                 raise self._null_error(raw, int(null.argmax()))
@@ -149,7 +156,10 @@ class Translator:
         if self.base:
             source, target = source - base, target - base
         before = len(source)
-        columns = sort_unique(sentence, source, target, sure, scores)
+        if raw.ascending and sure is not None and self.order == "st":  # and what was left out leaves them so
+            columns = sentence, source, target, sure, scores
+        else:
+            columns = sort_unique(sentence, source, target, sure, scores)
         self.report.duplicates += before - len(columns[0])
         self.report.links += len(columns[0])
         self.report.sure += int(columns[3].sum())

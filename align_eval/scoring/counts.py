@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.link_table import HEIGHT, WIDTH, LinkTable, sums
 from align_eval.links import BoolArray, IntArray
+from align_eval.native import count, library
+
+if TYPE_CHECKING:
+    from ctypes import CDLL
 
 #: Names of the four columns: links proposed, sure gold links, proposed links that are sure, that are possible.
 COLUMNS = ("links", "sure", "links_sure", "links_possible")
@@ -48,6 +52,10 @@ def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
     """
     check_lengths(gold.sentences, hypothesis.sentences)
     out = np.empty((gold.sentences, 4), dtype=np.int32)
+    compiled = library()
+    if compiled is not None:
+        _count(compiled, gold, hypothesis, out)
+        return out
     if gold.links + hypothesis.links >= _LARGE and _merge_all(gold, hypothesis, out):
         return out
     found = _look_up(gold, hypothesis)
@@ -58,9 +66,24 @@ def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
     return out
 
 
+def _count(compiled: CDLL, gold: LinkTable, hypothesis: LinkTable, out: IntArray) -> None:
+    """The counts into ``out`` by the compiled function."""
+    left = gold.offsets, gold.source, gold.target, gold.sure
+    right = hypothesis.offsets, hypothesis.source, hypothesis.target
+    threads = _threads(gold, hypothesis)
+    bounds = [gold.sentences * part // threads for part in range(threads + 1)]
+    if not all(_all([partial(count, compiled, *part, left, right, out) for part in pairwise(bounds)], threads)):
+        for _ in _blocks(gold, hypothesis):  # raises where an index is higher than numpy has numbers for
+            pass
+
+
+def _threads(gold: LinkTable, hypothesis: LinkTable) -> int:
+    return min(2, os.cpu_count() or 1) if gold.links + hypothesis.links >= _HUGE else 1
+
+
 def _merge_all(gold: LinkTable, hypothesis: LinkTable, out: IntArray) -> bool:
     """The counts into ``out`` by merging; false if an index is too high for it."""
-    threads = min(2, os.cpu_count() or 1) if gold.links + hypothesis.links >= _HUGE else 1
+    threads = _threads(gold, hypothesis)
     left, right, _ = _all([gold.merged, hypothesis.merged, gold.marked], threads)
     if left is None or right is None:
         return False
@@ -164,20 +187,8 @@ def _look_up(gold: LinkTable, hypothesis: LinkTable) -> Found:
     """For each row of ``hypothesis``: 2 if it is in S, 1 if it is in P only, else 0; ``(hypothesis rows,)``."""
     found = np.zeros(hypothesis.links, dtype=np.uint8)
     state = np.zeros(0, dtype=np.uint8)
-    for begin in range(0, gold.sentences, _CHUNK):
-        end = min(begin + _CHUNK, gold.sentences)
-        rows = [slice(int(t.offsets[begin]), int(t.offsets[end])) for t in (gold, hypothesis)]
-        if any(part.start == part.stop for part in rows):
-            continue
-        height = 1 + max(int(t.source[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
-        width = 1 + max(int(t.target[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
-        cells = (end - begin) * height * width
+    for begin, rows, height, width, cells in _blocks(gold, hypothesis):
         number = np.dtype(np.int32 if cells < 2**31 else np.int64)
-        if cells > 2**63 - 1:
-            raise InputError(
-                f"a link index of {max(height, width) - 1} is too high for a sentence",
-                remedy="Check that the file holds links, and its index base",
-            )
         keys = _keys(gold, rows[0], begin, height, width, number)
         wanted = _keys(hypothesis, rows[1], begin, height, width, number)
         mark = gold.sure[rows[0]] + np.uint8(1)
@@ -192,6 +203,33 @@ def _look_up(gold: LinkTable, hypothesis: LinkTable) -> Found:
             at[at == len(keys)] = 0
             found[rows[1]] = np.where(keys[at] == wanted, mark[at], np.uint8(0))
     return found
+
+
+def _blocks(gold: LinkTable, hypothesis: LinkTable) -> Iterator[tuple[int, tuple[slice, slice], int, int, int]]:
+    """Blocks of sentence pairs in which both tables have links: the first pair, the rows of both tables, the numbers of
+    source and target words that have room for their links, and the number of cells of all their pairs of words.
+
+    Raises:
+        InputError: an index so high that a link has no 64-bit number.
+    """
+    for begin in range(0, gold.sentences, _CHUNK):
+        end = min(begin + _CHUNK, gold.sentences)
+        rows = (_rows(gold, begin, end), _rows(hypothesis, begin, end))
+        if any(part.start == part.stop for part in rows):
+            continue
+        height = 1 + max(int(t.source[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
+        width = 1 + max(int(t.target[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
+        cells = (end - begin) * height * width
+        if cells > 2**63 - 1:
+            raise InputError(
+                f"a link index of {max(height, width) - 1} is too high for a sentence",
+                remedy="Check that the file holds links, and its index base",
+            )
+        yield begin, rows, height, width, cells
+
+
+def _rows(table: LinkTable, begin: int, end: int) -> slice:
+    return slice(int(table.offsets[begin]), int(table.offsets[end]))
 
 
 def _keys(

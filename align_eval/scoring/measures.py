@@ -48,12 +48,13 @@ def measures(sums: NDArray[np.number], alpha: float = 0.5) -> dict[str, Floats]:
     empty = np.where(s > 0, 0.0, 1.0)
     precision = _ratio(a_p, a, empty)
     recall = _ratio(a_s, s, np.ones_like(s))
+    f1 = _f(precision, recall, 0.5)
     values = {
         "aer": 1 - _ratio(a_s + a_p, a + s, np.ones_like(a)),
         "precision": precision,
         "recall": recall,
-        "f1": _f(precision, recall, 0.5),
-        "f_alpha": _f(precision, recall, alpha),
+        "f1": f1,
+        "f_alpha": f1 if alpha == 0.5 else _f(precision, recall, alpha),
     }
     return {name: 100 * value for name, value in values.items()}
 

@@ -16,6 +16,12 @@ from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table,
 module = importlib.import_module("align_eval.scoring.counts")
 
 
+@pytest.fixture
+def numpy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where nothing was compiled."""
+    monkeypatch.setattr(module, "library", lambda: None)
+
+
 @settings(max_examples=40)
 @given(corpora)
 def test_counts_are_those_of_sets(corpus: Corpus) -> None:
@@ -24,8 +30,17 @@ def test_counts_are_those_of_sets(corpus: Corpus) -> None:
 
 @settings(max_examples=40)
 @given(corpora)
+def test_counts_with_numpy_alone_are_those_of_sets(corpus: Corpus) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "library", lambda: None)
+        assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
+
+
+@settings(max_examples=40)
+@given(corpora)
 def test_counts_by_search_are_those_of_the_table(corpus: Corpus) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "library", lambda: None)
         patch.setattr(module, "_TABLE", -1)
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
 
@@ -34,6 +49,7 @@ def test_counts_by_search_are_those_of_the_table(corpus: Corpus) -> None:
 @given(corpora)
 def test_counts_by_merging_are_those_of_sets(corpus: Corpus) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "library", lambda: None)
         patch.setattr(module, "_LARGE", 0)
         patch.setattr(module, "_PART", 2)
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
@@ -43,12 +59,14 @@ def test_counts_by_merging_are_those_of_sets(corpus: Corpus) -> None:
 @given(corpora)
 def test_where_scipy_has_moved_its_product_the_public_one_gives_the_same(corpus: Corpus) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "library", lambda: None)
         patch.setattr(module, "_LARGE", 0)
         patch.setattr(module, "_PART", 3)
         patch.setattr(module, "_multiplication", lambda: module._multiply)
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
 
 
+@pytest.mark.usefixtures("numpy_alone")
 @pytest.mark.parametrize("cores", [1, 2])
 def test_merging_on_threads_gives_the_counts_of_the_table(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(6)
@@ -64,6 +82,7 @@ def test_merging_on_threads_gives_the_counts_of_the_table(cores: int, monkeypatc
     assert counts(*tables).tolist() == expected.tolist()
 
 
+@pytest.mark.usefixtures("numpy_alone")
 def test_what_is_kept_of_a_table_counts_against_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(8)
     gold, first, second = (
@@ -91,12 +110,14 @@ def test_the_highest_indices_that_are_merged(source: int, target: int, fits: boo
         assert merged.columns.tolist() == [0, 2**31 - 1 - 32_768]
 
 
+@pytest.mark.usefixtures("numpy_alone")
 def test_words_of_too_many_cells_to_merge_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LARGE", 0)
     gold = LinkTable.from_links([Links([(60_000, 60_000), (0, 0)]), Links([(1, 1)])])
     assert counts(gold, gold).tolist() == [[2, 2, 2, 2], [1, 1, 1, 1]]
 
 
+@pytest.mark.usefixtures("numpy_alone")
 @pytest.mark.parametrize("table", [-1, 300, 1 << 22])
 def test_blocks_of_sentence_pairs_do_not_change_the_counts(table: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """600 sentence pairs, some without links, in blocks of 7 and whole, by table, by search, and by both."""
@@ -111,7 +132,10 @@ def test_blocks_of_sentence_pairs_do_not_change_the_counts(table: int, monkeypat
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
 
 
-def test_long_sparse_sentences_are_searched() -> None:
+@pytest.mark.parametrize("numpy", [False, True])
+def test_long_sparse_sentences_are_searched(numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if numpy:
+        monkeypatch.setattr(module, "library", lambda: None)
     gold = LinkTable.from_links([Links([(5000, 7000), (0, 0)]), Links([(1, 1)])])
     proposed = LinkTable.from_links([Links([(5000, 7000)]), Links([(1, 1), (9999, 9998)])])
     assert counts(gold, proposed).tolist() == [[1, 2, 1, 1], [2, 1, 1, 1]]
@@ -131,7 +155,10 @@ def test_other_number_of_sentences() -> None:
         counts(gold, proposed)
 
 
-def test_index_that_no_sentence_has() -> None:
+@pytest.mark.parametrize("numpy", [False, True])
+def test_index_that_no_sentence_has(numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if numpy:
+        monkeypatch.setattr(module, "library", lambda: None)
     high = np.array([2**31 - 1])
     gold = LinkTable(np.array([0]), high, high, 9)
     with pytest.raises(InputError, match="too high"):

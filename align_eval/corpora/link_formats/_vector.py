@@ -1,4 +1,4 @@
-"""The Pharaoh family in blocks of bytes with numpy: the hot path of scoring large files.
+"""The Pharaoh family in blocks of bytes, compiled or with numpy: the hot path of scoring large files.
 
 Only what is quite ordinary is taken; for anything else :func:`parse_block` gives ``None`` and the careful parser of
 ``_tokens`` decides, so that both read the same and errors are found one by one.
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.corpora.raw_links import RawLinks
+from align_eval.native import library, parse
 
 _SURE, _POSSIBLE, _GAP, _END_SURE, _END_POSSIBLE = 1, 2, 3, 4, 5
 _KIND = np.zeros(256, dtype=np.uint8)
@@ -35,13 +36,27 @@ def parse_block(data: bytes, start_line: int) -> RawLinks | None:
         data: lines of ``i-j``, ``ipj``, ``i?j`` (each perhaps with ``S``, ``-S``, ``P``, ``-P``) between spaces.
         start_line: the number of the first line.
     """
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    compiled = library()
+    if compiled is None:
+        return _parse(data, start_line)
+    found = parse(compiled, data)
+    if found is None:
+        return None
+    return RawLinks(
+        found.sentence, found.first, found.second, found.sentences, found.sure, start_line=start_line,
+        ascending=found.ascending, least=found.least,
+    )  # fmt: skip
+
+
+def _parse(data: bytes, start_line: int) -> RawLinks | None:
+    """:func:`parse_block` with numpy, for text that ends with a line feed."""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
     marked = b"S" in data or b"P" in data
     if marked:
         data = data.replace(b"-S", b"S").replace(b"-P", b"P")
-    if not data.endswith(b"\n"):
-        data += b"\n"
     found = None if marked else _parse_plain(data, start_line)
     return _parse_marked(data, start_line) if found is None else found
 

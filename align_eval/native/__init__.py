@@ -1,0 +1,102 @@
+"""Compiled twins of the two hot passes of scoring: links in text to columns, and two tables of links to counts.
+
+``links.c`` is compiled when the package is installed, where there is a C compiler; without one everything gives the
+same through numpy, slower. ``python -m align_eval.native`` says which of both it is, and compiles what is missing.
+``ALIGN_EVAL_NATIVE=0`` in the environment keeps to numpy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.native.compiling import library_path
+
+# As in links.c: a library of another number was compiled from another version of it.
+_INTERFACE = 1
+
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL | None:
+    """The compiled functions; ``None`` where there are none, where they are of another version, or not wanted."""
+    if os.environ.get("ALIGN_EVAL_NATIVE") == "0":
+        return None
+    try:
+        found = ctypes.CDLL(str(library_path()))
+        if found.align_eval_interface() != _INTERFACE:
+            return None
+        found.align_eval_parse.argtypes = [ctypes.c_char_p, _SIZE, *[_POINTER] * 5]
+        found.align_eval_parse.restype = ctypes.c_int32
+        found.align_eval_counts.argtypes = [_SIZE, _SIZE, *[_POINTER] * 8]
+        found.align_eval_counts.restype = ctypes.c_int32
+    except (OSError, AttributeError):
+        return None
+    return found
+
+
+class Parsed(NamedTuple):
+    """Links as text has them: int32 ``sentence``, ``first``, ``second`` and boolean ``sure``, ``(links,)`` each.
+
+    ``ascending``: the links of each sentence pair are sorted by (first, second) and unique; ``least``: the lowest of
+    all indices, 2**31 - 1 without links.
+    """
+
+    sentence: NDArray[np.int32]
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    sure: NDArray[np.bool_]
+    sentences: int
+    ascending: bool
+    least: int
+
+
+def parse(compiled: ctypes.CDLL, text: bytes) -> Parsed | None:
+    """The links of whole lines of the Pharaoh family; ``None`` if anything in them is out of the ordinary.
+
+    Args:
+        compiled: from :func:`library`.
+        text: lines of ``i-j``, ``ipj``, ``i?j``, each perhaps with ``S``, ``-S``, ``P``, ``-P``, between spaces; the
+            last byte is a line feed.
+    """
+    room = len(text) // 4 + 1  # the shortest link has three bytes and one that ends it
+    numbers = np.empty((3, room), dtype=np.int32)
+    sure, found = np.empty(room, dtype=bool), np.empty(4, dtype=np.int64)
+    columns = [_at(row) for row in numbers]
+    if compiled.align_eval_parse(text, len(text), *columns, _at(sure), _at(found)):
+        return None
+    links, sentences, ascending, least = found.tolist()
+    sentence, first, second = numbers[:, :links]
+    return Parsed(sentence, first, second, sure[:links], sentences, bool(ascending), least)
+
+
+def count(
+    compiled: ctypes.CDLL,
+    begin: int,
+    end: int,
+    gold: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]],
+    hypothesis: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]],
+    out: NDArray[np.int32],
+) -> bool:
+    """Write |A|, |S|, |A∩S| and |A∩P| of the sentence pairs ``begin`` to ``end`` into these rows of ``out``.
+
+    Gives whether all of their indices are below 256.
+
+    Args:
+        compiled: from :func:`library`.
+        gold, hypothesis: offsets ``(sentence pairs + 1,)``, source and target ``(rows,)``, and the gold's sure marks
+            ``(rows,)``; sorted by (sentence, source, target), unique.
+        out: int32 ``(sentence pairs, 4)``, contiguous.
+    """
+    columns = [np.ascontiguousarray(column) for column in (*gold, *hypothesis)]
+    return bool(compiled.align_eval_counts(begin, end, *map(_at, columns), _at(out)))
+
+
+def _at(array: NDArray[np.generic]) -> int:
+    return int(array.ctypes.data)

@@ -1,0 +1,33 @@
+"""``python -m align_eval.native``: whether the compiled functions are used; missing or old ones are compiled first."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from align_eval.native import library
+from align_eval.native.compiling import SOURCE, CompilingError, compile_library, library_path
+
+
+def main() -> int:
+    """Print one line; 0 if the compiled functions can be used, else 1."""
+    if os.environ.get("ALIGN_EVAL_NATIVE") == "0":
+        sys.stderr.write("ALIGN_EVAL_NATIVE=0: numpy is used\n")
+        return 1
+    path = library_path()
+    if library() is None or path.stat().st_mtime < SOURCE.stat().st_mtime:
+        try:
+            compile_library()
+        except CompilingError as error:
+            sys.stderr.write(f"numpy is used: {error}\n")
+            return 1
+        library.cache_clear()
+    if library() is None:
+        sys.stderr.write(f"numpy is used: {path} does not load\n")
+        return 1
+    sys.stdout.write(f"the compiled functions are used: {path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
