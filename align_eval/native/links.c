@@ -165,7 +165,7 @@ EXPORT int32_t align_eval_parse(const uint8_t *text, int64_t length, int32_t *se
     return 0;
 }
 
-/* The links of one sentence pair, or of more that follow one another. */
+/* The links of one sentence pair. */
 struct links {
     const int32_t *source, *target;
     int64_t size;
@@ -180,32 +180,33 @@ struct table {
     int number;
 };
 
-INLINE int32_t cell(struct links links, int64_t k) { return links.source[k] << BITS | links.target[k]; }
-
-static int are_small(struct links links) {
-    uint32_t all = 0;
-    for (int64_t k = 0; k < links.size; k++) all |= (uint32_t)links.source[k] | (uint32_t)links.target[k];
-    return all < SIDE;
+/* The cell of a link; of links with higher indices any cell. */
+INLINE uint16_t cell(struct links links, int64_t k) {
+    return (uint16_t)((uint32_t)links.source[k] << BITS | (uint8_t)links.target[k]);
 }
 
 /* Into `counts`: how many links of the gold are sure; how many of `links` are sure there; how many are there. Through
- * the table: no step waits for the one before. */
-static void look_up(struct links gold, const uint8_t *sure, struct links links, struct table *table, int32_t *counts) {
+ * the table: no step waits for the one before. Returns whether all indices are below SIDE; else the counts are wrong. */
+static int look_up(struct links gold, const uint8_t *sure, struct links links, struct table *table, int32_t *counts) {
     int32_t all = 0, certain = 0, possible = 0;
+    uint32_t bits = 0;
     if (table->number == LAST) memset(table, 0, sizeof *table);
     const int mark = 2 * ++table->number;
     for (int64_t k = 0; k < gold.size; k++) {
         all += sure[k];
+        bits |= (uint32_t)gold.source[k] | (uint32_t)gold.target[k];
         table->cells[cell(gold, k)] = (uint8_t)(mark + sure[k]);
     }
     for (int64_t k = 0; k < links.size; k++) {
         const int found = table->cells[cell(links, k)];
+        bits |= (uint32_t)links.source[k] | (uint32_t)links.target[k];
         certain += found == mark + 1;
         possible += found == mark;
     }
     counts[0] = all;
     counts[1] = certain;
     counts[2] = certain + possible;
+    return bits < SIDE;
 }
 
 /* The same by merging, for sorted, unique links of any index. */
@@ -231,24 +232,19 @@ static void merge(struct links gold, const uint8_t *sure, struct links links, in
 EXPORT int32_t align_eval_counts(int64_t begin, int64_t end, const int64_t *gold_at, const int32_t *gold_source,
                                  const int32_t *gold_target, const uint8_t *gold_sure, const int64_t *links_at,
                                  const int32_t *links_source, const int32_t *links_target, int32_t *counts) {
-    enum { PART = 64 };
     struct table table;
-    int32_t all_small = 1;
+    int32_t small = 1;
     memset(&table, 0, sizeof table);
-#define PAIRS(name, from, to) \
-    (struct links) { name##_source + name##_at[from], name##_target + name##_at[from], name##_at[to] - name##_at[from] }
-    for (int64_t part = begin; part < end; part += PART) {
-        const int64_t stop = end - part < PART ? end : part + PART;
-        const int small = are_small(PAIRS(gold, part, stop)) && are_small(PAIRS(links, part, stop));
-        all_small &= small;
-        for (int64_t k = part; k < stop; k++) {
-            const struct links gold = PAIRS(gold, k, k + 1), links = PAIRS(links, k, k + 1);
-            counts[4 * k] = (int32_t)links.size;
-            if (small)
-                look_up(gold, gold_sure + gold_at[k], links, &table, counts + 4 * k + 1);
-            else
-                merge(gold, gold_sure + gold_at[k], links, counts + 4 * k + 1);
+    for (int64_t k = begin; k < end; k++) {
+        const int64_t g = gold_at[k], a = links_at[k];
+        const struct links gold = {gold_source + g, gold_target + g, gold_at[k + 1] - g};
+        const struct links links = {links_source + a, links_target + a, links_at[k + 1] - a};
+        int32_t *row = counts + 4 * k;
+        row[0] = (int32_t)links.size;
+        if (!look_up(gold, gold_sure + g, links, &table, row + 1)) {
+            small = 0;
+            merge(gold, gold_sure + g, links, row + 1);
         }
     }
-    return all_small;
+    return small;
 }

@@ -89,7 +89,7 @@ def test_counts_are_those_of_sets(compiled: Any, corpus: Corpus) -> None:
 @pytest.mark.parametrize("highest", [5, 255, 256, 70_000, 2**31 - 1])
 @pytest.mark.usefixtures("compiled")
 def test_many_sentence_pairs_with_indices_low_and_high(highest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More pairs than a table numbers (127), in more than one part (64), a high index in one of them."""
+    """More pairs than a table numbers (127), a high index in one of them."""
     chance = np.random.default_rng(3)
     corpus: Corpus = []
     for _ in range(500):
