@@ -243,7 +243,7 @@ def chosen_view(
         )
     best = int(shares.argmax())
     rule = (
-        f"of {len(views)} views the one with most gold peaks of {choose_by} rows on the development part "
+        f"of {len(views)} views the one with most {corpus.gold} peaks of {choose_by} rows on the development part "
         f"({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{_HALF if masks else ''})"
     )
     return ChosenView(views[best], rule, tuple(numbers), float(shares[best]), len(views))

@@ -38,6 +38,8 @@ BARS = {
     "match": {"enfr-wpt": 8, "zhen-tsinghua": 18},
     "softmax": {"enfr-wpt": 2.5, "zhen-tsinghua": 2.5},
 }
+# For both sets together: pairs of both by the time of both.
+TOGETHER = {"argmax": 4, "itermax": 4, "softmax": 2.5}
 PEERS = {"argmax": "simalign", "itermax": "simalign", "match": "simalign", "softmax": "awesome-align"}
 # For memory: the system, its method, and how many pairs suffice (a system that holds one pair at a time needs few).
 MEMORY = {
@@ -137,6 +139,15 @@ def bars(rows: list[dict[str, Any]]) -> list[Bar]:
             if ratios:
                 text = f"{group}, {name}: pairs/s against {PEERS[group]}"
                 out.append(Bar(text, min(ratios), bar, unit="x"))
+    for group, bar in TOGETHER.items():
+        seconds: dict[str, list[float]] = {}
+        for row in rows:
+            if row["group"] == group:
+                seconds.setdefault(f"{row['system']} {row['method']}", []).append(row["seconds"])
+        own = sum(seconds.pop(f"align-eval {group}", []))
+        if seconds:
+            text = f"{group}, both sets together: pairs/s against {PEERS[group]}"
+            out.append(Bar(text, min(map(sum, seconds.values())) / own, bar, unit="x"))
     return out
 
 
