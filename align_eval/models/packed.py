@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
+from align_eval.models.fused import FusedBlocks
 from align_eval.models.layers import HiddenStates
+from align_eval.models.products import by_numpy, by_numpys, by_torch, one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -22,13 +25,20 @@ class PackedStates:
     Everything but the attention works on one sub-word at a time, so it is computed for all sub-words of a batch in one
     matrix of products; only the attention goes sentence by sentence, those of one length together. The modules are the
     model's own and no weight is copied. Made by :meth:`of`.
+
+    On one thread, as batches side by side are computed, blocks go through :mod:`align_eval.models.fused`, and their
+    products through the quicker library (:mod:`align_eval.models.products`); calls have to be inside :meth:`alone`.
     """
 
     def __init__(self, states: HiddenStates) -> None:
         self.model = states.model
-        self.blocks: Any = states.blocks
+        blocks: Any = states.blocks
+        self.blocks = blocks
         self.heads = int(states.model.config.num_attention_heads)
         self.gelu = getattr(states.model.config, "hidden_act", None) == "gelu"
+        self.by_numpy = by_numpy()
+        multiply = by_numpys if self.by_numpy else by_torch
+        self.fused = FusedBlocks.of(list(blocks), self.heads, multiply) if self.gelu else None
 
     @classmethod
     def of(cls, states: HiddenStates) -> PackedStates | None:
@@ -38,8 +48,8 @@ class PackedStates:
             return None
         if next(states.model.parameters()).device.type != "cpu":
             return None
-        made = cls(states)
         try:
+            made = cls(states)
             return made if made._agrees(states) else None
         except (AttributeError, RuntimeError, TypeError):
             return None
@@ -55,14 +65,19 @@ class PackedStates:
         """
         import torch
 
-        x = torch.cat([self.model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
+        x, shapes = self._embedded(runs), [tuple(ids.shape) for ids in runs]
+        if self.fused is not None and torch.get_num_threads() == 1:
+            return self._stacked(self.fused(x, shapes, layers))
         taken = {0: x}
-        shapes = [tuple(ids.shape) for ids in runs]
         for number, block in enumerate(self.blocks[: max(layers)], start=1):
             x = self._block(block, x, shapes)
             if number in layers:
                 taken[number] = x
-        return torch.stack([taken[layer] for layer in layers]) if len(layers) > 1 else taken[layers[0]][None]
+        return self._stacked([taken[layer] for layer in layers])
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Inside, batches may be computed on one thread each."""
+        return one_thread() if self.fused is not None and self.by_numpy else nullcontext()
 
     def _block(self, block: Any, x: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """One block: ``(N, width)`` in and out; ``shapes``: sentences and their length, by run."""
@@ -112,11 +127,28 @@ class PackedStates:
         runs = [torch.arange(5, 5 + n).remainder(size).reshape(shape) for n, shape in ((8, (2, 4)), (3, (1, 3)))]
         layers = range(states.layers + 1)
         half = next(self.model.parameters()).dtype in (torch.float16, torch.bfloat16)
-        with torch.inference_mode():
-            packed = self(runs, layers)
-            alone = [torch.stack(states(ids, None, layers)).flatten(1, 2) for ids in runs]
-        difference = (packed - torch.cat(alone, dim=1)).abs().max()
-        return bool(difference <= (0.1 if half else 1e-4))
+        near = 0.1 if half else 1e-4
+        with torch.inference_mode(), self.alone():
+            alone = torch.cat([torch.stack(states(ids, None, layers)).flatten(1, 2) for ids in runs], dim=1)
+            if self.fused is not None:
+                found = self._stacked(self.fused(self._embedded(runs), [tuple(ids.shape) for ids in runs], layers))
+                if not bool((found - alone).abs().max() <= near):
+                    self.fused = None
+            kept, self.fused = self.fused, None
+            found, self.fused = self(runs, layers), kept
+        return bool((found - alone).abs().max() <= near)
+
+    def _embedded(self, runs: Sequence[torch.Tensor]) -> torch.Tensor:
+        import torch
+
+        return torch.cat([self.model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
+
+    @staticmethod
+    def _stacked(states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """``(layers, N, width)``; one layer is not copied."""
+        import torch
+
+        return torch.stack([*states]) if len(states) > 1 else states[0][None]
 
 
 def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -1,8 +1,9 @@
-"""Compiled twins of the two hot passes of scoring: links in text to columns, and two tables of links to counts.
+"""Compiled twins of hot passes: reading and counting of links (``links.c``), and what a block of an encoder computes
+beside its matrix products (``encoder.c``).
 
-``links.c`` is compiled when the package is installed, where there is a C compiler; without one everything gives the
-same through numpy, slower. ``python -m align_eval.native`` says which of both it is, and compiles what is missing.
-``ALIGN_EVAL_NATIVE=0`` in the environment keeps to numpy.
+They are compiled when the package is installed, where there is a C compiler; without one everything gives the same
+through numpy and torch, slower. ``python -m align_eval.native`` says which of both it is, and compiles what is missing.
+``ALIGN_EVAL_NATIVE=0`` in the environment does without.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from align_eval.native.compiling import library_path
 
-# As in links.c: a library of another number was compiled from another version of it.
-_INTERFACE = 1
+# As in links.c: a library of another number was compiled from another version of the files.
+_INTERFACE = 2
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 
@@ -32,6 +33,7 @@ def library() -> ctypes.CDLL | None:
         found = ctypes.CDLL(str(library_path()))
         if found.align_eval_interface() != _INTERFACE:
             return None
+        found.align_eval_gaps.argtypes, found.align_eval_gaps.restype = [ctypes.c_char_p, _SIZE], _SIZE
         found.align_eval_parse.argtypes = [ctypes.c_char_p, _SIZE, *[_POINTER] * 5]
         found.align_eval_parse.restype = ctypes.c_int32
         found.align_eval_counts.argtypes = [_SIZE, _SIZE, *[_POINTER] * 8]
@@ -65,7 +67,7 @@ def parse(compiled: ctypes.CDLL, text: bytes) -> Parsed | None:
         text: lines of ``i-j``, ``ipj``, ``i?j``, each perhaps with ``S``, ``-S``, ``P``, ``-P``, between spaces; the
             last byte is a line feed.
     """
-    room = len(text) // 4 + 1  # the shortest link has three bytes and one that ends it
+    room = compiled.align_eval_gaps(text, len(text))  # each link is followed by one
     numbers = np.empty((3, room), dtype=np.int32)
     sure, found = np.empty(room, dtype=bool), np.empty(4, dtype=np.int64)
     columns = [_at(row) for row in numbers]

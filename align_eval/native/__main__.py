@@ -6,7 +6,7 @@ import os
 import sys
 
 from align_eval.native import library
-from align_eval.native.compiling import SOURCE, CompilingError, compile_library, library_path
+from align_eval.native.compiling import SOURCES, CompilingError, compile_library, library_path
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
         sys.stderr.write("ALIGN_EVAL_NATIVE=0: numpy is used\n")
         return 1
     path = library_path()
-    if library() is None or path.stat().st_mtime < SOURCE.stat().st_mtime:
+    if library() is None or path.stat().st_mtime < max(source.stat().st_mtime for source in SOURCES):
         try:
             compile_library()
         except CompilingError as error:

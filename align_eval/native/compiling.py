@@ -1,4 +1,4 @@
-"""Compile ``links.c`` into a library beside it. Of the standard library alone: it also runs while installing."""
+"""Compile the C files into a library beside them. Of the standard library alone: it also runs while installing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parent
-SOURCE = _FOLDER / "links.c"
+SOURCES = (_FOLDER / "links.c", _FOLDER / "encoder.c")
 
 _FLAGS = ("-O3", "-std=c99", "-shared", "-fPIC", "-fvisibility=hidden")
 _SECONDS = 120
@@ -24,7 +24,7 @@ class CompilingError(Exception):
 
 def library_path() -> Path:
     """Where the compiled library is, or would be."""
-    return _FOLDER / f"links{'.dll' if sys.platform == 'win32' else '.so'}"
+    return _FOLDER / f"compiled{'.dll' if sys.platform == 'win32' else '.so'}"
 
 
 def compiler() -> list[str] | None:
@@ -50,8 +50,9 @@ def compile_library() -> Path:
         with tempfile.TemporaryDirectory(dir=_FOLDER, prefix=".compiling-") as folder:
             fresh = Path(folder) / target.name
             done = subprocess.run(
-                [*command, *_FLAGS, "-o", str(fresh), str(SOURCE)], capture_output=True, text=True, timeout=_SECONDS
-            )
+                [*command, *_FLAGS, "-o", str(fresh), *map(str, SOURCES), "-lm"],
+                capture_output=True, text=True, timeout=_SECONDS,
+            )  # fmt: skip
             if done.returncode or not fresh.exists():
                 raise CompilingError(f"{shlex.join(command)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
             os.replace(fresh, target)

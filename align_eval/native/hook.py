@@ -1,4 +1,4 @@
-"""Hook of the build: compile ``links.c`` where there is a compiler. Without one the package is plain Python."""
+"""Hook of the build: compile the C files where there is a compiler. Without one the package is plain Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NativeHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             path: Path = compiling["compile_library"]()
         except compiling["CompilingError"] as error:
-            self.app.display_warning(f"align-eval scores through numpy, slower: {error}")
+            self.app.display_warning(f"align-eval computes without its compiled functions, slower: {error}")
             return
         build_data["artifacts"].append(f"/{path.relative_to(self.root).as_posix()}")
         build_data["pure_python"] = False

@@ -152,8 +152,8 @@ def main() -> None:
     notes = [
         f"`{MODEL}` up to layer {LAYER}, float32. Work: the products and the attention that the distinct sentences "
         "need, special sub-words counted, padding not; norms, softmax, GELU, similarity and extraction count as none. "
-        f"100 % is the best matrix product of the last table, {top:.0f} GFLOP/s (of torch's: {own:.0f}), measured before, "
-        "between and after. "
+        f"100 % is the best matrix product of the last table, {top:.0f} GFLOP/s (of torch's: {own:.0f}), measured "
+        "before, between and after. "
         f"The forms of the second table were timed by turns on every {STEP}th pair of both sets. The third table says "
         "what padding, repeated sentences and unused layers add for others: at the same rate they are slower by that "
         "factor.",

@@ -128,12 +128,12 @@ class TestLoading:
         assert native.library() is None
 
     def test_none_without_a_library(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(native, "library_path", lambda: tmp_path / "links.so")
+        monkeypatch.setattr(native, "library_path", lambda: tmp_path / "compiled.so")
         assert native.library() is None
 
     def test_none_where_the_file_is_no_library(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "links.so").write_bytes(b"not a library")
-        monkeypatch.setattr(native, "library_path", lambda: tmp_path / "links.so")
+        (tmp_path / "compiled.so").write_bytes(b"not a library")
+        monkeypatch.setattr(native, "library_path", lambda: tmp_path / "compiled.so")
         assert native.library() is None
 
     def test_none_of_another_version(self, compiled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,10 +157,10 @@ class TestLoading:
 class TestCompiling:
     @pytest.fixture
     def copy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A folder with the source alone."""
-        shutil.copy(compiling.SOURCE, tmp_path)
+        """A folder with the sources alone."""
+        copies = tuple(Path(shutil.copy(source, tmp_path)) for source in compiling.SOURCES)
         monkeypatch.setattr(compiling, "_FOLDER", tmp_path)
-        monkeypatch.setattr(compiling, "SOURCE", tmp_path / "links.c")
+        monkeypatch.setattr(compiling, "SOURCES", copies)
         return tmp_path
 
     def test_compiles_without_a_warning_and_leaves_nothing_else(
@@ -168,14 +168,14 @@ class TestCompiling:
     ) -> None:
         monkeypatch.setattr(compiling, "_FLAGS", (*compiling._FLAGS, "-Wall", "-Wextra", "-Wconversion", "-Werror"))
         path = compiling.compile_library()
-        assert sorted(file.name for file in copy.iterdir()) == ["links.c", path.name]
+        assert sorted(file.name for file in copy.iterdir()) == [path.name, "encoder.c", "links.c"]
         assert ctypes.CDLL(str(path)).align_eval_interface() == native._INTERFACE
 
     def test_says_what_the_compiler_said(self, compiled: Any, copy: Path) -> None:
         (copy / "links.c").write_text("int f(void) { return undefined_name; }", encoding="utf-8")
         with pytest.raises(compiling.CompilingError, match=r"failed:(.|\n)*undefined_name"):
             compiling.compile_library()
-        assert [file.name for file in copy.iterdir()] == ["links.c"]
+        assert sorted(file.name for file in copy.iterdir()) == ["encoder.c", "links.c"]
 
     def test_no_compiler(self, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "which", lambda name: None)

@@ -1,0 +1,168 @@
+"""Blocks of a BERT-like encoder on one thread: products by a library, all else by compiled functions, no memory anew.
+
+As :class:`align_eval.models.packed.PackedStates` computes them, whose modules these are; the vectors agree within
+rounding. Each thread keeps room for a batch, which later batches use again: fresh memory takes time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align_eval.native import library
+
+if TYPE_CHECKING:
+    import torch
+
+_POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+# Widths that the compiled functions compute at one time.
+_LANES, _HEAD, _QUERIES = 8, 32, 4
+# Room is made for a multiple of so many sub-words.
+_STEP = 256
+
+
+def functions() -> ctypes.CDLL | None:
+    """The compiled functions, if they were compiled for this kind of processor and it has the instructions."""
+    compiled = library()
+    if compiled is None or not hasattr(compiled, "align_eval_fused") or not compiled.align_eval_fused():
+        return None
+    compiled.align_eval_gelu.argtypes = [_POINTER, _POINTER, _SIZE, _SIZE]
+    compiled.align_eval_norm.argtypes = [*[_POINTER] * 5, _FLOAT, _SIZE, _SIZE, _POINTER]
+    compiled.align_eval_attention.argtypes = [*[_POINTER] * 5, *[_SIZE] * 4, _POINTER, _POINTER]
+    for name in ("gelu", "norm", "attention"):
+        getattr(compiled, f"align_eval_{name}").restype = None
+    return compiled
+
+
+@dataclass
+class _Room:
+    """Memory of one thread for batches of up to ``rows`` sub-words; all float32.
+
+    ``query``, ``key``, ``value``, ``mixed``, ``middle`` and both ``states`` ``(rows, width)``, ``inner``
+    ``(rows, inner width)``.
+    """
+
+    rows: int
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mixed: torch.Tensor
+    middle: torch.Tensor
+    inner: torch.Tensor
+    states: tuple[torch.Tensor, torch.Tensor]
+
+
+class FusedBlocks:
+    """The blocks of a model as ``transformers`` names them in BERT, float32, with GELU; made by :meth:`of`.
+
+    Args:
+        blocks: the model's own; nothing is copied.
+        heads: of each block.
+        multiply: ``(x, weight, out)``: writes ``x W^T``; ``x`` ``(N, in)``, weight ``(out, in)``, out ``(N, out)``.
+        compiled: of :func:`functions`.
+    """
+
+    def __init__(
+        self, blocks: Sequence[Any], heads: int, multiply: Callable[[Any, Any, Any], Any], compiled: ctypes.CDLL
+    ) -> None:
+        self.blocks, self.heads, self.multiply, self.compiled = blocks, heads, multiply, compiled
+        self.inner, self.width = (int(size) for size in blocks[0].intermediate.dense.weight.shape)
+        self.mine = threading.local()
+
+    @classmethod
+    def of(cls, blocks: Sequence[Any], heads: int, multiply: Callable[[Any, Any, Any], Any]) -> FusedBlocks | None:
+        """The blocks, or ``None``: nothing is compiled, or a width is one that the compiled functions do not take."""
+        import torch
+
+        compiled = functions()
+        if compiled is None or any(w.dtype != torch.float32 for block in blocks for w in block.parameters()):
+            return None
+        made = cls(blocks, heads, multiply, compiled)
+        fits = made.width % (heads * _HEAD) == 0 and made.inner % _LANES == 0
+        return made if fits and all(layer.bias is not None for block in blocks for layer in _layers(block)) else None
+
+    def __call__(self, x: torch.Tensor, shapes: Sequence[tuple[int, ...]], layers: Sequence[int]) -> list[torch.Tensor]:
+        """The states of ``layers`` (0: ``x`` itself) in their order, ``(N, width)`` each.
+
+        Args:
+            x: ``(N, width)``, the embeddings of sentences that lie one after the other.
+            shapes: sentences and their length, by run.
+            layers: from 0.
+        """
+        import torch
+
+        room = self._room(len(x))
+        taken = {0: x}
+        for number, block in enumerate(self.blocks[: max(layers)], start=1):
+            out = torch.empty_like(x) if number in layers else room.states[number % 2][: len(x)]
+            self._block(block, x, shapes, room, out)
+            x = out
+            if number in layers:
+                taken[number] = x
+        return [taken[layer] for layer in layers]
+
+    def _block(
+        self, block: Any, x: torch.Tensor, shapes: Sequence[tuple[int, ...]], room: _Room, out: torch.Tensor
+    ) -> None:
+        count, own, attention = len(x), block.attention.self, block.attention.output
+        query, key, value, mixed, middle, inner = (
+            part[:count] for part in (room.query, room.key, room.value, room.mixed, room.middle, room.inner)
+        )
+        for layer, into in ((own.query, query), (own.key, key), (own.value, value)):
+            self.multiply(x, layer.weight, into)
+        self._attention(own, query, key, value, shapes, mixed)
+        self.multiply(mixed, attention.dense.weight, query)
+        self._norm(query, attention, x, middle)
+        self.multiply(middle, block.intermediate.dense.weight, inner)
+        self.compiled.align_eval_gelu(_at(inner), _at(block.intermediate.dense.bias), count, self.inner)
+        self.multiply(inner, block.output.dense.weight, value)
+        self._norm(value, block.output, middle, out)
+
+    def _attention(
+        self, own: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+        shapes: Sequence[tuple[int, ...]], mixed: torch.Tensor,
+    ) -> None:  # fmt: skip
+        width = self.width // self.heads
+        longest = max(length for _, length in shapes)
+        scratch = np.empty((width + _QUERIES) * (longest + _LANES) + _QUERIES * width, dtype=np.float32)
+        start = 0
+        for sentences, length in shapes:
+            parts = (_at(part) + 4 * self.width * start for part in (query, key, value))
+            self.compiled.align_eval_attention(
+                *parts, _at(own.query.bias), _at(own.value.bias), sentences, length, self.heads, width,
+                scratch.ctypes.data, _at(mixed) + 4 * self.width * start,
+            )  # fmt: skip
+            start += sentences * length
+
+    def _norm(self, made: torch.Tensor, output: Any, before: torch.Tensor, out: torch.Tensor) -> None:
+        """Layer norm of a product, its bias and ``before``, into ``out``."""
+        norm = output.LayerNorm
+        self.compiled.align_eval_norm(
+            _at(made), _at(output.dense.bias), _at(before), _at(norm.weight), _at(norm.bias), norm.eps, len(made),
+            self.width, _at(out),
+        )  # fmt: skip
+
+    def _room(self, rows: int) -> _Room:
+        import torch
+
+        room: _Room | None = getattr(self.mine, "room", None)
+        if room is None or room.rows < rows:
+            rows = -(-rows // _STEP) * _STEP
+            a, b, c, d, e, f, g = torch.empty(7, rows, self.width)
+            room = _Room(rows, a, b, c, d, e, torch.empty(rows, self.inner), (f, g))
+            self.mine.room = room
+        return room
+
+
+def _layers(block: Any) -> tuple[Any, ...]:
+    own = block.attention.self
+    return own.query, own.key, own.value, block.attention.output.dense, block.intermediate.dense, block.output.dense
+
+
+def _at(tensor: torch.Tensor) -> int:
+    return tensor.data_ptr()

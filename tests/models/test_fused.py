@@ -1,0 +1,292 @@
+"""The compiled parts of a block against float64, and blocks on one thread against the model itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import BertConfig, BertModel
+
+from align_eval.errors import NonFiniteError, UnknownNameError
+from align_eval.models import fused, products
+from align_eval.models.fused import FusedBlocks
+from align_eval.models.layers import HiddenStates
+from align_eval.models.packed import PackedStates
+
+LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 57, 130]
+
+
+@pytest.fixture
+def functions(compiled: Any) -> Any:
+    found = fused.functions()
+    if found is None:
+        pytest.skip("needs a processor with AVX2 and FMA")
+    return found
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _model(**options: Any) -> Any:
+    torch.manual_seed(4)
+    small = {
+        "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 88,
+        "max_position_embeddings": 140,
+    }  # fmt: skip
+    model = BertModel(BertConfig(**(small | options)), add_pooling_layer=False).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)  # biases too
+    return model
+
+
+def _packed(model: Any) -> PackedStates:
+    found = PackedStates.of(HiddenStates(model))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("low", [-3.0, -12.0, -200.0])
+def test_gelu(functions: Any, low: float) -> None:
+    x, bias = torch.linspace(low, -low, 4000).view(500, 8).contiguous(), torch.linspace(-0.5, 0.5, 8)
+    expected = functional.gelu((x + bias).double())
+    functions.align_eval_gelu(x.data_ptr(), bias.data_ptr(), 500, 8)
+    assert float((x - expected).abs().max()) <= max(1e-6, -low * 2**-23)
+
+
+def test_gelu_keeps_what_is_not_finite(functions: Any) -> None:
+    x = torch.tensor([[torch.nan, torch.inf, -torch.inf, 0.0, -0.0, 1e-30, -1e-30, 3e38]])
+    functions.align_eval_gelu(x.data_ptr(), torch.zeros(8).data_ptr(), 1, 8)
+    assert x[0].isnan().tolist() == [True, False, True, *[False] * 5]
+    assert float(x[0, 1]) == torch.inf
+    assert x[0, 3:].tolist() == pytest.approx([0, 0, 5e-31, -5e-31, 3e38])
+
+
+@pytest.mark.parametrize("width", [8, 64, 384, 1024])
+def test_norm(functions: Any, width: int) -> None:
+    x, before = torch.randn(7, width) * 5, torch.randn(7, width)
+    bias, weight, shift = torch.randn(3, width)
+    expected = functional.layer_norm((x + bias + before).double(), (width,), weight.double(), shift.double(), 1e-12)
+    out = torch.empty(7, width)
+    pointers = (t.data_ptr() for t in (x, bias, before, weight, shift))
+    functions.align_eval_norm(*pointers, 1e-12, 7, width, out.data_ptr())
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=5e-6)
+
+
+def _attention(functions: Any, parts: list[Tensor], biases: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+    _, length, _, width = shape
+    out = torch.full_like(parts[0], torch.nan)
+    scratch = np.full((width + 4) * (length + 8) + 4 * width, np.nan, dtype=np.float32)
+    functions.align_eval_attention(
+        *(p.data_ptr() for p in parts), biases[0].data_ptr(), biases[2].data_ptr(), *shape, scratch.ctypes.data,
+        out.data_ptr(),
+    )  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize("width", [32, 64])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_attention(functions: Any, length: int, width: int) -> None:
+    """With biases of keys too: they fall away."""
+    torch.manual_seed(length)
+    sentences, heads = 3, 2
+    parts, biases = (
+        [torch.randn(sentences * length, heads * width) * 2 for _ in range(3)],
+        torch.randn(3, heads * width),
+    )
+    split = [
+        (p + b).double().view(sentences, length, heads, width).transpose(1, 2)
+        for p, b in zip(parts, biases, strict=True)
+    ]
+    expected = functional.scaled_dot_product_attention(*split).transpose(1, 2).reshape(sentences * length, -1)
+    out = _attention(functions, parts, biases, (sentences, length, heads, width))
+    torch.testing.assert_close(out.double(), expected, rtol=0, atol=3e-5)
+
+
+def test_attention_with_scores_far_apart_and_with_nan(functions: Any) -> None:
+    parts, biases = [torch.randn(10, 32) * 40 for _ in range(3)], torch.zeros(3, 32)
+    split = [p.double().view(1, 10, 1, 32).transpose(1, 2) for p in parts]
+    expected = functional.scaled_dot_product_attention(*split).transpose(1, 2).reshape(10, 32)
+    torch.testing.assert_close(
+        _attention(functions, parts, biases, (1, 10, 1, 32)).double(), expected, rtol=1e-3, atol=1e-3
+    )
+    parts[0][3, 5] = torch.nan
+    out = _attention(functions, parts, biases, (2, 5, 1, 32))
+    assert out.isnan().any(dim=1).tolist() == [k == 3 for k in range(10)]
+
+
+@pytest.mark.parametrize("multiply", [products.by_numpys, products.by_torch])
+def test_products(multiply: Any) -> None:
+    x, weight, room = torch.randn(5, 12), torch.randn(7, 12), torch.full((9, 7), torch.nan)
+    multiply(x, weight, room[:5])
+    torch.testing.assert_close(room[:5], x @ weight.T)
+    assert room[5:].isnan().all()
+
+
+@pytest.mark.parametrize("multiply", [products.by_numpys, products.by_torch])
+@pytest.mark.usefixtures("functions", "one_torch_thread")
+def test_blocks_give_the_states_of_the_model(multiply: Any) -> None:
+    model = _model()
+    packed = _packed(model)
+    assert packed.fused is not None
+    packed.fused.multiply = multiply
+    torch.manual_seed(1)
+    runs = [torch.randint(0, 50, (b, t)) for b, t in ((3, 5), (1, 130), (2, 24), (4, 1))]
+    with torch.inference_mode():
+        found = packed(runs, [3, 0, 1, 1])
+        for k, layer in enumerate((3, 0, 1, 1)):
+            states = [model(ids, output_hidden_states=True).hidden_states[layer].flatten(0, 1) for ids in runs]
+            torch.testing.assert_close(found[k], torch.cat(states), rtol=0, atol=2e-5)
+
+
+@pytest.mark.usefixtures("functions", "one_torch_thread")
+def test_what_was_given_out_stays_when_the_room_is_used_again() -> None:
+    packed = _packed(_model())
+    with torch.inference_mode():
+        first = packed([torch.arange(6).view(2, 3)], [2])
+        kept = first.clone()
+        packed([torch.arange(40).view(2, 20)], [3])
+        packed([torch.arange(9, 15).view(2, 3)], [2])
+    assert torch.equal(first, kept)
+
+
+@pytest.mark.usefixtures("functions", "one_torch_thread")
+def test_threads_do_not_share_room() -> None:
+    packed = _packed(_model())
+    runs = [[torch.randint(0, 50, (4, 9), generator=torch.Generator().manual_seed(k))] for k in range(8)]
+    with torch.inference_mode():
+        alone = [packed(run, [3]) for run in runs]
+    found: dict[int, Tensor] = {}
+
+    def work(k: int) -> None:
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            for _ in range(20):
+                found[k] = packed(runs[k], [3])
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(found[k], alone[k]) for k in range(8))
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_attention_heads": 4}, {"intermediate_size": 90}, {"hidden_act": "relu"}, {"dtype": torch.float64}]
+)
+def test_other_shapes_go_through_torch(options: dict[str, Any]) -> None:
+    dtype = options.pop("dtype", torch.float32)
+    assert _packed(_model(**options).to(dtype)).fused is None
+
+
+def test_blocks_that_compute_something_else_go_through_torch() -> None:
+    model = _model()
+    dense = model.encoder.layer[1].output.dense
+    dense.register_forward_hook(lambda module, given, out: 1.5 * out)  # fused blocks do not call it
+    assert _packed(model).fused is None
+
+
+def test_nothing_is_fused_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "library", lambda: None)
+    assert FusedBlocks.of(list(_model().encoder.layer), 2, products.by_torch) is None
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("functions", "one_torch_thread")
+def test_vectors_of_a_real_model_are_those_of_its_padded_form(e5: Any) -> None:
+    sentences = [f"this is sentence number {'one ' * k}".split() for k in range(1, 30)]
+    ids = e5.tokenize(sentences).ids
+    assert e5._packed.fused is not None
+    found = e5.encode(ids, [7, 12])
+    kept, e5._packed = e5._packed, None
+    try:
+        expected = e5.encode(ids, [7, 12])
+    finally:
+        e5._packed = kept
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("functions", "one_torch_thread")
+def test_a_sentence_that_is_not_finite_is_named(e5: Any) -> None:
+    row = e5.model.embeddings.word_embeddings.weight[9]
+    kept = row.clone()
+    with torch.no_grad():
+        row[3] = torch.nan
+    try:
+        with pytest.raises(NonFiniteError, match="for sentence 2"):
+            e5.encode([np.array([50, 60]), np.array([9, 80]), np.array([70, 80])], [3])
+    finally:
+        with torch.no_grad():
+            row.copy_(kept)
+
+
+class TestChoice:
+    @pytest.fixture(autouse=True)
+    def plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(products.VARIABLE, raising=False)
+
+    @pytest.mark.parametrize(
+        ("capability", "cpu", "expected"),
+        [
+            ("AVX2", "vendor_id\t: AuthenticAMD", True),
+            ("AVX2", "vendor_id\t: GenuineIntel", False),
+            ("AVX512", "vendor_id\t: AuthenticAMD", False),
+        ],
+    )
+    def test_by_processor(
+        self, capability: str, cpu: str, expected: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{cpu}\n", encoding="ascii")
+        monkeypatch.setattr(products, "_CPU", tmp_path / "cpuinfo")
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+        monkeypatch.setattr(products, "_libraries", lambda: object())
+        assert products.by_numpy() is expected
+
+    def test_where_the_processor_is_not_told(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(products, "_CPU", tmp_path / "nothing")
+        assert products.by_numpy() is False
+
+    def test_by_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(products.VARIABLE, "torch")
+        assert products.by_numpy() is False
+        monkeypatch.setenv(products.VARIABLE, "numpy")
+        assert products.by_numpy() is (products._libraries() is not None)
+        monkeypatch.setattr(products, "_libraries", lambda: None)
+        assert products.by_numpy() is False
+
+    def test_unknown_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(products.VARIABLE, "nunpy")
+        with pytest.raises(UnknownNameError, match="numpy"):
+            products.by_numpy()
+
+
+def test_openblas_is_on_one_thread_inside() -> None:
+    libraries = products._libraries()
+    if libraries is None:
+        pytest.skip("numpy has another library than OpenBLAS")
+
+    def threads() -> set[int]:
+        return {entry["num_threads"] for entry in libraries.info()}
+
+    before = threads()
+    with products.one_thread():
+        with products.one_thread():
+            assert threads() == {1}
+        assert threads() == {1}
+    assert threads() == before
