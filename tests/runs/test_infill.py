@@ -78,6 +78,12 @@ def test_the_best_view_of_the_full_rows_is_chosen(mini: InfillCorpus, model: Any
     assert "gold peaks of full rows on the development part (5 of 10 pairs, seed 3)" in found.chosen.rule
 
 
+def test_the_rule_calls_silver_links_silver(mini: InfillCorpus, model: Any) -> None:
+    silver = replace(mini, gold="silver")
+    found = infill_testset(silver, model, ["each"], resamples=0, development=0.5, seed=3)
+    assert "the one with most silver peaks of hidden rows" in found.chosen.rule
+
+
 def test_the_best_view_of_the_hidden_rows_is_chosen(mini: InfillCorpus, model: Any) -> None:
     """By hand: the peaks of hidden rows of the same masks, view by view."""
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
