@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 _POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-# Widths that the compiled functions compute at one time.
-_LANES, _HEAD, _QUERIES = 8, 32, 4
+# Widths that the compiled functions compute at one time; those of heads are multiples of HEAD.
+_LANES, HEAD, _QUERIES = 8, 32, 4
 # Room is made for a multiple of so many sub-words.
 _STEP = 256
 
@@ -33,10 +33,42 @@ def functions() -> ctypes.CDLL | None:
         return None
     compiled.align_eval_gelu.argtypes = [_POINTER, _POINTER, _SIZE, _SIZE]
     compiled.align_eval_norm.argtypes = [*[_POINTER] * 5, _FLOAT, _SIZE, _SIZE, _POINTER]
-    compiled.align_eval_attention.argtypes = [*[_POINTER] * 5, *[_SIZE] * 4, _POINTER, _POINTER]
+    compiled.align_eval_attention.argtypes = [*[_POINTER] * 5, *[_SIZE] * 5, _POINTER, _POINTER]
     for name in ("gelu", "norm", "attention"):
         getattr(compiled, f"align_eval_{name}").restype = None
     return compiled
+
+
+def attend(
+    compiled: ctypes.CDLL, projected: Sequence[int], stride: int, biases: tuple[torch.Tensor, torch.Tensor],
+    shapes: Sequence[tuple[int, ...]], heads: int, mixed: torch.Tensor,
+) -> None:  # fmt: skip
+    """Attention within sentences that lie one after the other, into ``mixed``.
+
+    Args:
+        compiled: of :func:`functions`.
+        projected: addresses of the first queries, keys and values, ``width`` float32 each without their biases;
+            ``stride`` numbers from one sub-word to the next.
+        biases: of queries and values, ``(width,)``. One of the keys would change nothing.
+        shapes: sentences and their length, by run.
+        heads: their width is a multiple of ``HEAD``.
+        mixed: ``(N, width)``, heads side by side.
+    """
+    width, longest = mixed.shape[1] // heads, max(length for _, length in shapes)
+    scratch = np.empty((width + _QUERIES) * (longest + _LANES) + _QUERIES * width, dtype=np.float32)
+    query_bias, value_bias = map(_at, biases)
+    start = 0
+    for sentences, length in shapes:
+        compiled.align_eval_attention(
+            *(part + 4 * stride * start for part in projected), query_bias, value_bias, sentences, length, heads, width,
+            stride, scratch.ctypes.data, _at(mixed) + 4 * mixed.shape[1] * start,
+        )  # fmt: skip
+        start += sentences * length
+
+
+def room_for(rows: int) -> int:
+    """Sub-words to make room for where ``rows`` are needed."""
+    return -(-rows // _STEP) * _STEP
 
 
 @dataclass
@@ -83,7 +115,7 @@ class FusedBlocks:
         if compiled is None or any(w.dtype != torch.float32 for block in blocks for w in block.parameters()):
             return None
         made = cls(blocks, heads, multiply, compiled)
-        fits = made.width % (heads * _HEAD) == 0 and made.inner % _LANES == 0
+        fits = made.width % (heads * HEAD) == 0 and made.inner % _LANES == 0
         return made if fits and all(layer.bias is not None for block in blocks for layer in _layers(block)) else None
 
     def __call__(self, x: torch.Tensor, shapes: Sequence[tuple[int, ...]], layers: Sequence[int]) -> list[torch.Tensor]:
@@ -115,29 +147,16 @@ class FusedBlocks:
         )
         for layer, into in ((own.query, query), (own.key, key), (own.value, value)):
             self.multiply(x, layer.weight, into)
-        self._attention(own, query, key, value, shapes, mixed)
+        attend(
+            self.compiled, (_at(query), _at(key), _at(value)), self.width, (own.query.bias, own.value.bias), shapes,
+            self.heads, mixed,
+        )  # fmt: skip
         self.multiply(mixed, attention.dense.weight, query)
         self._norm(query, attention, x, middle)
         self.multiply(middle, block.intermediate.dense.weight, inner)
         self.compiled.align_eval_gelu(_at(inner), _at(block.intermediate.dense.bias), count, self.inner)
         self.multiply(inner, block.output.dense.weight, value)
         self._norm(value, block.output, middle, out)
-
-    def _attention(
-        self, own: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-        shapes: Sequence[tuple[int, ...]], mixed: torch.Tensor,
-    ) -> None:  # fmt: skip
-        width = self.width // self.heads
-        longest = max(length for _, length in shapes)
-        scratch = np.empty((width + _QUERIES) * (longest + _LANES) + _QUERIES * width, dtype=np.float32)
-        start = 0
-        for sentences, length in shapes:
-            parts = (_at(part) + 4 * self.width * start for part in (query, key, value))
-            self.compiled.align_eval_attention(
-                *parts, _at(own.query.bias), _at(own.value.bias), sentences, length, self.heads, width,
-                scratch.ctypes.data, _at(mixed) + 4 * self.width * start,
-            )  # fmt: skip
-            start += sentences * length
 
     def _norm(self, made: torch.Tensor, output: Any, before: torch.Tensor, out: torch.Tensor) -> None:
         """Layer norm of a product, its bias and ``before``, into ``out``."""
@@ -152,7 +171,7 @@ class FusedBlocks:
 
         room: _Room | None = getattr(self.mine, "room", None)
         if room is None or room.rows < rows:
-            rows = -(-rows // _STEP) * _STEP
+            rows = room_for(rows)
             a, b, c, d, e, f, g = torch.empty(7, rows, self.width)
             room = _Room(rows, a, b, c, d, e, torch.empty(rows, self.inner), (f, g))
             self.mine.room = room

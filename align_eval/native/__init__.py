@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from align_eval.native.compiling import library_path
 
 # As in links.c: a library of another number was compiled from another version of the files.
-_INTERFACE = 2
+_INTERFACE = 3
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 

@@ -6,77 +6,12 @@
  */
 
 #include <stdint.h>
-#include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
-#include <immintrin.h>
-#include <math.h>
-
-#define EXPORT __attribute__((visibility("default")))
-#define WIDE __attribute__((target("avx2,fma")))
-#define INLINE static inline __attribute__((always_inline, target("avx2,fma")))
-
-#define UNROLL _Pragma("GCC unroll 8") /* what is indexed by such a loop stays in registers */
-
-typedef __m256 lanes; /* eight numbers */
+#include "lanes.h"
 
 EXPORT int32_t align_eval_fused(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-
-INLINE lanes all(float value) { return _mm256_set1_ps(value); }
-
-/* e^x, for x from -86 to 88 (others are taken as these), within two units in the last place: 2^n times Taylor's series
- * on the rest, which is at most ln(2) / 2. */
-INLINE lanes exponential(lanes x) {
-    x = _mm256_min_ps(all(88.0f), _mm256_max_ps(all(-86.0f), x)); /* in this order NaN stays NaN */
-    const lanes n = _mm256_round_ps(_mm256_mul_ps(x, all(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    lanes rest = _mm256_fnmadd_ps(n, all(0.693359375f), x); /* ln(2) in two parts */
-    rest = _mm256_fnmadd_ps(n, all(-2.12194440e-4f), rest);
-    lanes sum = all(1.0f / 5040);
-    sum = _mm256_fmadd_ps(sum, rest, all(1.0f / 720));
-    sum = _mm256_fmadd_ps(sum, rest, all(1.0f / 120));
-    sum = _mm256_fmadd_ps(sum, rest, all(1.0f / 24));
-    sum = _mm256_fmadd_ps(sum, rest, all(1.0f / 6));
-    sum = _mm256_fmadd_ps(sum, rest, all(0.5f));
-    sum = _mm256_fmadd_ps(sum, rest, all(1.0f));
-    sum = _mm256_fmadd_ps(sum, rest, all(1.0f));
-    const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    return _mm256_mul_ps(sum, _mm256_castsi256_ps(power));
-}
-
-/* x (1 + erf(x / sqrt(2))) / 2 (Hendrycks & Gimpel 2016). The error function of z up to 3.92 is z P(z^2) / Q(z^2), fitted
- * to it within 2e-8, and 1 beyond; with the rounding of all steps, GELU is within 1e-6. */
-INLINE lanes gelu(lanes x) {
-    const lanes sign = all(-0.0f);
-    const lanes z = _mm256_min_ps(_mm256_mul_ps(_mm256_andnot_ps(sign, x), all(0.707106781f)), all(3.92f));
-    const lanes square = _mm256_mul_ps(z, z);
-    lanes above = all(2.03473568e-6f), below = all(3.80703796e-5f);
-    above = _mm256_fmadd_ps(above, square, all(2.87474351e-4f));
-    below = _mm256_fmadd_ps(below, square, all(1.18807735e-3f));
-    above = _mm256_fmadd_ps(above, square, all(3.86818739e-3f));
-    below = _mm256_fmadd_ps(below, square, all(1.51720224e-2f));
-    above = _mm256_fmadd_ps(above, square, all(5.30600569e-2f));
-    below = _mm256_fmadd_ps(below, square, all(1.15083352e-1f));
-    above = _mm256_fmadd_ps(above, square, all(1.92761057e-1f));
-    below = _mm256_fmadd_ps(below, square, all(5.04161707e-1f));
-    above = _mm256_fmadd_ps(above, square, all(1.12837902f));
-    below = _mm256_fmadd_ps(below, square, all(1.0f));
-    const lanes error = _mm256_min_ps(_mm256_div_ps(_mm256_mul_ps(z, above), below), all(1.0f));
-    const lanes half = _mm256_mul_ps(x, all(0.5f));
-    return _mm256_fmadd_ps(half, _mm256_or_ps(error, _mm256_and_ps(x, sign)), half);
-}
-
-INLINE float total(lanes x) {
-    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
-    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_shuffle_ps(sum, sum, 1)));
-}
-
-INLINE float greatest(lanes x) {
-    __m128 most = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    most = _mm_max_ps(most, _mm_movehl_ps(most, most));
-    return _mm_cvtss_f32(_mm_max_ss(most, _mm_shuffle_ps(most, most, 1)));
-}
 
 /* GELU of x + bias, in place; x (rows, width). */
 EXPORT WIDE void align_eval_gelu(float *x, const float *bias, int64_t rows, int64_t width) {
@@ -88,25 +23,8 @@ EXPORT WIDE void align_eval_gelu(float *x, const float *bias, int64_t rows, int6
 /* Layer norm (Ba et al. 2016) of x + bias + before, each (rows, width), into out; x is overwritten. */
 EXPORT WIDE void align_eval_norm(float *x, const float *bias, const float *before, const float *weight,
                                  const float *shift, float epsilon, int64_t rows, int64_t width, float *out) {
-    for (int64_t row = 0; row < rows; row++, x += width, before += width, out += width) {
-        lanes sum = _mm256_setzero_ps(), squares = _mm256_setzero_ps();
-        for (int64_t k = 0; k < width; k += 8) {
-            const lanes value = _mm256_add_ps(_mm256_add_ps(_mm256_loadu_ps(x + k), _mm256_loadu_ps(bias + k)),
-                                              _mm256_loadu_ps(before + k));
-            sum = _mm256_add_ps(sum, value);
-            _mm256_storeu_ps(x + k, value);
-        }
-        const lanes mean = all(total(sum) / (float)width);
-        for (int64_t k = 0; k < width; k += 8) {
-            const lanes apart = _mm256_sub_ps(_mm256_loadu_ps(x + k), mean);
-            squares = _mm256_fmadd_ps(apart, apart, squares);
-        }
-        const lanes scale = all(1.0f / sqrtf(total(squares) / (float)width + epsilon));
-        for (int64_t k = 0; k < width; k += 8) {
-            const lanes apart = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + k), mean), scale);
-            _mm256_storeu_ps(out + k, _mm256_fmadd_ps(apart, _mm256_loadu_ps(weight + k), _mm256_loadu_ps(shift + k)));
-        }
-    }
+    for (int64_t row = 0; row < rows; row++)
+        add_and_norm(x + row * width, bias, before + row * width, weight, shift, epsilon, width, out + row * width);
 }
 
 enum { QUERIES = 4, HEAD = 32 };
@@ -188,19 +106,22 @@ INLINE void weigh(const float *weights, int64_t padded, const float *scales, con
 
 /* Attention of sentences of one length, each within itself (Vaswani et al. 2017, equation 1).
  *
- * query, key, value, out   (sentences x length, heads x width), heads side by side; without their biases.
+ * query, key, value        (sentences x length, heads x width), heads side by side; without their biases. From one row to
+ *                          the next there are `stride` numbers.
  * query_bias, value_bias   (heads x width). A bias of the keys adds the same to all scores of a query: it falls away.
+ * out                      (sentences x length, heads x width), row after row.
  * scratch                  (width + 4) x padded + 4 x width numbers, padded: the length up to a multiple of 8.
  */
 EXPORT WIDE void align_eval_attention(const float *query, const float *key, const float *value, const float *query_bias,
                                       const float *value_bias, int64_t sentences, int64_t length, int64_t heads,
-                                      int64_t width, float *scratch, float *out) {
-    const int64_t stride = heads * width, padded = (length + 7) / 8 * 8;
+                                      int64_t width, int64_t stride, float *scratch, float *out) {
+    const int64_t across = heads * width, padded = (length + 7) / 8 * 8;
     const float scale = 1.0f / sqrtf((float)width);
     float *turned = scratch, *scores = turned + width * padded, *queries = scores + QUERIES * padded;
     for (int64_t sentence = 0; sentence < sentences; sentence++) {
         for (int64_t head = 0; head < heads; head++) {
             const int64_t corner = sentence * length * stride + head * width;
+            float *mixed = out + sentence * length * across + head * width;
             for (int64_t j = 0; j < padded; j += 8)
                 for (int64_t k = 0; k < width; k += 8)
                     turn(key + corner + j * stride + k, stride, length - j, turned + k * padded + j, padded);
@@ -224,8 +145,8 @@ EXPORT WIDE void align_eval_attention(const float *query, const float *key, cons
                 for (int64_t row = 0; row < rows; row += 2)
                     for (int64_t part = 0; part < width; part += HEAD)
                         weigh(scores + row * padded, padded, scales + row, value + corner + part, stride, length,
-                              value_bias + head * width + part, out + corner + (i + row) * stride + part,
-                              row + 1 < rows ? stride : 0);
+                              value_bias + head * width + part, mixed + (i + row) * across + part,
+                              row + 1 < rows ? across : 0);
             }
         }
     }

@@ -86,11 +86,11 @@ def test_norm(functions: Any, width: int) -> None:
 
 def _attention(functions: Any, parts: list[Tensor], biases: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
     _, length, _, width = shape
-    out = torch.full_like(parts[0], torch.nan)
+    out = torch.full(parts[0].shape, torch.nan)
     scratch = np.full((width + 4) * (length + 8) + 4 * width, np.nan, dtype=np.float32)
     functions.align_eval_attention(
-        *(p.data_ptr() for p in parts), biases[0].data_ptr(), biases[2].data_ptr(), *shape, scratch.ctypes.data,
-        out.data_ptr(),
+        *(p.data_ptr() for p in parts), biases[0].data_ptr(), biases[2].data_ptr(), *shape,
+        parts[0].stride(0), scratch.ctypes.data, out.data_ptr(),
     )  # fmt: skip
     return out
 
@@ -112,6 +112,8 @@ def test_attention(functions: Any, length: int, width: int) -> None:
     expected = functional.scaled_dot_product_attention(*split).transpose(1, 2).reshape(sentences * length, -1)
     out = _attention(functions, parts, biases, (sentences, length, heads, width))
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=3e-5)
+    side_by_side = list(torch.cat(parts, dim=1).split(heads * width, dim=1))  # further from row to row
+    assert torch.equal(_attention(functions, side_by_side, biases, (sentences, length, heads, width)), out)
 
 
 def test_attention_with_scores_far_apart_and_with_nan(functions: Any) -> None:

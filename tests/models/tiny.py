@@ -102,14 +102,16 @@ def write_tokenizer(folder: Path, kind: str, length: int = 10**30) -> Any:
     return tokenizer
 
 
-def write_model(folder: Path, kind: str) -> Path:
-    """A model of ``kind`` (a ``model_type``) with four layers, 32 wide, 40 sub-words long."""
+def write_model(folder: Path, kind: str, **shape: int) -> Path:
+    """A model of ``kind`` (a ``model_type``) with four layers, 32 wide, 40 sub-words long, but for ``shape``."""
     import torch
     from transformers import AutoModel
 
     tokenizer = write_tokenizer(folder, kind)
     torch.manual_seed(7)
     config = config_of(kind, len(tokenizer), tokenizer.pad_token_id)
+    for name, size in shape.items():
+        setattr(config, name, size)
     config.initializer_range = 0.2  # large enough that every layer changes something
     model = AutoModel.from_config(config)
     model.save_pretrained(folder)

@@ -154,10 +154,15 @@ class TestLoading:
         assert found[0] == Links([(0, 0), (1, 1), (2, 1)])
 
 
+FILES = ["encoder.c", "integers.c", "lanes.h", "links.c"]
+
+
 class TestCompiling:
     @pytest.fixture
     def copy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """A folder with the sources alone."""
+        for header in compiling.HEADERS:
+            shutil.copy(header, tmp_path)
         copies = tuple(Path(shutil.copy(source, tmp_path)) for source in compiling.SOURCES)
         monkeypatch.setattr(compiling, "_FOLDER", tmp_path)
         monkeypatch.setattr(compiling, "SOURCES", copies)
@@ -168,14 +173,14 @@ class TestCompiling:
     ) -> None:
         monkeypatch.setattr(compiling, "_FLAGS", (*compiling._FLAGS, "-Wall", "-Wextra", "-Wconversion", "-Werror"))
         path = compiling.compile_library()
-        assert sorted(file.name for file in copy.iterdir()) == [path.name, "encoder.c", "links.c"]
+        assert sorted(file.name for file in copy.iterdir()) == [path.name, *FILES]
         assert ctypes.CDLL(str(path)).align_eval_interface() == native._INTERFACE
 
     def test_says_what_the_compiler_said(self, compiled: Any, copy: Path) -> None:
         (copy / "links.c").write_text("int f(void) { return undefined_name; }", encoding="utf-8")
         with pytest.raises(compiling.CompilingError, match=r"failed:(.|\n)*undefined_name"):
             compiling.compile_library()
-        assert sorted(file.name for file in copy.iterdir()) == ["encoder.c", "links.c"]
+        assert sorted(file.name for file in copy.iterdir()) == FILES
 
     def test_no_compiler(self, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "which", lambda name: None)
@@ -199,3 +204,22 @@ class TestCompiling:
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 1
         assert done.stderr == "ALIGN_EVAL_NATIVE=0: numpy is used\n"
+
+    def test_the_command_replaces_a_library_of_another_version(self, compiled: Any, tmp_path: Path) -> None:
+        """Also where the old one has been loaded already, and the loader would give it again under its name."""
+        package = tmp_path / "align_eval"
+        shutil.copytree(compiling._FOLDER, package / "native")
+        (package / "__init__.py").touch()
+        links = package / "native" / "links.c"
+        now = links.read_text(encoding="utf-8")
+        links.write_text(now.replace(f"#define INTERFACE {native._INTERFACE}", "#define INTERFACE 1"), encoding="utf-8")
+        old = package / "native" / compiling.library_path().name
+        command = [*(compiling.compiler() or []), *compiling._FLAGS, "-o", str(old), str(links)]
+        subprocess.run(command, check=True)
+        assert ctypes.CDLL(str(old)).align_eval_interface() == 1
+        links.write_text(now, encoding="utf-8")
+        for _ in range(2):
+            done = subprocess.run(
+                [sys.executable, "-m", "align_eval.native"], capture_output=True, text=True, cwd=tmp_path
+            )
+            assert (done.returncode, done.stdout) == (0, f"the compiled functions are used: {old}\n")

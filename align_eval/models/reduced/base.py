@@ -86,15 +86,26 @@ class ReducedStates(ABC):
         """
         import torch
 
-        from align_eval.models.reduced.blocks import run_unpadded
-
         embedded = torch.cat([self.model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
         wanted = sorted({layer for layer in layers if layer})
         states = {0: embedded}
         if wanted:
             shapes = [(int(ids.shape[0]), int(ids.shape[1])) for ids in runs]
-            states.update(zip(wanted, run_unpadded(self.blocks, self.heads, embedded, shapes, wanted), strict=True))
-        return torch.stack([states[layer] for layer in layers])
+            states.update(zip(wanted, self.run_unpadded(embedded, shapes, wanted), strict=True))
+        return torch.stack([states[layer] for layer in layers]) if len(layers) > 1 else states[layers[0]][None]
+
+    def run_unpadded(
+        self, embedded: torch.Tensor, shapes: Sequence[tuple[int, int]], layers: Sequence[int]
+    ) -> list[torch.Tensor]:
+        """The states of ``layers``, distinct, ascending and positive, each ``(N, width)`` in float32.
+
+        Args:
+            embedded: ``(N, width)``, layer 0 of sentences one after the other, float32.
+            shapes: sentences and their length, by run.
+        """
+        from align_eval.models.reduced.blocks import run_unpadded
+
+        return run_unpadded(self.blocks, self.heads, embedded, shapes, layers)
 
 
 PRECISIONS: Registry[type[ReducedStates]] = Registry("precision", "align_eval.models.reduced")
