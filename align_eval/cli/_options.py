@@ -50,7 +50,7 @@ DEVICE = typer.Option("cpu", help="Where the model runs: cpu, cuda, cuda:1, mps.
 DTYPE = typer.Option(Dtype.float32, help="Number type of the model.")
 PRECISION = typer.Option(
     None,
-    help="Reduced form of an encoder, faster on a CPU: int8, bf16; with the extra openvino openvino-bf16 and -int8.",
+    help="Reduced form of an encoder, faster on a CPU: int16, int8, bf16; extra openvino: openvino-bf16 and -int8.",
 )
 REVISION = typer.Option(None, help="Revision of a hub model: a commit, tag or branch.")
 TRUST = typer.Option(False, "--trust-remote-code", help="Run code that comes with a hub model. Off unless you ask.")

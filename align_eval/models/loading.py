@@ -83,8 +83,8 @@ def load_model(
         decoder_mode: ``"causal"``, ``"masked"`` or ``"causal-masked"``: how the decoder of an encoder-decoder model
             was trained to read its target; ``None``: what ``config.json`` says, else ``"causal"``. See
             :mod:`align_eval.models.masked_seq2seq`.
-        precision: a reduced form that an encoder computes vectors in on a CPU: ``int8``, ``bf16``, ``openvino-bf16`` or
-            ``openvino-int8`` (:mod:`align_eval.models.reduced`); ``None``: none, the numbers of ``dtype``.
+        precision: a reduced form that an encoder computes vectors in on a CPU: ``int16``, ``int8``, ``bf16``,
+            ``openvino-bf16``, ``openvino-int8`` (:mod:`align_eval.models.reduced`); ``None``: the numbers of ``dtype``.
 
     Raises:
         UnknownNameError: no such offline model; names the nearest.

@@ -38,7 +38,7 @@ EXPORT int64_t align_eval_int16_top(void) { return TOP; }
 /* Numbers of float32 that `scratch` has to hold: rows of the inner width, twice those of the width, scales, integers. */
 EXPORT int64_t align_eval_int16_scratch(int64_t width, int64_t inner) { return CHUNK * (inner + 2 * width + 1); }
 
-/* A row as integers, into `out`, which may be where x begins; returns their scale. Numbers that are not finite give a
+/* A row as integers, into `out`, which may be where x or a row before it begins; returns their scale. Numbers that are not finite give a
  * scale that is not finite: sizes are compared as integers, in the order of which NaN is above infinity. */
 INLINE float rounded(const float *x, int64_t width, int16_t *out) {
     const __m256i size = _mm256_set1_epi32(0x7FFFFFFF);
@@ -152,9 +152,9 @@ EXPORT WIDE void align_eval_int16_block(const block *own, const float *mixed, co
             for (int64_t k = 0; k < inner; k += 8)
                 _mm256_storeu_ps(row + k,
                                  gelu(_mm256_add_ps(_mm256_loadu_ps(row + k), _mm256_loadu_ps(own->up_bias + k))));
-            scales[i] = rounded(row, inner, (int16_t *)row);
+            scales[i] = rounded(row, inner, (int16_t *)wide + i * inner); /* where earlier rows were */
         }
-        multiply(&own->down, (int16_t *)wide, 2 * inner, scales, count, made);
+        multiply(&own->down, (int16_t *)wide, inner, scales, count, made);
         for (int64_t i = 0; i < count; i++) {
             add_and_norm(made + i * width, own->down_bias, out + i * width, own->down_weight, own->down_shift,
                          own->down_epsilon, width, out + i * width);

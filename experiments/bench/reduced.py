@@ -7,7 +7,7 @@
 Every form that this machine can run is taken (``bf16`` needs a processor that multiplies bfloat16, two others the
 package openvino too); those that it cannot are listed with the reason. The products of a block by themselves, in each
 number type, say what a form can gain at most here. Speed: words of ``enfr-wpt`` and ``zhen-tsinghua`` in, a file of
-links out, layer 7, argmax; float32, simalign and the forms take turns in one process.
+links out, layer 7; float32, the forms and a peer (argmax: simalign, softmax: awesome-align) take turns in one process.
 """
 
 from __future__ import annotations
@@ -23,27 +23,31 @@ from typing import Any
 import common
 import systems
 from common import Bar, Table, alternate, say
-from systems import LAYER, MODEL, QUICK, Ours, SimAlign, TextSet
+from systems import LAYER, MODEL, QUICK, AwesomeAlign, Ours, SimAlign, TextSet
 
 FULL = "float32"
 MINI = ("mini-ende", "mini-enes", "mini-enfr", "mini-enzh")
 SPEED = {
-    "set": "set", "form": "form", "pairs": "pairs", "pairs_s": "pairs/s", "subwords_s": "sub-words/s",
-    "gain": "gain over float32", "simalign": "gain over simalign", "seconds": "median, s", "spread": "spread %",
+    "set": "set", "method": "method", "form": "form", "pairs": "pairs", "pairs_s": "pairs/s",
+    "subwords_s": "sub-words/s", "gain": "gain over float32", "over": "gain over the peer", "seconds": "median, s",
+    "spread": "spread %",
 }  # fmt: skip
 PRODUCTS = {
-    "product": "product", "float32": "float32, ms", "int8": "int8, ms", "int8_gain": "gain",
-    "bfloat16": "bfloat16, ms", "bfloat16_gain": "gain",
+    "product": "product", "float32": "float32, ms", "int16": "int16, ms", "int16_gain": "gain", "int8": "int8, ms",
+    "int8_gain": "gain", "bfloat16": "bfloat16, ms", "bfloat16_gain": "gain",
 }  # fmt: skip
 ROWS, RUNS = 2048, 15
-GAIN, GAIN_SIMALIGN, AER_CHANGE = 2.0, 8.0, 0.2
+GAIN, AER_CHANGE = 2.0, 0.2
+# The package that each method is compared with, and what is asked for.
+PEERS = {"argmax": "simalign", "softmax": "awesome-align"}
+GAIN_PEER = {"simalign": 8.0, "awesome-align": 2.5}
 
 
 def main() -> None:
     made = common.parser(__doc__)
     made.add_argument("--sets", default="", help="test sets for AER, with commas; default: all of this machine")
     made.add_argument("--forms", default="", help="forms, with commas; default: all that work here")
-    made.add_argument("--no-simalign", action="store_true", help="leave out the package simalign")
+    made.add_argument("--no-peers", action="store_true", help="leave out the packages simalign and awesome-align")
     made.add_argument("--no-speed", action="store_true", help="AER only")
     options = common.parse(made)
     import torch
@@ -54,25 +58,27 @@ def main() -> None:
     speed = [] if options.no_speed else measure_speed(options, encoders)
     aer, agreement = measure_aer(options, encoders)
     forms = [name for name in encoders if name != FULL]
-    columns = {"set": "set", "pairs": "pairs", FULL: "AER % float32"}
+    columns = {"set": "set", "method": "method", "pairs": "pairs", FULL: "AER % float32"}
     columns |= {f"{form} {what}": f"{form} {what}" for form in forms for what in ("AER %", "change")}
     tables = [Table(SPEED, speed, "Speed")] if speed else []
     if not options.no_speed:
         tables.append(Table(PRODUCTS, products(encoders[FULL], 3 if options.quick else RUNS), "Products of one block"))
     tables += [Table(columns, aer, "AER")]
-    same = [{"form": form, "links": f"{agreement[form]:.2f}"} for form in forms]
-    tables += [Table({"form": "form", "links": "links as in float32, %"}, same, "Links that stay")]
-    settings = {"model": MODEL, "layer": LAYER, "method": "argmax", "repeats": options.repeats, "not run": absent}
+    same = [{"form": form, **{m: f"{share:.2f}" for m, share in agreement[form].items()}} for form in forms]
+    columns = {"form": "form", **{method: f"links of {method} as in float32, %" for method in PEERS}}
+    tables += [Table(columns, same, "Links that stay")]
+    settings = {"model": MODEL, "layer": LAYER, "methods": PEERS, "repeats": options.repeats, "not run": absent}
     notes = [f"{name} was left out: {reason}" for name, reason in absent.items()]
     common.write_part(
         options.out, "reduced", "Reduced forms of the encoder", tables, bars(speed, aer, forms), settings=settings,
         notes=[
             *notes,
-            "AER % at layer 7 with argmax; the change is that of the form minus float32, in points. Links that stay: "
+            "AER % at layer 7; the change is that of the form minus float32, in points. Links that stay: "
             "twice the links that both have, divided by the links of either, over all sets.",
-            f"Products of one block: those of block {LAYER} for {ROWS:,} sub-words, least time of {RUNS} runs. int8 is "
-            "that of the form of this name, 8-bit inputs made from float32 and float32 out; bfloat16 is from bfloat16 "
-            "to bfloat16. The last row is their sum: what a form would gain if a block were products alone.",
+            f"Products of one block: those of block {LAYER} for {ROWS:,} sub-words on one thread, least time of {RUNS} "
+            "runs, in turns; float32 is torch's. int16 and int8 are those of the forms of these names, inputs made "
+            "from float32 and float32 out; bfloat16 is from bfloat16 to bfloat16. The last row is their sum: what a "
+            "form would gain if a block were products alone.",
         ],
         machine=machine, quick=options.quick,
     )  # fmt: skip
@@ -99,106 +105,127 @@ def load_forms(asked: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def measure_speed(options: Namespace, encoders: dict[str, Any]) -> list[dict[str, Any]]:
-    """The forms, float32 and simalign in turns, on each of the two sets."""
-    rows = []
+    """The forms, float32 and the peer of each method in turns, on each of the two sets."""
+    rows: list[dict[str, Any]] = []
     names = MINI[:1] if options.quick else systems.SETS
     folder = Path(tempfile.mkdtemp(prefix="align-eval-bench-"))
-    runs: dict[str, Any] = {name: Ours("argmax", encoder) for name, encoder in encoders.items()}
-    if not options.no_simalign:
-        runs["simalign"] = SimAlign("argmax", encoders[FULL].path)
-    for name in names:
-        text = systems.load_set(name, QUICK if options.quick else None)
-        sizes = encoders[FULL].tokenize([side for pair in text.pairs for side in (pair.source, pair.target)]).ids
-        subwords = sum(map(len, sizes))
-        say(f"speed on {name}: {len(text.pairs)} pairs")
-        calls = {form: _call(run, text, folder / "links.talp") for form, run in runs.items()}
-        times = alternate(calls, options.repeats)
-        for form, timing in times.items():
-            seconds = timing.median
-            peer = times.get("simalign")
-            rows.append(
-                {
-                    "set": name, "form": form, "pairs": len(text.pairs), "pairs_s": len(text.pairs) / seconds,
-                    "subwords_s": subwords / seconds, "gain": times[FULL].median / seconds,
-                    "simalign": peer.median / seconds if peer else None, "seconds": seconds,
-                    "spread": 100 * timing.spread,
-                }
-            )  # fmt: skip
+    for method, peer in PEERS.items():
+        runs: dict[str, Any] = {name: Ours(method, encoder) for name, encoder in encoders.items()}
+        if not options.no_peers and systems.installed(peer.replace("-", "_")):
+            path = encoders[FULL].path
+            runs[peer] = SimAlign(method, path) if peer == "simalign" else AwesomeAlign(path, 0)
+        for name in names:
+            text = systems.load_set(name, QUICK if options.quick else None)
+            sizes = encoders[FULL].tokenize([side for pair in text.pairs for side in (pair.source, pair.target)]).ids
+            subwords = sum(map(len, sizes))
+            say(f"{method} on {name}: {len(text.pairs)} pairs")
+            calls = {form: _call(run, text, folder / f"{name}.talp") for form, run in runs.items()}
+            times = alternate(calls, options.repeats)
+            for form, timing in times.items():
+                seconds = timing.median
+                rows.append(
+                    {
+                        "set": name, "method": method, "form": form, "pairs": len(text.pairs),
+                        "pairs_s": len(text.pairs) / seconds, "subwords_s": subwords / seconds,
+                        "gain": times[FULL].median / seconds,
+                        "over": times[peer].median / seconds if peer in times else None, "seconds": seconds,
+                        "spread": 100 * timing.spread,
+                    }
+                )  # fmt: skip
     return rows
 
 
 def products(encoder: Any, runs: int) -> list[dict[str, Any]]:
-    """Milliseconds of each product of one block in each number type, and of all of them."""
+    """Milliseconds of each product of one block in each number type on one thread, and of all of them."""
     import torch
 
     from align_eval.models.reduced.blocks import read_blocks
     from align_eval.models.reduced.int8 import PRODUCTS as NAMES
     from align_eval.models.reduced.int8 import Int8Linear
+    from align_eval.models.reduced.int16 import Int16Product
 
-    def least(call: Any, given: Any) -> float:
-        times = []
-        for _ in range(runs + 1):
-            start = time.perf_counter()
-            call(given)
-            times.append(time.perf_counter() - start)
-        return 1000 * min(times[1:])
-
+    say(f"products of block {LAYER}")
     block = read_blocks(encoder)[LAYER - 1]
     rows: list[dict[str, Any]] = []
-    say(f"products of block {LAYER}")
-    with torch.inference_mode():
-        for name in NAMES:
-            full = getattr(block, name)
-            x = torch.randn(ROWS, full.weight.shape[1], generator=torch.Generator().manual_seed(1))
-            eight, half = Int8Linear(full, x.abs().amax(dim=0)), full.to(torch.bfloat16)
-            shape = (
-                f"{name}: ({ROWS:,} x {full.weight.shape[1]:,}) ({full.weight.shape[1]:,} x {full.weight.shape[0]:,})"
-            )
-            rows.append(
-                {
-                    "product": shape, "float32": least(full, x), "int8": least(eight, x),
-                    "bfloat16": least(half, x.bfloat16()),
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for name in NAMES:
+                full = getattr(block, name)
+                outputs, inputs = full.weight.shape
+                x = torch.randn(ROWS, inputs, generator=torch.Generator().manual_seed(1))
+                calls: dict[str, tuple[Any, Any]] = {
+                    "float32": (full, x),
+                    "int8": (Int8Linear(full, x.abs().amax(dim=0)), x),
+                    "bfloat16": (full.to(torch.bfloat16), x.bfloat16()),
                 }
-            )  # fmt: skip
-    rows.append(
-        {"product": "all", **{kind: sum(row[kind] for row in rows) for kind in ("float32", "int8", "bfloat16")}}
-    )
+                if Int16Product.works():
+                    calls["int16"] = (Int16Product(full), x)
+                shape = f"{name}: ({ROWS:,} x {inputs:,}) ({inputs:,} x {outputs:,})"
+                rows.append({"product": shape, **_least(calls, runs)})
+    finally:
+        torch.set_num_threads(threads)
+    kinds = [kind for kind in rows[0] if kind != "product"]
+    rows.append({"product": "all", **{kind: sum(row[kind] for row in rows) for kind in kinds}})
     for row in rows:
-        row |= {f"{kind}_gain": row["float32"] / row[kind] for kind in ("int8", "bfloat16")}
+        row |= {f"{kind}_gain": row["float32"] / row[kind] for kind in kinds if kind != "float32"}
     return rows
+
+
+def _least(calls: dict[str, tuple[Any, Any]], runs: int) -> dict[str, float]:
+    """Least milliseconds of each call on what it is given; they take turns, the first turn is not counted."""
+    times: dict[str, list[float]] = {kind: [] for kind in calls}
+    for _ in range(runs + 1):
+        for kind, (call, given) in calls.items():
+            start = time.perf_counter()
+            call(given)
+            times[kind].append(1000 * (time.perf_counter() - start))
+    return {kind: min(found[1:]) for kind, found in times.items()}
 
 
 def _call(run: Any, text: TextSet, output: Path) -> Any:
     return lambda: run(text, output)
 
 
-def measure_aer(options: Namespace, encoders: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """AER of every set in every form, and the share of links that are those of float32."""
+def measure_aer(
+    options: Namespace, encoders: dict[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
+    """AER of every set in every form by each method, and the share of links that are those of float32."""
     from align_eval.aligners import AlignerSettings, make_aligner
     from align_eval.link_table import LinkTable
     from align_eval.scoring import score
 
-    aligners = {n: make_aligner(AlignerSettings(e, ("argmax",), (LAYER,))) for n, e in encoders.items()}
-    both = dict.fromkeys(encoders, 0)
-    links = dict.fromkeys(encoders, 0)
+    methods = tuple(PEERS)
+    aligners = {n: make_aligner(AlignerSettings(e, methods, (LAYER,))) for n, e in encoders.items()}
+    both = {method: dict.fromkeys(encoders, 0) for method in methods}
+    links = {method: dict.fromkeys(encoders, 0) for method in methods}
     rows = []
     for name in chosen_sets(options):
         text = systems.load_set(name, QUICK if options.quick else None)
-        row: dict[str, Any] = {"set": name, "pairs": len(text.pairs)}
-        full: list[set[tuple[int, int]]] = []
-        for form, aligner in aligners.items():
-            (found,) = aligner.align_all(text.pairs).values()
-            aer = score(text.gold, LinkTable.from_links(found), resamples=0).aer
-            sets = [set(one) for one in found]
-            if form == FULL:
-                full, row[FULL] = sets, aer
-            else:
-                row |= {f"{form} AER %": aer, f"{form} change": round(aer - row[FULL], 3)}
-            both[form] += sum(2 * len(a & b) for a, b in zip(full, sets, strict=True))
-            links[form] += sum(len(a) + len(b) for a, b in zip(full, sets, strict=True))
-        rows.append(row)
-        say("  ".join(f"{key} {common.number(value)}" for key, value in row.items()))
-    return rows, {form: 100 * both[form] / max(1, links[form]) for form in encoders}
+        found = {
+            form: dict(zip(methods, aligner.align_all(text.pairs).values(), strict=True))
+            for form, aligner in aligners.items()
+        }
+        for method in methods:
+            row: dict[str, Any] = {"set": name, "method": method, "pairs": len(text.pairs)}
+            full = [set(one) for one in found[FULL][method]]
+            for form in aligners:
+                aer = score(text.gold, LinkTable.from_links(found[form][method]), resamples=0).aer
+                if form == FULL:
+                    row[FULL] = aer
+                else:
+                    row |= {f"{form} AER %": aer, f"{form} change": round(aer - row[FULL], 3)}
+                sets = [set(one) for one in found[form][method]]
+                both[method][form] += sum(2 * len(a & b) for a, b in zip(full, sets, strict=True))
+                links[method][form] += sum(len(a) + len(b) for a, b in zip(full, sets, strict=True))
+            rows.append(row)
+            say("  ".join(f"{key} {common.number(value)}" for key, value in row.items()))
+    agreement = {
+        form: {method: 100 * both[method][form] / max(1, links[method][form]) for method in methods}
+        for form in encoders
+    }
+    return rows, agreement
 
 
 def chosen_sets(options: Namespace) -> list[str]:
@@ -211,22 +238,28 @@ def chosen_sets(options: Namespace) -> list[str]:
 
 
 def bars(speed: list[dict[str, Any]], aer: list[dict[str, Any]], forms: Sequence[str]) -> list[Bar]:
-    """The change of AER of each form, and the gain of the fastest of those that keep within it."""
+    """The change of AER of each form by any method, and the gain of the fastest of those that keep within it."""
     worst = {form: max(abs(float(row[f"{form} change"])) for row in aer) for form in forms}
+    sets = len({row["set"] for row in aer})
     out = [
         Bar(
-            f"{form}: greatest change of AER over {len(aer)} sets", worst[form], AER_CHANGE, least=False, unit=" points"
+            f"{form}: greatest change of AER over {sets} sets, {' and '.join(PEERS)}", worst[form], AER_CHANGE,
+            least=False, unit=" points",
         )
         for form in forms
-    ]
+    ]  # fmt: skip
     kept = [form for form in forms if worst[form] <= AER_CHANGE]
-    for name in dict.fromkeys(row["set"] for row in speed):
-        found = [row for row in speed if row["set"] == name and row["form"] in kept]
-        if found:
-            best = max(found, key=lambda row: row["gain"])
-            out.append(Bar(f"{name}: {best['form']} against float32", best["gain"], GAIN, unit="x"))
-            if best["simalign"] is not None:
-                out.append(Bar(f"{name}: {best['form']} against simalign", best["simalign"], GAIN_SIMALIGN, unit="x"))
+    for method, peer in PEERS.items():
+        for name in dict.fromkeys(row["set"] for row in speed):
+            found = [row for row in speed if (row["set"], row["method"]) == (name, method) and row["form"] in kept]
+            if not found:
+                continue
+            best = max(found, key=lambda row: float(row["gain"]))
+            text = f"{method}, {name}: {best['form']} against"
+            if method == "argmax":
+                out.append(Bar(f"{text} float32", best["gain"], GAIN, unit="x"))
+            if best["over"] is not None:
+                out.append(Bar(f"{text} {peer}", best["over"], GAIN_PEER[peer], unit="x"))
     return out
 
 

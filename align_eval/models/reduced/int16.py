@@ -23,7 +23,7 @@ from torch import Tensor
 from align_eval.errors import ModelError
 from align_eval.models.fused import HEAD, attend, functions, room_for
 from align_eval.models.reduced.base import PRECISIONS, ReducedStates
-from align_eval.models.reduced.blocks import Block
+from align_eval.models.reduced.blocks import Block, Linear
 
 if TYPE_CHECKING:
     from align_eval.models.encoder import Encoder
@@ -34,6 +34,14 @@ TOP = 8191
 OUTPUTS = 16
 _POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _SUM = 2**31 - 1
+
+
+def needs_compiled(name: str) -> ModelError:
+    """What to raise where the compiled functions are missing; ``name``: of the form."""
+    return ModelError(
+        f"precision {name} needs the compiled functions and a processor with AVX2",
+        remedy="python -m align_eval.native compiles them and says what is missing; or leave out the precision",
+    )
 
 
 class _Product(ctypes.Structure):
@@ -87,6 +95,35 @@ def pack(weight: Tensor) -> Packed:
     return Packed(turned.contiguous(), scales)
 
 
+class Int16Product:
+    """``x W^T + b`` from float32 to float32 by the compiled function, one product by itself.
+
+    Raises:
+        ModelError: :meth:`works` is false.
+    """
+
+    def __init__(self, linear: Linear) -> None:
+        compiled = _functions()
+        if compiled is None:
+            raise needs_compiled("int16")
+        self.compiled, self.bias = compiled, linear.bias
+        outputs, inputs = linear.weight.shape
+        self.packed = pack(linear.weight)
+        self.scratch = torch.empty(int(compiled.align_eval_int16_scratch(outputs, inputs)))
+
+    @staticmethod
+    def works() -> bool:
+        """Whether there are compiled functions for this processor."""
+        return _functions() is not None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``(N, in)`` to ``(N, out)``, float32 both. Not to be called on several threads at one time."""
+        out = torch.empty(len(x), len(self.packed.scales))
+        structure = ctypes.byref(self.packed.structure())
+        self.compiled.align_eval_int16_product(structure, x.data_ptr(), len(x), self.scratch.data_ptr(), out.data_ptr())
+        return out.add_(self.bias)
+
+
 @dataclass
 class _Room:
     """Memory of one thread for batches of up to ``rows`` sub-words, float32.
@@ -111,10 +148,7 @@ class Int16States(ReducedStates):
     @classmethod
     def require(cls) -> None:
         if _functions() is None:
-            raise ModelError(
-                f"precision {cls.name} needs the compiled functions and a processor with AVX2",
-                remedy="python -m align_eval.native compiles them and says what is missing; or leave out the precision",
-            )
+            raise needs_compiled(cls.name)
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
