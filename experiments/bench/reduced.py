@@ -250,16 +250,30 @@ def bars(speed: list[dict[str, Any]], aer: list[dict[str, Any]], forms: Sequence
     ]  # fmt: skip
     kept = [form for form in forms if worst[form] <= AER_CHANGE]
     for method, peer in PEERS.items():
-        for name in dict.fromkeys(row["set"] for row in speed):
-            found = [row for row in speed if (row["set"], row["method"]) == (name, method) and row["form"] in kept]
-            if not found:
+        rows = [row for row in speed if row["method"] == method]
+        groups = {name: [row for row in rows if row["set"] == name] for name in dict.fromkeys(r["set"] for r in rows)}
+        if len(groups) > 1:
+            groups["both sets together"] = rows  # pairs of both by the time of both
+        for name, members in groups.items():
+            seconds = {row["form"]: 0.0 for row in members}
+            for row in members:
+                seconds[row["form"]] += row["seconds"]
+            best = min((form for form in kept if form in seconds), key=seconds.__getitem__, default=None)
+            if best is None:
                 continue
-            best = max(found, key=lambda row: float(row["gain"]))
-            text = f"{method}, {name}: {best['form']} against"
             if method == "argmax":
-                out.append(Bar(f"{text} float32", best["gain"], GAIN, unit="x"))
-            if best["over"] is not None:
-                out.append(Bar(f"{text} {peer}", best["over"], GAIN_PEER[peer], unit="x"))
+                out.append(
+                    Bar(f"{method}, {name}: {best} against float32", seconds[FULL] / seconds[best], GAIN, unit="x")
+                )
+            if peer in seconds:
+                out.append(
+                    Bar(
+                        f"{method}, {name}: {best} against {peer}",
+                        seconds[peer] / seconds[best],
+                        GAIN_PEER[peer],
+                        unit="x",
+                    )
+                )
     return out
 
 
