@@ -54,7 +54,7 @@ def attend(
         heads: their width is a multiple of ``HEAD``.
         mixed: ``(N, width)``, heads side by side.
     """
-    width, longest = mixed.shape[1] // heads, max(length for _, length in shapes)
+    width, longest = mixed.shape[1] // heads, max((length for _, length in shapes), default=0)
     scratch = np.empty((width + _QUERIES) * (longest + _LANES) + _QUERIES * width, dtype=np.float32)
     query_bias, value_bias = map(_at, biases)
     start = 0

@@ -1,9 +1,9 @@
 """``int16``: all products of the blocks in 16-bit integers by the compiled functions, on x86 processors with AVX2.
 
 There one instruction multiplies sixteen pairs of 16-bit integers, where eight of float32 fit: twice the products in the
-same time, and the vectors keep four digits, so that hardly a link changes. No calibration: a sub-word's inputs have a
-scale of their own, its greatest absolute value, and weights one for each output. Sums are exact, in 32 bits; weights
-are rounded so that none of them can overflow (:func:`pack`).
+same time, and vectors differ by about a thousandth, so that hardly a link changes. No calibration: a sub-word's inputs
+have a scale of their own, its greatest absolute value, and weights one for each output. Sums are exact, in 32 bits;
+weights are rounded so that none of them can overflow (:func:`pack`).
 
 Norms, GELU, softmax, the attention's own products, residual sums and the similarity stay in float32. What is computed
 beside the products is that of :mod:`align_eval.models.fused`.

@@ -194,6 +194,9 @@ class TestStates:
         assert torch.equal(found[0, :3], alone[0])
         assert torch.equal(found[1], whole[0])
         assert found[mask == 0].eq(0).all()
+        with torch.inference_mode():
+            (nothing,) = states(ids, torch.zeros_like(mask), [3])
+        assert nothing.eq(0).all()
 
     def test_layers_and_batches_change_nothing(self, states: Int16States) -> None:
         runs = [torch.randint(5, 60, shape) for shape in ((2, 33), (3, 20), (1, 7), (4, 2), (2, 1))]
