@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,8 +167,7 @@ class Encoder:
                 finite = _finite(hidden)
             return batch, hidden.split([lengths[k] for k in batch], dim=1), finite
 
-        with packed.alone() if isinstance(packed, PackedStates) else nullcontext():
-            yield from in_order(compute, pack(lengths, share), workers)
+        yield from in_order(compute, pack(lengths, share), workers)
 
     def _padded(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[_Batch]:
         """As :meth:`_end_to_end`, sentences of like length padded to the longest of their batch."""

@@ -1,4 +1,4 @@
-"""Blocks of a BERT-like encoder on one thread: products by a library, all else by compiled functions, no memory anew.
+"""Blocks of a BERT-like encoder on one thread: products by torch, all else by compiled functions, no memory anew.
 
 As :class:`align_eval.models.packed.PackedStates` computes them, whose modules these are; the vectors agree within
 rounding. Each thread keeps room for a batch, which later batches use again: fresh memory takes time.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,12 @@ def functions() -> ctypes.CDLL | None:
     compiled.align_eval_gelu.argtypes = [_POINTER, _POINTER, _SIZE, _SIZE]
     compiled.align_eval_norm.argtypes = [*[_POINTER] * 5, _FLOAT, _SIZE, _SIZE, _POINTER]
     compiled.align_eval_attention.argtypes = [*[_POINTER] * 5, *[_SIZE] * 5, _POINTER, _POINTER]
+    compiled.align_eval_blocks_scratch.argtypes, compiled.align_eval_blocks_scratch.restype = [*[_SIZE] * 4], _SIZE
+    for numbers in ("float32", "int16"):
+        getattr(compiled, f"align_eval_{numbers}_block").argtypes = [*[_POINTER] * 3, _SIZE, _SIZE, _POINTER, _POINTER]
+        getattr(compiled, f"align_eval_{numbers}_product").argtypes = [_POINTER, _POINTER, _SIZE, _POINTER, _POINTER]
+        for what in ("block", "product"):
+            getattr(compiled, f"align_eval_{numbers}_{what}").restype = None
     for name in ("gelu", "norm", "attention"):
         getattr(compiled, f"align_eval_{name}").restype = None
     return compiled
@@ -95,28 +101,25 @@ class FusedBlocks:
     Args:
         blocks: the model's own; nothing is copied.
         heads: of each block.
-        multiply: ``(x, weight, out)``: writes ``x W^T``; ``x`` ``(N, in)``, weight ``(out, in)``, out ``(N, out)``.
         compiled: of :func:`functions`.
     """
 
-    def __init__(
-        self, blocks: Sequence[Any], heads: int, multiply: Callable[[Any, Any, Any], Any], compiled: ctypes.CDLL
-    ) -> None:
-        self.blocks, self.heads, self.multiply, self.compiled = blocks, heads, multiply, compiled
+    def __init__(self, blocks: Sequence[Any], heads: int, compiled: ctypes.CDLL) -> None:
+        self.blocks, self.heads, self.compiled = blocks, heads, compiled
         self.inner, self.width = (int(size) for size in blocks[0].intermediate.dense.weight.shape)
         self.mine = threading.local()
 
     @classmethod
-    def of(cls, blocks: Sequence[Any], heads: int, multiply: Callable[[Any, Any, Any], Any]) -> FusedBlocks | None:
+    def of(cls, blocks: Sequence[Any], heads: int) -> FusedBlocks | None:
         """The blocks, or ``None``: nothing is compiled, or a width is one that the compiled functions do not take."""
         import torch
 
         compiled = functions()
         if compiled is None or any(w.dtype != torch.float32 for block in blocks for w in block.parameters()):
             return None
-        made = cls(blocks, heads, multiply, compiled)
+        made = cls(blocks, heads, compiled)
         fits = made.width % (heads * HEAD) == 0 and made.inner % _LANES == 0
-        return made if fits and all(layer.bias is not None for block in blocks for layer in _layers(block)) else None
+        return made if fits and all(layer.bias is not None for block in blocks for layer in layers_of(block)) else None
 
     def __call__(self, x: torch.Tensor, shapes: Sequence[tuple[int, ...]], layers: Sequence[int]) -> list[torch.Tensor]:
         """The states of ``layers`` (0: ``x`` itself) in their order, ``(N, width)`` each.
@@ -146,16 +149,16 @@ class FusedBlocks:
             part[:count] for part in (room.query, room.key, room.value, room.mixed, room.middle, room.inner)
         )
         for layer, into in ((own.query, query), (own.key, key), (own.value, value)):
-            self.multiply(x, layer.weight, into)
+            _multiply(x, layer.weight, into)
         attend(
             self.compiled, (_at(query), _at(key), _at(value)), self.width, (own.query.bias, own.value.bias), shapes,
             self.heads, mixed,
         )  # fmt: skip
-        self.multiply(mixed, attention.dense.weight, query)
+        _multiply(mixed, attention.dense.weight, query)
         self._norm(query, attention, x, middle)
-        self.multiply(middle, block.intermediate.dense.weight, inner)
+        _multiply(middle, block.intermediate.dense.weight, inner)
         self.compiled.align_eval_gelu(_at(inner), _at(block.intermediate.dense.bias), count, self.inner)
-        self.multiply(inner, block.output.dense.weight, value)
+        _multiply(inner, block.output.dense.weight, value)
         self._norm(value, block.output, middle, out)
 
     def _norm(self, made: torch.Tensor, output: Any, before: torch.Tensor, out: torch.Tensor) -> None:
@@ -178,9 +181,17 @@ class FusedBlocks:
         return room
 
 
-def _layers(block: Any) -> tuple[Any, ...]:
+def layers_of(block: Any) -> tuple[Any, ...]:
+    """The linear layers of a block, in their order."""
     own = block.attention.self
     return own.query, own.key, own.value, block.attention.output.dense, block.intermediate.dense, block.output.dense
+
+
+def _multiply(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
+    """Write ``x W^T`` into ``out``: ``(N, in)``, ``(out, in)``, ``(N, out)``."""
+    import torch
+
+    torch.mm(x, weight.t(), out=out)
 
 
 def _at(tensor: torch.Tensor) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
+from align_eval.models.compiled_blocks import CompiledBlocks, Floats
 from align_eval.models.fused import FusedBlocks
 from align_eval.models.layers import HiddenStates
-from align_eval.models.products import by_numpy, by_numpys, by_torch, one_thread
+from align_eval.models.products import by_compiled
 
 if TYPE_CHECKING:
     import torch
@@ -24,10 +24,10 @@ class PackedStates:
 
     Everything but the attention works on one sub-word at a time, so it is computed for all sub-words of a batch in one
     matrix of products; only the attention goes sentence by sentence, those of one length together. The modules are the
-    model's own and no weight is copied. Made by :meth:`of`.
+    model's own. Made by :meth:`of`.
 
-    On one thread, as batches side by side are computed, blocks go through :mod:`align_eval.models.fused`, and their
-    products through the quicker library (:mod:`align_eval.models.products`); calls have to be inside :meth:`alone`.
+    On one thread, as batches side by side are computed, blocks go through :mod:`align_eval.models.compiled_blocks` or
+    :mod:`align_eval.models.fused`, whichever is quicker here (:mod:`align_eval.models.products`).
     """
 
     def __init__(self, states: HiddenStates) -> None:
@@ -36,9 +36,7 @@ class PackedStates:
         self.blocks = blocks
         self.heads = int(states.model.config.num_attention_heads)
         self.gelu = getattr(states.model.config, "hidden_act", None) == "gelu"
-        self.by_numpy = by_numpy()
-        multiply = by_numpys if self.by_numpy else by_torch
-        self.fused = FusedBlocks.of(list(blocks), self.heads, multiply) if self.gelu else None
+        self.fused = _one_thread(list(blocks), self.heads) if self.gelu else None
 
     @classmethod
     def of(cls, states: HiddenStates) -> PackedStates | None:
@@ -74,10 +72,6 @@ class PackedStates:
             if number in layers:
                 taken[number] = x
         return self._stacked([taken[layer] for layer in layers])
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Inside, batches may be computed on one thread each."""
-        return one_thread() if self.fused is not None and self.by_numpy else nullcontext()
 
     def _block(self, block: Any, x: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """One block: ``(N, width)`` in and out; ``shapes``: sentences and their length, by run."""
@@ -128,12 +122,14 @@ class PackedStates:
         layers = range(states.layers + 1)
         half = next(self.model.parameters()).dtype in (torch.float16, torch.bfloat16)
         near = 0.1 if half else 1e-4
-        with torch.inference_mode(), self.alone():
+        with torch.inference_mode():
             alone = torch.cat([torch.stack(states(ids, None, layers)).flatten(1, 2) for ids in runs], dim=1)
             if self.fused is not None:
                 found = self._stacked(self.fused(self._embedded(runs), [tuple(ids.shape) for ids in runs], layers))
                 if not bool((found - alone).abs().max() <= near):
                     self.fused = None
+                elif isinstance(self.fused, CompiledBlocks):
+                    self.fused.forget()  # perhaps not all blocks will be asked for
             kept, self.fused = self.fused, None
             found, self.fused = self(runs, layers), kept
         return bool((found - alone).abs().max() <= near)
@@ -149,6 +145,12 @@ class PackedStates:
         import torch
 
         return torch.stack([*states]) if len(states) > 1 else states[0][None]
+
+
+def _one_thread(blocks: Sequence[Any], heads: int) -> CompiledBlocks | FusedBlocks | None:
+    """The blocks by compiled functions, as is quicker here; ``None`` where nothing is compiled or shapes do not fit."""
+    compiled = CompiledBlocks.of(blocks, heads, Floats()) if by_compiled() else None
+    return compiled or FusedBlocks.of(blocks, heads)
 
 
 def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:

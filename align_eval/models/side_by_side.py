@@ -49,7 +49,7 @@ def in_order(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterat
     if workers < 2 or len(items) < 2:
         yield from map(work, items)
         return
-    pool = _pool(min(workers, len(items)))
+    pool = started(min(workers, len(items)))
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -62,8 +62,8 @@ def in_order(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterat
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that share the number of threads which the caller's thread has."""
+def started(workers: int) -> ThreadPoolExecutor:
+    """Threads, all running, that share the number of threads which the caller's thread has."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,5 +1,5 @@
-"""Compiled twins of hot passes: reading and counting of links (``links.c``), and what a block of an encoder computes
-beside its matrix products (``encoder.c``).
+"""Compiled twins of hot passes: reading and counting of links (``links.c``), and the blocks of
+encoders (``encoder.c``, ``floats.c``, ``integers.c``).
 
 They are compiled when the package is installed, where there is a C compiler; without one everything gives the same
 through numpy and torch, slower. ``python -m align_eval.native`` says which of both it is, and compiles what is missing.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from align_eval.native.compiling import library_path
 
 # As in links.c: a library of another number was compiled from another version of the files.
-_INTERFACE = 3
+_INTERFACE = 4
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parent
-SOURCES = (_FOLDER / "links.c", _FOLDER / "encoder.c", _FOLDER / "integers.c")
-HEADERS = (_FOLDER / "lanes.h",)
+SOURCES = (_FOLDER / "links.c", _FOLDER / "encoder.c", _FOLDER / "floats.c", _FOLDER / "integers.c")
+HEADERS = (_FOLDER / "blocks.h", _FOLDER / "lanes.h")
 
 _FLAGS = ("-O3", "-std=c99", "-shared", "-fPIC", "-fvisibility=hidden")
 _SECONDS = 120

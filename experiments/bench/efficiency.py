@@ -4,7 +4,7 @@
 
 Efficiency is the floating-point work that the sub-words need (special ones counted, padding and repeated sentences not)
 up to layer 7, divided by the time, as a share of the greatest fp32 rate of a matrix product measured in the same run,
-by torch, which the encoder computes with, or by numpy, which brings another library (OpenBLAS):
+by torch, by numpy, which brings another library (OpenBLAS), or by the compiled functions that the encoder uses:
 ``2 x (4 d^2 + 2 d f)`` for the products with weights of one sub-word in one block (width d, inner width f), and
 ``4 d T^2`` for the scores and the weighted sums of the attention of a sentence of T sub-words. Norms, softmax, GELU,
 embeddings, the similarity and the extraction count as no work.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from systems import LAYER, MODEL, QUICK, SETS, Ours
 from work import tokenized, work, work_of_systems
 
 LEAST = 70.0
+# Seconds for a product of one library at least.
+LONG = 0.4
 SPEED = {
     "set": "set", "what": "what is timed", "gflop": "work, GFLOP", "seconds": "median, s", "pairs_s": "pairs/s",
     "subwords_s": "sub-words/s", "gflops": "GFLOP/s", "efficiency": "efficiency %", "spread": "spread %",
@@ -38,34 +41,54 @@ FORMS = {
     "gflops": "GFLOP/s", "efficiency": "efficiency %", "spread": "spread %", "note": "",
 }  # fmt: skip
 WORK = {"set": "set", "system": "system", "gflop": "work, GFLOP", "times": "times what is needed"}
-RATES = {"product": "matrix product, fp32", "torch": "torch, best GFLOP/s", "numpy": "numpy, best GFLOP/s"}
+RATES = {
+    "product": "matrix product, fp32", "torch": "torch, best GFLOP/s", "numpy": "numpy, best GFLOP/s",
+    "compiled": "compiled, best GFLOP/s",
+}  # fmt: skip
 
 
 def rates(shapes: Sequence[tuple[int, int, int]], runs: int) -> dict[tuple[str, str], float]:
     """The best rate of each product ``(m, k) x (k, n)`` in GFLOP/s, by product and library.
 
-    A weight is read as linear layers read it; numpy takes its own number of threads, one for each core.
+    A weight is read as linear layers read it; numpy takes its own number of threads, one for each core; the compiled
+    functions have a part of the rows for each thread, and the weight packed.
     """
     import numpy as np
     import torch
 
+    from align_eval.models.compiled_blocks import Floats, multiply
+    from align_eval.models.fused import functions
+    from align_eval.models.side_by_side import started
+
     out = {}
+    compiled, threads = functions(), torch.get_num_threads()
+    pool = started(threads)
     for m, k, n in shapes:
         left, weight = torch.randn(m, k), torch.randn(n, k)
         rows, columns, found = left.numpy(), weight.numpy().T, np.empty((m, n), dtype=np.float32)
-        products = {
+        products: dict[str, Any] = {
             "torch": functools.partial(torch.nn.functional.linear, left, weight),
             "numpy": functools.partial(np.matmul, rows, columns, out=found),
         }
+        if compiled is not None:
+            call = functools.partial(multiply, Floats(), Floats().pack(weight), compiled=compiled)
+            products["compiled"] = functools.partial(_all, pool, call, left.chunk(threads))
         for library, product in products.items():
             best = float("inf")
             with torch.inference_mode():
-                for _ in range(runs + 1):
+                begin, done = time.perf_counter(), 0
+                # For so long besides that threads of the library before, which wait for work in a loop, have given up.
+                while done <= runs or time.perf_counter() - begin < LONG:
                     start = time.perf_counter()
                     product()
                     best = min(best, time.perf_counter() - start)
+                    done += 1
             out[f"({m:,} x {k:,}) ({k:,} x {n:,})", library] = 2e-9 * m * k * n / best
     return out
+
+
+def _all(pool: ThreadPoolExecutor, call: Any, parts: Sequence[Any]) -> None:
+    list(pool.map(call, parts))
 
 
 def speed(encoder: Any, limit: int | None, repeats: int) -> list[dict[str, Any]]:
@@ -148,12 +171,15 @@ def main() -> None:
     products: dict[str, dict[str, Any]] = {}
     for (shape, library), rate in best.items():
         products.setdefault(shape, {"product": shape})[library] = rate
-    own = max(rate for (_, library), rate in best.items() if library == "torch")
+    each: dict[str, float] = {}
+    for (_, library), rate in best.items():
+        each[library] = max(rate, each.get(library, 0.0))
     notes = [
         f"`{MODEL}` up to layer {LAYER}, float32. Work: the products and the attention that the distinct sentences "
         "need, special sub-words counted, padding not; norms, softmax, GELU, similarity and extraction count as none. "
-        f"100 % is the best matrix product of the last table, {top:.0f} GFLOP/s (of torch's: {own:.0f}), measured "
-        "before, between and after. "
+        f"100 % is the best matrix product of the last table, {top:.0f} GFLOP/s ("
+        + ", ".join(f"{library} {rate:.0f}" for library, rate in each.items())
+        + "), measured before, between and after. "
         f"The forms of the second table were timed by turns on every {STEP}th pair of both sets. The third table says "
         "what padding, repeated sentences and unused layers add for others: at the same rate they are slower by that "
         "factor.",

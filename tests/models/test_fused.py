@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel
 
 from align_eval.errors import NonFiniteError, UnknownNameError
 from align_eval.models import fused, products
+from align_eval.models.compiled_blocks import CompiledBlocks, Floats
 from align_eval.models.fused import FusedBlocks
 from align_eval.models.layers import HiddenStates
 from align_eval.models.packed import PackedStates
@@ -41,7 +42,7 @@ def one_torch_thread() -> Iterator[None]:
 def _model(**options: Any) -> Any:
     torch.manual_seed(4)
     small = {
-        "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 88,
+        "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 80,
         "max_position_embeddings": 140,
     }  # fmt: skip
     model = BertModel(BertConfig(**(small | options)), add_pooling_layer=False).eval()
@@ -128,21 +129,13 @@ def test_attention_with_scores_far_apart_and_with_nan(functions: Any) -> None:
     assert out.isnan().any(dim=1).tolist() == [k == 3 for k in range(10)]
 
 
-@pytest.mark.parametrize("multiply", [products.by_numpys, products.by_torch])
-def test_products(multiply: Any) -> None:
-    x, weight, room = torch.randn(5, 12), torch.randn(7, 12), torch.full((9, 7), torch.nan)
-    multiply(x, weight, room[:5])
-    torch.testing.assert_close(room[:5], x @ weight.T)
-    assert room[5:].isnan().all()
-
-
-@pytest.mark.parametrize("multiply", [products.by_numpys, products.by_torch])
+@pytest.mark.parametrize("kind", ["torch", "compiled"])
 @pytest.mark.usefixtures("functions", "one_torch_thread")
-def test_blocks_give_the_states_of_the_model(multiply: Any) -> None:
+def test_blocks_give_the_states_of_the_model(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(products.VARIABLE, kind)
     model = _model()
     packed = _packed(model)
-    assert packed.fused is not None
-    packed.fused.multiply = multiply
+    assert isinstance(packed.fused, {"torch": FusedBlocks, "compiled": CompiledBlocks}[kind])
     torch.manual_seed(1)
     runs = [torch.randint(0, 50, (b, t)) for b, t in ((3, 5), (1, 130), (2, 24), (4, 1))]
     with torch.inference_mode():
@@ -203,7 +196,9 @@ def test_blocks_that_compute_something_else_go_through_torch() -> None:
 
 def test_nothing_is_fused_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "library", lambda: None)
-    assert FusedBlocks.of(list(_model().encoder.layer), 2, products.by_torch) is None
+    blocks = list(_model().encoder.layer)
+    assert FusedBlocks.of(blocks, 2) is None
+    assert CompiledBlocks.of(blocks, 2, Floats()) is None
 
 
 @pytest.mark.model
@@ -242,53 +237,23 @@ class TestChoice:
     def plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(products.VARIABLE, raising=False)
 
-    @pytest.mark.parametrize(
-        ("capability", "cpu", "expected"),
-        [
-            ("AVX2", "vendor_id\t: AuthenticAMD", True),
-            ("AVX2", "vendor_id\t: GenuineIntel", False),
-            ("AVX512", "vendor_id\t: AuthenticAMD", False),
-        ],
-    )
-    def test_by_processor(
-        self, capability: str, cpu: str, expected: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{cpu}\n", encoding="ascii")
-        monkeypatch.setattr(products, "_CPU", tmp_path / "cpuinfo")
+    @pytest.mark.parametrize(("capability", "expected"), [("AVX2", True), ("AVX512", False), ("DEFAULT", False)])
+    def test_by_processor(self, capability: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-        monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-        monkeypatch.setattr(products, "_libraries", lambda: object())
-        assert products.by_numpy() is expected
-
-    def test_where_the_processor_is_not_told(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(products, "_CPU", tmp_path / "nothing")
-        assert products.by_numpy() is False
+        assert products.by_compiled() is expected
 
     def test_by_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(products.VARIABLE, "torch")
-        assert products.by_numpy() is False
-        monkeypatch.setenv(products.VARIABLE, "numpy")
-        assert products.by_numpy() is (products._libraries() is not None)
-        monkeypatch.setattr(products, "_libraries", lambda: None)
-        assert products.by_numpy() is False
+        assert products.by_compiled() is False
+        monkeypatch.setenv(products.VARIABLE, "compiled")
+        assert products.by_compiled() is True
 
     def test_unknown_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(products.VARIABLE, "nunpy")
-        with pytest.raises(UnknownNameError, match="numpy"):
-            products.by_numpy()
+        monkeypatch.setenv(products.VARIABLE, "compilde")
+        with pytest.raises(UnknownNameError, match="compiled"):
+            products.by_compiled()
 
-
-def test_openblas_is_on_one_thread_inside() -> None:
-    libraries = products._libraries()
-    if libraries is None:
-        pytest.skip("numpy has another library than OpenBLAS")
-
-    def threads() -> set[int]:
-        return {entry["num_threads"] for entry in libraries.info()}
-
-    before = threads()
-    with products.one_thread():
-        with products.one_thread():
-            assert threads() == {1}
-        assert threads() == {1}
-    assert threads() == before
+    def test_other_widths_go_through_torch(self, functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(products.VARIABLE, "compiled")
+        assert isinstance(_packed(_model(intermediate_size=88)).fused, FusedBlocks)  # no multiple of 16
+        assert isinstance(_packed(_model()).fused, CompiledBlocks)

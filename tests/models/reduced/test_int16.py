@@ -15,19 +15,20 @@ from torch.nn import functional
 
 from align_eval.errors import ModelError, NonFiniteError
 from align_eval.models import Encoder, load_model
+from align_eval.models.compiled_blocks import OUTPUTS, multiply
 from align_eval.models.reduced import PRECISIONS, int16
 from align_eval.models.reduced.blocks import read_blocks
-from align_eval.models.reduced.int16 import OUTPUTS, TOP, Int16States, pack
+from align_eval.models.reduced.int16 import TOP, Int16States, Integers, pack, rows_of
 from tests.models.tiny import WORDS, write_model
 
 SHAPE = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 96}
-# Around the six rows of a tile and the 48 of a chunk.
-COUNTS = [1, 2, 3, 4, 5, 6, 7, 11, 12, 47, 48, 49, 54, 97]
+# Around the six rows of a tile and the 72 of a chunk.
+COUNTS = [*range(1, 15), 47, 48, 49, 54, 71, 72, 73, 97, 145]
 
 
 @pytest.fixture
 def functions(compiled: Any) -> Any:
-    found = int16._functions()
+    found = int16.functions()
     if found is None:
         pytest.skip("needs a processor with AVX2 and FMA")
     return found
@@ -51,12 +52,7 @@ def states(functions: Any, tiny: Encoder) -> Int16States:
 
 def product(functions: Any, x: Tensor, weight: Tensor) -> Tensor:
     """x W^T as the compiled function computes it."""
-    by = pack(weight)
-    out = torch.full((len(x), len(weight)), float("nan"))
-    scratch = torch.empty(int(functions.align_eval_int16_scratch(len(weight), x.shape[1])))
-    structure = ctypes.byref(by.structure())
-    functions.align_eval_int16_product(structure, x.data_ptr(), len(x), scratch.data_ptr(), out.data_ptr())
-    return out
+    return multiply(Integers(), pack(weight), x, functions)
 
 
 def by_hand(x: Tensor, weight: Tensor) -> np.ndarray[Any, Any]:
@@ -65,7 +61,7 @@ def by_hand(x: Tensor, weight: Tensor) -> np.ndarray[Any, Any]:
     top = np.float32(TOP)
     largest = np.maximum(np.abs(x.numpy()).max(axis=1), np.float32(1e-30))
     integers = np.rint(x.numpy() * (top / largest)[:, None]).astype(np.int64)
-    sums = integers @ by.rows().numpy().astype(np.int64).T
+    sums = integers @ rows_of(by).numpy().astype(np.int64).T
     assert np.abs(sums).max() < 2**31
     return sums.astype(np.float32) * ((largest / top)[:, None] * by.scales.numpy())
 
@@ -84,11 +80,11 @@ class TestPack:
         limit = (2**31 - 1) // TOP - 2  # 262175, and half a unit for each of four weights
         one = max(3.5 / limit, 2 / 32767)  # here the greatest weight decides
         assert packed.scales[0] == pytest.approx(one)
-        assert packed.rows()[0].tolist() == [round(w / one) for w in (1.0, -2.0, 0.5, 0.0)]
-        assert packed.rows()[3].tolist() == [32767] * 4
-        assert packed.rows()[1].tolist() == [0] * 4
+        assert rows_of(packed)[0].tolist() == [round(w / one) for w in (1.0, -2.0, 0.5, 0.0)]
+        assert rows_of(packed)[3].tolist() == [32767] * 4
+        assert rows_of(packed)[1].tolist() == [0] * 4
         # Output 0 and 1, inputs 2 and 3, as they lie.
-        assert packed.weights[0, 1, :2].tolist() == [packed.rows()[0, 2:].tolist(), [0, 0]]
+        assert packed.weights[0, 1, :2].tolist() == [rows_of(packed)[0, 2:].tolist(), [0, 0]]
 
     @pytest.mark.parametrize("inputs", [2, 8, 384, 1536, 4096])
     @pytest.mark.parametrize("kind", ["normal", "equal", "one", "alternating"])
@@ -101,10 +97,10 @@ class TestPack:
         if kind == "alternating":
             weight = torch.where(torch.arange(inputs) % 2 == 0, 1.5, -0.7).expand(32, inputs).contiguous()
         packed = pack(weight)
-        sizes = packed.rows().long().abs()
+        sizes = rows_of(packed).long().abs()
         assert int(sizes.sum(dim=1).max()) * TOP < 2**31
         assert int(sizes.max()) <= 32767
-        apart = (packed.rows() * packed.scales[:, None] - weight).abs()
+        apart = (rows_of(packed) * packed.scales[:, None] - weight).abs()
         assert bool((apart <= packed.scales[:, None] * 0.5001).all())
         # As fine as it goes: some output uses nine tenths of a limit.
         assert max(int(sizes.sum(dim=1).max()) * TOP / 2**31, int(sizes.max()) / 32767) > 0.9

@@ -1,0 +1,225 @@
+"""Blocks of a BERT-like encoder by one compiled function each, on one thread, in float32 or in integers.
+
+``align_eval/native/blocks.h`` says in which order; ``floats.c`` and ``integers.c`` say how rows are multiplied. The
+weights of the blocks that are used are copied once, in the order in which the functions read them.
+
+A row's sums are taken in the same order whatever rows are beside it: the vectors of a sentence do not depend on the
+batch that it is in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from align_eval.models.fused import HEAD, functions, layers_of, room_for
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Outputs that lie together in packed weights.
+OUTPUTS = 16
+#: Inputs that are summed by themselves in float32, as in ``floats.c``.
+DEPTH = 512
+_POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+
+
+class _Product(ctypes.Structure):
+    _fields_ = (("inputs", _SIZE), ("outputs", _SIZE), ("weights", _POINTER), ("scales", _POINTER))
+
+
+class _Block(ctypes.Structure):
+    _fields_ = (
+        *((name, _Product) for name in ("qkv", "out", "up", "down")),
+        *((name, _POINTER) for name in ("query_bias", "value_bias", "out_bias", "out_weight", "out_shift", "up_bias")),
+        *((name, _POINTER) for name in ("down_bias", "down_weight", "down_shift")),
+        *((name, _FLOAT) for name in ("out_epsilon", "down_epsilon")),
+        ("heads", _SIZE),
+    )
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The weights of a product in the order in which a compiled function reads them.
+
+    In float32: for each part of up to ``DEPTH`` inputs ``(out / 16, depth, 16)``, one after the other. Integers:
+    ``(out / 16, in / 2, 16, 2)``, int16, and ``scales`` float32 ``(out,)``, what they are to be multiplied by.
+    """
+
+    inputs: int
+    outputs: int
+    weights: Tensor
+    scales: Tensor | None = None
+
+
+class Numbers(Protocol):
+    """What products are computed in."""
+
+    #: As in the names of the compiled functions.
+    name: str
+
+    def pack(self, weight: Tensor) -> Packed:
+        """Weights ``(out, in)`` float32, both multiples of ``OUTPUTS`` (in float32 ``in`` is any)."""
+
+
+class Floats:
+    """Products in float32 (``floats.c``)."""
+
+    name = "float32"
+
+    def pack(self, weight: Tensor) -> Packed:
+        import torch
+
+        outputs, inputs = weight.shape
+        parts = [
+            part.reshape(outputs // OUTPUTS, OUTPUTS, -1).transpose(1, 2).flatten()
+            for part in weight.detach().split(DEPTH, dim=1)
+        ]
+        return Packed(inputs, outputs, torch.cat(parts))
+
+
+def structure(packed: Packed) -> _Product:
+    """As the compiled functions take it; it is valid as long as ``packed`` is there."""
+    scales = None if packed.scales is None else packed.scales.data_ptr()
+    return _Product(packed.inputs, packed.outputs, packed.weights.data_ptr(), scales)
+
+
+def multiply(numbers: Numbers, packed: Packed, x: Tensor, compiled: ctypes.CDLL) -> Tensor:
+    """``x W^T`` by the compiled function, one product by itself: ``(N, in)`` to ``(N, out)``, float32 both."""
+    import torch
+
+    x, out = x.contiguous(), torch.empty(len(x), packed.outputs)
+    room = torch.empty(int(compiled.align_eval_blocks_scratch(packed.inputs, packed.inputs, 1, 1)))
+    by = structure(packed)
+    call = getattr(compiled, f"align_eval_{numbers.name}_product")
+    call(ctypes.byref(by), x.data_ptr(), len(x), room.data_ptr(), out.data_ptr())
+    return out
+
+
+class _Ready(NamedTuple):
+    """A block as the compiled functions take it; ``kept`` is what it points to."""
+
+    of: tuple[tuple[int, int], ...]
+    structure: _Block
+    kept: tuple[Any, ...]
+
+
+class CompiledBlocks:
+    """The blocks of a model as ``transformers`` names them in BERT, float32, with GELU; made by :meth:`of`.
+
+    Called as :class:`align_eval.models.fused.FusedBlocks` is. Weights that are changed in place are copied again.
+
+    Args:
+        blocks: the model's own.
+        heads: of each block.
+        numbers: what products are computed in.
+        compiled: of :func:`align_eval.models.fused.functions`.
+    """
+
+    def __init__(self, blocks: Sequence[Any], heads: int, numbers: Numbers, compiled: ctypes.CDLL) -> None:
+        self.blocks, self.heads, self.numbers, self.compiled = blocks, heads, numbers, compiled
+        self.inner, self.width = (int(size) for size in blocks[0].intermediate.dense.weight.shape)
+        self.call = getattr(compiled, f"align_eval_{numbers.name}_block")
+        self.ready: dict[int, _Ready] = {}
+        self.lock = threading.Lock()
+        self.mine = threading.local()
+
+    @classmethod
+    def of(cls, blocks: Sequence[Any], heads: int, numbers: Numbers) -> CompiledBlocks | None:
+        """The blocks, or ``None``: nothing is compiled, or a width is one that the compiled functions do not take."""
+        import torch
+
+        compiled = functions()
+        if compiled is None or any(w.dtype != torch.float32 for block in blocks for w in block.parameters()):
+            return None
+        if any(layer.bias is None for block in blocks for layer in layers_of(block)):
+            return None
+        made = cls(blocks, heads, numbers, compiled)
+        return made if made.width % (heads * HEAD) == 0 and made.inner % OUTPUTS == 0 else None
+
+    def forget(self) -> None:
+        """Give the memory of copied weights back."""
+        with self.lock:
+            self.ready.clear()
+
+    def __call__(self, x: Tensor, shapes: Sequence[tuple[int, ...]], layers: Sequence[int]) -> list[Tensor]:
+        """The states of ``layers`` (0: ``x`` itself) in their order, ``(N, width)`` each.
+
+        Args:
+            x: ``(N, width)``, the embeddings of sentences that lie one after the other.
+            shapes: sentences and their length, by run.
+            layers: from 0.
+        """
+        import torch
+
+        lengths = np.repeat([length for _, length in shapes], [count for count, _ in shapes]).astype(np.int64)
+        lengths = lengths[lengths > 0]
+        longest = int(lengths.max(initial=0))
+        states, scratch = self._room(len(x), longest)
+        x = x.contiguous()
+        taken = {0: x}
+        for number in range(1, max(layers) + 1):
+            out = torch.empty_like(x) if number in layers else states[: len(x)]
+            ready = self._ready(number - 1)
+            self.call(
+                ctypes.byref(ready.structure), x.data_ptr(), lengths.ctypes.data, len(lengths), longest,
+                scratch.data_ptr(), out.data_ptr(),
+            )  # fmt: skip
+            x = out
+            if number in layers:
+                taken[number] = x
+        return [taken[layer] for layer in layers]
+
+    def _ready(self, number: int) -> _Ready:
+        block = self.blocks[number]
+        made_of = tuple(map(_mark, block.parameters()))
+        found = self.ready.get(number)
+        if found is None or found.of != made_of:
+            with self.lock:
+                found = self.ready.get(number)
+                if found is None or found.of != made_of:
+                    found = self.ready[number] = self._prepare(block, made_of)
+        return found
+
+    def _prepare(self, block: Any, made_of: tuple[tuple[int, int], ...]) -> _Ready:
+        import torch
+
+        own, first, second = block.attention.self, block.attention.output, block.output
+        projections = torch.cat([layer.weight.detach() for layer in (own.query, own.key, own.value)])
+        weights = (projections, first.dense.weight, block.intermediate.dense.weight, second.dense.weight)
+        packed = [self.numbers.pack(weight.detach()) for weight in weights]
+        vectors = [
+            own.query.bias, own.value.bias, first.dense.bias, first.LayerNorm.weight, first.LayerNorm.bias,
+            block.intermediate.dense.bias, second.dense.bias, second.LayerNorm.weight, second.LayerNorm.bias,
+        ]  # fmt: skip
+        vectors = [vector.detach().contiguous() for vector in vectors]
+        made = _Block(
+            *map(structure, packed),
+            *(vector.data_ptr() for vector in vectors),
+            float(first.LayerNorm.eps),
+            float(second.LayerNorm.eps),
+            self.heads,
+        )
+        return _Ready(made_of, made, (packed, vectors))
+
+    def _room(self, rows: int, longest: int) -> tuple[Tensor, Tensor]:
+        """Memory of this thread: states ``(at least rows, width)`` and what ``blocks.h`` calls scratch."""
+        import torch
+
+        room: tuple[Tensor, Tensor] | None = getattr(self.mine, "room", None)
+        needed = int(self.compiled.align_eval_blocks_scratch(self.width, self.inner, self.heads, longest))
+        if room is None or len(room[0]) < rows or len(room[1]) < needed:
+            rows = max(room_for(rows), 0 if room is None else len(room[0]))
+            needed = max(needed, 0 if room is None else len(room[1]))
+            room = self.mine.room = torch.empty(rows, self.width), torch.empty(needed)
+        return room
+
+
+def _mark(weight: Tensor) -> tuple[int, int]:
+    """What tells whether a weight is the one that was copied: where it lies, and how often it was written to."""
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
