@@ -132,3 +132,14 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder."""
     monkeypatch.setenv("ALIGN_EVAL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def functions(compiled: Any) -> Any:
+    """The compiled functions of encoders."""
+    from align_eval.models import fused
+
+    found = fused.functions()
+    if found is None:
+        pytest.skip("needs a processor with AVX2 and FMA")
+    return found

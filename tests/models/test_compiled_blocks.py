@@ -11,36 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import BertConfig, BertModel
 
 from align_eval.models import compiled_blocks, fused
 from align_eval.models.compiled_blocks import DEPTH, OUTPUTS, CompiledBlocks, Floats, Numbers, multiply
 from align_eval.models.reduced.int16 import Integers
+from tests.models.tiny import bert
 
 # Around the six rows of a tile and the 72 of a chunk.
 COUNTS = [*range(1, 15), 71, 72, 73, 143, 145, 217]
 NUMBERS = [Floats(), Integers()]
-
-
-@pytest.fixture
-def functions(compiled: Any) -> Any:
-    found = fused.functions()
-    if found is None:
-        pytest.skip("needs a processor with AVX2 and FMA")
-    return found
-
-
-def _model(**options: Any) -> Any:
-    torch.manual_seed(4)
-    small = {
-        "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 80,
-        "max_position_embeddings": 260,
-    }  # fmt: skip
-    model = BertModel(BertConfig(**(small | options)), add_pooling_layer=False).eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(torch.randn_like(weight) * 0.1)  # biases too
-    return model
 
 
 def _blocks(model: Any, numbers: Numbers) -> CompiledBlocks:
@@ -111,7 +90,7 @@ class TestBlocks:
     @pytest.mark.parametrize(("numbers", "near"), [(NUMBERS[0], 2e-5), (NUMBERS[1], 2e-2)], ids=["float32", "int16"])
     @pytest.mark.parametrize("inner", [80, 528])
     def test_states_are_those_of_the_model(self, functions: Any, numbers: Numbers, near: float, inner: int) -> None:
-        model = _model(intermediate_size=inner)
+        model = bert(intermediate_size=inner)
         torch.manual_seed(1)
         sentences = [torch.randint(0, 50, (t,)) for t in (5, 5, 5, 200, 24, 24, 1, 1, 30, 7, 71, 72, 73, 3)]
         found = _states(model, _blocks(model, numbers), sentences, [3, 0, 1, 1])
@@ -129,7 +108,7 @@ class TestBlocks:
     ) -> None:
         if fused.functions() is None:
             pytest.skip("needs a processor with AVX2 and FMA")
-        model = _model(num_hidden_layers=2)
+        model = bert(num_hidden_layers=2)
         blocks = _blocks(model, numbers)
         draw = torch.Generator().manual_seed(seed)
         sentences = [torch.randint(0, 50, (length,), generator=draw) for length in lengths]
@@ -138,13 +117,13 @@ class TestBlocks:
             assert torch.equal(_states(model, blocks, [ids], [1, 2])[0], states)
 
     def test_no_sentences(self, functions: Any) -> None:
-        model = _model()
+        model = bert()
         with torch.inference_mode():
             (found,) = _blocks(model, Floats())(torch.empty(0, 64), [(0, 5)], [3])
         assert found.shape == (0, 64)
 
     def test_weights_changed_in_place_are_seen(self, functions: Any) -> None:
-        model, sentences = _model(), [torch.arange(9)]
+        model, sentences = bert(), [torch.arange(9)]
         blocks = _blocks(model, Floats())
         before = _states(model, blocks, sentences, [3])[0]
         with torch.no_grad():
@@ -156,7 +135,7 @@ class TestBlocks:
         torch.testing.assert_close(after, expected, rtol=0, atol=2e-5)
 
     def test_only_blocks_that_are_used_are_copied(self, functions: Any) -> None:
-        model = _model()
+        model = bert()
         blocks = _blocks(model, Floats())
         assert not blocks.ready
         _states(model, blocks, [torch.arange(5)], [2])
@@ -167,7 +146,7 @@ class TestBlocks:
     def test_weights_are_copied_once_by_threads_at_one_time(
         self, functions: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        model = _model()
+        model = bert()
         blocks = _blocks(model, Floats())
         made: list[int] = []
         prepare = CompiledBlocks._prepare
@@ -199,14 +178,14 @@ class TestBlocks:
     def test_widths_and_types_that_it_does_not_take(self, functions: Any, options: dict[str, Any]) -> None:
         options = dict(options)
         dtype = options.pop("dtype", torch.float32)
-        blocks = list(_model(**options).to(dtype).encoder.layer)
+        blocks = list(bert(**options).to(dtype).encoder.layer)
         assert CompiledBlocks.of(blocks, options.get("num_attention_heads", 2), Floats()) is None
 
     def test_layers_without_a_bias(self, functions: Any) -> None:
-        blocks = list(_model().encoder.layer)
+        blocks = list(bert().encoder.layer)
         blocks[1].output.dense.bias = None
         assert CompiledBlocks.of(blocks, 2, Floats()) is None
 
     def test_nothing_compiled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(compiled_blocks, "functions", lambda: None)
-        assert CompiledBlocks.of(list(_model().encoder.layer), 2, Floats()) is None
+        assert CompiledBlocks.of(list(bert().encoder.layer), 2, Floats()) is None

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import BertConfig, BertModel
 
 from align_eval.errors import NonFiniteError, UnknownNameError
 from align_eval.models import fused, products
@@ -19,16 +18,9 @@ from align_eval.models.compiled_blocks import CompiledBlocks, Floats
 from align_eval.models.fused import FusedBlocks
 from align_eval.models.layers import HiddenStates
 from align_eval.models.packed import PackedStates
+from tests.models.tiny import bert
 
 LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 57, 130]
-
-
-@pytest.fixture
-def functions(compiled: Any) -> Any:
-    found = fused.functions()
-    if found is None:
-        pytest.skip("needs a processor with AVX2 and FMA")
-    return found
 
 
 @pytest.fixture
@@ -37,19 +29,6 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def _model(**options: Any) -> Any:
-    torch.manual_seed(4)
-    small = {
-        "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 80,
-        "max_position_embeddings": 140,
-    }  # fmt: skip
-    model = BertModel(BertConfig(**(small | options)), add_pooling_layer=False).eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(torch.randn_like(weight) * 0.1)  # biases too
-    return model
 
 
 def _packed(model: Any) -> PackedStates:
@@ -133,7 +112,7 @@ def test_attention_with_scores_far_apart_and_with_nan(functions: Any) -> None:
 @pytest.mark.usefixtures("functions", "one_torch_thread")
 def test_blocks_give_the_states_of_the_model(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(products.VARIABLE, kind)
-    model = _model()
+    model = bert()
     packed = _packed(model)
     assert isinstance(packed.fused, {"torch": FusedBlocks, "compiled": CompiledBlocks}[kind])
     torch.manual_seed(1)
@@ -147,7 +126,7 @@ def test_blocks_give_the_states_of_the_model(kind: str, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("functions", "one_torch_thread")
 def test_what_was_given_out_stays_when_the_room_is_used_again() -> None:
-    packed = _packed(_model())
+    packed = _packed(bert())
     with torch.inference_mode():
         first = packed([torch.arange(6).view(2, 3)], [2])
         kept = first.clone()
@@ -158,7 +137,7 @@ def test_what_was_given_out_stays_when_the_room_is_used_again() -> None:
 
 @pytest.mark.usefixtures("functions", "one_torch_thread")
 def test_threads_do_not_share_room() -> None:
-    packed = _packed(_model())
+    packed = _packed(bert())
     runs = [[torch.randint(0, 50, (4, 9), generator=torch.Generator().manual_seed(k))] for k in range(8)]
     with torch.inference_mode():
         alone = [packed(run, [3]) for run in runs]
@@ -184,11 +163,11 @@ def test_threads_do_not_share_room() -> None:
 )
 def test_other_shapes_go_through_torch(options: dict[str, Any]) -> None:
     dtype = options.pop("dtype", torch.float32)
-    assert _packed(_model(**options).to(dtype)).fused is None
+    assert _packed(bert(**options).to(dtype)).fused is None
 
 
 def test_blocks_that_compute_something_else_go_through_torch() -> None:
-    model = _model()
+    model = bert()
     dense = model.encoder.layer[1].output.dense
     dense.register_forward_hook(lambda module, given, out: 1.5 * out)  # fused blocks do not call it
     assert _packed(model).fused is None
@@ -196,7 +175,7 @@ def test_blocks_that_compute_something_else_go_through_torch() -> None:
 
 def test_nothing_is_fused_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "library", lambda: None)
-    blocks = list(_model().encoder.layer)
+    blocks = list(bert().encoder.layer)
     assert FusedBlocks.of(blocks, 2) is None
     assert CompiledBlocks.of(blocks, 2, Floats()) is None
 
@@ -255,5 +234,5 @@ class TestChoice:
 
     def test_other_widths_go_through_torch(self, functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(products.VARIABLE, "compiled")
-        assert isinstance(_packed(_model(intermediate_size=88)).fused, FusedBlocks)  # no multiple of 16
-        assert isinstance(_packed(_model()).fused, CompiledBlocks)
+        assert isinstance(_packed(bert(intermediate_size=88)).fused, FusedBlocks)  # no multiple of 16
+        assert isinstance(_packed(bert()).fused, CompiledBlocks)

@@ -116,3 +116,20 @@ def write_model(folder: Path, kind: str, **shape: int) -> Path:
     model = AutoModel.from_config(config)
     model.save_pretrained(folder)
     return folder
+
+
+def bert(**options: Any) -> Any:
+    """A model of three blocks with heads of 32 and random weights, its biases not zero."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(4)
+    small = {
+        "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 80,
+        "max_position_embeddings": 260,
+    }  # fmt: skip
+    model = BertModel(BertConfig(**(small | options)), add_pooling_layer=False).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    return model

@@ -26,14 +26,6 @@ SHAPE = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 96}
 COUNTS = [*range(1, 15), 47, 48, 49, 54, 71, 72, 73, 97, 145]
 
 
-@pytest.fixture
-def functions(compiled: Any) -> Any:
-    found = int16.functions()
-    if found is None:
-        pytest.skip("needs a processor with AVX2 and FMA")
-    return found
-
-
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """Four blocks with biases that are not zero."""
