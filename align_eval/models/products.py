@@ -1,7 +1,7 @@
 """Which library multiplies matrices for batches on one thread each: the compiled functions, or torch.
 
-On processors whose widest instructions are AVX2 the compiled functions are quicker than torch's MKL and than OpenBLAS
-(``results/bench/efficiency.md``); with wider ones torch is. The rule goes by the processor, not by a measurement at run
+On processors whose widest instructions are AVX2 blocks by compiled functions alone are quicker than with torch
+(``results/bench/efficiency.md``, *Forms*); wider ones the compiled functions do not use. The rule goes by the processor, not by a measurement at run
 time: the same machine computes the same numbers in every run.
 """
 
