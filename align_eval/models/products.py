@@ -1,8 +1,8 @@
 """Which library multiplies matrices for batches on one thread each: the compiled functions, or torch.
 
 On processors whose widest instructions are AVX2 blocks by compiled functions alone are quicker than with torch
-(``results/bench/efficiency.md``, *Forms*); wider ones the compiled functions do not use. The rule goes by the processor, not by a measurement at run
-time: the same machine computes the same numbers in every run.
+(``results/bench/efficiency.md``, *Forms*); wider ones the compiled functions do not use. The rule goes by the
+processor, not by a measurement at run time: the same machine computes the same numbers in every run.
 """
 
 from __future__ import annotations
