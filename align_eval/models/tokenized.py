@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 IdArray = NDArray[np.int64]
 WordArray = NDArray[np.int32]
 
+# Words that the tokeniser gets as one sentence: each answer of its takes time.
+_TOGETHER = 64
+
 
 @dataclass(frozen=True)
 class Tokenized:
@@ -63,7 +66,7 @@ class Tokenized:
 
 
 def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> Tokenized:
-    """Sub-words of sentences that are split into words; each word is tokenised by itself.
+    """Sub-words of sentences that are split into words; each word is tokenised by itself, and only once.
 
     The same sub-words as ``tokenizer(sentences, is_split_into_words=True)`` gives, without the special ones, and as
     ``tokenizer.tokenize(word)`` word by word. Nothing is truncated.
@@ -74,18 +77,31 @@ def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> To
     for k, sentence in enumerate(sentences):
         if isinstance(sentence, str):
             raise InputError(f"sentence {k + 1} is a string", remedy="Give a sequence of words: text.split(' ')")
-    encodings = backend.encode_batch(
-        [list(sentence) for sentence in sentences], is_pretokenized=True, add_special_tokens=False
-    )
+    counts = np.fromiter(map(len, sentences), np.int32, len(sentences))
+    first = np.zeros(len(sentences) + 1, dtype=np.int64)  # word that sentence k begins with; the end
+    np.cumsum(counts, out=first[1:])
+    numbers: dict[str, int] = {}
+    kinds = (numbers.setdefault(word, len(numbers)) for sentence in sentences for word in sentence)
+    which = np.fromiter(kinds, np.int64, int(first[-1]))
+    ids, bounds = _of_each(backend, list(numbers))
+    sizes = np.diff(bounds)[which]
+    ends = np.zeros(len(which) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    flat = np.repeat(bounds[which] - ends[:-1], sizes) + np.arange(ends[-1])
+    places = np.arange(len(which)) - np.repeat(first[:-1], counts)
+    return Tokenized(ids[flat], np.repeat(places, sizes).astype(np.int32), ends[first], counts)
+
+
+def _of_each(backend: Tokenizer, words: list[str]) -> tuple[IdArray, NDArray[np.int64]]:
+    """Ids of words, one after the other; those of word ``k`` are ``ids[bounds[k]:bounds[k + 1]]``."""
+    groups = [words[start : start + _TOGETHER] for start in range(0, len(words), _TOGETHER)]
     ids: list[int] = []
-    words: list[int | None] = []
-    offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
-    for k, encoding in enumerate(encodings):
+    bounds = np.zeros(len(words) + 1, dtype=np.int64)
+    for k, encoding in enumerate(backend.encode_batch(groups, is_pretokenized=True, add_special_tokens=False)):
         ids += encoding.ids
-        words += encoding.word_ids
-        offsets[k + 1] = len(ids)
-    counts = np.array([len(sentence) for sentence in sentences], dtype=np.int32)
-    return Tokenized(np.array(ids, dtype=np.int64), np.array(words, dtype=np.int32), offsets, counts)
+        sizes = np.bincount(np.array(encoding.word_ids, dtype=np.int64), minlength=len(groups[k]))
+        bounds[1 + k * _TOGETHER :][: len(sizes)] = sizes
+    return np.array(ids, dtype=np.int64), bounds.cumsum()
 
 
 def start_words_with_space(backend: Tokenizer) -> None:

@@ -55,6 +55,20 @@ def test_any_words(sentences: list[list[str]]) -> None:
             assert set(words) | set(tokens.silent_words(k).tolist()) == set(range(len(sentence)))
             alone = tokenize_words(backend, [[word] for word in sentence])
             assert tokens.ids[k].tolist() == alone.flat_ids.tolist()
+            whole = backend.encode(sentence, is_pretokenized=True, add_special_tokens=False)
+            assert (tokens.ids[k].tolist(), words) == (whole.ids, whole.word_ids)
+
+
+def test_many_words_that_come_again() -> None:
+    backend = unigram()[0]
+    letters = "thehausklein\u200bxyz"
+    words = [letters[a:b] for a in range(len(letters)) for b in range(a, len(letters))]
+    sentences = [words, words[::-3], [], words[40:90] * 2]
+    tokens = tokenize_words(backend, sentences)
+    for k, sentence in enumerate(sentences):
+        whole = backend.encode(sentence, is_pretokenized=True, add_special_tokens=False)
+        assert tokens.ids[k].tolist() == whole.ids
+        assert tokens.words[k].tolist() == whole.word_ids
 
 
 def check_against_simalign(encoder: Any, sentences: list[list[str]]) -> None:
