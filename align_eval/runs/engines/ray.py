@@ -220,6 +220,8 @@ def _package() -> Any:
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it warns that it shows no bars
     # Fewer blocks than actors are no reason to warn.
     warnings.filterwarnings("ignore", "The minimum number of concurrent actors", module="ray")
+    # Restarts and retries of actors have no other name up to Ray 2.63, the last that pyproject.toml allows.
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
     return ray
 
 
