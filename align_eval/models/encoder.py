@@ -90,7 +90,7 @@ class Encoder:
         """The sub-words of sentences of words, special ones left out, and the word each belongs to; see `Tokenized`.
 
         Raises:
-            InputError: a sentence is a string instead of a sequence of words.
+            InputError: a sentence is a string instead of a sequence of words, or a word is no string.
         """
         return tokenize_words(self._backend, sentences)
 

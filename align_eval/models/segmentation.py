@@ -55,7 +55,7 @@ class Segmenter:
         """The sub-words of sentences of words, special ones left out, with the word of each.
 
         Raises:
-            InputError: a sentence is a string instead of a sequence of words.
+            InputError: a sentence is a string instead of a sequence of words, or a word is no string.
         """
         if self._backend is not None:
             return tokenize_words(self._backend, sentences)

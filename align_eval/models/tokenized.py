@@ -72,7 +72,7 @@ def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> To
     ``tokenizer.tokenize(word)`` word by word. Nothing is truncated.
 
     Raises:
-        InputError: a sentence is a string instead of a sequence of words.
+        InputError: a sentence is a string instead of a sequence of words, or a word is no string.
     """
     for k, sentence in enumerate(sentences):
         if isinstance(sentence, str):
@@ -82,14 +82,28 @@ def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> To
     np.cumsum(counts, out=first[1:])
     numbers: dict[str, int] = {}
     kinds = (numbers.setdefault(word, len(numbers)) for sentence in sentences for word in sentence)
-    which = np.fromiter(kinds, np.int64, int(first[-1]))
-    ids, bounds = _of_each(backend, list(numbers))
+    try:
+        which = np.fromiter(kinds, np.int64, int(first[-1]))
+        ids, bounds = _of_each(backend, list(numbers))
+    except TypeError:  # a list as a word, or one that the tokeniser refuses
+        _check_words(sentences)
+        raise
     sizes = np.diff(bounds)[which]
     ends = np.zeros(len(which) + 1, dtype=np.int64)
     np.cumsum(sizes, out=ends[1:])
     flat = np.repeat(bounds[which] - ends[:-1], sizes) + np.arange(ends[-1])
     places = np.arange(len(which)) - np.repeat(first[:-1], counts)
     return Tokenized(ids[flat], np.repeat(places, sizes).astype(np.int32), ends[first], counts)
+
+
+def _check_words(sentences: Sequence[Sequence[str]]) -> None:
+    for k, sentence in enumerate(sentences):
+        for i, word in enumerate(sentence):
+            if not isinstance(word, str):
+                raise InputError(
+                    f"word {i + 1} of sentence {k + 1} is no string but {word!r}",
+                    remedy="Give strings: str(word), and '' for a missing one",
+                ) from None
 
 
 def _of_each(backend: Tokenizer, words: list[str]) -> tuple[IdArray, NDArray[np.int64]]:

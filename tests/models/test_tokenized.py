@@ -36,6 +36,12 @@ def test_a_string_is_not_a_sentence() -> None:
         tokenize_words(wordpiece()[0], [["the"], "the house"])
 
 
+@pytest.mark.parametrize("word", [3, None, ["house"]])
+def test_a_word_is_a_string(word: Any) -> None:
+    with pytest.raises(InputError, match="word 2 of sentence 2 is no string but"):
+        tokenize_words(wordpiece()[0], [["the"], ["the", word]])
+
+
 def test_byte_level_words_start_with_a_space() -> None:
     backend, _ = byte_level()
     assert backend.encode(["a", "the"], is_pretokenized=True).tokens[1:-1] == ["a", "the"]
