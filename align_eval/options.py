@@ -1,0 +1,231 @@
+"""The one parser of ``NAME:option=value,option=value``: methods, attribution methods, masking strategies, file formats.
+
+What options a name has is said by :class:`Option` objects, or derived with :func:`options_of` from the fields of a
+dataclass or the keyword parameters of a function. A value is checked before it is used: an unknown or repeated option,
+a value of the wrong kind, infinity, NaN and a number out of range are errors that name the option and what it takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from align_eval.errors import InputError, UnknownNameError
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_FLAGS = {"yes": True, "true": True, "no": False, "false": False}
+_KEY = "option"
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What one option takes.
+
+    Args:
+        kind: ``bool`` (``yes``, ``no``, ``true``, ``false``), ``int``, ``float`` or ``str``.
+        default: its value where it is not given.
+        low, high: the least and the greatest number allowed; ``above`` is a bound that the number must exceed.
+        choices: the texts allowed.
+        many: ``"+"``: values joined by ``+``, read as a tuple; ``"again"``: the option may be given several times and
+            is read as a tuple; empty: one value.
+        example: a value for messages, where the default is none.
+        help: one line.
+    """
+
+    kind: type = str
+    default: Any = None
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    many: str = ""
+    example: str = ""
+    help: str = ""
+
+    def form(self) -> str:
+        """What is written behind ``=``, for messages."""
+        if self.choices:
+            return "|".join(self.choices)
+        one = {bool: "yes|no", int: "<whole number>", float: "<number>"}.get(self.kind, f"<{self.example or 'text'}>")
+        return f"{one}+{one}+..." if self.many == "+" else one
+
+    def bounds(self) -> str:
+        """The range in words, empty where there is none."""
+        parts = []
+        if self.above is not None:
+            parts.append(f"above {self.above:g}")
+        if self.low is not None:
+            parts.append(f"at least {self.low:g}")
+        if self.high is not None:
+            parts.append(f"at most {self.high:g}")
+        return " and ".join(parts)
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value (or each of several) is finite, in range and one of the choices."""
+        if self.many and isinstance(value, (tuple, list)):
+            return all(self.allows(one) for one in value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return (
+                math.isfinite(value)
+                and (self.low is None or value >= self.low)
+                and (self.high is None or value <= self.high)
+                and (self.above is None or value > self.above)
+            )
+        return not self.choices or value in self.choices
+
+    def shown(self) -> str:
+        """A value that may stand behind ``=``, for messages."""
+        if self.example:
+            return self.example
+        value = self.default[0] if isinstance(self.default, tuple) and self.default else self.default
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if value not in (None, "", ()):
+            return str(value)
+        return self.choices[0] if self.choices else {bool: "yes", int: "1", float: "0.5"}.get(self.kind, "TEXT")
+
+
+def option(default: Any, **about: Any) -> Any:
+    """A dataclass field with a default that :func:`options_of` reads the range of: ``option(0.1, above=0, high=1)``.
+
+    Args:
+        default: the default; its type is the option's kind, unless ``kind`` is given.
+        about: arguments of :class:`Option`.
+    """
+    return dataclasses.field(default=default, metadata={_KEY: about})
+
+
+def options_of(owner: type | Callable[..., Any]) -> dict[str, Option]:
+    """The options of a dataclass (its fields) or of a function (its parameters that have a default)."""
+    found: dict[str, Option] = {}
+    if dataclasses.is_dataclass(owner):
+        for field in dataclasses.fields(owner):
+            if field.init:
+                found[field.name] = _option(field.default, field.metadata.get(_KEY, {}))
+        return found
+    for key, parameter in inspect.signature(owner).parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            found[key] = _option(parameter.default, {})
+    return found
+
+
+def _option(default: Any, about: Mapping[str, Any]) -> Option:
+    if isinstance(default, tuple):
+        given = {"kind": type(default[0]) if default else str, "many": "+", **about}
+    else:
+        given = {"kind": type(default) if isinstance(default, (bool, int, float, str)) else str, **about}
+    return Option(default=default, **given)
+
+
+def check_fields(thing: Any, what: str) -> None:
+    """Check the fields of a dataclass made in Python as :func:`parse_options` checks text; for ``__post_init__``.
+
+    Args:
+        thing: the object.
+        what: what it is, for messages: ``the method softmax``.
+
+    Raises:
+        InputError: a value that is not finite, out of range or none of the choices.
+    """
+    for key, known in options_of(type(thing)).items():
+        value = getattr(thing, key)
+        if value != known.default and not known.allows(value):
+            raise _out_of_range(f"{key}={value}", what, known)
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """``NAME`` and the text of its options, empty where there are none.
+
+    >>> split_spec("softmax:threshold=0.01")
+    ('softmax', 'threshold=0.01')
+
+    Raises:
+        InputError: no name, or a colon without an option behind it.
+    """
+    name, colon, tail = spec.strip().partition(":")
+    if not name or (colon and not tail.strip()):
+        missing = "no option behind the colon" if name else "no name"
+        raise InputError(f"{spec!r} has {missing}", remedy="Write NAME or NAME:option=value,option=value")
+    return name.strip(), tail
+
+
+def parse_options(what: str, text: str, known: Mapping[str, Option], name: str = "") -> dict[str, Any]:
+    """Read ``option=value,option=value``.
+
+    Args:
+        what: whose options they are, for messages: ``the method softmax``.
+        text: the options; a value cannot hold a comma.
+        known: the options that exist.
+        name: what stands before the colon, for the example in messages; the last word of ``what`` if empty.
+
+    Returns:
+        the options given, as values of their kind.
+
+    Raises:
+        UnknownNameError: no such option; the message lists what exists.
+        InputError: an option given twice, or a value of the wrong kind or out of its range.
+
+    >>> parse_options("the method softmax", "threshold=0.01", {"threshold": Option(float, 0.001)})
+    {'threshold': 0.01}
+    """
+    name = name or what.rpartition(" ")[2]
+    given: dict[str, Any] = {}
+    for part in text.split(",") if text.strip() else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not key:
+            raise InputError(f"{text!r} has an empty option of {what}", remedy=f"Write {name}:option=value")
+        if key not in known:
+            raise UnknownNameError(f"option of {what}", key, known)
+        kind = known[key]
+        if key in given and kind.many != "again":
+            raise InputError(f"option {key} of {what} is given twice", remedy="Give it once")
+        try:
+            if not equals or not value:
+                raise ValueError
+            read = _read(value, kind)
+        except ValueError:
+            raise InputError(
+                f"option {part.strip()!r} of {what} is not {key}={kind.form()}",
+                remedy=f"Write for example {name}:{key}={kind.shown()}",
+            ) from None
+        if not kind.allows(read):
+            raise _out_of_range(part.strip(), what, kind)
+        given[key] = (*given.get(key, ()), read) if kind.many == "again" else read
+    return given
+
+
+def _out_of_range(text: str, what: str, kind: Option) -> InputError:
+    if kind.choices:
+        return InputError(
+            f"option {text} of {what} is not one of its values", remedy=f"Known: {', '.join(kind.choices)}"
+        )
+    bounds = kind.bounds()
+    return InputError(
+        f"option {text} of {what} is out of range",
+        remedy=f"Give a {'' if bounds else 'finite '}number {bounds}".strip(),
+    )
+
+
+def _read(text: str, kind: Option) -> Any:
+    if kind.many == "+":
+        single = dataclasses.replace(kind, many="")
+        return tuple(_read(part.strip(), single) for part in text.split("+"))
+    if not text:
+        raise ValueError
+    if kind.kind is bool:
+        if text.lower() not in _FLAGS:
+            raise ValueError
+        return _FLAGS[text.lower()]
+    if kind.kind is int:
+        if not _INTEGER.fullmatch(text):
+            raise ValueError
+        return int(text)
+    if kind.kind is float:
+        if "_" in text:
+            raise ValueError
+        return float(text)
+    return text
