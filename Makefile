@@ -12,6 +12,9 @@ PARTS ?= aligners equal efficiency reduced scoring start streaming growth ray_en
 OUT ?= $(if $(QUICK),build/bench-quick,results/bench)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Published gold sets and parallel text: what these variables name, else folders beside the checkout if they exist.
+export ALIGN_EVAL_DATA ?= $(wildcard $(abspath ../shared/gold))
+export ALIGN_EVAL_PARALLEL ?= $(wildcard $(abspath ../shared/parallel))
 
 .PHONY: setup demo test test-ray bench lint format clean
 

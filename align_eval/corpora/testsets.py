@@ -1,9 +1,8 @@
 """Named test sets: found on this machine, verified against the registry, loaded with their gold links.
 
 The files of a set are looked for in this order: the project's own data (for the sets that come with align-eval); beside
-the registry file (for sets of ``ALIGN_EVAL_TESTSETS``); the folder that ``ALIGN_EVAL_DATA`` names; ``../shared/gold``
-beside a checkout; the cache folder, where ``align-eval testsets fetch`` puts them. Nothing is read before its sha256 is
-the registered one, wherever it lies.
+the registry file (for sets of ``ALIGN_EVAL_TESTSETS``); the folder that ``ALIGN_EVAL_DATA`` names; the cache folder,
+where ``align-eval testsets fetch`` puts them. Nothing is read before its sha256 is the registered one.
 """
 
 from __future__ import annotations
@@ -271,16 +270,7 @@ def _folders(entry: TestSetEntry) -> list[tuple[str, Path]]:
     named = os.environ.get("ALIGN_EVAL_DATA")
     if named:
         folders.append(("data folder", Path(named).expanduser()))
-    beside = _beside_checkout()
-    if beside is not None:
-        folders.append(("data folder", beside))
     return [*folders, ("cache", testset_cache())]
-
-
-def _beside_checkout() -> Path | None:
-    """``../shared/gold`` of the checkout that this package runs from."""
-    root = Path(__file__).resolve().parents[2]
-    return root.parent / "shared" / "gold" if (root / "pyproject.toml").is_file() else None
 
 
 def _locate(entry: TestSetEntry) -> tuple[str, Path] | None:

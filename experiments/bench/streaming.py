@@ -11,8 +11,8 @@ Sentence pairs of the shared text, repeated, go through ``align_file``, the code
 Each case is done twice: undisturbed, and killed (``SIGKILL``) and resumed. Resident memory is read from outside every
 second. Finished runs are remembered in the work folder, so that an interrupted benchmark goes on.
 
-The text is ``../shared/parallel`` beside the checkout, or the folder that ``ALIGN_EVAL_PARALLEL`` names: files
-``*.tsv.gz`` of two columns. Without it, the sentences of the mini corpus are repeated.
+The text is in the folder that ``ALIGN_EVAL_PARALLEL`` names: files ``*.tsv.gz`` of two columns. Without it, the
+sentences of the mini corpus are repeated.
 """
 
 from __future__ import annotations

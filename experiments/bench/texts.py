@@ -1,4 +1,4 @@
-"""Parallel text for the benchmark: the shared files, pair by pair, repeated as often as needed."""
+"""Parallel text for the benchmark: the files of ``ALIGN_EVAL_PARALLEL``, pair by pair, repeated as often as needed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from common import say
 def parallel_files(only: Sequence[str] = ()) -> list[Path]:
     """The files of parallel text at hand, those whose names begin with one of ``only``."""
     named = os.environ.get("ALIGN_EVAL_PARALLEL")
-    folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "parallel"
-    files = sorted(folder.glob("*.tsv.gz"))
+    files = sorted(Path(named).glob("*.tsv.gz")) if named else []
     return [file for file in files if not only or file.name.startswith(tuple(only))]
 
 
 def read_text(only: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Distinct pairs, words between single spaces; where there is no shared text, those of the mini corpus."""
+    """Distinct pairs, words between single spaces; without that folder, those of the mini corpus."""
     files = parallel_files(only)
     if not files:
         from align_eval.corpora import load_testset

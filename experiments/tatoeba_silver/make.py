@@ -1,6 +1,6 @@
 """Tatoeba pairs that tiny-deen was not trained on, with silver links of offline:e5-small, as a named test set.
 
-    python experiments/tatoeba_silver/make.py --parallel ../shared/parallel --gold ../shared/gold --out FOLDER
+    python experiments/tatoeba_silver/make.py --parallel PARALLEL --gold GOLD --out FOLDER
     export ALIGN_EVAL_TESTSETS=FOLDER/testsets.toml      # the set is called tatoeba-silver
 
 The pairs are the first of the test part that `experiments/train_tiny_deen/prepare.py` holds out, with the same seed,

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from align_eval.cli import main
-from align_eval.corpora import testsets
 from tests.corpora.test_testsets import GOLD, SENTENCES, own_registry, write_own
 from tests.loopback import serve
 
@@ -20,7 +19,6 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("ALIGN_EVAL_TESTSETS", raising=False)
     monkeypatch.setenv("ALIGN_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(testsets, "_beside_checkout", lambda: None)
     return tmp_path / "cache" / "testsets"
 
 

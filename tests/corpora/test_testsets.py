@@ -56,7 +56,6 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("ALIGN_EVAL_DATA", raising=False)
     monkeypatch.delenv("ALIGN_EVAL_TESTSETS", raising=False)
     monkeypatch.setenv("ALIGN_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(testsets, "_beside_checkout", lambda: None)
     return tmp_path / "cache" / "testsets"
 
 
@@ -284,15 +283,13 @@ def test_search_order(nothing_here: Path, tmp_path: Path, monkeypatch: pytest.Mo
     places = {
         "registry folder": registry.parent,
         "data folder": tmp_path / "named",
-        "beside": tmp_path / "beside",
         "cache": nothing_here,
     }
     for folder in list(places.values())[1:]:
         shutil.copytree(registry.parent / "own", folder / "own", dirs_exist_ok=True)
     monkeypatch.setenv("ALIGN_EVAL_DATA", str(places["data folder"]))
-    monkeypatch.setattr(testsets, "_beside_checkout", lambda: places["beside"])
     for place, folder in places.items():
-        assert locate_testset("own") == ("data folder" if place == "beside" else place, folder)
+        assert locate_testset("own") == (place, folder)
         assert load_testset("own").files == (folder / "own" / "text", folder / "own" / "gold.talp")
         (folder / "own" / "text").unlink()
     assert locate_testset("own") is None

@@ -17,8 +17,8 @@ Of each signal the view (layer, head, reading) with the lowest AER on a developm
 read the whole test text, links are given for all of it, and both are scored on that same rest. A signal that the model
 cannot be read by has the reason in place of a number. It writes ``signals.json`` and ``README.md``.
 
-Files of ``parallel`` are looked for as they are named, then in the folder ``ALIGN_EVAL_PARALLEL``, then in
-``../shared/parallel`` beside a checkout. Files of ``links`` are relative to the experiment file.
+Files of ``parallel`` are looked for as they are named, then in the folder ``ALIGN_EVAL_PARALLEL``. Files of
+``links`` are relative to the experiment file.
 """
 
 from __future__ import annotations
@@ -195,12 +195,9 @@ class SignalsExperiment(ViewExperiment):
         Raises:
             MissingFileError: one is in none of the places.
         """
-        from align_eval.files import data_folder
-
         places = [Path()]
         if os.environ.get("ALIGN_EVAL_PARALLEL"):
             places.append(Path(os.environ["ALIGN_EVAL_PARALLEL"]))
-        places.append(data_folder().parent.parent / "shared" / "parallel")
         out = []
         for name in self.parallel:
             found = [place / name for place in places if (place / name).is_file()]
