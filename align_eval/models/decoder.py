@@ -16,8 +16,9 @@ import numpy as np
 from align_eval.errors import ModelError, SentenceTooLongError
 from align_eval.models.attention_sites import attention_sites
 from align_eval.models.labels import readable
-from align_eval.models.layout import Block, Layout, PairModel, padded, specials
-from align_eval.models.prompt import PromptTemplate, Span
+from align_eval.models.layout import Block, Layout, PairModel, padded
+from align_eval.models.prompt import PromptTemplate
+from align_eval.models.spans import span_owners
 from align_eval.models.tokenized import IdArray
 
 if TYPE_CHECKING:
@@ -101,41 +102,10 @@ class Decoder(PairModel):
                     remedy="Take fewer examples into the prompt, split the sentence or leave it out",
                 )
             offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-            columns = self._owners(offsets, prompt.source_spans, prompt.text, pair)
-            words = self._owners(offsets, prompt.target_spans, prompt.text, pair)
+            columns = span_owners(offsets, prompt.source_spans, prompt.text, f"pair {pair.id}", self.name)
+            words = span_owners(offsets, prompt.target_spans, prompt.text, f"pair {pair.id}", self.name)
             out.append(Layout(pair, (ids,), self._blocks(ids, columns, words, pair)))
         return out
-
-    def _owners(self, offsets: IdArray, spans: Sequence[Span], text: str, pair: SentencePair) -> IdArray:
-        """The word of each sub-word, -1 for those outside of ``spans``; offsets ``(T, 2)`` in characters.
-
-        A sub-word that is nothing but the space in front of a word belongs to it, as where the mark of a word's
-        beginning is a sub-word of its own.
-        """
-        owner = specials(len(offsets))
-        words = np.array([k for k, (start, end) in enumerate(spans) if end > start], dtype=np.int64)
-        if not len(words):
-            return owner
-        starts, ends = np.array(spans, dtype=np.int64)[words].T
-        blank = np.array([text[a:b].isspace() for a, b in offsets.tolist()], dtype=bool)
-        next_word = np.minimum(np.searchsorted(starts, offsets[:, 1]), len(starts) - 1)
-        lead = blank & (starts[next_word] == offsets[:, 1]) & (offsets[:, 1] - offsets[:, 0] == 1)
-        # First word that ends after the sub-word begins, last word that begins before it ends.
-        first = np.searchsorted(ends, offsets[:, 0], side="right")
-        last = np.searchsorted(starts, offsets[:, 1], side="left") - 1
-        filled = offsets[:, 1] > offsets[:, 0]
-        crossing = np.flatnonzero((last > first) & filled)
-        if len(crossing):
-            begin, end = offsets[crossing[0]]
-            raise ModelError(
-                f"the tokenizer of {self.name} makes one sub-word of several words of pair {pair.id}: "
-                f"{text[begin:end]!r}",
-                remedy="Choose a model whose sub-words keep to the boundaries of words",
-            )
-        inside = (first == last) & filled
-        owner[inside] = words[first[inside]]
-        owner[lead] = words[next_word[lead]]
-        return owner
 
     def _blocks(
         self, ids: IdArray, columns: IdArray, words: IdArray, pair: SentencePair

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from align_eval.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -21,21 +24,30 @@ class _Reached(Exception):
 
 
 class HiddenStates:
-    """Hidden states of a ``transformers`` encoder by layer: 0 is the embeddings, ``k`` the output of block ``k``.
+    """Hidden states of a stack of blocks (an encoder, say) by layer: 0 is the embeddings, ``k`` block ``k``'s output.
 
     The state after block ``k`` is read as the input of block ``k + 1``, and the forward pass ends there. So the numbers
     are those of ``output_hidden_states=True``, and no weight is copied. A model without a list of blocks runs in full.
 
     Args:
-        model: the model, in evaluation mode.
+        model: the model (without a head that gives out words), in evaluation mode.
+
+    Raises:
+        ModelError: it gives out no hidden states.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
-        self.layers = int(self.model.config.num_hidden_layers)
-        self.blocks = _find_blocks(model, self.layers)
+        self.layers = int(getattr(self.model.config, "num_hidden_layers", 0) or 0)
         self._lock = threading.Lock()
-        if self.blocks is not None and self.model.config.model_type not in _PLAIN and not self._agrees():
+        parameters = inspect.signature(self.model.forward).parameters
+        self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
+        plain = self.model.config.model_type in _PLAIN
+        full = [] if plain else self._probe()
+        if full:
+            self.layers = len(full) - 1
+        self.blocks = _find_blocks(model, self.layers)
+        if self.blocks is not None and not plain and not self._agrees(full):
             self.blocks = None
 
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
@@ -45,7 +57,7 @@ class HiddenStates:
             ids: ``(B, T)``.
             mask: ``(B, T)``, 1 for sub-words and 0 for padding; ``None``: no padding.
         """
-        inputs: dict[str, Any] = {"input_ids": ids}
+        inputs: dict[str, Any] = {"input_ids": ids, **self._fixed}
         if mask is not None:
             inputs["attention_mask"] = mask
         if self.blocks is None:
@@ -87,18 +99,35 @@ class HiddenStates:
             for handle in handles:
                 handle.remove()
 
-    def _agrees(self) -> bool:
-        """Whether what is captured equals ``output_hidden_states=True`` on a few sub-words, layer by layer."""
+    def _probe_ids(self) -> torch.Tensor:
         import torch
 
         device = next(self.model.parameters()).device
-        ids = torch.arange(5, 13, device=device).remainder(int(self.model.config.vocab_size))[None, :]
+        return torch.arange(5, 13, device=device).remainder(int(self.model.config.vocab_size))[None, :]
+
+    def _probe(self) -> list[torch.Tensor]:
+        """All states of a few tokens, as ``output_hidden_states=True`` gives them."""
+        import torch
+
         with torch.inference_mode():
-            full = self._full({"input_ids": ids}, range(self.layers + 1))
+            found = self.model(input_ids=self._probe_ids(), **self._fixed, output_hidden_states=True)
+        states = getattr(found, "hidden_states", None)
+        if not states:
+            raise ModelError(
+                f"{type(self.model).__name__} gives out no hidden states",
+                remedy="Choose another model, or read attention",
+            )
+        return list(states)
+
+    def _agrees(self, full: Sequence[torch.Tensor]) -> bool:
+        """Whether what is captured equals ``full``, the states of a few tokens, layer by layer."""
+        import torch
+
+        with torch.inference_mode():
             for layer, state in enumerate(full):
                 try:
-                    (taken,) = self(ids, None, [layer])
-                except (KeyError, RuntimeError, AttributeError):
+                    (taken,) = self(self._probe_ids(), None, [layer])
+                except (KeyError, RuntimeError, AttributeError, TypeError):
                     return False
                 if taken.shape != state.shape or not torch.allclose(taken, state, rtol=1e-4, atol=1e-5):
                     return False

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.models.languages import NAMES
+from align_eval.models.spans import Span, word_spans
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
 
-Span = tuple[int, int]
 FIELDS = ("source", "target", "source_language", "target_language")
 DEFAULT = "{source_language}: {source}\n{target_language}: {target}\n"
 _FIELD = re.compile(r"\{(\w+)\}")
@@ -98,16 +97,3 @@ class PromptTemplate:
                 code = self.source_language if match[1] == "source_language" else self.target_language
                 text += NAMES.get(code.lower(), code)
         return Prompt(text + self.text[last:], spans["source"], spans["target"])
-
-
-def word_spans(words: Sequence[str], start: int) -> tuple[Span, ...]:
-    """Character spans of words that are joined by single spaces, the first at ``start``.
-
-    >>> word_spans(["ab", "c"], 3)
-    ((3, 5), (6, 7))
-    """
-    out = []
-    for word in words:
-        out.append((start, start + len(word)))
-        start += len(word) + 1
-    return tuple(out)

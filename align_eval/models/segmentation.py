@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from align_eval.errors import InputError, ModelError
-from align_eval.models.tokenized import IdArray, Tokenized, start_words_with_space, tokenize_words
+from align_eval.errors import ModelError
+from align_eval.models.tokenized import IdArray, Tokenized, check_words, start_words_with_space, tokenize_words
 
 
 class Segmenter:
@@ -59,9 +59,7 @@ class Segmenter:
         """
         if self._backend is not None:
             return tokenize_words(self._backend, sentences)
-        for k, sentence in enumerate(sentences):
-            if isinstance(sentence, str):
-                raise InputError(f"sentence {k + 1} is a string", remedy="Give a sequence of words: text.split(' ')")
+        check_words(sentences)
         fresh = sorted({word for sentence in sentences for word in sentence} - self._known.keys())
         if len(self._known) + len(fresh) > 200_000:
             fresh = sorted({word for sentence in sentences for word in sentence})

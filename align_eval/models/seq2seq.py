@@ -122,12 +122,7 @@ class Seq2Seq(PairModel):
         Raises:
             InputError: the model needs a language code that is not named.
         """
-        if not self.codes or self._marian:
-            before, after = surroundings(self.tokenizer)
-        else:
-            code = resolve_code(self.codes, self.source_language, "source", self.name)
-            self.tokenizer.src_lang = code
-            before, after = surroundings(self.tokenizer)
+        before, after = self._encoder_side("source")
         if self._marian:
             code = resolve_code(self.codes, self.target_language, "target", self.name)
             tag = int(self.tokenizer.encoder[self.codes[code]])
@@ -136,6 +131,26 @@ class Seq2Seq(PairModel):
         if text:
             before = np.concatenate([before, self._source([text.split()]).ids[0]])
         return before, after
+
+    def encoder_surroundings(self, side: str) -> tuple[IdArray, IdArray]:
+        """The special ids before and after a sentence of ``side`` that the encoder reads for its states alone.
+
+        Those of a source sentence in the language of that side. No task is named: the prefix of a T5 is there only if
+        it was asked for, and the tag of a Marian model of several targets not at all.
+
+        Raises:
+            InputError: the model needs a language code that is not named.
+        """
+        before, after = self._encoder_side(side)
+        if self._asked_prefix:
+            before = np.concatenate([before, self._source([self._asked_prefix.split()]).ids[0]])
+        return before, after
+
+    def _encoder_side(self, side: str) -> tuple[IdArray, IdArray]:
+        if self.codes and not self._marian:
+            language = self.source_language if side == "source" else self.target_language
+            self.tokenizer.src_lang = resolve_code(self.codes, language, side, self.name)
+        return surroundings(self.tokenizer)
 
     def target_surroundings(self) -> tuple[IdArray, IdArray]:
         """The special ids before and after a target sentence, as the model is taught to give them out.

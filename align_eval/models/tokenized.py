@@ -74,9 +74,7 @@ def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> To
     Raises:
         InputError: a sentence is a string instead of a sequence of words, or a word is no string.
     """
-    for k, sentence in enumerate(sentences):
-        if isinstance(sentence, str):
-            raise InputError(f"sentence {k + 1} is a string", remedy="Give a sequence of words: text.split(' ')")
+    _check_sentences(sentences)
     counts = np.fromiter(map(len, sentences), np.int32, len(sentences))
     first = np.zeros(len(sentences) + 1, dtype=np.int64)  # word that sentence k begins with; the end
     np.cumsum(counts, out=first[1:])
@@ -86,7 +84,7 @@ def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> To
         which = np.fromiter(kinds, np.int64, int(first[-1]))
         ids, bounds = _of_each(backend, list(numbers))
     except TypeError:  # a list as a word, or one that the tokeniser refuses
-        _check_words(sentences)
+        check_words(sentences)
         raise
     sizes = np.diff(bounds)[which]
     ends = np.zeros(len(which) + 1, dtype=np.int64)
@@ -96,7 +94,19 @@ def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> To
     return Tokenized(ids[flat], np.repeat(places, sizes).astype(np.int32), ends[first], counts)
 
 
-def _check_words(sentences: Sequence[Sequence[str]]) -> None:
+def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
+    for k, sentence in enumerate(sentences):
+        if isinstance(sentence, str):
+            raise InputError(f"sentence {k + 1} is a string", remedy="Give a sequence of words: text.split(' ')")
+
+
+def check_words(sentences: Sequence[Sequence[str]]) -> None:
+    """Check that sentences are sequences of strings.
+
+    Raises:
+        InputError: a sentence is a string, or a word is none.
+    """
+    _check_sentences(sentences)
     for k, sentence in enumerate(sentences):
         for i, word in enumerate(sentence):
             if not isinstance(word, str):

@@ -1,0 +1,187 @@
+"""Vectors of the tokens of sentences at chosen layers, in batches: what encoders and stacks of other models share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError
+from align_eval.models.batches import buckets
+from align_eval.models.tokenized import IdArray, Tokenized
+
+if TYPE_CHECKING:
+    import torch
+
+Batch = tuple[Sequence[int], "Sequence[torch.Tensor]", bool]
+"""Indices of the sentences of a batch, a tensor ``(layers, T, width)`` for each, and whether all numbers are finite."""
+
+TOKEN_BUDGET = 2048
+# What one more batch costs, in tokens: measured on a CPU; a GPU computes many tokens in the time of a launch.
+_BATCH_COST = {"cpu": 50}
+_BATCH_COST_ELSEWHERE = 1024
+
+
+class States(Protocol):
+    """Computes hidden states of a padded batch, such as :class:`align_eval.models.layers.HiddenStates`."""
+
+    def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]: ...
+
+
+class VectorModel(ABC):
+    """Sentences of words in, vectors of their tokens at chosen layers out.
+
+    Attributes:
+        name: what the model was loaded by; ``revision``: what identifies the weights; ``path``: folder of its files;
+            ``licence``: as stated.
+        layers, heads, hidden_size: its shape. Layer 0 is the embeddings, layer ``k`` block ``k``'s output.
+        max_length: tokens that fit, the special ones counted; ``window``: without them.
+        prefix, suffix: ids of the special tokens around a sentence.
+        precision: the quantised form that vectors are computed in, or ``None``.
+        tokenizer, model: of ``transformers``; ``device``, ``dtype``: of torch.
+    """
+
+    name: str
+    revision: str
+    path: Path | None
+    licence: str
+    layers: int
+    heads: int
+    hidden_size: int
+    max_length: int
+    window: int
+    prefix: IdArray
+    suffix: IdArray
+    precision: str | None
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+    _states: States
+
+    @abstractmethod
+    def tokenize(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
+        """The tokens of sentences of words, special ones left out, and the word each belongs to; see `Tokenized`.
+
+        Raises:
+            InputError: a sentence is a string instead of a sequence of words, or a word is no string.
+        """
+
+    def encode(
+        self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int = TOKEN_BUDGET
+    ) -> list[torch.Tensor]:
+        """The vectors of sentences, in the order given.
+
+        Args:
+            ids: sub-word ids of each sentence without special ones (``Tokenized.ids``); those are added here.
+            layers: 0 (embeddings) to ``self.layers``; negative ones count from the last. No block beyond the deepest
+                is computed.
+            token_budget: sub-words computed at one time, padding (where there is any) counted. Without padding they are
+                divided among torch's threads, down to 512 for each. It changes speed and memory, as the number of
+                threads does; the vectors agree within the rounding of the products (below 1e-5 in float32).
+
+        Returns:
+            For each sentence a tensor ``(len(layers), sub-words, hidden_size)`` on ``self.device`` without the special
+            sub-words. It is a view of its batch; equal sentences, computed once, share one.
+
+        Raises:
+            InputError: no such layer.
+            SentenceTooLongError: a sentence has more than ``self.window`` sub-words.
+            NonFiniteError: the model returned NaN or infinity for a sentence.
+        """
+        found: list[Any] = [None] * len(ids)
+        for members, spans in self.encode_batches(ids, layers, token_budget=token_budget):
+            for k, span in zip(members, spans, strict=True):
+                found[k] = span
+        return found
+
+    def encode_batches(
+        self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int = TOKEN_BUDGET
+    ) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
+        """As :meth:`encode`, batch by batch, longest sentences first: ``(indices into ids, a tensor for each)``."""
+        wanted = self._layers(layers)
+        same: dict[bytes, list[int]] = {}
+        for k, sentence in enumerate(ids):
+            if len(sentence) > self.window:
+                raise SentenceTooLongError(
+                    f"sentence {k + 1} has {len(sentence)} sub-words, the window of {self.name} is {self.window}",
+                    remedy="Align it in overlapping windows (--on-long window) or split it",
+                )
+            same.setdefault(np.asarray(sentence, dtype=np.int64).tobytes(), []).append(k)
+        if not len(self.prefix) + len(self.suffix) and b"" in same:  # nothing that a model could read
+            import torch
+
+            empty = same.pop(b"")
+            nothing = torch.zeros((len(wanted), 0, self.hidden_size), dtype=self.dtype, device=self.device)
+            yield empty, [nothing] * len(empty)
+        groups = list(same.values())
+        first, last = len(self.prefix), len(self.suffix)
+        sentences = [np.concatenate((self.prefix, ids[group[0]], self.suffix)) for group in groups]
+        for batch, states, finite in self._batches(sentences, wanted, token_budget):
+            members: list[int] = []
+            spans: list[torch.Tensor] = []
+            for k, state in zip(batch, states, strict=True):
+                span = state[:, first : state.shape[1] - last]
+                if not finite:
+                    self._check_finite(span, groups[k][0], ids, layers)
+                members += groups[k]
+                spans += [span] * len(groups[k])
+            yield members, spans
+
+    def _batches(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
+        """Sentences of like length together, padded to the longest of their batch."""
+        import torch
+
+        lengths = [len(sentence) for sentence in sentences]
+        for batch in buckets(lengths, budget, _BATCH_COST.get(self.device.type, _BATCH_COST_ELSEWHERE)):
+            longest = lengths[batch[0]]
+            rows = np.full((len(batch), longest), self._pad, dtype=np.int64)
+            for row, k in enumerate(batch):
+                rows[row, : lengths[k]] = sentences[k]
+            counts = torch.tensor([lengths[k] for k in batch], device=self.device)
+            mask = None
+            if lengths[batch[-1]] != longest:
+                mask = (torch.arange(longest, device=self.device) < counts[:, None]).long()
+            with torch.inference_mode():
+                states = self._states(torch.from_numpy(rows).to(self.device), mask, layers)
+                hidden = torch.stack(states) if len(states) > 1 else states[0][None]  # (layers, B, T, width)
+                finite = all_finite(hidden)
+            yield batch, [hidden[:, row, : lengths[k]] for row, k in enumerate(batch)], finite
+
+    @property
+    def _pad(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return 0 if pad is None else int(pad)
+
+    def _layers(self, layers: Sequence[int]) -> list[int]:
+        wanted = [layer + self.layers + 1 if layer < 0 else layer for layer in layers]
+        for given, layer in zip(layers, wanted, strict=True):
+            if not 0 <= layer <= self.layers:
+                raise InputError(
+                    f"{self.name} has no layer {given}", remedy=f"Choose 0 (embeddings) to {self.layers} (last block)"
+                )
+        if not wanted:
+            raise InputError("no layer is asked for", remedy=f"Choose from 0 to {self.layers}")
+        return wanted
+
+    def _check_finite(self, span: torch.Tensor, k: int, ids: Sequence[IdArray], layers: Sequence[int]) -> None:
+        import torch
+
+        bad = (~torch.isfinite(span)).any(dim=-1).any(dim=-1)
+        if bool(bad.any()):
+            layer = layers[int(bad.nonzero()[0, 0])]
+            text = self.tokenizer.decode(np.asarray(ids[k]).tolist())
+            raise NonFiniteError(
+                f"{self.name} returned NaN or infinity at layer {layer} for sentence {k + 1}: {text[:80]!r}",
+                remedy="Load the model with --dtype float32, or check its weights",
+            )
+
+
+def all_finite(hidden: torch.Tensor) -> bool:
+    """Whether the sum of numbers is finite: never if one of them is not; one pass, where a look at each takes three."""
+    import torch
+
+    return bool(torch.isfinite(hidden.sum(dtype=torch.promote_types(hidden.dtype, torch.float32))))
