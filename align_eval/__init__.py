@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         SentencePair,
         TestSet,
         load_testset,
+        make_testset,
         read_bitext,
         read_links,
         testset_names,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Bitext": "corpora", "SentencePair": "corpora", "TestSet": "corpora", "load_testset": "corpora",
+    "make_testset": "corpora",
     "read_bitext": "corpora", "read_links": "corpora", "testset_names": "corpora", "write_links": "corpora",
     "GoldLinks": "links", "LinkTable": "link_table", "Links": "links",
     "Encoder": "models", "load_model": "models",
@@ -53,8 +55,8 @@ _HOME = {
 __all__ = [
     "Bitext", "Encoder", "GoldLinks", "LinkTable", "Links", "Score", "SentencePair", "Signature", "TestSet",
     "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "infill_pair",
-    "infill_testset", "load_model", "load_testset", "read_bitext", "read_links", "score", "symmetrize", "testset_names",
-    "write_links",
+    "infill_testset", "load_model", "load_testset", "make_testset", "read_bitext", "read_links", "score", "symmetrize",
+    "testset_names", "write_links",
 ]  # fmt: skip
 
 

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from align_eval.corpora.linkio import read_links, write_links
+    from align_eval.corpora.own_testset import make_testset
     from align_eval.corpora.pair import Bitext, SentencePair
     from align_eval.corpora.readers import read_bitext
-    from align_eval.corpora.testsets import TestSet, load_testset, testset_names
+    from align_eval.corpora.testset import TestSet
+    from align_eval.corpora.testsets import load_testset, testset_names
     from align_eval.corpora.writers import write_bitext
 
 _LAZY = {
     "Bitext": "align_eval.corpora.pair",
     "SentencePair": "align_eval.corpora.pair",
-    "TestSet": "align_eval.corpora.testsets",
+    "TestSet": "align_eval.corpora.testset",
     "load_testset": "align_eval.corpora.testsets",
+    "make_testset": "align_eval.corpora.own_testset",
     "read_bitext": "align_eval.corpora.readers",
     "read_links": "align_eval.corpora.linkio",
     "testset_names": "align_eval.corpora.testsets",
@@ -32,6 +35,7 @@ __all__ = [
     "SentencePair",
     "TestSet",
     "load_testset",
+    "make_testset",
     "read_bitext",
     "read_links",
     "testset_names",

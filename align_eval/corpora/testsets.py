@@ -2,18 +2,20 @@
 
 The files of a set are looked for in this order: the project's own data (for the sets that come with align-eval); beside
 the registry file (for sets of ``ALIGN_EVAL_TESTSETS``); the folder that ``ALIGN_EVAL_DATA`` names; the cache folder,
-where ``align-eval testsets fetch`` puts them. Nothing is read before its sha256 is the registered one.
+where ``align-eval testsets fetch`` puts them. Nothing is read before its sha256 is the registered one, and the sha256
+is compared again when the file has been read.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from align_eval.corpora.testset_entries import REGISTRY_FILE, TestSetEntry, all_entries, get_entry
+from align_eval.corpora.testset import TestSet
+from align_eval.corpora.testset_entries import REGISTRY_FILE, FileEntry, TestSetEntry, all_entries, get_entry
 from align_eval.errors import (
     AlignEvalError,
     ChecksumError,
@@ -29,106 +31,6 @@ if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
     from align_eval.corpora.pair import SentencePair
     from align_eval.link_table import LinkTable
-
-
-REVERSE = ":reverse"
-"""Behind the name of a set: seen from its other side."""
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """A named test set with gold links.
-
-    Attributes:
-        name: its name in the registry.
-        title: what it is, in a few words.
-        source_language, target_language: ISO 639-1 codes.
-        gold: the gold links, 0-based, source first, S a subset of P.
-        checksum: sha256 (hex) over the sha256 sums of its files in order; stands in the signature of a score.
-        version: of the registry entry.
-        citation: the references to cite, one a line.
-        licence: as the origin states it.
-        files: the verified files, in the order of the registry.
-        base: the index base of the links *in the files* (the package counts from 0).
-    """
-
-    __test__: ClassVar[bool] = False
-
-    name: str
-    title: str
-    source_language: str
-    target_language: str
-    gold: LinkTable = field(repr=False, compare=False)
-    checksum: str
-    version: str
-    citation: str = field(repr=False)
-    licence: str
-    files: tuple[Path, ...] = field(compare=False)
-    base: int
-    entry: TestSetEntry = field(repr=False, compare=False)
-
-    def __len__(self) -> int:
-        """The number of sentence pairs."""
-        return self.entry.sentences
-
-    def reverse(self) -> TestSet:
-        """The same set seen from its other side: source and target swapped, ``:reverse`` behind its name (or gone).
-
-        Raises:
-            LengthMismatchError, LinkRangeError: as :attr:`pairs`.
-        """
-        swapped = replace(
-            self,
-            name=self.name.removesuffix(REVERSE) if self.name.endswith(REVERSE) else f"{self.name}{REVERSE}",
-            source_language=self.target_language,
-            target_language=self.source_language,
-            gold=self.gold.reverse(),
-        )
-        swapped.__dict__["sentences"] = [pair.reverse() for pair in self.sentences]
-        return swapped
-
-    @cached_property
-    def pairs(self) -> list[SentencePair]:
-        """The sentence pairs with their gold links; read when first asked for.
-
-        Raises:
-            LengthMismatchError: another number of sentence pairs than of gold lines.
-            LinkRangeError: a gold link lies outside its sentence pair.
-        """
-        from align_eval.corpora.pair import SentencePair
-
-        return [SentencePair(p.id, p.source, p.target, self.gold.gold(k)) for k, p in enumerate(self.sentences)]
-
-    @cached_property
-    def sentences(self) -> list[SentencePair]:
-        """The sentence pairs as they are in the file, which is quicker: without gold, unless the file holds it too.
-
-        Raises:
-            LengthMismatchError, LinkRangeError: as :attr:`pairs`.
-        """
-        from align_eval.corpora.readers import read_bitext
-
-        by_role = dict(
-            zip((f.role for f in self.entry.files), zip(self.entry.files, self.files, strict=True), strict=True)
-        )
-        if "source" in by_role:
-            (first, path), (_, target) = by_role["source"], by_role["target"]
-            bitext = read_bitext(path, target, format=first.format)
-        else:
-            first, path = by_role.get("sentences") or by_role["sentences+gold"]
-            bitext = read_bitext(path, format=first.format)
-        pairs = [pair for pair in bitext]  # noqa: C416 - list() would ask for the length, which reads everything once more
-        if len(pairs) != self.gold.sentences:
-            raise LengthMismatchError(
-                f"{len(pairs)} sentence pairs, but gold links of {self.gold.sentences}",
-                file=path,
-                remedy=f"Correct the entry {self.name!r} in {self.entry.registry}",
-            )
-        try:
-            self.gold.check_range([len(p.source) for p in pairs], [len(p.target) for p in pairs])
-        except LinkRangeError as error:
-            raise LinkRangeError(error.message, file=path, line=error.line, remedy=error.remedy) from None
-        return pairs
 
 
 @dataclass(frozen=True)
@@ -158,7 +60,7 @@ def testset_names() -> list[str]:
 def load_testset(name: str) -> TestSet:
     """Load a named test set from this machine (nothing is downloaded).
 
-    The gold links are read and counted now, the sentence pairs when :attr:`TestSet.pairs` is first used.
+    The gold links are read and counted now, the sentence pairs when ``pairs`` is first used.
 
     Raises:
         UnknownNameError: no such test set; the message lists the nearest names.
@@ -168,19 +70,20 @@ def load_testset(name: str) -> TestSet:
     """
     entry = get_entry(name)
     files = _verified_files(entry)
+    table = _read_gold(entry, files)
     return TestSet(
         name=entry.name,
-        title=entry.title,
+        read=partial(_read_sentences, entry, files, table),
+        table=table,
+        checksum=entry.checksum,
         source_language=entry.source_language,
         target_language=entry.target_language,
-        gold=_read_gold(entry, files),
-        checksum=entry.checksum,
+        title=entry.title,
         version=entry.version,
         citation="\n".join(entry.citation),
         licence=entry.licence,
         files=files,
         base=entry.base,
-        entry=entry,
     )
 
 
@@ -293,20 +196,29 @@ def _verified_files(entry: TestSetEntry) -> tuple[Path, ...]:
     found = _locate(entry)
     if found is None:
         raise MissingFileError(f"the test set {entry.name!r} is not on this machine", remedy=_remedy(entry))
-    place, folder = found
+    folder = found[1]
+    for file in entry.files:
+        _verify(entry, file, folder / file.path)
+    return tuple(folder / file.path for file in entry.files)
+
+
+def _verify(entry: TestSetEntry, file: FileEntry, path: Path) -> None:
+    """Raise :class:`ChecksumError` if a file is not the registered one."""
+    digest = sha256_of(path)
+    if digest == file.sha256:
+        return
+    found = _locate(entry)
     remedies = {
         "packaged": "Install align-eval again",
         "cache": f"Fetch it again: align-eval testsets fetch {entry.name}",
     }
-    for file in entry.files:
-        digest = sha256_of(folder / file.path)
-        if digest != file.sha256:
-            raise ChecksumError(
-                f"sha256 {digest}, but the test set {entry.name!r} is registered with {file.sha256}",
-                file=folder / file.path,
-                remedy=remedies.get(place, f"Put the published file there, or take it away. {_remedy(entry)}"),
-            )
-    return tuple(folder / file.path for file in entry.files)
+    raise ChecksumError(
+        f"sha256 {digest}, but the test set {entry.name!r} is registered with {file.sha256}",
+        file=path,
+        remedy=remedies.get(
+            found[0] if found else "", f"Put the published file there, or take it away. {_remedy(entry)}"
+        ),
+    )
 
 
 def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable:
@@ -314,6 +226,7 @@ def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable:
 
     file, path = next((f, p) for f, p in zip(entry.files, files, strict=True) if f.role in ("gold", "sentences+gold"))
     table = read_links(path, format=file.format, base=entry.base)
+    _verify(entry, file, path)  # what has been read is what was registered, not what has come there meanwhile
     found = {"sentences": table.sentences, "sure links": table.sure_links, "possible links (all of P)": table.links}
     registered = (entry.sentences, entry.sure, entry.possible)
     for (what, number), wanted in zip(found.items(), registered, strict=True):
@@ -324,3 +237,30 @@ def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable:
                 remedy=f"Correct the entry {entry.name!r} in {entry.registry}",
             )
     return table
+
+
+def _read_sentences(entry: TestSetEntry, files: tuple[Path, ...], gold: LinkTable) -> list[SentencePair]:
+    from align_eval.corpora.readers import read_bitext
+
+    by_role = {f.role: (f, path) for f, path in zip(entry.files, files, strict=True)}
+    if "source" in by_role:
+        used = [by_role["source"], by_role["target"]]
+        bitext = read_bitext(used[0][1], used[1][1], format=used[0][0].format)
+    else:
+        used = [by_role.get("sentences") or by_role["sentences+gold"]]
+        bitext = read_bitext(used[0][1], format=used[0][0].format)
+    pairs = [pair for pair in bitext]  # noqa: C416 - list() would ask for the length, which reads everything once more
+    path = used[0][1]
+    for file, one in used:
+        _verify(entry, file, one)
+    if len(pairs) != gold.sentences:
+        raise LengthMismatchError(
+            f"{len(pairs)} sentence pairs, but gold links of {gold.sentences}",
+            file=path,
+            remedy=f"Correct the entry {entry.name!r} in {entry.registry}",
+        )
+    try:
+        gold.check_range([len(p.source) for p in pairs], [len(p.target) for p in pairs])
+    except LinkRangeError as error:
+        raise LinkRangeError(error.message, file=path, line=error.line, remedy=error.remedy) from None
+    return pairs

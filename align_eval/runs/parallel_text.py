@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from align_eval.corpora.detokenize import load_detokenizer
+from align_eval.corpora.testset import content_checksum
 from align_eval.errors import EmptyGoldError, InputError, UnknownNameError
 from align_eval.link_table import LinkTable
 from align_eval.models.languages import ISO3
@@ -141,7 +141,7 @@ def open_text(
         tuple(joined[1](pair.target) for pair in pairs),
         *languages,
         _gold(pairs, label),
-        checksum or _checksum(pairs),
+        checksum or content_checksum(pairs),
         base,
         reverse,
         detokenize,
@@ -185,10 +185,3 @@ def _gold(pairs: Sequence[SentencePair], name: str) -> LinkTable | None:
             remedy="Give gold links, or a text without them",
         )
     return table
-
-
-def _checksum(pairs: Sequence[SentencePair]) -> str:
-    digest = hashlib.sha256()
-    for pair in pairs:
-        digest.update(f"{pair.source_text}\t{pair.target_text}\t{pair.gold or ''}\n".encode())
-    return digest.hexdigest()

@@ -513,3 +513,31 @@ def test_fetch_without_address(nothing_here: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(InputError, match="no address"):
         fetch_testset("own")
     assert check_testset("own").status == "missing"
+
+
+@pytest.mark.parametrize("layout", ["sentences", "sentences+gold", "source"])
+def test_a_file_that_changes_after_the_check_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    contents = {
+        "sentences": {"sentences": ("pipes", SENTENCES), "gold": ("talp", GOLD)},
+        "sentences+gold": {"sentences+gold": ("tsv", "a b\tx y\t0-0 1p1\nc\tz\t0-0\n")},
+        "source": {"source": ("parallel", "a b\nc\n"), "target": ("parallel", "x y\nz\n"), "gold": ("talp", GOLD)},
+    }[layout]
+    toml = own_registry().partition("[[testset")[0]
+    if layout == "sentences+gold":
+        toml = toml.replace("base = 1", "base = 0")
+    for role, (format, content) in contents.items():
+        (tmp_path / role).write_text(content, newline="\n")
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        toml += f'[[testset.own.files]]\nrole = "{role}"\npath = "{role}"\nformat = "{format}"\nsha256 = "{digest}"\n'
+    (tmp_path / "registry.toml").write_text(toml)
+    monkeypatch.setenv("ALIGN_EVAL_TESTSETS", str(tmp_path / "registry.toml"))
+    loaded = load_testset("own")
+    changed = tmp_path / layout
+    changed.write_text(changed.read_text().replace("a", "q"))
+    with pytest.raises(ChecksumError, match="registered with") as error:
+        loaded.pairs  # noqa: B018
+    assert error.value.file == str(changed)
+    with pytest.raises(ChecksumError):
+        load_testset("own")

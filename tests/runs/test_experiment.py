@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,7 +108,7 @@ resamples = 20
 @pytest.fixture
 def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A tiny model in place of any that is loaded, and a test set of four pairs in place of mini-ende."""
-    from align_eval.corpora import testsets
+    from align_eval.corpora import TestSet
     from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks, Links
     from tests.models import families
@@ -118,9 +117,7 @@ def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
     model.revision = "1"
     pairs = families.pairs()
     gold = LinkTable.from_links([GoldLinks(Links([(0, 0)]), Links([])) for _ in pairs])
-    entry = SimpleNamespace(name="mini-ende")
-    found = testsets.TestSet("mini-ende", "", "de", "en", gold, "0" * 64, "1", "", "", (), 0, entry)
-    found.__dict__["pairs"] = pairs
+    found = TestSet("mini-ende", lambda: pairs, gold, "0" * 64, "de", "en")
     monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: model)
     monkeypatch.setattr("align_eval.corpora.load_testset", lambda name: found)
     return model

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.corpora.testsets import REVERSE
+from align_eval.corpora.testset import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.files import atomic_writer
 from align_eval.runs.experiments.base import KINDS, Experiment, Watch

@@ -53,8 +53,8 @@ class ViewExperiment(Experiment):
     batch_tokens: int = 2048
 
     def check(self) -> None:
+        from align_eval.corpora.testset import REVERSE
         from align_eval.corpora.testset_entries import get_entry
-        from align_eval.corpora.testsets import REVERSE
         from align_eval.extraction import make_extractor
         from align_eval.signals.subwords import require_rule
 
@@ -67,7 +67,7 @@ class ViewExperiment(Experiment):
     def load(self) -> list[TestSet]:
         """The test sets; those with ``:reverse`` behind their name seen from their other side."""
         from align_eval.corpora import load_testset
-        from align_eval.corpora.testsets import REVERSE
+        from align_eval.corpora.testset import REVERSE
 
         found = {name: load_testset(name.removesuffix(REVERSE)) for name in self.testsets}
         return [one.reverse() if name.endswith(REVERSE) else one for name, one in found.items()]
