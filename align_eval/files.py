@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import errno
 import gzip
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Union, cast
 
 from align_eval.errors import EncodingError, MissingFileError, OutputError
+from align_eval.first_bytes import ENOUGH, check_text, sniff
 from align_eval.zstd import zstd_reader, zstd_writer
 
 StrPath = Union[str, "os.PathLike[str]"]
@@ -45,6 +47,9 @@ def sha256_of(path: StrPath) -> str:
     return digest.hexdigest()
 
 
+_ENDINGS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd"}
+
+
 class _Unpacking(io.BufferedReader):
     """Buffered bytes of a compressed file; closing it closes the file below."""
 
@@ -60,18 +65,27 @@ class _Unpacking(io.BufferedReader):
 
 
 def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
-    """Return ``raw`` decompressed if ``name`` ends in ``.gz``, ``.xz`` or ``.zst``, else ``raw`` itself."""
-    if name.endswith(".gz"):
+    """Return ``raw`` decompressed if its first bytes say that it is gzip, xz, Zstandard or bzip2 data, else ``raw``.
+
+    What is named ``.gz``, ``.xz`` or ``.zst`` and is not compressed raises when it is read.
+    """
+    peek = getattr(raw, "peek", None)
+    kind = sniff(peek(ENOUGH)) if peek is not None else None
+    if kind is None:
+        kind = next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
+    if kind == "gzip":
         return _Unpacking(gzip.GzipFile(fileobj=raw), raw)
-    if name.endswith(".xz"):
+    if kind == "xz":
         return _Unpacking(lzma.LZMAFile(raw), raw)
-    if name.endswith(".zst"):
+    if kind == "zstd":
         return _Unpacking(zstd_reader(raw, name), raw)
+    if kind == "bzip2":
+        return _Unpacking(bz2.BZ2File(raw), raw)
     return raw
 
 
 def open_binary(path: StrPath) -> BinaryIO:
-    """Open ``path`` for reading bytes; ``.gz``, ``.xz`` and ``.zst`` are decompressed, ``-`` is standard input.
+    """Open ``path`` for reading bytes; gzip, xz, Zstandard and bzip2 data is decompressed; ``-`` is standard input.
 
     Raises:
         MissingFileError: the file does not exist, is a folder, or may not be read.
@@ -104,11 +118,14 @@ def unpacking_errors(name: str, line: Callable[[], int] | None = None) -> Iterat
         yield
     except Exception as error:
         damaged = isinstance(error, (EOFError, lzma.LZMAError, gzip.BadGzipFile))
+        damaged = damaged or (isinstance(error, OSError) and error.errno is None and "data stream" in str(error))  # bz2
         if not damaged and type(error).__name__ != "ZstdError" and type(error).__module__ != "zlib":
             raise
         after = f" after line {line()}" if line else ""
         raise EncodingError(
-            f"the compressed data is damaged{after}: {error}", file=name, remedy="Fetch the file again"
+            f"the compressed data is damaged{after}: {error}",
+            file=name,
+            remedy="Fetch the file again; if it is not packed, take the ending off its name",
         ) from None
 
 
@@ -139,6 +156,7 @@ def decode_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
     with unpacking_errors(name, lambda: number):
         while True:
             block = read(1 << 17)
+            check_text(block, name, number + 1, start=number == 0 and not parts)
             cut = block.rfind(b"\n") if block else 0
             if cut < 0:
                 parts.append(block)

@@ -24,6 +24,7 @@ from align_eval.files import (
     unpacked,
     unpacking_errors,
 )
+from align_eval.first_bytes import ENOUGH, sniff
 
 STDIN = "standard input"
 _IN_MEMORY = 1 << 24
@@ -108,8 +109,13 @@ class Input:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the name says that it is compressed."""
-        return self.path.endswith((".gz", ".xz", ".zst"))
+        """Whether the name or the first bytes say that it is compressed."""
+        if self.path.endswith((".gz", ".xz", ".zst")):
+            return True
+        if not self.is_file:
+            return False
+        with open(self.path, "rb") as raw:
+            return sniff(raw.read(ENOUGH)) is not None
 
     def open(self) -> BinaryIO:
         """The bytes from the beginning, decompressed."""
