@@ -27,6 +27,7 @@ class Answer:
         shifted: whether partial answers come from another place than was asked for.
         announce: whether ``Content-Length`` is sent; a text is sent in its place.
         stall: seconds to wait before the body is sent.
+        headers: sent beside those.
     """
 
     body: bytes = b""
@@ -38,6 +39,7 @@ class Answer:
     shifted: bool = False
     announce: bool | str = True
     stall: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Loopback:
@@ -63,14 +65,19 @@ def serve() -> Iterator[Loopback]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range", "")
             state.requests.append((self.path, wanted))
-            answer = state.answers.get(self.path, Answer(status=[404] * 99))
+            bare = self.path.partition("?")[0]
+            answer = state.answers.get(self.path) or state.answers.get(bare, Answer(status=[404] * 99))
             if answer.redirect:
                 self.send_response(302)
                 self.send_header("Location", answer.redirect)
                 self.end_headers()
                 return
             if answer.status:
-                self.send_error(answer.status.pop(0))
+                self.send_response(answer.status.pop(0))
+                for header, value in answer.headers.items():
+                    self.send_header(header, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and answer.ranges else 0
             if start and start >= len(answer.body):
@@ -86,7 +93,11 @@ def serve() -> Iterator[Loopback]:
                 self.send_header("Content-Range", f"bytes {start}-{len(answer.body) - 1}/{len(answer.body)}")
             if answer.announce:
                 self.send_header("Content-Length", str(len(body)) if answer.announce is True else answer.announce)
+            for header, value in answer.headers.items():
+                self.send_header(header, value)
             self.end_headers()
+            if self.command == "HEAD":
+                return
             self.wfile.flush()
             time.sleep(answer.stall)
             if answer.stop_after:
@@ -98,6 +109,8 @@ def serve() -> Iterator[Loopback]:
                 return
             with contextlib.suppress(OSError):
                 self.wfile.write(body)
+
+        do_HEAD = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             pass

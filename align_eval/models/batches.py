@@ -1,10 +1,14 @@
-"""Sentences of like length together, under a budget of padded sub-words."""
+"""Sentences of like length together, under a budget of padded sub-words; smaller batches where memory is short."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, ModelError
+
+B = TypeVar("B", bound=Sequence[object])
+R = TypeVar("R")
 
 
 def buckets(lengths: Sequence[int], budget: int, overhead: int = 0) -> list[list[int]]:
@@ -56,3 +60,69 @@ def buckets(lengths: Sequence[int], budget: int, overhead: int = 0) -> list[list
             start += size
         a = cut[a]
     return groups
+
+
+def in_halves(
+    batches: Iterable[B], work: Callable[[B], R], size: Callable[[B], int] = len, what: str = "one sentence or pair"
+) -> Iterator[tuple[B, R]]:
+    """``(batch, work(batch))`` of each batch in order; one that does not fit the device's memory is halved, and so on.
+
+    Later batches are cut to what has fitted before they are tried.
+
+    Args:
+        work: must leave nothing behind when it raises.
+        size: what a batch takes, in any unit; its members by default.
+        what: a batch of one, for the message.
+
+    Raises:
+        ModelError: a batch of one does not fit.
+    """
+    most: int | None = None
+    for batch in batches:
+        waiting: list[B] = [batch]
+        while waiting:
+            some = waiting.pop()
+            if most is None or len(some) < 2 or size(some) <= most:
+                try:
+                    result = work(some)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    if len(some) < 2:
+                        raise no_room(what) from error
+                else:
+                    yield some, result
+                    continue
+                most = max(1, size(some) // 2)
+                free_cached_memory()  # after the handler: the error's frames hold tensors
+            middle = (len(some) + 1) // 2
+            waiting += [some[middle:], some[:middle]]  # type: ignore[list-item]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the machine, had no memory left."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    told = ("out of memory", "DefaultCPUAllocator: can't allocate", "DefaultCPUAllocator: not enough", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in told)
+
+
+def no_room(what: str) -> ModelError:
+    """The error for what does not fit the device's memory however small the batch is."""
+    return ModelError(
+        f"{what} does not fit the memory of the device",
+        remedy="Pass --dtype bfloat16, a smaller --batch-tokens or --device cpu (dtype, token_budget and device in "
+        "Python), or split long sentences",
+    )
+
+
+def free_cached_memory() -> None:
+    """Give back what torch keeps of a GPU's memory for later."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -1,18 +1,67 @@
-"""Names of the model hub and local folders: which of them a name is, what is cached, and errors in plain words."""
+"""The folder that a model's name means: a local one, or one in the cache of the model hub, fetched if need be.
+
+A model that lies in the hub's cache whole is taken from there, so that it stays the same and needs no network. What is
+not whole is left to ``huggingface_hub``: it keeps what was fetched before, goes on where a download was cut, tries
+again, and shows its progress on a terminal. ``transformers`` gets a folder and asks the hub for nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
+import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from align_eval.errors import AlignEvalError, MissingFileError, ModelError, nearest_names
-from align_eval.files import sha256_of
+from align_eval.errors import AlignEvalError, MissingFileError, ModelError, OutputError, nearest_names
+from align_eval.models import weights
+from align_eval.models.identity import SMALL_FILES
 from align_eval.models.provider import MODELS, PREFIX
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a model lies.
+
+    Attributes:
+        folder: the files that ``transformers`` loads.
+        commit: of the hub, or empty for a local folder.
+        card: the folder of its README.
+    """
+
+    folder: Path
+    commit: str
+    card: Path
+
+
+def find(
+    name: str, revision: str | None = None, trust_remote_code: bool = False, *, only_config: bool = False
+) -> Found:
+    """The folder of a model, fetched from the hub if it is not here.
+
+    Args:
+        name: a folder, or a name of the model hub.
+        revision: branch, tag or commit of a hub model.
+        trust_remote_code: code that comes with it is needed too.
+        only_config: weights are not needed.
+
+    Raises:
+        MissingFileError: no such folder, or it holds no model.
+        ModelError: the hub has no such model, does not let us have it, or cannot be reached.
+        OutputError: the hub's cache cannot be written.
+    """
+    local = local_folder(name)
+    if local is not None:
+        return Found(_inner(local), "", local)
+    found = _cached(name, revision)
+    if found is None or not _whole(_inner(found), trust_remote_code, only_config):
+        with _hub_errors(name, revision):
+            found = _fetch(name, revision, only_config)
+    return Found(_inner(found), found.name, found)
 
 
 def local_folder(name: str) -> Path | None:
@@ -20,12 +69,16 @@ def local_folder(name: str) -> Path | None:
 
     Raises:
         MissingFileError: ``name`` can only be a path, and no such folder exists, or it holds no model.
+        ModelError: the folder holds an adapter.
     """
     path = Path(name).expanduser()
     if name and path.is_dir():
-        if not (path / "config.json").is_file():
-            raise MissingFileError("the folder holds no config.json", file=path, remedy="Name a folder with a model")
+        if not (_inner(path) / "config.json").is_file():
+            what, remedy = weights.not_a_model(path)
+            raise MissingFileError(what, file=path, remedy=remedy)
         return path
+    if path.is_file():
+        raise MissingFileError("is a file, not a model folder", file=name, remedy="Name the folder that it lies in")
     if name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name or not name or path.exists():
         raise MissingFileError(
             "no such model folder", file=name, remedy="Check the path; `align-eval models list` lists offline models"
@@ -33,28 +86,161 @@ def local_folder(name: str) -> Path | None:
     return None
 
 
-def hub_options(name: str, revision: str | None, trust_remote_code: bool) -> dict[str, Any]:
-    """Options for ``from_pretrained`` of a hub model.
-
-    A model whose weights are in the hub's cache is taken from there, so that it stays the same and needs no network.
-
-    Raises:
-        ModelError: it is not in the cache and there is no network.
-    """
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    if revision is not None:
-        options["revision"] = revision
-    with quiet():
-        cached = hub_folder(name, local_files_only=True, **({} if revision is None else {"revision": revision}))
-    if cached is not None and any(cached.glob("*.safetensors")):
-        options["local_files_only"] = True
-    else:
-        _require_network(name)
-    return options
+def _inner(folder: Path) -> Path:
+    """The folder itself, or the subfolder of the transformer of sentence-transformers where it has one."""
+    if not (folder / "config.json").is_file() and (folder / weights.MODULES).is_file():
+        inner = weights.transformer_module(_json(folder / weights.MODULES))
+        if inner:
+            return folder / inner
+    return folder
 
 
-def _require_network(name: str) -> None:
-    """Look the hub's host up: quicker than the retries of the client. With a proxy, or told to be offline, leave it."""
+def _json(path: Path) -> Any:
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return json.loads(path.read_text("utf-8"))
+    return None
+
+
+def _cached(name: str, revision: str | None) -> Path | None:
+    """The folder of the hub's cache that has the model's configuration, or ``None``."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    for file in ("config.json", weights.MODULES):
+        with contextlib.suppress(HFValidationError):
+            found = try_to_load_from_cache(name, file, revision=revision)
+            if isinstance(found, str):
+                return Path(found).parent
+    return None
+
+
+def _whole(folder: Path, code: bool, only_config: bool) -> bool:
+    """Whether a folder of the cache has what is needed: configuration, a tokenizer, and every file of the weights."""
+    config = _json(folder / "config.json")
+    if not isinstance(config, dict):
+        return False
+    if only_config:
+        return True
+    names = {path.name for path in folder.iterdir() if path.exists()}
+    main = weights.main_file(names)
+    try:
+        shards = weights.shards_of(folder / main) if main and main.endswith(weights.INDEX) else []
+    except ModelError:
+        return False
+    if main is None or not names.issuperset(shards):
+        return False
+    modules = (
+        {str(entry).partition(".")[0] + ".py" for entry in dict(config.get("auto_map") or {}).values()} if code else ()
+    )
+    return any(_of_tokenizer(entry) for entry in names) and names.issuperset(m for m in modules if "--" not in m)
+
+
+def _of_tokenizer(name: str) -> bool:
+    return name.startswith(("tokenizer.", "vocab", "spiece", "sentencepiece")) or name.endswith(
+        (".spm", ".model", ".codes")
+    )
+
+
+def _fetch(name: str, revision: str | None, only_config: bool) -> Path:
+    """Have ``huggingface_hub`` fetch what a load reads, small files first; returns the folder."""
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+
+    class Bar(tqdm):  # type: ignore[misc]
+        """Drawn on a terminal alone."""
+
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **{**named, "disable": named.get("disable") or None})
+
+    listed = HfApi(endpoint=constants.ENDPOINT).model_info(name, revision=revision).siblings or ()
+    names = {entry.rfilename for entry in listed}
+
+    def get(files: set[str]) -> Path:
+        patterns = [re.sub(r"([*?[])", r"[\1]", file) for file in sorted(files)]
+        asked: dict[str, Any] = {"revision": revision, "allow_patterns": patterns, "endpoint": constants.ENDPOINT}
+        return Path(snapshot_download(name, tqdm_class=Bar, **asked))
+
+    here = ""
+    if "config.json" not in names and weights.MODULES in names:
+        inner = weights.transformer_module(_json(get({weights.MODULES}) / weights.MODULES))
+        here = f"{inner}/" if inner else ""
+    own = {entry[len(here) :] for entry in names if entry.startswith(here) and "/" not in entry[len(here) :]}
+    if weights.ADAPTER in own:
+        folder = get({here + weights.ADAPTER})
+        what, remedy = weights.not_a_model(folder / here)
+        raise ModelError(what.replace("the folder", name, 1), remedy=remedy)
+    main = weights.main_file(own)
+    if "config.json" not in own or (main is None and not only_config):
+        what, remedy = weights.other_forms({*own, *(entry.partition("/")[0] for entry in names)})
+        raise ModelError(f"{name} holds {what}", remedy=remedy)
+    small = {here + entry for entry in own if entry.endswith(SMALL_FILES) or entry == "README.md"}
+    folder = get(small | ({"README.md", weights.MODULES} & names))
+    if only_config or main is None:
+        return folder
+    wanted = {here + main}
+    if main.endswith(weights.INDEX):
+        wanted |= {here + shard for shard in weights.shards_of(get(wanted) / here / main)}
+    return get(small | wanted)
+
+
+@contextlib.contextmanager
+def _hub_errors(name: str, revision: str | None) -> Iterator[None]:
+    """Turn what ``huggingface_hub`` raises into one sentence with its own remedy."""
+    from huggingface_hub import constants, errors
+
+    near = nearest_names(name, MODELS.names())
+    hint = f"Did you mean {PREFIX}{near[0]}?" if near else "`align-eval models list` lists models that need no network"
+    site = constants.ENDPOINT
+    try:
+        if not constants.HF_HUB_OFFLINE:
+            _require_network(name, hint)
+        yield
+    except AlignEvalError:
+        raise
+    except errors.HFValidationError:
+        raise ModelError(
+            f"{name!r} is neither a folder nor a name of the model hub", remedy=f"Write OWNER/NAME or a path. {hint}"
+        ) from None
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{name} is gated: its authors ask you to accept terms",
+            remedy=f"Accept them at {site}/{name}, then log in (hf auth login) or set HF_TOKEN",
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(
+            f"{name} has no revision {revision!r}", remedy="Correct --revision (revision in Python), or leave it out"
+        ) from error
+    except errors.OfflineModeIsEnabled as error:
+        raise ModelError(
+            f"{name} is not in the hub's cache as a whole, and HF_HUB_OFFLINE forbids to fetch it",
+            remedy=f"Unset HF_HUB_OFFLINE and run again, or name a folder. {hint}",
+        ) from error
+    except errors.DisabledRepoError as error:
+        raise ModelError(f"{name} is disabled by {site}", remedy="Choose another model") from error
+    except errors.HfHubHTTPError as error:
+        told = getattr(error.response, "status_code", None)
+        if told in (401, 403) or isinstance(error, errors.RepositoryNotFoundError):
+            raise ModelError(
+                f"{name} is neither a folder nor a model of {site} that you may see",
+                remedy=f"Check the name; for a private model log in (hf auth login) or set HF_TOKEN. {hint}",
+            ) from error
+        remedy = "Run the same command again later: what was fetched is kept"
+        raise ModelError(f"{site} answers {told or 'with an error'} for {name}", remedy=remedy) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise OutputError(
+                f"the hub's cache cannot be written: {error.strerror}", file=constants.HF_HUB_CACHE,
+                remedy="Free space there, check its rights, or set HF_HOME to another folder",
+            ) from error  # fmt: skip
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(
+            f"{name} could not be fetched whole: {text[:200].rstrip('.')}",
+            remedy="Check the network and run the same command again: what was fetched is kept",
+        ) from error
+
+
+def _require_network(name: str, hint: str) -> None:
+    """Look the hub's host up: quicker than the retries of the client. With a proxy, leave it."""
     import socket
     import urllib.parse
     import urllib.request
@@ -62,40 +248,14 @@ def _require_network(name: str) -> None:
     from huggingface_hub import constants
 
     host = urllib.parse.urlsplit(constants.ENDPOINT).hostname
-    if host is None or constants.HF_HUB_OFFLINE or urllib.request.getproxies():
+    if host is None or urllib.request.getproxies():
         return
     try:
         socket.getaddrinfo(host, None)
     except OSError:
-        near = nearest_names(name, MODELS.names())
-        hint = f"Did you mean {PREFIX}{near[0]}?" if near else "`align-eval models list` lists models that need none"
         raise ModelError(
-            f"{name} is neither a folder nor in the hub's cache, and there is no network to fetch it", remedy=hint
+            f"{name} is neither a folder nor whole in the hub's cache, and there is no network to fetch it", remedy=hint
         ) from None
-
-
-def hub_folder(name: str, **options: Any) -> Path | None:
-    """The folder in the hub's cache that holds a model's files, or ``None``."""
-    from transformers.utils import cached_file
-
-    try:
-        found = cached_file(name, "config.json", **options)
-    except (OSError, ValueError):
-        return None
-    return None if found is None else Path(found).parent
-
-
-def revision_of(config: Any, folder: Path | None) -> str:
-    """What identifies the weights: the hub's commit, or for a folder 12 hex digits over the sha256 of its weights."""
-    commit = getattr(config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    if folder is None:
-        return "unknown"
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()[:12]
 
 
 def licence_of(folder: Path | None) -> str:
@@ -110,7 +270,7 @@ def licence_of(folder: Path | None) -> str:
 
 @contextlib.contextmanager
 def loading_errors(name: str) -> Iterator[None]:
-    """Turn whatever ``transformers`` raises for a model that cannot be loaded into a :class:`ModelError` with a remedy.
+    """Turn whatever ``transformers`` raises for a folder that cannot be loaded into a :class:`ModelError`.
 
     Its libraries raise OSError, ValueError, ImportError, KeyError, bare Exceptions and more for broken files.
     """
@@ -119,19 +279,32 @@ def loading_errors(name: str) -> Iterator[None]:
     except (AlignEvalError, MemoryError):
         raise
     except Exception as error:
+        from align_eval.models.batches import is_out_of_memory, no_room
+
+        if is_out_of_memory(error):
+            raise no_room(f"the weights of {name}") from error
         text = " ".join(str(error).split()) or type(error).__name__
-        near = nearest_names(name, MODELS.names())
         if "trust_remote_code" in text:
-            remedy = "Pass --trust-remote-code if you trust its authors"
-        elif isinstance(error, ImportError):
-            remedy = "Install the package that it names"
-        elif isinstance(error, OSError) and "safetensors" in text:
-            remedy = "Only safetensors weights are read: convert the model to safetensors"
-        elif near:
-            remedy = f"Did you mean {PREFIX}{near[0]}?"
+            what, remedy = f"{name} comes with code of its own", "Pass --trust-remote-code if you trust its authors"
         else:
-            remedy = "Check the name, its files and the network; `align-eval models list` lists models that need none"
-        raise ModelError(f"{name} cannot be loaded: {text[:300].rstrip('.')}", remedy=remedy) from error
+            what = f"{name} cannot be loaded: {_first(text)}"
+            remedy = "Check its files, or copy or download them again"
+            if isinstance(error, ImportError):
+                remedy = "Install the package that it names"
+            elif "model type" in text or "Unrecognized" in text or "Transformers does not recognize" in text:
+                what = f"{name} is of an architecture that the installed transformers does not know"
+                kind = re.search(r"model type [`'\"]([^`'\"]+)", text)
+                what += f" ({kind[1]})" if kind else ""
+                remedy = "Choose another model; or pass --trust-remote-code if it brings its own code and you trust it"
+            elif "okenizer" in text:
+                remedy = "Copy the tokenizer's files (tokenizer.json, or vocabulary and SentencePiece files) there, too"
+        raise ModelError(what, remedy=remedy) from error
+
+
+def _first(text: str) -> str:
+    """The first sentence of a text, cut where advice to load the model otherwise begins, which no option follows."""
+    text = re.split(r"\. (?=[A-Z])|(?i:\W*(?:please|you can|try to|make sure|consider)\b)", text, maxsplit=1)[0]
+    return text[:300].rstrip(".:, ")
 
 
 @contextlib.contextmanager

@@ -61,24 +61,26 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
             citation=known.citation,
         )
     from align_eval.models import hub
+    from align_eval.models.identity import revision_of
+    from align_eval.models.weights import main_file, weights_of
 
-    folder = hub.local_folder(name)
-    options = hub.hub_options(name, revision, trust_remote_code) if folder is None else {}
+    found = hub.find(name, revision, trust_remote_code, only_config=True)
     with hub.loading_errors(name), hub.quiet():
-        config = read_config(str(folder or name), **{"trust_remote_code": trust_remote_code, **options})
+        config = read_config(str(found.folder), trust_remote_code=trust_remote_code)
+        present = [path.name for path in found.folder.iterdir()]
+        weights = weights_of(found.folder, name) if main_file(present) and not found.commit else None
         positions = getattr(config, "max_position_embeddings", None)
-        folder = folder or hub.hub_folder(name, **options)
         return ModelInformation(
             name=name,
             family=family_of(config),
-            path=str(folder or ""),
+            path=str(found.folder),
             layers=int(config.num_hidden_layers),
             heads=int(config.num_attention_heads),
-            licence=hub.licence_of(folder),
+            licence=hub.licence_of(found.card),
             hidden_size=int(config.hidden_size),
             max_length=positions if isinstance(positions, int) else None,
             architecture=str(config.model_type),
-            revision=hub.revision_of(config, folder),
+            revision=found.commit or revision_of(found.folder, weights),
             origin=name,
             citation="",
         )

@@ -9,6 +9,8 @@ from align_eval.models import hub
 from align_eval.models.provider import MODELS, PREFIX
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Unpack
 
     from align_eval.models.decoder import Decoder
@@ -50,7 +52,7 @@ def load_model(
     name: str,
     *,
     family: str = "auto",
-    device: str = "cpu",
+    device: str = "auto",
     dtype: str = "float32",
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -71,10 +73,12 @@ def load_model(
     Args:
         name: ``offline:NAME``; a name of the model hub (``xlm-roberta-base``); or a folder that ``transformers`` loads.
         family: ``"encoder"``, ``"seq2seq"`` or ``"decoder"``; ``"auto"`` takes that of the model's configuration.
-        device: of torch: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes a GPU where there is one.
+        device: of torch: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes a GPU where there is one, but
+            not MPS for float64, which it has not, and the CPU for a precision.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``.
         revision: branch, tag or commit of a hub model.
-        trust_remote_code: let the model run Python code that comes with it. Weights are read from safetensors only.
+        trust_remote_code: let the model run Python code that comes with it. Weights run none: they are read from
+            safetensors or, where there are none, from ``pytorch_model.bin`` by torch's restricted unpickler.
         source_language, target_language: codes of the languages, for an encoder-decoder model of several languages
             (see ``Seq2Seq``) and for the prompt of a decoder-only one.
         source_prefix: text in front of each source sentence of an encoder-decoder model (T5).
@@ -89,9 +93,10 @@ def load_model(
     Raises:
         UnknownNameError: no such offline model; names the nearest.
         MissingFileError: no such folder.
-        ModelError: it cannot be loaded (no network, no safetensors, weights missing, no trained head where one is
-            asked for), it is not of the family asked for, its tokenizer cannot trace sub-words to words, or the device
-            is not there; the processor, a package or the model's kind does not allow the precision.
+        ModelError: it cannot be loaded (no network, weights missing or in a form that may run code, no trained head
+            where one is asked for), it is not of the family asked for, its tokenizer cannot trace sub-words to words,
+            the device is not there or too small; the processor, a package or the model's kind does not allow the
+            precision.
         ChecksumError, OutputError: an offline model could not be made.
         InputError: an unknown dtype, device or language code, an option that the family does not take, or a precision
             beside another dtype, a GPU or a head.
@@ -105,48 +110,53 @@ def load_model(
     if precision is not None:
         from align_eval.models.reduced.base import check_precision
 
-        check_precision(precision, dtype, _device(device))
+        device = "cpu" if device == "auto" else device
+        check_precision(precision, dtype, torch_device(device, dtype))
     if name.startswith(PREFIX):
         if revision is not None:
             raise InputError(f"{name} has one revision only", remedy="Leave out the revision")
         offline = MODELS.get(name[len(PREFIX) :])
-        place = _device(device)
+        place = torch_device(device, dtype)
         folder = offline.folder()
-        known = {"folder": folder, "revision": offline.revision, "licence": offline.licence}
-        return _load(name, str(folder), place, dtype, {}, known, chosen)
-    local = hub.local_folder(name)
-    place = _device(device)
-    if local is not None:
-        trust = {"trust_remote_code": trust_remote_code}
-        return _load(name, str(local), place, dtype, trust, {"folder": local}, chosen)
-    return _load(name, name, place, dtype, hub.hub_options(name, revision, trust_remote_code), {}, chosen)
+        return _load(name, folder, place, dtype, False, (offline.revision, offline.licence), chosen)
+    hub.local_folder(name)  # a wrong path is told before a missing device
+    place = torch_device(device, dtype)
+    found = hub.find(name, revision, trust_remote_code)
+    known = (found.commit, hub.licence_of(found.card))
+    return _load(name, found.folder, place, dtype, trust_remote_code, known, chosen)
 
 
 def _load(
     name: str,
-    where: str,
+    folder: Path,
     device: Any,
     dtype: str,
-    options: dict[str, Any],
-    known: dict[str, Any],
+    trust: bool,
+    known: tuple[str, str],
     chosen: tuple[str, FamilyOptions],
 ) -> Any:
-    """Load from ``where``; ``known`` has what an offline model states of itself: folder, revision, licence."""
+    """Load a folder; ``known``: the revision (empty: that of the files) and the licence."""
     import torch
     from transformers import AutoTokenizer
 
     from align_eval.models import families
+    from align_eval.models.identity import revision_of
     from align_eval.models.information import read_config
+    from align_eval.models.weights import unpickling_errors, weights_of
 
+    where, options = str(folder), {"trust_remote_code": trust, "local_files_only": not trust}
     with hub.loading_errors(name), hub.quiet():
         config = read_config(where, **options)
         family = families.choose_family(name, config, chosen[0])
+        weights = weights_of(folder, name)
         tokenizer = AutoTokenizer.from_pretrained(where, config=config, use_fast=True, **options)
         families.require_words(family, name, tokenizer)
         chosen[1].check(family, name)
         with_head = families.wants_head(family, name, config, chosen[1])
         auto = families.auto_class(family, head=with_head)
-        model, report = _weights(auto, where, config, getattr(torch, dtype), options)
+        form = {"use_safetensors": not weights.pickled, "weights_only": True}
+        with unpickling_errors(weights):
+            model, report = _weights(auto, where, config, getattr(torch, dtype), {**form, **options})
         lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
         lacking += [str(key) for key in report["mismatched_keys"]]
         body = f"{model.base_model_prefix}."
@@ -164,7 +174,6 @@ def _load(
                 f"{name} lacks {len(lacking)} weights that its config.json asks for: {', '.join(lacking[:3])}",
                 remedy="Fetch the model again, or correct its files",
             )
-        folder = known.get("folder") or hub.hub_folder(where, **options)
         model = model.to(device)
         headed = {"masked_lm": model} if with_head and not of_head else {}
         return families.make(
@@ -174,9 +183,9 @@ def _load(
             tokenizer,
             chosen[1],
             **headed,
-            revision=known.get("revision") or hub.revision_of(config, folder),
+            revision=known[0] or revision_of(folder, weights),
             path=folder,
-            licence=known.get("licence") or hub.licence_of(folder),
+            licence=known[1],
         )
 
 
@@ -186,7 +195,7 @@ def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, 
 
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     word = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
-    common = {"config": config, "use_safetensors": True, "output_loading_info": True, word: dtype, **options}
+    common = {"config": config, "output_loading_info": True, word: dtype, **options}
     try:
         loaded = auto.from_pretrained(where, attn_implementation="sdpa", **common)
     except ValueError as error:
@@ -196,15 +205,24 @@ def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, 
     return loaded  # type: ignore[no-any-return]
 
 
-def _device(name: str) -> Any:
+def torch_device(name: str = "auto", dtype: str = "float32") -> Any:
+    """The ``torch.device`` that a name means; ``auto``: a GPU that is there and has the number type, else the CPU.
+
+    Raises:
+        InputError: an unknown name, or MPS with float64.
+        ModelError: there is no such device.
+    """
     import torch
 
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        mps = torch.backends.mps.is_available() and dtype != "float64"
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"unknown device {name!r}", remedy="Choose cpu, cuda, cuda:0, mps or auto") from None
+    if device.type == "mps" and dtype == "float64":
+        raise InputError("MPS has no float64", remedy="Pass --dtype float32 or --device cpu")
     missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     )

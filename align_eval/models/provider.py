@@ -130,7 +130,7 @@ class ConvertedModel(OfflineModel):
 
     def state(self) -> str:
         """``"ready"`` (converted), ``"available"`` (its source is on this machine) or ``"absent"``; quick."""
-        if store.is_whole(self.path):
+        if store.is_whole(self.path, sizes=True):
             return "ready"
         return "available" if sources.at_hand(self.source) else "absent"
 

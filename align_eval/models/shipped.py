@@ -1,7 +1,7 @@
 """Models whose files lie in the repository and in the package: a folder that ``transformers`` loads as it is.
 
 ``SHA256SUMS`` in the folder lists every file that loading reads, as ``sha256sum`` writes it; each is compared before a
-load (some 20 MB: less time than the import of torch takes).
+load; a large one is read for that when it has changed (:mod:`align_eval.digests`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from align_eval import files
+from align_eval.digests import digest_of
 from align_eval.errors import ChecksumError, FormatError, ModelError
+from align_eval.models import store
 from align_eval.models.provider import OfflineModel
 
 SUMS = "SHA256SUMS"
-LOADED = (".json", ".safetensors", ".spm", ".model", ".txt", ".py", ".bin")
-"""Endings of files that a load might read: none of them may be there without being listed."""
-
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/\\]+)")
 
 
@@ -74,12 +73,11 @@ class ShippedModel(OfflineModel):
         for name, wanted in listed.items():
             if not (folder / name).is_file():
                 raise ModelError(f"a file of offline:{self.name} is missing", file=folder / name, remedy=remedy)
-            found = files.sha256_of(folder / name)
+            found = digest_of(folder / name)
             if found != wanted:
                 raise ChecksumError(f"sha256 is {found}, not {wanted}", file=folder / name, remedy=remedy)
-        for path in sorted(folder.iterdir()):
-            if path.suffix in LOADED and path.name not in listed:
-                raise ChecksumError(f"the file is not listed in {SUMS}", file=path, remedy="Remove it")
+        for path in store.unlisted(folder, listed):
+            raise ChecksumError(f"the file is not listed in {SUMS}", file=path, remedy="Remove it")
         return folder
 
     def add(self) -> Path:
@@ -107,6 +105,6 @@ def read_sums(path: Path) -> dict[str, str]:
 
 def write_sums(folder: Path) -> None:
     """Write ``SHA256SUMS`` of all files that a load might read, sorted by name."""
-    names = sorted(path.name for path in folder.iterdir() if path.suffix in LOADED)
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in store.LOADED)
     lines = [f"{files.sha256_of(folder / name)}  {name}\n" for name in names]
     (folder / SUMS).write_text("".join(lines), "utf-8")

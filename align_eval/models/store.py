@@ -1,7 +1,8 @@
 """Converted models in the cache: a folder appears whole or not at all, and a damaged one is built anew.
 
-A folder holds ``manifest.json`` with the size and sha256 of each of its files. Before a load the sizes are compared,
-and the sha256 of files up to 16 MiB (all but the weights): a few milliseconds. ``align-eval models add`` compares all.
+A folder holds ``manifest.json`` with the size and sha256 of each of its files. Before a load all are compared, and no
+other file that a load might read may be there. The weights are read for that once, and again when they have changed
+(:mod:`align_eval.digests`): a few milliseconds. ``align-eval models add`` reads all.
 """
 
 from __future__ import annotations
@@ -12,30 +13,46 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from align_eval.digests import digest_of
 from align_eval.errors import AlignEvalError, OutputError
 from align_eval.files import sha256_of
 
 MANIFEST = "manifest.json"
-SMALL = 16 << 20
+LOADED = (".json", ".safetensors", ".spm", ".model", ".txt", ".py", ".bin", ".jinja")
+"""Endings of files that a load might read: none of them may be there without being listed."""
 _PART = ".part"
 
 
-def is_whole(folder: Path, *, thorough: bool = False) -> bool:
-    """Whether ``folder`` holds exactly what its manifest says; ``thorough`` also hashes the large files."""
+def is_whole(folder: Path, *, thorough: bool = False, sizes: bool = False) -> bool:
+    """Whether ``folder`` holds exactly what its manifest says.
+
+    Args:
+        thorough: read all files, however lately that was done.
+        sizes: compare sizes alone: quick, for a list.
+    """
+    hashed = sha256_of if thorough else digest_of
     try:
         files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
         for name, entry in files.items():
             path = folder / name
             if path.stat().st_size != entry["size"]:
                 return False
-            if (thorough or entry["size"] <= SMALL) and sha256_of(path) != entry["sha256"]:
+            if not sizes and hashed(path) != entry["sha256"]:
                 return False
+        if unlisted(folder, {*files, MANIFEST}):
+            return False
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     return bool(files)
+
+
+def unlisted(folder: Path, listed: Collection[str]) -> list[Path]:
+    """The files of a folder that a load might read and that are not ``listed``, by name."""
+    found = (path for path in folder.iterdir() if path.suffix in LOADED and path.name not in listed)
+    return sorted(found, key=lambda path: path.name)
 
 
 def build(folder: Path, fill: Callable[[Path], None], *, thorough: bool = False) -> Path:

@@ -41,11 +41,6 @@ def test_no_such_folder(name: str) -> None:
         load_model(name)
 
 
-def test_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"config\.json"):
-        load_model(str(tmp_path))
-
-
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("", "utf-8")
     with pytest.raises(MissingFileError):
@@ -85,6 +80,22 @@ def test_same_weights_same_revision(tmp_path: Path, bert: Path) -> None:
     assert load_model(str(bert)).revision == load_model(str(again)).revision
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+def test_the_revision_covers_configuration_and_tokenizer(bert: Path, name: str) -> None:
+    before = describe_model(str(bert)).revision
+    found = json.loads((bert / name).read_text("utf-8")) if (bert / name).is_file() else {}
+    (bert / name).write_text(json.dumps({**found, "layer_norm_eps": 0.5}), "utf-8")
+    assert describe_model(str(bert)).revision != before
+    assert len(before) == 12
+
+
+@pytest.mark.parametrize("name", ["README.md", "trainer_state.json", "train_results.json", "optimizer.pt", "x.log"])
+def test_the_revision_leaves_out_what_is_not_loaded(bert: Path, name: str) -> None:
+    before = describe_model(str(bert)).revision
+    (bert / name).write_text("{}", "utf-8")
+    assert describe_model(str(bert)).revision == before
+
+
 def test_licence_of_the_card(bert: Path) -> None:
     (bert / "README.md").write_text("---\nlanguage: de\nlicense: mit\n---\n# A model\nlicense: none\n", "utf-8")
     assert load_model(str(bert)).licence == "mit"
@@ -94,16 +105,6 @@ def test_nothing_is_printed(bert: Path, capfd: pytest.CaptureFixture[str]) -> No
     capfd.readouterr()
     load_model(str(bert))
     assert capfd.readouterr() == ("", "")
-
-
-def test_pickled_weights_are_not_read(bert: Path) -> None:
-    import torch
-    from safetensors.torch import load_file
-
-    torch.save(load_file(bert / "model.safetensors"), bert / "pytorch_model.bin")
-    (bert / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="convert the model to safetensors"):
-        load_model(str(bert))
 
 
 def test_missing_weights(bert: Path) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from align_eval import digests
 from align_eval.errors import FormatError, OutputError
 from align_eval.models import store
 
 
 def fill(folder: Path) -> None:
     (folder / "config.json").write_text("{}", "utf-8")
-    (folder / "weights").write_bytes(bytes(store.SMALL + 1))
+    (folder / "weights").write_bytes(bytes(digests.SMALL + 1))
 
 
 def rest(folder: Path) -> list[str]:
@@ -37,6 +39,10 @@ def test_build(tmp_path: Path) -> None:
     [
         lambda f: (f / "weights").write_bytes(b"short"),
         lambda f: (f / "weights").unlink(),
+        lambda f: (f / "weights").write_bytes(bytes(digests.SMALL) + b"x"),
+        lambda f: (f / "adapter_config.json").write_text("{}", "utf-8"),
+        lambda f: (f / "modeling.py").write_text("", "utf-8"),
+        lambda f: (f / "pytorch_model.bin").write_bytes(b""),
         lambda f: (f / "config.json").write_text("[]", "utf-8"),
         lambda f: (f / store.MANIFEST).unlink(),
         lambda f: (f / store.MANIFEST).write_text('{"files": {"weights"', "utf-8"),
@@ -53,14 +59,20 @@ def test_damage_is_seen_and_mended(tmp_path: Path, damage: object) -> None:
     assert rest(tmp_path) == ["m"]
 
 
-def test_a_changed_byte_of_a_large_file_is_seen_on_request(tmp_path: Path) -> None:
+def test_a_changed_byte_of_large_weights_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the size is the same, the digest was remembered, and the time of change is set back."""
+    monkeypatch.setattr(digests, "SETTLED", -1)
     folder = store.build(tmp_path / "m", fill)
-    with open(folder / "weights", "r+b") as stream:
-        stream.write(b"x")
     assert store.is_whole(folder)
-    assert not store.is_whole(folder, thorough=True)
-    store.build(folder, fill, thorough=True)
-    assert store.is_whole(folder, thorough=True)
+    before = (folder / "weights").stat()
+    with open(folder / "weights", "r+b") as stream:
+        stream.seek(77)
+        stream.write(b"x")
+    os.utime(folder / "weights", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.is_whole(folder, sizes=True)
+    assert not store.is_whole(folder)
+    store.build(folder, fill)
+    assert store.is_whole(folder)
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
