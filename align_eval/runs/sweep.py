@@ -18,6 +18,8 @@ from align_eval.errors import InputError
 from align_eval.extraction import make_extractor
 from align_eval.runs.word_maps import MapSource, WordMaps
 from align_eval.scoring import Score, Signature, measures, score_counts
+from align_eval.scoring.measures import known
+from align_eval.scoring.score import rounded
 from align_eval.signals.attention import attention_softmap
 from align_eval.signals.attention_batch import View
 from align_eval.signals.registry import make_signal
@@ -118,7 +120,7 @@ class Sweep:
                 "testset": self.testset.name, "model": self.model, "layer": view.layer, "head": view.head,
                 "reading": view.reading, "signal": self.signal, "method": self.method, "selection": None, "part": "all",
             }  # fmt: skip
-            row |= {name: round(float(values[name][number]), 6) for name in ("aer", "precision", "recall", "f1")}
+            row |= {name: rounded(known(values[name][number])) for name in ("aer", "precision", "recall", "f1")}
             row |= {"links": int(sums[number, 0]), "sure": int(sums[number, 1]), "sentences": len(self.testset.pairs)}
             rows.append(row)
         return rows

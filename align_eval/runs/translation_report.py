@@ -11,8 +11,8 @@ from align_eval.files import StrPath, atomic_writer
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.runs.translate import file_stem
 from align_eval.scoring.coverage import PUNCTUATION_RULE
-from align_eval.scoring.score import DECIMALS
-from align_eval.scoring.tables import TextTable, render_text
+from align_eval.scoring.score import DECIMALS, rounded
+from align_eval.scoring.tables import TextTable, p_value, render_text, signed
 from align_eval.scoring.translation import METRICS, sentence_scores
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
             ci["aer"] = _rounded(score.ci["aer"])
         if one.attention.tests:
             paired["aer"] = {
-                test: {"difference": round(found.difference["aer"], DECIMALS), "p_value": found.p_value["aer"]}
+                test: {"difference": rounded(found.difference["aer"]), "p_value": found.p_value["aer"]}
                 for test, found in one.attention.tests.items()
             }
     if one.diagnosis is not None and one.reference is not None:
@@ -159,19 +159,15 @@ def _test_tables(found: Sequence[TranslatedText]) -> list[TextTable]:
         for one in found[1:]:
             row = [one.model]
             for name in METRICS:
-                row += [f"{one.tests[name][test].difference:+.2f}", _p_value(one.tests[name][test].p_value)]
+                row += [f"{one.tests[name][test].difference:+.2f}", p_value(one.tests[name][test].p_value)]
             if with_aer:
                 result = None if one.attention is None else one.attention.tests.get(test)
                 row += ["-", "-"] if result is None else [
-                    f"{result.difference['aer']:+.2f}", _p_value(result.p_value["aer"])
+                    signed(result.difference["aer"]), p_value(result.p_value["aer"])
                 ]  # fmt: skip
             table.rows.append(row)
         tables.append(table)
     return tables
-
-
-def _p_value(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
 def _rests_on(found: Sequence[TranslatedText]) -> list[str]:

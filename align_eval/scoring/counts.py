@@ -107,60 +107,30 @@ def _merge(gold: LinkTable, hypothesis: LinkTable, first: int, last: int, out: I
     """The counts of the sentence pairs ``first`` to ``last`` into ``out``: A∩P as the product of two sparse matrices.
 
     A row is a sentence pair, a column a pair of words; both matrices are sorted, so that one pass merges them. Possible
-    links are 1, sure ones 2, proposed ones 1. All parts use the same room: fresh memory would cost more than the work.
+    links are 1, sure ones 2, proposed ones 1.
     """
-    left, right, marked, multiply = gold.merged(), hypothesis.merged(), gold.marked(), _multiplication()
+    from scipy.sparse import csr_array
+
+    left, right, marked = gold.merged(), hypothesis.merged(), gold.marked()
     assert left is not None
     assert right is not None
     bounds = [*range(first, last, _PART), last]
-    sizes = [int(np.diff(starts[bounds]).max(initial=0)) for starts in (left.starts, right.starts)]
-    ones = np.ones(sizes[1], dtype=np.uint8)
-    common, both = np.empty(min(sizes), dtype=np.int32), np.empty(min(sizes), dtype=np.uint8)
-    found = np.empty(_PART + 1, dtype=np.int32)
+    ones = np.ones(int(np.diff(right.starts[bounds]).max(initial=0)), dtype=np.uint8)
     for begin, end in pairwise(bounds):
         matrices: list[Any] = []
         for merged, marks in ((left, marked.marks), (right, ones)):
             starts = merged.starts[begin : end + 1]
             rows = slice(int(starts[0]), int(starts[-1]))
-            matrices += [
-                starts - starts[0],
-                merged.columns[rows],
-                ones[: rows.stop - rows.start] if marks is ones else marks[rows],
-            ]
-        ends = found[: end - begin + 1]
-        multiply(end - begin, HEIGHT * WIDTH, *matrices, ends, common, both)
+            data = ones[: rows.stop - rows.start] if marks is ones else marks[rows]
+            cells = (data, merged.columns[rows], starts - starts[0])
+            matrix = csr_array(cells, shape=(end - begin, HEIGHT * WIDTH))
+            matrix.has_canonical_format = True  # tables are sorted and unique
+            matrices.append(matrix)
+        common: Any = matrices[0].multiply(matrices[1])
         out[begin:end, 0] = np.diff(right.starts[begin : end + 1])
         out[begin:end, 1] = marked.sure[begin:end]
-        out[begin:end, 3] = np.diff(ends)
-        out[begin:end, 2] = sums(both[: ends[-1]], ends) - out[begin:end, 3]  # sure ones count twice
-
-
-def _multiplication() -> Callable[..., None]:
-    """scipy's product of two sparse matrices cell by cell, as ``scipy.sparse.csr_array.multiply`` calls it.
-
-    Called directly it writes into arrays that are there already. Where scipy has moved it, the public way is taken.
-    """
-    try:
-        from scipy.sparse._sparsetools import csr_elmul_csr
-    except ImportError:
-        return _multiply
-    found: Callable[..., None] = csr_elmul_csr
-    return found
-
-
-def _multiply(
-    rows: int, columns: int, starts_a: IntArray, columns_a: IntArray, a: Found, starts_b: IntArray, columns_b: IntArray,
-    b: Found, starts: IntArray, common: IntArray, both: Found,
-) -> None:  # fmt: skip
-    """The product of two sparse matrices, cell by cell, into ``starts``, ``common`` and ``both``."""
-    from scipy.sparse import csr_array
-
-    shape = (rows, columns)
-    left, right = csr_array((a, columns_a, starts_a), shape=shape), csr_array((b, columns_b, starts_b), shape=shape)
-    left.has_canonical_format = right.has_canonical_format = True  # tables are sorted and unique
-    product: Any = left.multiply(right)
-    starts[:] = product.indptr
-    common[: product.nnz], both[: product.nnz] = product.indices, product.data
+        out[begin:end, 3] = np.diff(common.indptr)
+        out[begin:end, 2] = sums(common.data, common.indptr) - out[begin:end, 3]  # sure ones count twice
 
 
 def check_lengths(gold: int, hypothesis: int, file: str | None = None) -> None:

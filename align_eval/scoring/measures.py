@@ -18,24 +18,27 @@ Floats = NDArray[np.float64]
 _PART = 1 << 13
 
 
-def measures(sums: NDArray[np.number], alpha: float = 0.5) -> dict[str, Floats]:
+def measures(sums: NDArray[np.number], alpha: float = 0.5, nothing: float = 0.0) -> dict[str, Floats]:
     """Measures in percent.
 
     With A the links proposed, S the sure and P the possible gold links (S ⊆ P), summed over the corpus:
 
     * AER = 1 - (|A∩S| + |A∩P|) / (|A| + |S|), precision = |A∩P| / |A|, recall = |A∩S| / |S| (Och & Ney 2003,
       section 5);
-    * F_alpha = 1 / (alpha / precision + (1 - alpha) / recall), 0 where both are 0 (Fraser & Marcu 2007); F1 = F_0.5.
+    * F_alpha = 1 / (alpha / precision + (1 - alpha) / recall), 0 where both are 0 (Fraser & Marcu 2007); F1 = F_0.5;
+      F_1 is precision and F_0 is recall.
 
-    What is defined where nothing is below the line:
+    A measure with nothing below the line is undefined, NaN:
 
-    * nothing proposed and no sure link (nothing against nothing): AER 0, the others 100;
-    * nothing proposed, but sure links: AER 100, the others 0;
-    * no sure link, but links proposed: recall 100, for nothing was missed.
+    * nothing proposed: precision, and F, which needs it; AER is 100 if there are sure links;
+    * no sure link: recall, and F, which needs it; AER then is 1 - precision;
+    * nothing proposed and no sure link: all but AER. Nothing against nothing is AER 0 by convention, for nothing is
+      wrong; it adds nothing to the sums of a corpus.
 
     Args:
         sums: ``(..., 4)`` numbers |A|, |S|, |A∩S|, |A∩P|.
         alpha: weight of precision, 0 to 1.
+        nothing: AER of nothing against nothing, in percent.
 
     Returns:
         One float array ``(...)`` for each of :data:`MEASURES`.
@@ -51,14 +54,13 @@ def measures(sums: NDArray[np.number], alpha: float = 0.5) -> dict[str, Floats]:
     if sums.ndim == 2 and len(sums) > _PART:
         out = np.empty((len(MEASURES), len(sums)))
         for begin in range(0, len(sums), _PART):
-            out[:, begin : begin + _PART] = list(measures(sums[begin : begin + _PART], alpha).values())
+            out[:, begin : begin + _PART] = list(measures(sums[begin : begin + _PART], alpha, nothing).values())
         return dict(zip(MEASURES, out, strict=True))
     a, s, a_s, a_p = np.array(np.moveaxis(sums, -1, 0), dtype=np.float64, order="C")
-    precision = _ratio(a_p, a, np.where(s > 0, 0.0, 1.0))
-    recall = _ratio(a_s, s, 1.0)
+    precision, recall = _ratio(a_p, a), _ratio(a_s, s)
     f1 = _f(precision, recall, 0.5)
     values = {
-        "aer": 1 - _ratio(a_s + a_p, a + s, 1.0),
+        "aer": 1 - _ratio(a_s + a_p, a + s, 1 - nothing / 100),
         "precision": precision,
         "recall": recall,
         "f1": f1,
@@ -73,7 +75,18 @@ def check_alpha(alpha: float) -> None:
         raise InputError(f"alpha must be between 0 and 1, got {alpha}")
 
 
-def _ratio(above: Floats, below: Floats, otherwise: Floats | float) -> Floats:
+def known(value: float) -> float | None:
+    """``value``, or ``None`` for NaN: an undefined measure is ``null`` in JSON."""
+    return None if np.isnan(value) else float(value)
+
+
+def live(sample: Floats) -> Floats:
+    """The defined values of a measure over resamples, ``(n,)`` to ``(defined,)``."""
+    undefined = np.isnan(sample)
+    return sample[~undefined] if undefined.any() else sample
+
+
+def _ratio(above: Floats, below: Floats, otherwise: float = np.nan) -> Floats:
     """``above / below``, and ``otherwise`` where ``below`` is 0."""
     defined = below > 0
     if defined.all():
@@ -82,5 +95,8 @@ def _ratio(above: Floats, below: Floats, otherwise: Floats | float) -> Floats:
 
 
 def _f(precision: Floats, recall: Floats, alpha: float) -> Floats:
-    """Weighted harmonic mean; 0 where it is undefined."""
-    return _ratio(precision * recall, alpha * recall + (1 - alpha) * precision, 0.0)
+    """Weighted harmonic mean: 0 where both are 0, undefined where one that has a weight is."""
+    if alpha in (0, 1):
+        return precision if alpha else recall
+    below = alpha * recall + (1 - alpha) * precision
+    return np.where(np.isnan(below), np.nan, _ratio(precision * recall, below, 0.0))

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.scoring.measures import MEASURES, measures
+from align_eval.scoring.measures import MEASURES, known, live, measures
 from align_eval.scoring.resample import bootstrap_sums, percentile_interval, swap_sums
-from align_eval.scoring.score import DECIMALS, check_resampling
+from align_eval.scoring.score import DECIMALS, check_resampling, rounded
 
 #: Names of the tests.
 TESTS = ("bootstrap", "randomisation")
@@ -28,25 +28,30 @@ class PairedTest:
 
     Attributes:
         test: ``bootstrap`` or ``randomisation``.
-        difference: this system minus the first, percent points, for each measure.
-        p_value: two-sided, for each measure.
+        difference: this system minus the first, percent points, for each measure; ``None`` where a system's measure is
+            undefined.
+        p_value: two-sided, for each measure; ``None`` likewise.
         ci: (low, high) of the difference in percent points; bootstrap only.
         trials: number of resamples or trials.
+        left_out: in how many of them a measure is undefined, where there are any; they do not count for it.
     """
 
     test: str
-    difference: dict[str, float]
-    p_value: dict[str, float]
+    difference: dict[str, float | None]
+    p_value: dict[str, float | None]
     ci: dict[str, tuple[float, float]] = field(default_factory=dict)
     trials: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The test as plain data for ``json.dumps``."""
         out: dict[str, Any] = {
-            "difference": {name: round(value, DECIMALS) for name, value in self.difference.items()},
+            "difference": {name: rounded(value) for name, value in self.difference.items()},
             "p_value": self.p_value,
             "trials": self.trials,
         }
+        if self.left_out:
+            out["left_out"] = self.left_out
         if self.ci:
             out["ci"] = {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in self.ci.items()}
         return out
@@ -70,6 +75,7 @@ def paired_tests(
       systems with probability 1/2. The p-value is how often the difference then is as far from 0 as the observed one.
 
     Both p-values are (c + 1) / (resamples + 1) for c such cases, so they are never 0. Two equal systems get p = 1.
+    Resamples and trials in which a measure is undefined are left out of its test and counted.
 
     Args:
         first, other: counts ``(sentence pairs, 4)`` of :func:`align_eval.scoring.counts.counts`, same gold.
@@ -100,28 +106,39 @@ def paired_tests(
             drawn = _randomise(first, other, resamples, seed, alpha)
         else:
             raise UnknownNameError("paired test", test, TESTS)
-        centre = {name: float(drawn[name].mean()) if test == "bootstrap" else 0.0 for name in MEASURES}
-        ci = {name: percentile_interval(drawn[name], confidence) for name in MEASURES} if test == "bootstrap" else {}
-        p_value = {name: _p_value(drawn[name] - centre[name], float(observed[name])) for name in MEASURES}
-        out[test] = PairedTest(test, {name: float(observed[name]) for name in MEASURES}, p_value, ci, resamples)
+        differences = {name: known(float(observed[name])) for name in MEASURES}
+        p_values: dict[str, float | None] = dict.fromkeys(MEASURES)
+        ci, left_out = {}, {}
+        for name, difference in differences.items():
+            sample = live(drawn[name])
+            if difference is None or not len(sample):
+                continue
+            if len(sample) < resamples:
+                left_out[name] = resamples - len(sample)
+            if test == "bootstrap":
+                ci[name] = percentile_interval(sample, confidence)
+            p_values[name] = _p_value(sample - (sample.mean() if test == "bootstrap" else 0.0), difference)
+        out[test] = PairedTest(test, differences, p_values, ci, resamples, left_out)
     return out
 
 
-def _difference(first: NDArray[Any], other: NDArray[Any], alpha: float) -> dict[str, NDArray[np.float64]]:
-    """Measures of ``other`` minus those of ``first``, from sums ``(..., 4)``."""
-    a, b = measures(first, alpha), measures(other, alpha)
+def _difference(
+    first: NDArray[Any], other: NDArray[Any], alpha: float, nothing: float = 0.0
+) -> dict[str, NDArray[np.float64]]:
+    """Measures of ``other`` minus those of ``first``, from sums ``(..., 4)``; ``nothing`` as in :func:`measures`."""
+    a, b = measures(first, alpha, nothing), measures(other, alpha, nothing)
     return {name: b[name] - a[name] for name in MEASURES}
 
 
 def _bootstrap(first: Counts, other: Counts, resamples: int, seed: int, alpha: float) -> dict[str, NDArray[np.float64]]:
     sums = bootstrap_sums(np.concatenate([first, other[:, [0, 2, 3]]], axis=1), resamples, seed)
-    return _difference(sums[:, :4], sums[:, [4, 1, 5, 6]], alpha)
+    return _difference(sums[:, :4], sums[:, [4, 1, 5, 6]], alpha, np.nan)
 
 
 def _randomise(first: Counts, other: Counts, trials: int, seed: int, alpha: float) -> dict[str, NDArray[np.float64]]:
     swapped = swap_sums(other.astype(np.int64) - first, trials, seed)
     totals = (first.sum(axis=0, dtype=np.int64), other.sum(axis=0, dtype=np.int64))
-    return _difference(totals[0] + swapped, totals[1] - swapped, alpha)
+    return _difference(totals[0] + swapped, totals[1] - swapped, alpha, np.nan)
 
 
 def _p_value(null: NDArray[np.float64], observed: float) -> float:

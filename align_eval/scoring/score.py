@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from align_eval.errors import EmptyGoldError, InputError
 from align_eval.link_table import LinkTable
 from align_eval.scoring.counts import counts
-from align_eval.scoring.measures import check_alpha, measures
+from align_eval.scoring.measures import MEASURES, check_alpha, known, live, measures
 from align_eval.scoring.resample import bootstrap_sums, percentile_interval
 from align_eval.scoring.signature import Signature
 from align_eval.version import __version__
@@ -25,22 +25,25 @@ class Score:
     """Scores of one system on one corpus.
 
     Attributes:
-        aer, precision, recall, f1, f_alpha: percent; see :func:`align_eval.scoring.measures.measures`.
+        aer, precision, recall, f1, f_alpha: percent; ``None`` where undefined: precision without links, recall
+            without sure links, F without one of them. See :func:`align_eval.scoring.measures.measures`.
         links: |A|, the links proposed.
         sure: |S|.
         possible: |P|, the sure ones included.
         sentences: number of sentence pairs.
         ci: for each measure the (low, high) ends of its interval in percent; empty without resamples.
+        left_out: of how many resamples a measure is undefined (no sure link drawn, for example), where there are any.
+            They are left out of its interval.
         alpha: weight of precision in ``f_alpha``.
         confidence: level of the intervals, a fraction.
         signature: what makes the number citable.
     """
 
     aer: float
-    precision: float
-    recall: float
-    f1: float
-    f_alpha: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    f_alpha: float | None
     links: int
     sure: int
     possible: int
@@ -49,15 +52,12 @@ class Score:
     alpha: float = 0.5
     confidence: float = 0.95
     signature: Signature = field(default_factory=Signature)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The score as plain data for ``json.dumps``; percentages rounded to 6 decimals."""
+        """The score as plain data for ``json.dumps``; percentages rounded to 6 decimals, ``None`` where undefined."""
         return {
-            "aer": round(self.aer, DECIMALS),
-            "precision": round(self.precision, DECIMALS),
-            "recall": round(self.recall, DECIMALS),
-            "f1": round(self.f1, DECIMALS),
-            "f_alpha": round(self.f_alpha, DECIMALS),
+            **{name: rounded(getattr(self, name)) for name in MEASURES},
             "alpha": self.alpha,
             "links": self.links,
             "sure": self.sure,
@@ -65,6 +65,7 @@ class Score:
             "sentences": self.sentences,
             "ci": {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in self.ci.items()},
             "confidence": self.confidence,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "signature": str(self.signature),
         }
 
@@ -138,13 +139,17 @@ def score_counts(
     check_gold(len(rows), possible)
     check_resampling(resamples, seed, confidence)
     sums = rows.sum(axis=0, dtype=np.int64)
-    values = {name: float(value) for name, value in measures(sums, alpha).items()}
-    ci = {}
+    values = {name: known(float(value)) for name, value in measures(sums, alpha).items()}
+    ci, left_out = {}, {}
     if resamples:
-        drawn = measures(bootstrap_sums(rows, resamples, seed), alpha)
-        ci = {name: percentile_interval(sample, confidence) for name, sample in drawn.items()}
+        for name, sample in measures(bootstrap_sums(rows, resamples, seed), alpha, np.nan).items():
+            defined = live(sample)
+            if len(defined):
+                ci[name] = percentile_interval(defined, confidence)
+            if values[name] is not None and len(defined) < len(sample):
+                left_out[name] = len(sample) - len(defined)
     return Score(
-        **values,
+        **values,  # type: ignore[arg-type]  # AER is never None
         links=int(sums[0]),
         sure=int(sums[1]),
         possible=int(possible),
@@ -152,6 +157,7 @@ def score_counts(
         ci=ci,
         alpha=alpha,
         confidence=confidence,
+        left_out=left_out,
         signature=(signature or Signature()).extend(
             sentences=len(rows),
             alpha=None if alpha == 0.5 else alpha,
@@ -161,6 +167,11 @@ def score_counts(
             version=__version__,
         ),
     )
+
+
+def rounded(value: float | None) -> float | None:
+    """``value`` with :data:`DECIMALS` decimals; ``None`` stays."""
+    return None if value is None else round(value, DECIMALS)
 
 
 def check_gold(sentences: int, links: int, file: str | None = None) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from align_eval.files import StrPath, atomic_writer
 from align_eval.scoring.counts import COLUMNS
-from align_eval.scoring.measures import measures
+from align_eval.scoring.measures import known, measures
+from align_eval.scoring.tables import percent
 
 if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
@@ -17,7 +20,7 @@ def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
     """Write tab-separated lines: system, sentence pair (from 1), |A|, |S|, |A∩S|, |A∩P|, AER in percent.
 
     The first line names the columns. Scores of a corpus come from the sums of the counts; the mean of the AERs is
-    another number.
+    another number. AER is ``-`` where there is neither a proposed nor a sure link: it says nothing of such a pair.
 
     Raises:
         OutputError: the file cannot be written.
@@ -26,6 +29,6 @@ def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
         stream.write("\t".join(("system", "sentence", *COLUMNS, "aer")) + "\n")
         for system in systems:
             name = " ".join(system.name.split())
-            aer = measures(system.counts)["aer"].tolist()
+            aer = measures(system.counts, nothing=np.nan)["aer"].tolist()
             for number, (row, value) in enumerate(zip(system.counts.tolist(), aer, strict=True), 1):
-                stream.write("\t".join(map(str, (name, number, *row))) + f"\t{value:.4f}\n")
+                stream.write("\t".join(map(str, (name, number, *row, percent(known(value), 4)))) + "\n")

@@ -62,22 +62,28 @@ def score_table(systems: Sequence[SystemScore]) -> TextTable:
         score = system.score
         row = [system.name, f"{score.aer:.2f}"]
         if with_ci:
-            row.append("{:.2f} - {:.2f}".format(*score.ci["aer"]))
-        row += [f"{value:.2f}" for value in (score.precision, score.recall, score.f1)]
+            row.append("{:.2f} - {:.2f}".format(*score.ci["aer"]) if "aer" in score.ci else "-")
+        row += [percent(value) for value in (score.precision, score.recall, score.f1)]
         if with_f:
-            row.append(f"{score.f_alpha:.2f}")
+            row.append(percent(score.f_alpha))
         row.append(str(score.links))
         if with_test and not system.paired:
             row += [""] * (1 + len(tests))
         elif with_test:
-            row.append(f"{next(iter(system.paired.values())).difference['aer']:+.2f}")
-            row += [_p_value(system.paired[test].p_value["aer"]) for test in tests]
+            row.append(signed(next(iter(system.paired.values())).difference["aer"]))
+            row += [p_value(system.paired[test].p_value["aer"]) for test in tests]
         table.rows.append(row)
     return table
 
 
-def _p_value(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+def signed(value: float | None) -> str:
+    """A difference in percent points as text; ``-`` where it is undefined."""
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as text; ``-`` where there is none."""
+    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
 def breakdown_tables(name: str, parts: Breakdown) -> list[TextTable]:
@@ -115,13 +121,14 @@ def _part_table(title: str, parts: Sequence[Part]) -> TextTable:
     for part in parts:
         row = [part.name]
         row += [str(part.sentences)] if with_sentences else []
-        row += [_percent(part.aer)] if with_aer else []
-        table.rows.append([*row, _percent(part.precision), _percent(part.recall), str(part.links), str(part.sure)])
+        row += [percent(part.aer)] if with_aer else []
+        table.rows.append([*row, percent(part.precision), percent(part.recall), str(part.links), str(part.sure)])
     return table
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def percent(value: float | None, decimals: int = 2) -> str:
+    """A percentage as text; ``-`` where it is undefined."""
+    return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def _share(part: int, whole: int) -> str:

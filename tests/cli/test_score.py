@@ -292,7 +292,7 @@ def test_per_sentence(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "system\tsentence\tlinks\tsure\tlinks_sure\tlinks_possible\taer",
         "b.links\t1\t2\t1\t1\t1\t33.3333",
         "b.links\t2\t0\t2\t0\t0\t100.0000",
-        "b.links\t3\t0\t0\t0\t0\t0.0000",
+        "b.links\t3\t0\t0\t0\t0\t-",
     ]
     code, _, err = run(capsys, "score", *words, "--per-sentence", files / "nowhere" / "out.tsv")
     assert code == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 from hypothesis import strategies as st
 
 from align_eval.link_table import LinkTable
@@ -42,7 +44,7 @@ def reference_scores(corpus: Corpus) -> dict[str, float]:
     """Corpus measures in percent, written down from the definitions."""
     a, s, a_s, a_p = map(sum, zip(*reference_counts(corpus), strict=True))
     aer = 1 - (a_s + a_p) / (a + s) if a + s else 0.0
-    precision = a_p / a if a else float(s == 0)
-    recall = a_s / s if s else 1.0
+    precision = a_p / a if a else nan
+    recall = a_s / s if s else nan
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return {"aer": 100 * aer, "precision": 100 * precision, "recall": 100 * recall, "f1": 100 * f1}

@@ -29,8 +29,9 @@ def systems(size: int, gain: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int
 def test_equal_systems(corpus: Corpus) -> None:
     rows = counts(gold_table(corpus), proposed_table(corpus))
     for test in paired_tests(rows, rows, resamples=50).values():
-        assert set(test.difference.values()) == {0.0}
-        assert set(test.p_value.values()) == {1.0}
+        assert set(test.difference.values()) <= {0.0, None}
+        assert set(test.p_value.values()) <= {1.0, None}
+        assert test.p_value["aer"] == 1.0 or not rows[:, :2].any()
 
 
 def test_randomisation_is_swapping_whole_sentences() -> None:
@@ -68,6 +69,28 @@ def test_a_real_difference_is_found_and_noise_is_not() -> None:
     first, same = systems(500)
     back = paired_tests(same, first)["randomisation"].p_value["aer"]
     assert paired_tests(first, same)["randomisation"].p_value["aer"] == pytest.approx(back, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sure", "drawn"),
+    [([0, 0, 0], "none"), ([3, 0, 0], "some"), ([1, 0, 0, 0, 0], "some"), ([1, 1, 1], "all")],
+)
+def test_trials_in_which_recall_is_undefined_are_left_out_and_counted(sure: list[int], drawn: str) -> None:
+    """Resamples without a sure link have no recall: they are no recall of 100."""
+    first = np.array([[2, s, 0, 1] for s in sure])
+    other = np.array([[2, s, s, 2] for s in sure])
+    test = paired_tests(first, other, tests=["bootstrap"], resamples=200)["bootstrap"]
+    assert test.difference["precision"] == pytest.approx(50)
+    if drawn == "none":
+        assert test.difference["recall"] is test.p_value["recall"] is test.difference["f1"] is None
+        assert "recall" not in test.ci
+        assert test.to_json()["p_value"]["recall"] is None
+    else:
+        assert test.difference["recall"] == pytest.approx(100)
+        assert test.ci["recall"] == pytest.approx((100, 100))  # 0 against 0 would pull it down
+        assert (test.left_out.get("recall", 0) > 0) == (drawn == "some")
+        assert 200 > test.left_out.get("recall", 0) == test.left_out.get("f1", 0)
+    assert "aer" not in test.left_out
 
 
 def test_json() -> None:

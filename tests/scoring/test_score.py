@@ -1,6 +1,7 @@
 """Score of a table of links: values, invariants, errors."""
 
 import json
+from math import isnan
 
 import pytest
 from hypothesis import given, settings
@@ -46,7 +47,9 @@ def test_wider_confidence_gives_wider_intervals() -> None:
 def test_is_the_corpus_score(corpus: Corpus) -> None:
     result = score(gold_table(corpus), proposed_table(corpus), resamples=20)
     for name, value in reference_scores(corpus).items():
-        assert getattr(result, name) == pytest.approx(value, abs=1e-9)
+        got = getattr(result, name)
+        assert got == (None if isnan(value) else pytest.approx(value, abs=1e-9))
+        assert (got is None) == (result.to_json()[name] is None)
     for low, high in result.ci.values():
         assert 0 <= low <= high <= 100 + 1e-9
 
@@ -75,6 +78,32 @@ def test_gold_against_itself_is_perfect(corpus: Corpus) -> None:
 def test_sides_may_be_swapped(corpus: Corpus) -> None:
     gold, proposed = gold_table(corpus), proposed_table(corpus)
     assert score(gold, proposed, resamples=0) == score(gold.reverse(), proposed.reverse(), resamples=0)
+
+
+@pytest.mark.parametrize(
+    ("sure", "links", "undefined", "aer"),
+    [
+        ([0, 0], [2, 1], {"recall", "f1", "f_alpha"}, 0),  # possible gold alone
+        ([0, 0], [0, 0], {"precision", "recall", "f1", "f_alpha"}, 0),  # nothing against nothing
+        ([1, 2], [0, 0], {"precision", "f1", "f_alpha"}, 100),
+        ([0, 1], [1, 1], set(), 0),
+    ],
+)
+def test_a_measure_with_nothing_below_the_line_is_none(
+    sure: list[int], links: list[int], undefined: set[str], aer: float
+) -> None:
+    """And null in JSON; no interval of it; resamples in which it is undefined are left out and counted."""
+    diagonal = Links([(0, 0), (1, 1)])
+    gold = LinkTable.from_links([GoldLinks(Links(list(diagonal)[:n]), diagonal) for n in sure])
+    result = score(gold, LinkTable.from_links([Links(list(diagonal)[:n]) for n in links]), resamples=100)
+    out = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert {name for name in ("aer", "precision", "recall", "f1", "f_alpha") if out[name] is None} == undefined
+    assert result.aer == aer
+    assert not undefined & {*result.ci, *result.left_out}
+    assert ("recall" in result.left_out) == (sure == [0, 1])
+    if sure == [0, 1]:
+        assert result.ci["recall"] == (100, 100)
+        assert out["left_out"]["recall"] == result.left_out["recall"] == result.left_out["f1"]
 
 
 def test_errors() -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from align_eval.files import atomic_writer
 from align_eval.runs.experiments.base import KINDS, Experiment, Watch
+from align_eval.scoring.tables import percent
 
 if TYPE_CHECKING:
     from align_eval.runs.evaluate import Evaluation
@@ -94,7 +95,7 @@ def _write_table(path: Path, mark: str, found: list[Evaluation]) -> None:
             s = e.score
             low, high = s.ci.get("aer", (s.aer, s.aer))
             numbers = (s.aer, low, high, s.precision, s.recall, s.f1)
-            row = [str(e.system.layer), e.system.method, *(f"{x:.2f}" for x in numbers), str(s.links)]
+            row = [str(e.system.layer), e.system.method, *map(percent, numbers), str(s.links)]
             stream.write("\t".join(row) + "\n")
 
 
