@@ -183,19 +183,51 @@ def parse_options(what: str, text: str, known: Mapping[str, Option], name: str =
         kind = known[key]
         if key in given and kind.many != "again":
             raise InputError(f"option {key} of {what} is given twice", remedy="Give it once")
-        try:
-            if not equals or not value:
-                raise ValueError
-            read = _read(value, kind)
-        except ValueError:
-            raise InputError(
-                f"option {part.strip()!r} of {what} is not {key}={kind.form()}",
-                remedy=f"Write for example {name}:{key}={kind.shown()}",
-            ) from None
-        if not kind.allows(read):
-            raise _out_of_range(part.strip(), what, kind)
+        if not equals:
+            raise _malformed(key, what, key, kind, name)
+        read = _value(value, what, key, kind, name)
         given[key] = (*given.get(key, ()), read) if kind.many == "again" else read
     return given
+
+
+def checked(what: str, key: str, value: Any, kind: Option, name: str = "") -> Any:
+    """An option given in Python as :func:`parse_options` would give it: text is read, other values are checked.
+
+    ``True`` and ``False`` stand for ``yes`` and ``no``, and a number for its text, where the option takes texts.
+
+    Raises:
+        InputError: a value of the wrong kind or out of its range.
+    """
+    if kind.choices and kind.kind is str and isinstance(value, (bool, int)):
+        value = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    name = name or what.rpartition(" ")[2]
+    if isinstance(value, str):
+        return _value(value, what, key, kind, name)
+    if kind.many and isinstance(value, (tuple, list)):
+        return tuple(checked(what, key, one, dataclasses.replace(kind, many=""), name) for one in value)
+    wanted = (int, float) if kind.kind is float else kind.kind
+    if not isinstance(value, wanted) or (isinstance(value, bool) and kind.kind is not bool):
+        raise _malformed(f"{key}={value!r}", what, key, kind, name)
+    if not kind.allows(value):
+        raise _out_of_range(f"{key}={value}", what, kind)
+    return value
+
+
+def _value(text: str, what: str, key: str, kind: Option, name: str) -> Any:
+    try:
+        read = _read(text, kind)
+    except ValueError:
+        raise _malformed(f"{key}={text}", what, key, kind, name) from None
+    if not kind.allows(read):
+        raise _out_of_range(f"{key}={text}", what, kind)
+    return read
+
+
+def _malformed(shown: str, what: str, key: str, kind: Option, name: str) -> InputError:
+    return InputError(
+        f"option {shown!r} of {what} is not {key}={kind.form()}",
+        remedy=f"Write for example {name}:{key}={kind.shown()}",
+    )
 
 
 def _out_of_range(text: str, what: str, kind: Option) -> InputError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from align_eval.cli import _engine as engines
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def align(
-        bitext: str | None = typer.Option(None, help="The sentence pairs in one file; - is standard input."),
-        source: str | None = typer.Option(None, help="The source sentences, one a line (with --target)."),
-        target: str | None = typer.Option(None, help="The target sentences, one a line (with --source)."),
+        bitext: str | None = inputs.BITEXT,
+        source: str | None = inputs.SOURCE,
+        target: str | None = inputs.TARGET,
         testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
         model: str = options.MODEL,
         method: str = typer.Option("argmax", "--method", "-x", help=options.METHOD_HELP),
@@ -48,10 +49,8 @@ def add_to(app: typer.Typer) -> None:
         format: LineFormat = typer.Option(
             LineFormat.pharaoh, help="pharaoh: 0-0 1-2, counted from 0; jsonl, parquet (in shards): with link scores."
         ),
-        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
-        tokenize: str | None = typer.Option(
-            None, help="Tokenise raw text: whitespace, or a sacrebleu tokenizer (13a, zh, ...); two as SOURCE,TARGET."
-        ),
+        bitext_format: str = inputs.BITEXT_FORMAT,
+        tokenize: str | None = inputs.TOKENIZE,
         subword: options.Subword = options.SUBWORD,
         on_long: options.OnLong = options.ON_LONG,
         shard_lines: int | None = typer.Option(
@@ -74,17 +73,15 @@ def add_to(app: typer.Typer) -> None:
 
         Words are what single spaces separate, unless --tokenize is given.
         """
-        given = [bitext is not None, source is not None or target is not None, testset is not None]
-        if sum(given) != 1:
+        files = inputs.files_of(bitext, source, target)
+        if bool(files) == (testset is not None):
             raise typer.BadParameter("give one of --bitext, --source with --target, or --testset")
-        if (source is None) != (target is None):
-            raise typer.BadParameter("--source and --target go together")
 
         to_file = output is not None and output != "-"
         spread = engine is not engines.EngineName.local
         if not to_file and (shard_lines is not None or format is LineFormat.parquet or spread):
             raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
-        if spread and "-" in (bitext, source, target):
+        if spread and "-" in files:
             raise typer.BadParameter("--engine ray reads files, not standard input")
         runner = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
@@ -93,7 +90,11 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.aligners import AlignerSettings, make_aligner
         from align_eval.runs.align_file import align_lines
 
-        pairs, inputs = _pairs(testset, bitext or source, target, bitext_format, tokenize)
+        pairs: Iterable[SentencePair]
+        if testset is not None:
+            pairs, files = _testset(testset, tokenize)
+        else:
+            pairs = inputs.read_pairs(bitext, source, target, bitext_format, tokenize=tokenize) or ()
         loading = {"device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code}
         if precision is not None:
             loading["precision"] = precision
@@ -109,9 +110,9 @@ def add_to(app: typer.Typer) -> None:
             pairs,
             output,
             format=format.value,
-            inputs=[] if "-" in inputs else inputs,
+            inputs=[] if "-" in files else files,
             settings={"bitext_format": bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens},
-            resume=not restart and "-" not in inputs,
+            resume=not restart and "-" not in files,
             shard_lines=shard_lines,
         )
         into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"
@@ -138,22 +139,11 @@ def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any)
                 thread.cancel()
 
 
-def _pairs(
-    testset: str | None, path: str | None, target: str | None, format: str, tokenize: str | None
-) -> tuple[Iterable[SentencePair], list[Any]]:
-    """The sentence pairs and the files they come from."""
-    from align_eval.corpora import load_testset, read_bitext
+def _testset(name: str, tokenize: str | None) -> tuple[Iterable[SentencePair], list[str]]:
+    """The sentence pairs of a named test set and the files they come from."""
+    from align_eval.corpora import load_testset
 
-    if testset is not None:
-        if tokenize is not None:
-            raise typer.BadParameter("--tokenize does not go with --testset: its words are those of its gold links")
-        loaded = load_testset(testset)
-        return loaded.pairs, list(loaded.files)
-    assert path is not None
-    names = tokenize.split(",") if tokenize else []
-    if len(names) > 2:
-        raise typer.BadParameter("--tokenize takes one name, or two as SOURCE,TARGET")
-    chosen: Any = (names[0], names[1]) if len(names) == 2 else tokenize
-    bitext = read_bitext(path, target, format=format, tokenize=chosen)
-    files = [name for name in (path, target) if name is not None]
-    return bitext, files
+    if tokenize is not None:
+        raise typer.BadParameter("--tokenize does not go with --testset: its words are those of its gold links")
+    loaded = load_testset(name)
+    return loaded.pairs, [str(file) for file in loaded.files]

@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from align_eval.cli._input import Base
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from align_eval.corpora import SentencePair
     from align_eval.scoring.systems import SystemScore
-
-
-class Base(str, Enum):
-    """What indices of a file count from."""
-
-    zero = "0"
-    one = "1"
-    auto = "auto"
 
 
 class Order(str, Enum):

@@ -6,7 +6,8 @@ from enum import Enum
 
 import typer
 
-from align_eval.cli.score import Base, Order
+from align_eval.cli._input import Base
+from align_eval.cli.score import Order
 
 
 class Method(str, Enum):

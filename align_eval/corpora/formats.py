@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 from align_eval.corpora.inputs import Input
 from align_eval.errors import InputError, LengthMismatchError
+from align_eval.options import Option
 from align_eval.registry import Registry
 
 if TYPE_CHECKING:
@@ -67,14 +68,14 @@ class BitextFormat(ABC):
 
     Attributes:
         summary: what the format is, one line.
-        options: names of the keyword options of reading, each with its help text.
+        options: the options of reading by name.
         write_options: names of the keyword options of writing.
         parallel: whether it is made of two files.
         holds_gold: whether the format can store gold links.
     """
 
     summary: str = ""
-    options: ClassVar[Mapping[str, str]] = {}
+    options: ClassVar[Mapping[str, Option]] = {}
     write_options: ClassVar[Mapping[str, str]] = {}
     parallel: bool = False
     holds_gold: bool = False

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import FormatError, InputError
+from align_eval.options import Option
 
 if TYPE_CHECKING:
     from align_eval.links import GoldLinks, Links
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 _LINK = re.compile(r"([0-9]{1,9})(-|p|\?)([0-9]{1,9})")
 _LINE = re.compile(r" *(?:[0-9]{1,9}[-p?][0-9]{1,9}(?: +|$))*")
 
-BASE_HELP = "index base of the links in the file, 0 (the default) or 1"
+BASE = Option(default="0", choices=("0", "1"), help="what the links in the file count from")
 
 
 def looks_like_links(text: str) -> bool:

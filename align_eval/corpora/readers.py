@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record
@@ -11,6 +11,7 @@ from align_eval.corpora.pair import Bitext, SentencePair, make_pair
 from align_eval.corpora.tokenize import Tokenize, Tokenizer, load_tokenizers
 from align_eval.errors import FormatError, InputError, LinkRangeError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath
+from align_eval.options import checked, parse_options, split_spec
 
 
 def read_bitext(
@@ -20,6 +21,7 @@ def read_bitext(
     format: str = "auto",
     tokenize: Tokenize = None,
     order: str = "st",
+    languages: tuple[str | None, str | None] = (None, None),
     **options: Any,
 ) -> Bitext:
     """Read sentence pairs lazily, in constant memory.
@@ -27,7 +29,8 @@ def read_bitext(
     Args:
         path: a file (``.gz``, ``.xz``, ``.zst`` are decompressed), ``-`` for standard input, or a data set.
         target: the target file, if the sides are in two parallel files; ``path`` is then the source.
-        format: ``auto`` tells it by content. Else one of
+        format: ``auto`` tells it by content. Else a name, or with options ``NAME:option=value,option=value``
+            (``auto:base=1`` too). The names:
 
             - ``parallel``: two files, line by line;
             - ``pipes``: ``source ||| target``;
@@ -37,10 +40,14 @@ def read_bitext(
             - ``tmx``: options ``source_language``, ``target_language``, ``missing``;
             - ``datasets``: a folder or a name on the hub. The options of ``jsonl``, and ``split``, ``config``,
               ``revision``, ``streaming``.
+
+            ``columns`` are joined by ``+`` in text: ``jsonl:columns=en+de``.
         tokenize: ``None``: the words are what ASCII spaces separate. Else a name that
             :func:`align_eval.corpora.tokenize.load_tokenizer` knows, a function from text to words, or two of those.
         order: ``st``, or ``ts`` if what stands first is the target; the pairs (and gold links) are then turned round.
-        options: options of the format. ``None`` is as good as not given.
+        languages: of source and target, used where the format has the options ``source_language`` and
+            ``target_language`` and they are not given.
+        options: options of the format, beside those in ``format``. ``None`` is as good as not given.
 
     The file is opened at once (and its beginning read, for ``auto``), and read anew for each pass. Standard input and
     named pipes are copied to a temporary file during the first pass, so they can be read again too.
@@ -56,12 +63,9 @@ def read_bitext(
     if order not in ("st", "ts"):
         raise InputError(f"side order {order!r}", remedy="Pass st (source first) or ts (target first)")
     tokenizers = load_tokenizers(tokenize)
+    format, written = split_spec(format)
     source, other, reader, name = _chosen(path, target, format)
-    given = {key: value for key, value in options.items() if value is not None}
-    for key in given:
-        if key not in reader.options:
-            raise UnknownNameError(f"option of bitext format {name}", key, reader.options)
-    reader.check_options(given)
+    given = _options(name, reader, written, options, languages)
     swap = order == "ts"
     if swap:
         tokenizers = (tokenizers[1], tokenizers[0])
@@ -72,6 +76,31 @@ def read_bitext(
 
     label = source.name if other is None else f"{source.name}, {other.name}"
     return Bitext(open_pairs, count=lambda: reader.count(source, other, given), name=label, format=name)
+
+
+def _options(
+    name: str,
+    reader: BitextFormat,
+    written: str,
+    options: Mapping[str, Any],
+    languages: tuple[str | None, str | None],
+) -> dict[str, Any]:
+    """The options of the format ``name``: as written behind its name, as given in Python, and the languages."""
+    what = f"the bitext format {name}"
+    given = parse_options(what, written, reader.options)
+    for key, value in options.items():
+        if value is None:
+            continue
+        if key not in reader.options:
+            raise UnknownNameError(f"option of {what}", key, reader.options)
+        if key in given:
+            raise InputError(f"option {key} of {what} is given twice", remedy="Give it once")
+        given[key] = checked(what, key, value, reader.options[key])
+    for key, language in zip(("source_language", "target_language"), languages, strict=True):
+        if language is not None and key in reader.options and "columns" not in given:
+            given.setdefault(key, language)
+    reader.check_options(given)
+    return given
 
 
 def _chosen(path: StrPath, target: StrPath | None, format: str) -> tuple[Input, Input | None, BitextFormat, str]:
@@ -111,7 +140,7 @@ def detect_format(path: StrPath) -> str:
 
 def _detected(source: Input) -> str:
     names = ", ".join(FORMATS.names())
-    remedy = f"Pass --format, one of: {names} (parallel with the target file too)"
+    remedy = f"Pass --bitext-format (format= in Python), one of: {names} (parallel with the target file too)"
     if source.is_folder:
         from align_eval.corpora.bitext_formats.hub import is_saved_dataset
 

@@ -17,20 +17,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.formats import Options, Record, Side
-from align_eval.corpora.goldtext import BASE_HELP, check_base, parse_gold, parse_links
+from align_eval.corpora.goldtext import BASE, check_base, parse_gold, parse_links
 from align_eval.errors import EncodingError, FormatError, InputError
+from align_eval.options import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
     from align_eval.links import GoldLinks
 
 ROW_OPTIONS = {
-    "columns": "names of the columns with source, target and (optional) links: 'en,de' or a list",
-    "source_language": "language of the source in a 'translation' column, or a column named so",
-    "target_language": "language of the target in a 'translation' column, or a column named so",
-    "base": BASE_HELP,
+    "columns": Option(many="+", example="en+de", help="the columns of source, target and, if wanted, links"),
+    "source_language": Option(example="en", help="language of the source in a 'translation', or a column named so"),
+    "target_language": Option(example="de", help="language of the target in a 'translation', or a column named so"),
+    "base": BASE,
 }
 _LINK_COLUMNS = ("links", "sure", "possible")
+
+
+def columns_remedy(have: Iterable[str]) -> str:
+    """How the columns of the sentences are named, on the command line and in Python."""
+    names = [str(name) for name in have if name != "id"][:2]
+    one, other = names if len(names) == 2 else ("SOURCE", "TARGET")
+    return f"Pass --bitext-format auto:columns={one}+{other} (format= in Python)"
+
+
+def languages_remedy(have: Iterable[object]) -> str:
+    """How the languages of the sides are named, on the command line and in Python."""
+    names = [str(name) for name in have][:2]
+    one, other = names if len(names) == 2 else ("en", "de")
+    return f"Pass --bitext-format auto:source_language={one},target_language={other} (format= in Python)"
 
 
 class RowReader:
@@ -44,12 +59,12 @@ class RowReader:
     """
 
     def __init__(self, options: Options) -> None:
-        columns = options.get("columns")
-        if isinstance(columns, str):
-            columns = [c.strip() for c in columns.split(",")]
-        if columns is not None and (len(columns) not in (2, 3) or not all(isinstance(c, str) and c for c in columns)):
-            raise InputError(f"columns {columns!r}", remedy="Name two columns (source, target) or three (and links)")
-        self.columns: Sequence[str] | None = columns
+        self.columns: Sequence[str] | None = options.get("columns")
+        if self.columns is not None and len(self.columns) not in (2, 3):
+            raise InputError(
+                f"columns {'+'.join(self.columns)}",
+                remedy="Name two columns (source+target) or three (source+target+links)",
+            )
         self.source_language: str | None = options.get("source_language")
         self.target_language: str | None = options.get("target_language")
         self.base = check_base(options.get("base", 0))
@@ -84,7 +99,7 @@ class RowReader:
             return ("translation",)
         raise FormatError(
             "no columns 'source' and 'target' and no column 'translation'",
-            remedy=f"Pass columns=SOURCE,TARGET; there are: {', '.join(map(str, have)) or 'none'}",
+            remedy=f"{columns_remedy(have)}; there are: {', '.join(map(str, have)) or 'none'}",
         )
 
     def record(self, row: Mapping[str, Any], line: int | None) -> Record:
@@ -118,7 +133,7 @@ class RowReader:
         if source is None or target is None:
             raise FormatError(
                 f"'translation' has the languages {', '.join(map(str, languages)) or '(none)'}",
-                remedy="Pass source_language and target_language",
+                remedy=languages_remedy(languages),
             )
         for language in (source, target):
             if language not in value:

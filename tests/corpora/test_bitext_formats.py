@@ -55,10 +55,14 @@ class TestJsonLines:
             ({"source": "a b", "target": "c", "id": "x"}, {}),
             ({"src": "a b", "tgt": "c", "id": "x"}, {}),
             ({"source": ["a", "b"], "target": ["c"], "id": "x"}, {}),
-            ({"de": "a b", "en": "c", "id": "x"}, {"columns": "de,en"}),
+            ({"de": "a b", "en": "c", "id": "x"}, {"columns": "de+en"}),
             ({"de": "a b", "en": "c", "id": "x"}, {"columns": ["de", "en"]}),
             ({"de": "a b", "en": "c", "id": "x"}, {"source_language": "de", "target_language": "en"}),
+            ({"de": "a b", "en": "c", "id": "x"}, {"format": "jsonl:columns=de+en"}),
             ({"translation": {"en": "c", "de": "a b"}, "id": "x"}, {"source_language": "de"}),
+            ({"translation": {"en": "c", "de": "a b"}, "id": "x"}, {"format": "auto:source_language=de"}),
+            ({"translation": {"en": "c", "de": "a b"}, "id": "x"}, {"languages": ("de", "en")}),
+            ({"source": "a b", "target": "c", "id": "x"}, {"languages": ("de", "en")}),
             ({"translation": {"en": "c", "de": "a b"}, "id": "x"}, {"target_language": "en"}),
             (
                 {"translation": {"en": "c", "de": "a b", "fr": "d"}, "id": "x"},
@@ -81,7 +85,7 @@ class TestJsonLines:
             ({"sure": [[0, 0]], "possible": [[1, 0]]}, {}),
             ({"sure": [[0, 0]], "possible": [[0, 0], [1, 0]]}, {}),
             ({"sure": "1-1", "possible": "2-1"}, {"base": "1"}),
-            ({"al": "0-0 1p0"}, {"columns": "source,target,al"}),
+            ({"al": "0-0 1p0"}, {"columns": "source+target+al"}),
         ],
     )
     def test_gold(self, tmp_path: Path, links: dict[str, Any], options: dict[str, Any]) -> None:
@@ -103,7 +107,7 @@ class TestJsonLines:
             ("3", "JSON int"),
             ("{", "not JSON"),
             ("[" * 200_000, "not JSON"),
-            ('{"source": "a"}', "Pass columns=SOURCE,TARGET; there are: source"),
+            ('{"source": "a"}', "Pass --bitext-format auto:columns=SOURCE\\+TARGET .*; there are: source"),
             ('{"source": "a", "target": 3}', "target is a int"),
             ('{"source": "a", "target": null}', "target is missing"),
             ('{"source": ["a", 3], "target": "b"}', "word 1 .* is a int"),
@@ -116,7 +120,7 @@ class TestJsonLines:
             ('{"source": "a", "target": "b", "links": "0:0"}', "'0:0' is not a link"),
             ('{"source": "a", "target": "b", "possible": []}', "without 'sure'"),
             ('{"source": "a", "target": "b", "id": 1.5}', "the id is a float"),
-            ('{"translation": {"de": "a", "en": "b"}}', "Pass source_language"),
+            ('{"translation": {"de": "a", "en": "b"}}', "auto:source_language=de,target_language=en"),
             ('{"translation": "a"}', "not an object of texts"),
         ],
     )
@@ -139,7 +143,7 @@ class TestJsonLines:
         with pytest.raises(FormatError, match="no language 'fr'"):
             list(read_bitext(path, source_language="fr", target_language="en"))
         with pytest.raises(FormatError, match="no column 'x'"):
-            list(read_bitext(path, columns="x,y"))
+            list(read_bitext(path, columns="x+y"))
 
 
 class TestParquet:
@@ -161,7 +165,7 @@ class TestParquet:
         pq.write_table(pa.table({"a": ["a"], "b": ["b"]}), tmp_path / "g")
         with pytest.raises(FormatError, match="there are: a, b"):
             list(read_bitext(tmp_path / "g"))
-        assert sides(tmp_path / "g", columns="a,b") == [("a", "b")]
+        assert sides(tmp_path / "g", columns="a+b") == [("a", "b")]
         packed = put(tmp_path / "h.gz", gzip.compress((tmp_path / "g").read_bytes()))
         with pytest.raises(FormatError, match="Unpack it"):
             list(read_bitext(packed))
@@ -229,7 +233,7 @@ class TestTmx:
         assert caught.value.line == 4
         bitext = read_bitext(path, missing="skip")
         assert len(bitext) == len(list(bitext)) == 1
-        with pytest.raises(InputError, match="raise or skip"):
+        with pytest.raises(InputError, match="Known: raise, skip"):
             read_bitext(path, missing="no")
 
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "iso-8859-1"])
@@ -308,7 +312,7 @@ class TestDatasets:
         assert sum(1 for _ in bitext) == 1500
         assert len(read_bitext(folder / "two", split="test")) == 3
         assert sides(folder / "three", source_language="en")[2] == ("b 2", "a 2")
-        assert read_bitext(folder / "one", columns="id,id").format == "datasets"
+        assert read_bitext(folder / "one", columns="id+id").format == "datasets"
 
     def test_faults(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InputError, match=r"several splits.*one of: train, test"):
@@ -318,9 +322,9 @@ class TestDatasets:
         with pytest.raises(FormatError, match="one:1: 'translation' has the languages de, en"):
             list(read_bitext(folder / "one"))
         with pytest.raises(FormatError, match="no column 'x'"):
-            list(read_bitext(folder / "one", columns="x,y"))
-        with pytest.raises(InputError, match="True or False"):
-            read_bitext(folder / "one", streaming="yes")
+            list(read_bitext(folder / "one", columns="x+y"))
+        with pytest.raises(InputError, match="streaming=.maybe. of the bitext format datasets is not streaming=yes"):
+            read_bitext(folder / "one", streaming="maybe")
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         with pytest.raises((MissingFileError, FormatError)):
             list(read_bitext(str(folder / "absent"), format="datasets"))

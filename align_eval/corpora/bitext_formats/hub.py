@@ -11,6 +11,7 @@ from align_eval.corpora.formats import FORMATS, BitextFormat, Options, Record
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader
 from align_eval.errors import AlignEvalError, FormatError, InputError, MissingFileError
+from align_eval.options import Option
 
 _MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
 
@@ -24,18 +25,16 @@ class HubDataset(BitextFormat):
     """Rows with the columns of :mod:`align_eval.corpora.rows`."""
 
     summary = "a folder written by datasets.save_to_disk, or a data set's name on the hub"
-    options: ClassVar[Mapping[str, str]] = {
+    options: ClassVar[Mapping[str, Option]] = {
         **ROW_OPTIONS,
-        "split": "the split (train, test, ...); needed if there is more than one",
-        "config": "the configuration (subset) of a data set on the hub",
-        "revision": "the commit or branch on the hub; name a commit to make a number citable",
-        "streaming": "read a data set of the hub without fetching it whole (True by default)",
+        "split": Option(example="test", help="the split; needed if there is more than one"),
+        "config": Option(example="de-en", help="the configuration (subset) of a data set on the hub"),
+        "revision": Option(example="main", help="the commit or branch on the hub; a commit makes a number citable"),
+        "streaming": Option(bool, True, help="read a data set of the hub without fetching it whole"),
     }
 
     def check_options(self, options: Options) -> None:
         RowReader(options)
-        if not isinstance(options.get("streaming", True), bool):
-            raise InputError(f"streaming {options['streaming']!r}", remedy="Pass True or False")
 
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
         rows = RowReader(options)
@@ -85,11 +84,18 @@ def _load(path: str, options: Options) -> Any:
             return next(iter(data.values()))
         if split is None or split not in data:
             what = "several splits" if split is None else f"no split {split!r}"
-            raise InputError(what, file=path, remedy=f"Pass split=..., one of: {', '.join(map(str, data))}")
+            raise InputError(what, file=path, remedy=f"{_split_remedy(data)}, one of: {', '.join(map(str, data))}")
         return data[split]
     if split is not None and str(data.split) != split:
-        raise InputError(f"is the split {str(data.split)!r}, not {split!r}", file=path, remedy="Leave split out")
+        raise InputError(
+            f"is the split {str(data.split)!r}, not {split!r}", file=path, remedy="Leave the option split out"
+        )
     return data
+
+
+def _split_remedy(splits: Any) -> str:
+    first = next(iter(splits), "test")
+    return f"Pass --bitext-format datasets:split={first} (format= in Python)"
 
 
 @contextlib.contextmanager

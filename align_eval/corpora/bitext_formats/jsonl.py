@@ -12,6 +12,7 @@ from align_eval.corpora.inputs import Input
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
 from align_eval.corpora.textout import write_lines
 from align_eval.errors import AlignEvalError, FormatError
+from align_eval.options import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
@@ -21,7 +22,7 @@ class JsonLines(BitextFormat):
     """One JSON object a line."""
 
     summary = 'one JSON object a line: {"source": ..., "target": ..., "links": ...}, or {"translation": {...}}'
-    options: ClassVar[Mapping[str, str]] = ROW_OPTIONS
+    options: ClassVar[Mapping[str, Option]] = ROW_OPTIONS
     holds_gold = True
 
     def detect(self, head: Head) -> float:

@@ -12,6 +12,7 @@ from align_eval.corpora.inputs import Input
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
 from align_eval.errors import AlignEvalError, FormatError, InputError
 from align_eval.files import output_stream
+from align_eval.options import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
@@ -23,7 +24,7 @@ class Parquet(BitextFormat):
     """Columns ``source`` and ``target`` (text or lists of words) or ``translation`` (a struct)."""
 
     summary = "columns source and target (text or words), or translation; optional id, links, sure, possible"
-    options: ClassVar[Mapping[str, str]] = ROW_OPTIONS
+    options: ClassVar[Mapping[str, Option]] = ROW_OPTIONS
     holds_gold = True
 
     def detect(self, head: Head) -> float:
@@ -82,7 +83,7 @@ def _parquet_errors(source: Input) -> Iterator[None]:
         raise FormatError(
             f"damaged or not Parquet: {' '.join(str(error).split())[:200]}",
             file=source.name,
-            remedy="Fetch the file again, or pass another --format",
+            remedy="Fetch the file again, or pass another --bitext-format (format= in Python)",
         ) from None
 
 

@@ -73,7 +73,7 @@ def _not_two_sides(line: str, name: str, number: int) -> FormatError:
         f"{what} where 'source ||| target' is needed",
         file=name,
         line=number,
-        remedy="Mend the line, or pass another --format",
+        remedy="Mend the line, or pass another --bitext-format (format= in Python)",
     )
 
 

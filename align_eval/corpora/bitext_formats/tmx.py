@@ -11,9 +11,11 @@ from xml.parsers import expat
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.rows import languages_remedy
 from align_eval.corpora.textout import encoded, joined
 from align_eval.errors import EncodingError, FormatError, InputError
 from align_eval.files import output_stream, unpacking_errors
+from align_eval.options import Option
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -88,7 +90,9 @@ class _Parser:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         tag = tag.rpartition(":")[2].lower()
         if not self._path and tag != "tmx":
-            raise self._fail(f"the root element is <{tag[:40]}>, not <tmx>", "Pass another --format")
+            raise self._fail(
+                f"the root element is <{tag[:40]}>, not <tmx>", "Pass another --bitext-format (format= in Python)"
+            )
         self._path.append(tag)
         if self._text is not None:
             self._code_depth += tag in _CODE
@@ -158,10 +162,12 @@ class Tmx(BitextFormat):
     """Translation units with one segment a language; inline tags are left out, their codes too."""
 
     summary = "a translation memory (XML)"
-    options: ClassVar[Mapping[str, str]] = {
-        "source_language": "language of the source; en also takes en-US. Needed if units have more than two languages",
-        "target_language": "language of the target",
-        "missing": "what to do with a unit that lacks one of the languages: raise (the default) or skip",
+    options: ClassVar[Mapping[str, Option]] = {
+        "source_language": Option(example="en", help="language of the source; en also takes en-US"),
+        "target_language": Option(example="de", help="language of the target"),
+        "missing": Option(
+            default="raise", choices=("raise", "skip"), help="what to do with a unit that lacks one of the languages"
+        ),
     }
     write_options: ClassVar[Mapping[str, str]] = {
         "source_language": "language of the source",
@@ -171,10 +177,6 @@ class Tmx(BitextFormat):
     def detect(self, head: Head) -> float:
         text = head.text.lstrip()
         return 3.0 if text.startswith("<") and re.search(r"<(?:\w+:)?tmx[\s>]", text, re.IGNORECASE) else 0.0
-
-    def check_options(self, options: Options) -> None:
-        if options.get("missing", "raise") not in ("raise", "skip"):
-            raise InputError(f"missing={options['missing']!r}", remedy="Pass raise or skip")
 
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
         skip = options.get("missing") == "skip"
@@ -191,7 +193,7 @@ class Tmx(BitextFormat):
                     f"a unit without a segment of language {lacking!r}",
                     file=source.name,
                     line=unit.line,
-                    remedy="Pass missing='skip' to leave such units out, or other languages",
+                    remedy="Pass --bitext-format tmx:missing=skip (format= in Python) to leave such units out",
                 )
             yield unit.ident, one, other, None, unit.line
 
@@ -251,7 +253,7 @@ def _languages(unit: _Unit, header: str, options: Options, name: str) -> tuple[s
         f"cannot tell source and target: the first unit has the languages {', '.join(have) or '(none)'}",
         file=name,
         line=unit.line,
-        remedy="Pass source_language and target_language",
+        remedy=languages_remedy(have),
     )
 
 

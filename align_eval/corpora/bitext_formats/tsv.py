@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
-from align_eval.corpora.goldtext import BASE_HELP, check_base, gold_text, looks_like_links, parse_gold
+from align_eval.corpora.goldtext import BASE, check_base, gold_text, looks_like_links, parse_gold
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.textout import joined, write_lines
 from align_eval.errors import FormatError, InputError
+from align_eval.options import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
@@ -19,9 +20,9 @@ class Tsv(BitextFormat):
     """Two columns, or three. Quotes have no meaning; the first line decides how many columns there are."""
 
     summary = "source TAB target, or source TAB target TAB links (i-j sure, ipj possible)"
-    options: ClassVar[Mapping[str, str]] = {
-        "header": "whether the first line names the columns (no by default)",
-        "base": BASE_HELP,
+    options: ClassVar[Mapping[str, Option]] = {
+        "header": Option(default="no", choices=("yes", "no"), help="whether the first line names the columns"),
+        "base": BASE,
     }
     holds_gold = True
 
@@ -30,11 +31,6 @@ class Tsv(BitextFormat):
         two = head.share(len(row) == 2 for row in rows)
         three = head.share(len(row) == 3 and looks_like_links(row[2]) for row in rows)
         return max(two, three)
-
-    def check_options(self, options: Options) -> None:
-        check_base(options.get("base", 0))
-        if not isinstance(options.get("header", False), bool):
-            raise InputError(f"header {options['header']!r}", remedy="Pass True or False")
 
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
         base = check_base(options.get("base", 0))
@@ -45,7 +41,7 @@ class Tsv(BitextFormat):
                 width = len(row)
                 if width not in (2, 3):
                     raise _columns(width, "2 or 3 (source, target, links)", source.name, number)
-                if options.get("header", False):
+                if options.get("header") == "yes":
                     continue
             if len(row) != width:
                 raise _columns(len(row), f"{width}, as in line 1", source.name, number)
@@ -56,12 +52,12 @@ class Tsv(BitextFormat):
                 except FormatError as error:
                     remedy = error.remedy
                     if number == 1:
-                        remedy = "Pass header=True if the first line names the columns"
+                        remedy = "Pass --bitext-format tsv:header=yes if it names the columns (format= in Python)"
                     raise FormatError(error.message, file=source.name, line=number, remedy=remedy) from None
             yield None, row[0], row[1], gold, number
 
     def count(self, source: Input, target: Input | None, options: Options) -> int:
-        return max(0, source.count_lines() - bool(options.get("header", False)))
+        return max(0, source.count_lines() - (options.get("header") == "yes"))
 
     def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
         write_lines(path, _lines(pairs))
@@ -87,7 +83,7 @@ def _columns(found: int, wanted: str, name: str, line: int) -> FormatError:
         f"{found} tab-separated column{'s' if found != 1 else ''} where {wanted} are needed",
         file=name,
         line=line,
-        remedy="Mend the line, or pass another --format",
+        remedy="Mend the line, or pass another --bitext-format (format= in Python)",
     )
 
 

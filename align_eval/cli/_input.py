@@ -1,0 +1,94 @@
+"""What commands read, in one place: the options for sentence pairs and gold links, and the one loader of the pairs."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from align_eval.corpora import Bitext
+
+
+class Base(str, Enum):
+    """What indices of a file count from."""
+
+    zero = "0"
+    one = "1"
+    auto = "auto"
+
+
+BITEXT = typer.Option(None, help="The sentence pairs in one file; - is standard input.")
+SOURCE = typer.Option(None, help="The source sentences, one a line (with --target).")
+TARGET = typer.Option(None, help="The target sentences, one a line (with --source).")
+BITEXT_FORMAT = typer.Option(
+    "auto",
+    metavar="NAME[:option=value,...]",
+    help="Format of the sentence pairs; auto tells it by content. Options of its reader come behind a colon: "
+    "tsv:header=yes, jsonl:columns=en+de, auto:source_language=en,target_language=de, tmx:missing=skip.",
+)
+GOLD = typer.Option(None, help="The gold links of the sentence pairs, a file.")
+GOLD_FORMAT = typer.Option("auto", help="Format of the gold file; auto tells it by content.")
+GOLD_BASE = typer.Option(Base.auto, help="What the indices of the gold file count from; auto proves it or fails.")
+TOKENIZE = typer.Option(
+    None, help="Tokenise raw text: whitespace, or a sacrebleu tokenizer (13a, zh, ...); two as SOURCE,TARGET."
+)
+
+
+def files_of(bitext: str | None, source: str | None, target: str | None) -> list[str]:
+    """The files named by ``--bitext``, or by ``--source`` and ``--target``: none, one or two.
+
+    Raises:
+        typer.BadParameter: options that do not go together.
+    """
+    if (source is None) != (target is None):
+        raise typer.BadParameter("--source and --target go together")
+    if bitext is not None and source is not None:
+        raise typer.BadParameter("--bitext and --source/--target exclude each other")
+    return [name for name in (bitext, source, target) if name is not None]
+
+
+def tokenizers_of(tokenize: str | None) -> str | tuple[str, str] | None:
+    """The tokeniser's name, or two for source and target, from ``--tokenize``.
+
+    Raises:
+        typer.BadParameter: more than two names.
+    """
+    names = tokenize.split(",") if tokenize else []
+    if len(names) > 2:
+        raise typer.BadParameter("--tokenize takes one name, or two as SOURCE,TARGET")
+    return (names[0], names[1]) if len(names) == 2 else tokenize
+
+
+def read_pairs(
+    bitext: str | None,
+    source: str | None = None,
+    target: str | None = None,
+    format: str = "auto",
+    *,
+    tokenize: str | None = None,
+    languages: tuple[str | None, str | None] = (None, None),
+    **options: Any,
+) -> Bitext | None:
+    """The sentence pairs that ``--bitext``, or ``--source`` and ``--target``, name; ``None`` if they name none.
+
+    Args:
+        bitext, source, target: values of the options.
+        format: of ``--bitext-format``, with options of the reader.
+        tokenize: of ``--tokenize``.
+        languages: of ``--source-language`` and ``--target-language``, where the command has them; formats that name
+            their languages go by them.
+        options: further keyword arguments of :func:`align_eval.corpora.read_bitext`.
+
+    Raises:
+        typer.BadParameter: options that do not go together.
+        AlignEvalError: what reading raises.
+    """
+    files = files_of(bitext, source, target)
+    if not files:
+        return None
+    from align_eval.corpora import read_bitext
+
+    other = files[1] if len(files) == 2 else None
+    return read_bitext(files[0], other, format=format, tokenize=tokenizers_of(tokenize), languages=languages, **options)

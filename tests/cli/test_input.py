@@ -1,0 +1,67 @@
+"""What commands read: every option of every reader is reached with ``--bitext-format``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from align_eval.cli._input import files_of, read_pairs, tokenizers_of
+from align_eval.errors import AlignEvalError, FormatError
+
+THREE = (
+    '<tmx version="1.4"><header srclang="en"/><body><tu><tuv xml:lang="en"><seg>yes</seg></tuv>'
+    '<tuv xml:lang="de"><seg>ja</seg></tuv><tuv xml:lang="fr"><seg>oui</seg></tuv></tu>'
+    '<tu><tuv xml:lang="en"><seg>no</seg></tuv></tu></body></tmx>'
+)
+ROW = {"de": "das Haus", "en": "the house", "al": "1-1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy", "format"),
+    [
+        (json.dumps({"translation": {"de": "a", "en": "b"}}), "auto:source_language=de,target_language=en", None),
+        (json.dumps({"de": "a", "en": "b"}), "auto:columns=de+en", None),
+        (
+            THREE,
+            "auto:source_language=en,target_language=de",
+            "auto:source_language=en,target_language=de,missing=skip",
+        ),
+        (THREE.replace('<tuv xml:lang="fr"><seg>oui</seg></tuv>', ""), "tmx:missing=skip", None),
+    ],
+)
+def test_remedies_name_options_that_work(tmp_path: Path, content: str, remedy: str, format: str | None) -> None:
+    path = tmp_path / "f"
+    path.write_text(content + "\n")
+    bitext = read_pairs(str(path))
+    assert bitext is not None
+    with pytest.raises(FormatError) as caught:
+        list(bitext)
+    assert f"Pass --bitext-format {remedy}" in (caught.value.remedy or "")
+    mended = read_pairs(str(path), format=format or remedy)
+    assert mended is not None
+    assert len(list(mended)) == 1
+
+
+def test_options_reach_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text(json.dumps(ROW) + "\n")
+    bitext = read_pairs(str(path), format="jsonl:columns=de+en+al,base=1")
+    assert bitext is not None
+    assert (bitext[0].target_text, str(bitext[0].gold)) == ("the house", "0-0")
+    for wrong in ("jsonl:column=de+en", "jsonl:base=2", "jsonl:", "jsonl:base=1,base=1"):
+        with pytest.raises(AlignEvalError):
+            read_pairs(str(path), format=wrong)
+
+
+def test_options_that_do_not_go_together() -> None:
+    assert files_of(None, "a", "b") == ["a", "b"]
+    assert read_pairs(None) is None
+    assert tokenizers_of("zh,13a") == ("zh", "13a")
+    for given in ((None, "a", None), ("x", "a", "b")):
+        with pytest.raises(typer.BadParameter):
+            files_of(*given)
+    with pytest.raises(typer.BadParameter, match="one name, or two"):
+        tokenizers_of("a,b,c")
