@@ -16,6 +16,7 @@ THREE = (
     '<tuv xml:lang="de"><seg>ja</seg></tuv><tuv xml:lang="fr"><seg>oui</seg></tuv></tu>'
     '<tu><tuv xml:lang="en"><seg>no</seg></tuv></tu></body></tmx>'
 )
+SIDES = "auto:source_language=en,target_language=de"
 ROW = {"de": "das Haus", "en": "the house", "al": "1-1"}
 
 
