@@ -128,26 +128,28 @@ def score_translations(
         if resamples < 2:
             out[name] = MetricScore(float(found.score), str(metric.get_signature()))
             continue
-        mean, half = _interval(metric, hypotheses, references, resamples, seed)
-        out[name] = MetricScore(float(found.score), str(metric.get_signature()), (mean - half, mean + half), mean)
+        mean, half, signature = _interval(metric, hypotheses, references, resamples, seed)
+        out[name] = MetricScore(float(found.score), signature, (mean - half, mean + half), mean)
     return out
 
 
 def _interval(
     metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int, seed: int
-) -> tuple[float, float]:
-    """Mean and half width, as ``corpus_score`` makes them; its own call fails where some resamples score 0.
+) -> tuple[float, float, str]:
+    """Mean, half width and signature by sacrebleu's paired bootstrap, of one system.
 
-    (There numbers of two types meet, of which ``statistics.mean`` takes one only.)
+    These are the numbers of ``corpus_score(n_bootstrap=...)``, which fails where some resamples score 0 (there numbers
+    of two types meet, of which ``statistics.mean`` takes one only).
     """
-    from sacrebleu.significance import _bootstrap_resample, estimate_ci
+    from sacrebleu.significance import PairedTest
 
-    stats = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
     with _seeded(seed):
-        metric.n_bootstrap = resamples
-        metric.seed, drawn = _bootstrap_resample(stats, metric, resamples)
-    mean, half = estimate_ci(np.array([float(score.score) for score in drawn]))
-    return float(mean), float(half)
+        signatures, found = PairedTest(
+            [("system", list(hypotheses))], {"metric": metric}, [list(references)], test_type="bs", n_samples=resamples
+        )()
+    [name] = signatures
+    result: Any = found[name][0]
+    return float(result.mean), float(result.ci), str(signatures[name])
 
 
 def sentence_scores(
