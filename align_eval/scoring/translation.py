@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 
 #: Names of the metrics, and whether more is better.
