@@ -111,12 +111,10 @@ class Aligner(ABC):
 
 
 def describe_encoder(encoder: Any, settings: AlignerSettings) -> dict[str, str]:
-    """The signature's part of an encoder's similarity: model, revision, number type, signal, sub-word rule."""
-    numbers = getattr(encoder, "precision", None) or str(encoder.dtype).removeprefix("torch.")
-    out = {"model": encoder.name, "dtype": numbers, "signal": "similarity"}
-    if encoder.revision:
-        out["revision"] = encoder.revision
-    return {**out, "subword": settings.subword, "long": settings.on_long}
+    """The signature's part of an encoder's similarity: the model, signal, sub-word rule."""
+    from align_eval.models.identity import signature_of
+
+    return {**signature_of(encoder), "signal": "similarity", "subword": settings.subword, "long": settings.on_long}
 
 
 ALIGNERS: Registry[Any] = Registry("aligner", "align_eval.aligners")

@@ -46,7 +46,7 @@ SUBWORD = typer.Option(
 ON_LONG = typer.Option(
     OnLong.window, help="Sentences over the model's window: align them in overlapping windows, or fail."
 )
-DEVICE = typer.Option("cpu", help="Where the model runs: cpu, cuda, cuda:1, mps.")
+DEVICE = typer.Option("auto", help="Where the model runs: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.")
 DTYPE = typer.Option(Dtype.float32, help="Number type of the model.")
 PRECISION = typer.Option(
     None,

@@ -18,6 +18,7 @@ import numpy as np
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.batches import buckets
 from align_eval.models.decoding import EXTRA, FACTOR, Decoding, Limits, decoder_prefix, search_settings
+from align_eval.models.identity import signature_of
 from align_eval.models.layout import padded
 from align_eval.models.tokenized import IdArray
 
@@ -132,9 +133,8 @@ class Translator:
     def describe(self) -> dict[str, Any]:
         """What the translations depend on, for results: model, revision, number type, languages, search."""
         return {
-            "model": self.model.name,
-            "revision": self.model.revision,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "revision": "",
+            **signature_of(self.model),
             "source_language": self.model.source_language,
             "target_language": self.model.target_language,
             "beam": self.decoding.beam,

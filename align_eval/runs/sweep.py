@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError
 from align_eval.extraction import make_extractor
+from align_eval.models.identity import signature_of
 from align_eval.runs.word_maps import MapSource, WordMaps
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.scoring.measures import known
@@ -191,14 +192,7 @@ def sweep_testset(
     if not views:
         raise InputError(f"the test set {testset.name} has no sentence pair that the model can read")
     counts[:, :, 1] = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences)
-    description = {
-        "model": reader.name,
-        "dtype": str(reader.dtype).removeprefix("torch."),
-        "subword": f"{keys}/{queries}",
-    }
-    revision = getattr(model, "revision", "")
-    if revision:
-        description["revision"] = str(revision)
+    description = {**signature_of(reader), "subword": f"{keys}/{queries}"}
     return Sweep(testset, reader.name, extractor.spec, signal, views, counts, description, source)
 
 

@@ -18,7 +18,7 @@ from align_eval.files import StrPath, sha256_of
 #: What is added to the name of a file of links.
 SUFFIX = ".meta.json"
 #: The keys of a signature that a note can give; the others are the scorer's to say.
-KEYS = ("model", "revision", "dtype", "layer", "head", "signal", "method", "params", "subword", "long")
+KEYS = ("model", "revision", "dtype", "device", "layer", "head", "signal", "method", "params", "subword", "long")
 #: The key whose value (``none``) a note can replace: what was symmetrised by the aligner itself.
 REPLACED = "sym"
 _SHA256 = re.compile(r"[0-9a-f]{64}")

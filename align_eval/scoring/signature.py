@@ -35,6 +35,7 @@ SIGNATURE_KEYS = (
     SignatureKey("model", "m", "name of the model"),
     SignatureKey("revision", "rev", "revision of the model: a commit or the first digits of a checksum"),
     SignatureKey("dtype", "dt", "number type that the model ran in"),
+    SignatureKey("device", "dev", "kind of device that the model ran on: cuda, mps (left out for cpu)"),
     SignatureKey("layer", "l", "layer, 0 for the embeddings"),
     SignatureKey("head", "h", "attention head, counted from 1, or how heads are put together"),
     SignatureKey(

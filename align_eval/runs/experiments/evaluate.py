@@ -58,6 +58,7 @@ class EvaluateExperiment(Experiment):
         from align_eval.aligners import AlignerSettings, make_aligner
         from align_eval.corpora import load_testset
         from align_eval.models import load_model
+        from align_eval.models.identity import mark_of
         from align_eval.runs.evaluate import evaluate_testset
 
         loaded = [load_testset(name) for name in self.testsets]
@@ -68,7 +69,7 @@ class EvaluateExperiment(Experiment):
         signatures: dict[str, str] = {}
         for testset in loaded:
             path = base / f"{testset.name}.tsv"
-            mark = self.fingerprint(testset.checksum, encoder.revision)
+            mark = self.fingerprint(testset.checksum, mark_of(encoder))
             kept = _read_table(path, mark)
             if kept is None:
                 with watch.bar(testset.name, len(testset.pairs)) as progress:

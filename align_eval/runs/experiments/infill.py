@@ -89,13 +89,15 @@ class InfillExperiment(Experiment):
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
 
     def run(self, base: Path, watch: Watch) -> None:
+        from align_eval.models.identity import mark_of
+
         cells = Cells(base / "infill.json")
         model = self._model()
         kept: dict[str, dict[str, Any]] = {}
         corpora = dict(self._corpora(watch))
         for name, corpus in corpora.items():
             mark = self.fingerprint(
-                corpus.checksum, corpus.direction, str(getattr(model, "revision", "")),
+                corpus.checksum, corpus.direction, mark_of(model),
                 without=("pairs", "optional", "batch_tokens", "folder"),
             )  # fmt: skip
             cell = cells.get(name, mark)

@@ -88,6 +88,7 @@ class SignalsExperiment(ViewExperiment):
 
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.models import load_model
+        from align_eval.models.identity import mark_of
         from align_eval.signals.registry import SIGNALS
 
         cells = Cells(base / "signals.json")
@@ -98,7 +99,7 @@ class SignalsExperiment(ViewExperiment):
         for testset in loaded:
             for signal in signals:
                 key = f"{testset.name}/{signal}"
-                made_from = (testset.checksum, str(model.revision), signal)
+                made_from = (testset.checksum, mark_of(model), signal)
                 mark = self.fingerprint(*made_from, without=(*OWN, "batch_tokens"))
                 cell = cells.get(key, mark)
                 if cell is None:

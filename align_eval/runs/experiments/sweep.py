@@ -126,6 +126,7 @@ class SweepExperiment(ViewExperiment):
 
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.models import load_model
+        from align_eval.models.identity import mark_of
         from align_eval.runs.sweep import for_testset
 
         cells = Cells(base / "sweep.json")
@@ -133,7 +134,7 @@ class SweepExperiment(ViewExperiment):
         model = load_model(self.model)
         kept: dict[str, dict[str, Any]] = {}
         for testset in loaded:
-            mark = self.fingerprint(testset.checksum, str(model.revision), without=("batch_tokens",))
+            mark = self.fingerprint(testset.checksum, mark_of(model), without=("batch_tokens",))
             cell = cells.get(testset.name, mark)
             new = cell is None
             if cell is None:
