@@ -9,9 +9,14 @@ import difflib
 from collections.abc import Iterable
 from os import PathLike, fspath
 
+from align_eval.shown import shown
+
 
 class AlignEvalWarning(UserWarning):
     """A condition that does not stop the work but that a person should know of."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shown(message))
 
 
 class AlignEvalError(Exception):
@@ -46,7 +51,7 @@ class AlignEvalError(Exception):
         elif self.line is not None:
             where = f"line {self.line}: "
         remedy = f". {self.remedy}" if self.remedy else ""
-        return " ".join(f"{where}{self.message}{remedy}".split("\n"))
+        return shown(" ".join(f"{where}{self.message}{remedy}".split("\n")))
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.message, self.file, self.line, self.remedy))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import typer
 
 from align_eval.errors import AlignEvalError
+from align_eval.shown import shown
 from align_eval.version import __version__
 
 
@@ -84,5 +85,5 @@ def main(arguments: list[str] | None = None) -> None:
         if verbose:
             _traceback()
         where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"align-eval: {where}{error.strerror or error}\n")
+        sys.stderr.write(f"align-eval: {shown(f'{where}{error.strerror or error}')}\n")
         sys.exit(1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from align_eval.shown import shown
+
 if TYPE_CHECKING:
     from align_eval.runs.evaluate import Evaluation
 
@@ -36,6 +38,6 @@ def add_to(app: typer.Typer) -> None:
                 sys.stdout.flush()
 
             found, written = run_demo(output, OWN if small else testsets_at_hand(), progress, show)
-        sys.stdout.write(f"{found[0].result.name}: {found[0].score.signature}\n")
+        sys.stdout.write(f"{shown(found[0].result.name)}: {found[0].score.signature}\n")
         sys.stdout.write("(the signatures of all are in scores.json)\n\n")
-        sys.stdout.write("Written: " + ", ".join(map(str, written)) + "\n")
+        sys.stdout.write("Written: " + ", ".join(shown(str(path)) for path in written) + "\n")

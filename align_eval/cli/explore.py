@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.report.page import Page
@@ -149,4 +150,6 @@ def _write(page: Page, output: str, as_json: bool) -> None:
         f"{len(axis.labels)} {axis.name}{'' if len(axis.labels) == 1 else 's'}" for axis in (page.rows, page.columns)
     )
     entries = f"{len(page)} {'entry' if len(page) == 1 else 'entries'}"
-    sys.stdout.write(f"{output}: {entries}, {views}, {size / 1e6:.1f} MB, values off by at most {page.error:.1g}\n")
+    sys.stdout.write(
+        f"{shown(output)}: {entries}, {views}, {size / 1e6:.1f} MB, values off by at most {page.error:.1g}\n"
+    )

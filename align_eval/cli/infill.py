@@ -11,6 +11,7 @@ import typer
 
 from align_eval.cli import _engine as engines
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.runs.engines import Engine
@@ -195,7 +196,7 @@ def _one(
         for ending in FORMATS:
             save(figure, folder / f"infill.{ending}")
         reading.write(folder, "infill")
-        sys.stderr.write(f"align-eval: figure and reading in {output}\n")
+        sys.stderr.write(f"align-eval: figure and summary in {shown(output)}\n")
     if as_json:
         sys.stdout.write(json.dumps(reading.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
@@ -221,14 +222,20 @@ def _corpus(
     if output is not None:
         from align_eval.runs.infill_files import write_infilling
 
-        sys.stderr.write(f"align-eval: written to {output}: {', '.join(write_infilling(found, output))}\n")
+        sys.stderr.write(f"align-eval: written to {shown(output)}: {', '.join(write_infilling(found, output))}\n")
     if as_json:
         sys.stdout.write(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n")
         return
     from align_eval.report.infill_table import LEGEND, infill_table
-    from align_eval.runs.infill_files import finding_lines
+    from align_eval.runs.infill_files import findings
     from align_eval.scoring.tables import render_text
 
     rows = found.to_json()
-    lines = [render_text([infill_table(rows)]).rstrip("\n"), "", LEGEND, "", *finding_lines(rows)]
+    lines = [
+        render_text([infill_table(rows)]).rstrip("\n"),
+        "",
+        LEGEND,
+        "",
+        *(f"- {shown(text)}" for text in findings(rows)),
+    ]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.runs.selection import Selected
@@ -165,7 +166,7 @@ def _text(found: Sweep, selected: list[Selected]) -> str:
             f"{one.selection.name:<9} AER {one.score.aer:.2f} ({low:.2f} - {high:.2f})  {one.describe(found)}",
             f"{'':<9} {one.score.signature}",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(shown, lines)) + "\n"
 
 
 def _write(found: Sweep, selected: list[Selected], folder: str) -> None:

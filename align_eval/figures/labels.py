@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.figures.style import families, new_figure, style
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def readable_labels(pieces: Sequence[str]) -> list[str]:
     begun = False  # a word, by a mark that stands alone
     for piece in pieces:
         if piece in SPECIAL or is_special(piece) or piece in SPACES:
-            labels.append("␣" if piece in SPACES else SPECIAL.get(piece, piece))
+            labels.append("␣" if piece in SPACES else visible(SPECIAL.get(piece, piece)))
             goes_on, begun = False, piece in SPACES
             continue
         ends_open = piece.endswith("@@") and len(piece) > 2
@@ -71,7 +72,7 @@ def is_special(piece: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """Text with control characters, line ends and spaces as signs, so that it stays one visible line.
+    """Text with control characters, line ends and spaces as signs, marks of direction as escapes: one visible line.
 
     >>> visible("a\\nb")
     'a␊b'
@@ -90,7 +91,7 @@ def visible(text: str) -> str:
         elif unicodedata.category(letter) in ("Cc", "Zs", "Zl", "Zp"):
             out.append("␤" if letter in "\x85\u2028\u2029" else "␣")
         else:
-            out.append(letter)
+            out.append(shown(letter))
     return "".join(out)
 
 
@@ -129,7 +130,7 @@ def measure(labels: Sequence[str], *, columns: bool = False, bold: Collection[in
         columns: as they stand under columns (:func:`column_label`) and not beside rows.
         bold: positions of labels that are drawn bold (if they are ASCII: not every font has bold letters).
     """
-    turned = [column_label(text) if columns else (text, 0.0) for text in labels]
+    turned = [column_label(text) if columns else (text, 0.0) for text in map(shown, labels)]
     sizes = [_measured(*turn, k in bold and turn[0].isascii()) for k, turn in enumerate(turned)]
     return np.array(sizes, dtype=np.float64).reshape(-1, 2)
 
@@ -153,7 +154,8 @@ def text_style(text: str) -> dict[str, Any]:
 
 def label_rows(axes: Axes, labels: Sequence[str], size: float, *, at: Sequence[float] | None = None) -> list[Text]:
     """Write labels beside the rows of a map, row k at height k (or ``at[k]``); returns the texts."""
-    axes.set_yticks(list(range(len(labels)) if at is None else at), list(labels))
+    labels = [shown(label) for label in labels]
+    axes.set_yticks(list(range(len(labels)) if at is None else at), labels)
     texts = [_restyle(tick, label, size) for tick, label in zip(axes.get_yticklabels(), labels, strict=True)]
     for text in texts:
         text.set_verticalalignment("center")  # of the letters' box: scripts differ in where they lie on the line
@@ -162,6 +164,7 @@ def label_rows(axes: Axes, labels: Sequence[str], size: float, *, at: Sequence[f
 
 def label_columns(axes: Axes, labels: Sequence[str], size: float, *, at: Sequence[float] | None = None) -> list[Text]:
     """Write labels under the columns of a map, each as :func:`column_label` says; returns the texts."""
+    labels = [shown(label) for label in labels]
     turned = [column_label(label) for label in labels]
     axes.set_xticks(list(range(len(labels)) if at is None else at), [text for text, _ in turned])
     texts = [_restyle(tick, label, size) for tick, label in zip(axes.get_xticklabels(), labels, strict=True)]

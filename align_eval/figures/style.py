@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 STRENGTH_MAP = "Oranges"
 """Sequential and readable in grey and by colour-blind readers: dark is strong."""
@@ -240,10 +242,13 @@ def to_bytes(figure: Figure, ending: str = "png") -> bytes:
 
 def texts_of(figure: Figure) -> list[str]:
     """All text on a figure that is not empty."""
+    return [text.get_text() for text in _texts(figure) if text.get_text()]
+
+
+def _texts(figure: Figure) -> list[Text]:
     from matplotlib.text import Text
 
-    found = figure.findobj(Text)
-    return [text.get_text() for text in found if isinstance(text, Text) and text.get_text()]
+    return [text for text in figure.findobj(Text) if isinstance(text, Text)]
 
 
 def _render(figure: Figure, ending: str) -> tuple[bytes, int]:
@@ -251,6 +256,10 @@ def _render(figure: Figure, ending: str) -> tuple[bytes, int]:
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[ending]
     trim: dict[str, Any] = {} if figure.get_layout_engine() is None else {"bbox_inches": "tight", "pad_inches": 0.03}
     buffer = io.BytesIO()
+    for text in _texts(figure):  # a control character would make an SVG that no XML reader takes
+        lines = "\n".join(map(shown, text.get_text().split("\n")))
+        if lines != text.get_text():
+            text.set_text(lines)
     with warnings.catch_warnings(record=True) as caught, style():
         warnings.simplefilter("always")
         figure.savefig(buffer, format=ending, metadata=metadata, **trim)

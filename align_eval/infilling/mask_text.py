@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from align_eval.errors import InputError, nearest_names
@@ -46,12 +47,12 @@ def masked_words(text: str, pair: SentencePair, *, language: str = "", seed: int
                 remedy=f"Words count from 1: {_numbered(pair.target)}",
             )
         return words
-    named = _by_text(text, pair.target)
+    named = _by_text(_nfc(text), tuple(map(_nfc, pair.target)))
     if named:
         return named
     name = text.strip().partition(":")[0].strip()
     if ":" not in text and name not in PLANS:
-        raise _unknown(text, pair.target)
+        raise _unknown(_nfc(text), tuple(map(_nfc, pair.target)))
     variants = masks_of(make_plan(text, language=language or None), [pair], seed)[0]
     if len(variants) != 1:
         raise InputError(
@@ -67,6 +68,11 @@ def _by_text(text: str, target: tuple[str, ...]) -> tuple[int, ...]:
         if wanted and set(wanted) <= set(target):
             return tuple(k for k, word in enumerate(target) if word in wanted)
     return ()
+
+
+def _nfc(text: str) -> str:
+    """Composed and decomposed letters (``ü`` as one character or as two) are the same word."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _unknown(text: str, target: tuple[str, ...]) -> InputError:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import InputError
 from align_eval.infilling.results import WordRows
-from align_eval.infilling.word_lists import is_punctuation
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -68,7 +68,7 @@ def gold_cells(pair: SentencePair) -> Bools | None:
 
 
 def punctuation_columns(pair: SentencePair) -> Bools:
-    """Which source words are punctuation, ``(K,)``; see :func:`align_eval.infilling.word_lists.is_punctuation`."""
+    """Which source words are punctuation, ``(K,)``; see :func:`align_eval.corpora.punctuation.is_punctuation`."""
     return np.array([is_punctuation(word) for word in pair.source], dtype=bool)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import InputError
 from align_eval.infilling.measures import (
     MEASURES,
@@ -22,7 +23,6 @@ from align_eval.infilling.measures import (
     row_measures,
 )
 from align_eval.infilling.results import InfillResult, Variant, WordRows
-from align_eval.infilling.word_lists import is_punctuation
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair

@@ -116,7 +116,7 @@ def _peaks(it: PairedRows, groups: Sequence[dict[str, Any]]) -> list[str]:
     every, _, before, masked, _, visible = groups
     words = quoted(" ".join(it.pair.target[word] for word in it.masked))
     if it.gold is None:
-        return [f"{words} hidden; without {it.gold_name} links nothing is said of where a row should look."]
+        return [f"{words} masked; without gold links nothing can be said of where a row should attend."]
     aligned = f"a {it.gold_name}-aligned word"
     found = [f"Nothing hidden: {of(every['peaks'], every['linked'])} rows peak on {aligned}."]
     if masked["linked"]:

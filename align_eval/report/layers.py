@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora.punctuation import is_punctuation, plain_word
 from align_eval.errors import InputError
 from align_eval.report.reading import Cell, Reading
 
@@ -214,13 +214,11 @@ def kind_of(token: str) -> str:
     """``"numbers"``, ``"words"``, or ``"punctuation and spaces"``.
 
     >>> kind_of("13"), kind_of("answer"), kind_of("$"), kind_of("↵")
-    ('numbers', 'words', 'punctuation and spaces', 'punctuation and spaces')
+    ('numbers', 'words', 'words', 'punctuation and spaces')
     """
-    if any(letter.isdigit() for letter in token):
+    if any(letter.isdigit() for letter in plain_word(token)):
         return "numbers"
-    if any(unicodedata.category(letter)[0] in "LM" for letter in token):
-        return "words"
-    return "punctuation and spaces"
+    return "punctuation and spaces" if is_punctuation(token) else "words"
 
 
 def _share_list(values: NDArray[np.floating]) -> list[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from align_eval.errors import NonFiniteError
 from align_eval.files import StrPath, atomic_writer
+from align_eval.shown import markdown, markdown_code
 
 Number = int | str
 """A layer or head, counted from 1; a name such as ``"mean"`` where several have become one."""
@@ -98,18 +98,18 @@ class Reading:
     def to_markdown(self) -> str:
         """The reading for people: findings, anomalies, strongest cells, groups, and what it was drawn from."""
         lines = [f"# {self.figure[:1].upper()}{self.figure[1:]}", "", f"Plotted: {self.quantity}.", ""]
-        lines += [f"- {_text(sentence)}" for sentence in self.findings]
+        lines += [f"- {markdown(sentence)}" for sentence in self.findings]
         if self.anomalies:
-            lines += ["", "## What stands out", "", *(f"- {_text(sentence)}" for sentence in self.anomalies)]
+            lines += ["", "## What stands out", "", *(f"- {markdown(sentence)}" for sentence in self.anomalies)]
         if self.strongest:
-            lines += ["", "## Strongest cells", "", *(f"- {_code(str(cell))}" for cell in self.strongest)]
+            lines += ["", "## Strongest cells", "", *(f"- {markdown_code(str(cell))}" for cell in self.strongest)]
         if self.groups:
             lines += ["", "## Groups", ""]
             for group in self.groups:
                 rest = ", ".join(f"{k} {_short(v)}" for k, v in group.items() if k != "name")
-                lines.append(f"- {_text(str(group.get('name', '')))}: {_text(rest)}")
+                lines.append(f"- {markdown(str(group.get('name', '')))}: {markdown(rest)}")
         if self.subject:
-            lines += ["", "## Drawn from", "", *(f"- {k}: {_code(_short(v))}" for k, v in self.subject.items())]
+            lines += ["", "## Drawn from", "", *(f"- {k}: {markdown_code(_short(v))}" for k, v in self.subject.items())]
         return "\n".join(lines) + "\n"
 
     def _repr_markdown_(self) -> str:
@@ -155,16 +155,3 @@ def _short(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(str(v) for v in value)
     return str(value)
-
-
-def _text(sentence: str) -> str:
-    """A sentence in Markdown that reads as it is written: words of a corpus mark nothing up and are no HTML."""
-    return re.sub(r"([\\`*<])", r"\\\1", " ".join(sentence.split("\n")))
-
-
-def _code(text: str) -> str:
-    """Text in a Markdown code span, whatever marks it has in it."""
-    text = text.replace("\n", "↵")  # a code span is one line
-    ticks = "``" if "`" in text else "`"
-    space = " " if "`" in text else ""
-    return f"{ticks}{space}{text}{space}{ticks}"

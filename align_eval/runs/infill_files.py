@@ -11,6 +11,7 @@ from align_eval.report.infilling_corpus import corpus_reading
 from align_eval.runs.infill import Infilling
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.scoring.tables import TextTable
+from align_eval.shown import markdown
 
 FIGURE_FORMATS = ("png", "svg", "pdf")
 
@@ -29,27 +30,27 @@ def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") 
     rows = found.to_json()
     write_json(base / f"{stem}.json", {"environment": environment(), **found.summary()})
     with atomic_writer(base / "README.md") as stream:
-        stream.write("\n".join([f"# Hidden words: {subject_line(rows[0])}", "", *page_lines(rows)]) + "\n")
+        stream.write("\n".join([f"# Masked words: {markdown(subject_line(rows[0]))}", "", *page_lines(rows)]) + "\n")
     written = [path.name for path in corpus_reading(rows).write(base, "reading")]
     return [f"{stem}.json", "README.md", *written, *write_curves(rows, base, "curves")]
 
 
 def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Table, legend, what holds and what does not, as lines of Markdown."""
-    return [*markdown_table(infill_table(rows)), "", LEGEND, "", *finding_lines(rows)]
+    return [*markdown_table(infill_table(rows)), "", LEGEND, "", *(f"- {markdown(text)}" for text in findings(rows))]
 
 
-def finding_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What holds over the plans, then what does not, each line an item of a list."""
+def findings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What holds over the plans, then what does not, a sentence each."""
     reading = corpus_reading(rows)
-    return [f"- {text}" for text in (*reading.findings, *reading.anomalies)]
+    return [*reading.findings, *reading.anomalies]
 
 
 def markdown_table(table: TextTable) -> list[str]:
     """The columns and rows of a table as lines of Markdown; its title is left to the caller."""
     right = len(table.columns) - table.left
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * table.left + "---:|" * right]
-    cells = [[cell.strip().replace("|", "\\|").replace("*", "\\*") for cell in row] for row in table.rows]
+    cells = [[markdown(cell.strip()) for cell in row] for row in table.rows]
     return [*lines, *("| " + " | ".join(row) + " |" for row in cells)]
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.detokenize import describe_detokenizer
+from align_eval.corpora.punctuation import PUNCTUATION_RULE
 from align_eval.files import StrPath, atomic_writer
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.runs.translate import file_stem
-from align_eval.scoring.coverage import PUNCTUATION_RULE
 from align_eval.scoring.score import DECIMALS, rounded
 from align_eval.scoring.tables import TextTable, p_value, render_text, signed
 from align_eval.scoring.translation import METRICS, sentence_scores
+from align_eval.shown import cell, one_line, shown
 
 if TYPE_CHECKING:
     from align_eval.runs.diagnose import Diagnosis
@@ -127,11 +128,13 @@ def render(found: Sequence[TranslatedText], worst: int = WORST) -> str:
     if found[0].reference is not None:
         table.rows.append(["(reference)", "-", "-", "-", "-", *_shares(found[0].reference)])
     parts = [render_text([table, *_test_tables(found)])]
-    parts.append("\n".join(_rests_on(found)) + "\n")
+    parts.append("\n".join(map(shown, _rests_on(found))) + "\n")
     for one in found:
         listed = [] if one.diagnosis is None else one.diagnosis.coverage.worst(worst)
         if listed:
-            parts.append(f"Most words without a link, {one.model}:\n" + "".join(_sentence(one, k) for k in listed))
+            parts.append(
+                f"Most words without a link, {shown(one.model)}:\n" + "".join(_sentence(one, k) for k in listed)
+            )
     return "\n".join(parts)
 
 
@@ -213,12 +216,12 @@ def _sentence(one: TranslatedText, k: int) -> str:
     row = worst_row(one, k)
     words = {}
     for side in ("uncovered", "unsupported"):
-        shown = [word for _, word in row[side][:_SHOWN]]
-        more = len(row[side]) - len(shown)
-        words[side] = " ".join([*shown, *([f"(and {more} more)"] if more else [])]) or "-"
+        first = [word for _, word in row[side][:_SHOWN]]
+        more = len(row[side]) - len(first)
+        words[side] = " ".join([*first, *([f"(and {more} more)"] if more else [])]) or "-"
     return (
-        f"  {row['id']}  {row['source']}\n     -> {row['translation']}\n"
-        f"     uncovered: {words['uncovered']}   unsupported: {words['unsupported']}\n"
+        f"  {shown(row['id'])}  {shown(row['source'])}\n     -> {shown(row['translation'])}\n"
+        f"     uncovered: {shown(words['uncovered'])}   unsupported: {shown(words['unsupported'])}\n"
     )
 
 
@@ -237,7 +240,7 @@ def write_folder(found: Sequence[TranslatedText], folder: StrPath, worst: int = 
     for number, one in enumerate(found, 1):
         stem = file_stem(number, one.model)
         with atomic_writer(base / f"{stem}.txt") as stream:
-            stream.writelines(f"{line}\n" for line in one.hypotheses)
+            stream.writelines(f"{one_line(line)}\n" for line in one.hypotheses)
         with atomic_writer(base / f"{stem}.tsv") as stream:
             stream.writelines("\t".join(row) + "\n" for row in sentence_rows(one))
         written += [base / f"{stem}.txt", base / f"{stem}.tsv"]
@@ -254,7 +257,5 @@ def sentence_rows(one: TranslatedText) -> list[list[str]]:
         numbers = [f"{scores[name][k]:.2f}" for name in METRICS]
         unlinked = [" ".join(f"{i}:{word}" for i, word in side) for side in _unlinked(one.diagnosis, k)]
         cells = [text.pairs[k].id, text.sources[k], text.references[k], translation.text, *numbers, *unlinked]
-        rows.append(
-            [" ".join(c.split("\t")) for c in (*cells, str(translation.at_limit).lower(), str(translation.pieces))]
-        )
+        rows.append([cell(c) for c in (*cells, str(translation.at_limit).lower(), str(translation.pieces))])
     return rows

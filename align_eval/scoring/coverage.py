@@ -8,7 +8,6 @@ text by the same aligner.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import LengthMismatchError
 from align_eval.scoring.resample import bootstrap_sums, percentile_interval
 from align_eval.scoring.score import DECIMALS, check_resampling
@@ -23,21 +23,6 @@ from align_eval.scoring.score import DECIMALS, check_resampling
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
     from align_eval.links import Links
-
-#: What is said of punctuation in results.
-PUNCTUATION_RULE = (
-    "a word of Unicode punctuation and symbols alone (categories P and S) is not counted, and a link to one covers "
-    "nothing"
-)
-
-
-def is_punctuation(word: str) -> bool:
-    """Whether all characters of a word are of the Unicode categories P (punctuation) or S (symbols).
-
-    >>> [is_punctuation(w) for w in ("...", "«", "€", "U.S.", "")]
-    [True, True, True, False, False]
-    """
-    return bool(word) and all(unicodedata.category(c)[0] in "PS" for c in word)
 
 
 @dataclass(frozen=True)
@@ -110,7 +95,7 @@ def sentence_coverage(pair: SentencePair, links: Links, *, punctuation: bool = F
     Args:
         pair: source words and the words of the translation.
         links: 0-based, of an aligner.
-        punctuation: count marks as words too; else see :data:`PUNCTUATION_RULE`.
+        punctuation: count punctuation too; else it is not counted, and a link to it covers nothing.
 
     Raises:
         LinkRangeError: a link points outside of the pair.

@@ -11,6 +11,7 @@ from align_eval.files import StrPath, atomic_writer
 from align_eval.scoring.counts import COLUMNS
 from align_eval.scoring.measures import known, measures
 from align_eval.scoring.tables import percent
+from align_eval.shown import cell
 
 if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
@@ -28,7 +29,7 @@ def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
     with atomic_writer(path) as stream:
         stream.write("\t".join(("system", "sentence", *COLUMNS, "aer")) + "\n")
         for system in systems:
-            name = " ".join(system.name.split())
+            name = cell(system.name)
             aer = measures(system.counts, nothing=np.nan)["aer"].tolist()
             for number, (row, value) in enumerate(zip(system.counts.tolist(), aer, strict=True), 1):
                 stream.write("\t".join(map(str, (name, number, *row, percent(known(value), 4)))) + "\n")

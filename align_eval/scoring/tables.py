@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from align_eval.scoring.breakdown import Breakdown, Part
+from align_eval.shown import latex, shown
 
 if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "_": r"\_",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "Δ": r"$\Delta$",
-        "<": "$<$",
-    }
-)
 
 
 @dataclass
@@ -142,10 +127,11 @@ def render_text(tables: Iterable[TextTable]) -> str:
     """
     lines: list[str] = []
     for table in tables:
-        widths = [max(map(_width, column)) for column in zip(table.columns, *table.rows, strict=True)]
-        lines += [table.title, _text_row(table.columns, widths, table.left)]
+        cells = [[shown(cell) for cell in row] for row in (table.columns, *table.rows)]
+        widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+        lines += [shown(table.title), _text_row(cells[0], widths, table.left)]
         lines.append("-" * (sum(widths) + 3 * (len(widths) - 1)))
-        lines += [_text_row(row, widths, table.left) for row in table.rows]
+        lines += [_text_row(row, widths, table.left) for row in cells[1:]]
         lines.append("")
     return "\n".join(lines[:-1]) + "\n"
 
@@ -174,15 +160,16 @@ def _width(text: str) -> int:
 
 def render_latex(tables: Iterable[TextTable], comments: Iterable[str] = ()) -> str:
     """The tables as LaTeX ``tabular`` environments (package booktabs), with comment lines in front."""
-    lines = [f"% {' '.join(comment.split())}" for comment in comments]
+    lines = [f"% {shown(comment)}" for comment in comments]
     for table in tables:
         align = "l" * table.left + "r" * (len(table.columns) - table.left)
-        lines += [f"% {table.title}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
+        lines += [f"% {shown(table.title)}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
         lines += [_latex_row(table.columns), r"\midrule"]
-        lines += [_latex_row([cell.replace(" - ", "--") for cell in row]) for row in table.rows]
+        lines += [_latex_row(row) for row in table.rows]
         lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 
 
 def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
+    ranges = (re.sub(r"^([0-9.]+) - ([0-9.]+)$", r"\1--\2", cell) for cell in cells)
+    return " & ".join(map(latex, ranges)) + r" \\"

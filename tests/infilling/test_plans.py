@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.corpora.pair import SentencePair
+from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.infilling.plans import PLANS, make_plan, masks_of
 from align_eval.infilling.plans.positions import Positions, number_text, parse_numbers
 from align_eval.infilling.word_lists import (
     function_words,
     is_function_word,
-    is_punctuation,
     list_languages,
     word_classes,
 )

@@ -101,7 +101,7 @@ def test_the_numbers_behind_them() -> None:
 
 def test_without_links_nothing_is_said_of_them() -> None:
     reading = infilling_reading(_result(None))
-    assert "without gold links nothing is said" in reading.findings[0]
+    assert "without gold links nothing can be said" in reading.findings[0]
     assert "Where each [MASK] looks: ‘laws’ → ‘Gesetze’ 0.40; ‘?’ → ‘die’ 0.30." in reading.findings
     assert reading.to_json()["groups"][0]["gold_mass"] is None
     silver = infilling_reading(_result(None), gold=GOLD, gold_name="silver")

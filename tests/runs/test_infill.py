@@ -19,7 +19,7 @@ from align_eval.infilling.results import InfillResult
 from align_eval.report.infill_table import LEGEND, infill_table
 from align_eval.runs.infill import CHOICE_PLANS, infill_testset
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, corpus_of_files, in_languages
-from align_eval.runs.infill_files import finding_lines
+from align_eval.runs.infill_files import findings
 from align_eval.runs.infill_work import InfillWork, Look, all_views
 from align_eval.runs.sweep import split
 from align_eval.scoring.tables import render_text
@@ -197,7 +197,7 @@ def test_a_model_whose_hidden_rows_are_uniform(model: Any, monkeypatch: pytest.M
     assert row["change"]["masked"]["entropy"]["p_value"] < 0.01
     assert row["divergence"] > 0.7
     assert row["divergence_visible"] == 0
-    text = " ".join(finding_lines([row]))
+    text = " ".join(findings([row]))
     assert "more often than every null model: holds for 0 of 1 plans" in text
     assert "position 12.5 %, p = 1" in text
 

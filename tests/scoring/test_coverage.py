@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from align_eval.corpora import SentencePair
 from align_eval.errors import LengthMismatchError, LinkRangeError
 from align_eval.links import Links
-from align_eval.scoring.coverage import coverage, is_punctuation, sentence_coverage
+from align_eval.scoring.coverage import coverage, sentence_coverage
 
 # "Der kleine Hund schläft heute ." - "The dog sleeps in bed ."
 PAIR = SentencePair("1", ("Der", "kleine", "Hund", "schläft", "heute", "."), ("The", "dog", "sleeps", "in", "bed", "."))
@@ -48,13 +48,6 @@ def test_a_text_by_hand() -> None:
     assert (told["unsupported_target_words"], told["target_words"]) == (2, 5)
     assert coverage([empty], [Links()], resamples=10).uncovered_source is None
     assert coverage([PAIR], [LINKS], resamples=0).ci == {}
-
-
-def test_punctuation_is_by_unicode() -> None:
-    marks = [".", ",", "...", "«", "–", "。", "%", "€", "''", "¿", "'s", "1", "U.S.", "", "-x", "、"]
-    assert [mark for mark in marks if is_punctuation(mark)] == [
-        ".", ",", "...", "«", "–", "。", "%", "€", "''", "¿", "、",
-    ]  # fmt: skip
 
 
 def test_what_is_refused() -> None:

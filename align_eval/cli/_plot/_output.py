@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from align_eval.shown import shown
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -69,4 +71,4 @@ def finish(draw: Callable[[], Figure], reading: Reading, outputs: Sequence[str],
     else:
         sys.stdout.write(reading.to_markdown())
     if written:
-        sys.stderr.write("Written: " + ", ".join(map(str, written)) + "\n")
+        sys.stderr.write("Written: " + ", ".join(shown(str(path)) for path in written) + "\n")

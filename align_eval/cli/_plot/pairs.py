@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.runs.pair_figures import AlignedSet
@@ -98,7 +99,7 @@ def add_to(plot_app: typer.Typer) -> None:
                     restart=restart,
                     progress=progress,
                 )
-            sys.stdout.write(f"{len(drawn)} figures: {base / item.name}\n")
+            sys.stdout.write(f"{len(drawn)} figures: {shown(str(base / item.name))}\n")
 
 
 def _numbers(text: str, available: int) -> list[int]:

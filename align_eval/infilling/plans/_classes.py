@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import InputError
 from align_eval.infilling.plans.base import Variants
-from align_eval.infilling.word_lists import is_function_word, is_punctuation, list_languages
+from align_eval.infilling.word_lists import is_function_word, list_languages
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair

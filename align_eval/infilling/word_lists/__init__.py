@@ -11,11 +11,10 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
+from align_eval.corpora.punctuation import plain_word
 from align_eval.errors import UnknownNameError
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’ʼ´`‘", "'"))
-# Of category P in Unicode, but read as words.
-_READ_ALOUD = frozenset("%‰&@#§*")
 
 
 def list_languages() -> list[str]:
@@ -45,7 +44,7 @@ def word_classes(language: str) -> dict[str, frozenset[str]]:
         if line.startswith("["):
             name = line.strip("[]")
             continue
-        found[name] = found.get(name, frozenset()) | frozenset(line.split())
+        found[name] = found.get(name, frozenset()) | frozenset(unicodedata.normalize("NFC", line).split())
     return found
 
 
@@ -63,22 +62,11 @@ def function_words(language: str) -> frozenset[str]:
 
 
 def is_function_word(word: str, language: str) -> bool:
-    """Whether a word, in any case and with any apostrophe, is in the list of its language.
+    """Whether a word, in any case, with any apostrophe and also as an entity, is in the list of its language.
 
     Raises:
         UnknownNameError: a language without a list.
     """
-    plain = unicodedata.normalize("NFC", word).translate(_APOSTROPHES)
+    plain = plain_word(word).translate(_APOSTROPHES)
     listed = function_words(language)
     return plain.lower() in listed or plain.casefold() in listed
-
-
-def is_punctuation(word: str) -> bool:
-    """Whether a word is punctuation alone: Unicode category P (or a grave or acute accent), but not ``% & @ # § *``.
-
-    >>> [is_punctuation(w) for w in (".", "¿", "。", "``", "%", "4.2", "n't", "...")]
-    [True, True, True, True, False, False, False, True]
-    """
-    return bool(word) and all(
-        (unicodedata.category(c).startswith("P") or c in "`´") and c not in _READ_ALOUD for c in word
-    )
