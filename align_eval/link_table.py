@@ -9,35 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
+from align_eval.link_columns import int32, number_places, offsets_of, sort_unique, sums
 from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links
-
-
-def _ascending(sentence: NDArray[np.integer], source: NDArray[np.integer], target: NDArray[np.integer]) -> bool:
-    """Whether the columns are sorted by (sentence, source, target) without repetition."""
-    width_s, width_t = int(source.max()) + 1, int(target.max()) + 1
-    if (int(sentence.max()) + 1) * width_s * width_t < 2**63:
-        key = (sentence.astype(np.int64) * width_s + source) * width_t + target
-        return bool((key[1:] > key[:-1]).all())
-    rise = target[1:] > target[:-1]
-    for column in (source, sentence):
-        rise = (column[1:] > column[:-1]) | ((column[1:] == column[:-1]) & rise)
-    return bool(rise.all())
-
-
-def _offsets(sentence: IntArray, sentences: int) -> NDArray[np.int64]:
-    """The first row of each sentence pair, and the number of rows, ``(sentences + 1,)``, of a sorted column.
-
-    As ``np.searchsorted(sentence, np.arange(sentences + 1))``, in one pass.
-    """
-    if not len(sentence):
-        return np.zeros(sentences + 1, dtype=np.int64)
-    starts = np.flatnonzero(sentence[1:] != sentence[:-1]) + 1
-    first, last = int(sentence[0]), int(sentence[-1])
-    if len(starts) + 1 == sentences:  # every pair has links
-        return np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64)
-    spans = np.concatenate([[first + 1], np.diff(sentence[starts], prepend=first), [sentences - last]])
-    return np.repeat(np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64), spans)
-
 
 #: Numbers of source and target words that :meth:`LinkTable.merged` has room for; their product fits 31 bits.
 HEIGHT, WIDTH = (1 << 16) - 1, 1 << 15
@@ -57,16 +30,6 @@ class Gold(NamedTuple):
     sure: IntArray
 
 
-def sums(rows: NDArray[np.uint8], offsets: NDArray[np.integer]) -> IntArray:
-    """The sum of the rows of each sentence pair, ``(sentence pairs,)``; ``offsets`` as in a table."""
-    sizes = np.diff(offsets)
-    filled = sizes > 0
-    out = np.zeros(len(sizes), dtype=np.int32)
-    if filled.any():
-        out[filled] = np.add.reduceat(rows, offsets[:-1][filled], dtype=np.int32)
-    return out
-
-
 class LinkTable(Sequence[Links]):
     """The links of many sentence pairs in columns: what readers give and scoring takes.
 
@@ -79,8 +42,12 @@ class LinkTable(Sequence[Links]):
         sentences: number of sentence pairs, those without links included.
         sure: boolean array ``(rows,)``; false marks a possible-only link. ``None``: all sure. Where a link is given
             both as sure and as possible it is sure.
-        scores: float array ``(rows,)`` or ``None``.
-        ids: one name a sentence pair, or ``None`` (then the position is the name).
+        scores: float array ``(rows,)`` or ``None``. Where a link is given twice the highest score is kept.
+        ids: one name a sentence pair, or ``None`` (then the position is the name). A reader gives names if and only
+            if the file names its sentence pairs.
+
+    ``nulls`` is ``None``, or an integer array ``(3, n)`` of sentence, source and target: the null links that a reader
+    left out, 0-based as all, -1 where a side is missing. They are no links of the table; :meth:`reread` needs them.
 
     ``table[k]`` gives the links of pair ``k`` (all of P); ``table.gold(k)`` its :class:`GoldLinks`. What is known of
     how the links came about stands in ``provenance``, by the keys of a signature (model, layer, method, ...).
@@ -88,7 +55,7 @@ class LinkTable(Sequence[Links]):
 
     __slots__ = (
         "_gold", "_merged",
-        "ids", "offsets", "provenance", "scores", "sentence", "sentences", "source", "sure", "target",
+        "ids", "nulls", "offsets", "provenance", "scores", "sentence", "sentences", "source", "sure", "target",
     )  # fmt: skip
 
     def __init__(
@@ -110,25 +77,19 @@ class LinkTable(Sequence[Links]):
             raise InputError("a negative index in a link table")
         if n and int(sentence.max()) >= sentences:
             raise LengthMismatchError(f"links name sentence {int(sentence.max())} of only {sentences}")
-        sure = np.ones(n, dtype=bool) if sure is None else np.asarray(sure, dtype=bool)
-        if n > 1 and not _ascending(sentence, source, target):
-            order = np.lexsort((~sure, target, source, sentence))
-            columns = np.stack([sentence[order], source[order], target[order]])
-            fresh = np.concatenate([[True], (columns[:, 1:] != columns[:, :-1]).any(axis=0)])
-            order = order[fresh]
-            sentence, source, target, sure = sentence[order], source[order], target[order], sure[order]
-            scores = None if scores is None else scores[order]
-        self.sentence: IntArray = sentence.astype(np.int32, copy=False)
-        self.source: IntArray = source.astype(np.int32, copy=False)
-        self.target: IntArray = target.astype(np.int32, copy=False)
-        self.sure: BoolArray = sure
-        self.scores: FloatArray | None = None if scores is None else scores.astype(np.float32, copy=False)
+        values = None if scores is None else scores.astype(np.float32, copy=False)
+        if values is not None and not bool(np.isfinite(values).all()):
+            raise InputError("a score of a link is not a finite number", remedy="Repair the scores, or leave them out")
+        columns = (int32(sentence), int32(source), int32(target))
+        marks = None if sure is None else np.asarray(sure, dtype=bool)
+        self.sentence, self.source, self.target, self.sure, self.scores = sort_unique(*columns, marks, values)
         self.sentences = sentences
         self.ids = ids
+        self.nulls: IntArray | None = None
         self.provenance: dict[str, str] = {}
         self._merged: Merged | None = None
         self._gold: Gold | None = None
-        self.offsets: NDArray[np.int64] = _offsets(self.sentence, sentences)
+        self.offsets: NDArray[np.int64] = offsets_of(self.sentence, sentences)
 
     @classmethod
     def presorted(
@@ -145,8 +106,8 @@ class LinkTable(Sequence[Links]):
         table = cls.__new__(cls)
         table.sentence, table.source, table.target, table.sure = sentence, source, target, sure
         table.scores, table.sentences, table.ids = scores, sentences, ids
-        table.provenance, table._merged, table._gold = {}, None, None
-        table.offsets = _offsets(sentence, sentences)
+        table.provenance, table.nulls, table._merged, table._gold = {}, None, None, None
+        table.offsets = offsets_of(sentence, sentences)
         return table
 
     @classmethod
@@ -250,8 +211,47 @@ class LinkTable(Sequence[Links]):
         return self._gold
 
     def reverse(self) -> LinkTable:
-        """The same links seen from the other side (source and target swapped)."""
+        """The same links with source and target swapped."""
         return LinkTable(self.sentence, self.target, self.source, self.sentences, self.sure, self.scores, self.ids)
+
+    def reread(self, shift: int = 0, swap: bool = False) -> LinkTable:
+        """The table as it would have been read with another index base, the other side order, or both.
+
+        Args:
+            shift: what is added to each index: 1 if base 1 was taken and base 0 is wanted, -1 if it is the reverse.
+                Null links of base 1 (:attr:`nulls`) are links of base 0, and the reverse.
+            swap: swap source and target.
+
+        No range is checked. Scores are left out.
+        """
+        columns, sure = np.stack([self.sentence, self.source, self.target]), self.sure
+        if self.nulls is not None:
+            columns = np.concatenate([columns, self.nulls], axis=1)
+            sure = np.concatenate([sure, np.ones(self.nulls.shape[1], dtype=bool)])
+        sentence, source, target = columns[0], columns[1] + np.int32(shift), columns[2] + np.int32(shift)
+        keep = (source >= 0) & (target >= 0)
+        if not keep.all():
+            sentence, source, target, sure = sentence[keep], source[keep], target[keep], sure[keep]
+        first, second = (target, source) if swap else (source, target)
+        return LinkTable(sentence, first, second, self.sentences, sure, None, self.ids)
+
+    def by_number(self, sentences: int | None = None) -> LinkTable | None:
+        """The table with one sentence pair for each number, if its names are whole numbers that ascend.
+
+        The pair named ``k`` becomes the ``k``-th one (or the one after it, if a pair is named 0); a number that is not
+        among the names becomes a sentence pair without links. So nothing is closed up by rank.
+
+        Args:
+            sentences: the number of sentence pairs wanted; ``None``: up to the highest number.
+
+        Returns:
+            a table without names, or ``None`` if the names are not such numbers or go beyond ``sentences``.
+        """
+        places = number_places(self.ids or ())
+        if places is None or (sentences is not None and len(places) and int(places[-1]) >= sentences):
+            return None
+        count = (int(places[-1]) + 1 if len(places) else 0) if sentences is None else sentences
+        return LinkTable.presorted(places[self.sentence], self.source, self.target, count, self.sure, self.scores)
 
     def check_range(self, source_lengths: Sequence[int], target_lengths: Sequence[int]) -> None:
         """Raise :class:`LinkRangeError` naming the first sentence pair with a link outside its words.

@@ -6,8 +6,10 @@ Readers and writers translate other bases and orders at the border.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +21,50 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
 _EMPTY: IntArray = np.empty((0, 2), dtype=np.int32)
+_FORM = 'Give pairs of whole numbers, [(0, 0), (1, 2)], or text, "0-0 1-2", indices from 0'
+_REPR = re.compile(r"Links\('([^']*)'\)")
+_TOKEN = re.compile(r"([0-9]{1,9})-([0-9]{1,9})(?::(-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?))?")
+
+
+def _parsed(text: str) -> tuple[list[tuple[int, int]], list[float] | None]:
+    """The pairs and the scores (``None``: it has none) of text such as ``0-0 1-2:0.5`` or the ``repr`` of links."""
+    shown = _REPR.fullmatch(text)
+    words = [word for word in (shown[1] if shown else text).split(" ") if word]
+    found = [_TOKEN.fullmatch(word) for word in words]
+    pairs = [(int(match[1]), int(match[2])) for match in found if match]
+    scores = [float(match[3]) for match in found if match and match[3]]
+    if len(pairs) != len(words):
+        bad = next(word for word, match in zip(words, found, strict=True) if match is None)
+        raise InputError(f"{bad[:40]!r} is not a link", remedy=_FORM)
+    if scores and len(scores) != len(pairs):
+        raise InputError("some links have a score and others have not", remedy="Give all or none")
+    return pairs, scores or None
+
+
+def _array(pairs: Iterable[tuple[int, int]]) -> NDArray[Any]:
+    try:
+        return np.array(list(pairs))
+    except (TypeError, ValueError):
+        raise InputError("these are not pairs of indices", remedy=_FORM) from None
 
 
 class Links:
     """The links of one sentence pair: a set of ``(i, j)``, 0-based, kept sorted, optionally each with a score.
 
     Args:
-        pairs: anything that iterates over ``(source index, target index)``, or an integer array ``(n, 2)``.
-            Duplicates are dropped (the highest score of a duplicate is kept).
-        scores: one number a pair, higher is surer. ``None``: no scores.
+        pairs: anything that iterates over ``(source index, target index)``, an integer array ``(n, 2)``, or text:
+            ``"0-0 1-2"``, 0-based, with scores ``"0-0:0.9 1-2:0.5"``. Duplicates are dropped (the highest score of a
+            duplicate is kept).
+        scores: one finite number a pair, higher is surer. ``None``: no scores (or those of the text).
 
     Raises:
-        InputError: a negative index, a shape that is not ``(n, 2)``, or scores of another length.
+        InputError: a negative index, one that is no whole number, a shape that is not ``(n, 2)``, text that is no
+            links, or scores of another length.
 
     >>> Links([(1, 0), (0, 0), (1, 0)])
     Links('0-0 1-0')
+    >>> Links('0-0 1-0') == Links([(1, 0), (0, 0)])
+    True
     """
 
     __slots__ = ("pairs", "scores")
@@ -43,20 +74,29 @@ class Links:
 
     def __init__(
         self,
-        pairs: Iterable[tuple[int, int]] | IntArray = (),
+        pairs: Iterable[tuple[int, int]] | IntArray | str = (),
         scores: Sequence[float] | FloatArray | None = None,
     ) -> None:
-        array = pairs if isinstance(pairs, np.ndarray) else np.array(list(pairs), dtype=np.int64)
+        if isinstance(pairs, str):
+            pairs, found = _parsed(pairs)
+            scores = found if scores is None else scores
+        array = pairs if isinstance(pairs, np.ndarray) else _array(pairs)
         if array.size == 0:
             array = _EMPTY
         if array.ndim != 2 or array.shape[1] != 2:
-            raise InputError(f"links need shape (n, 2), got {array.shape}")
+            raise InputError(f"links need shape (n, 2), got {array.shape}", remedy=_FORM)
+        if array.dtype.kind not in "iu":
+            raise InputError(f"indices of links are of type {array.dtype}", remedy=_FORM)
         if array.size and (int(array.min()) < 0 or int(array.max()) > 2**31 - 1):
             raise InputError(f"a link index is out of bounds: {int(array.min())} or {int(array.max())}")
         array = array.astype(np.int32, copy=False)
         values = None if scores is None else np.asarray(scores, dtype=np.float32)
         if values is not None and values.shape != (len(array),):
-            raise InputError(f"{len(array)} links but {values.shape} scores")
+            raise InputError(
+                f"{len(array)} links but scores of shape {values.shape}", remedy="Give each link one score"
+            )
+        if values is not None and not bool(np.isfinite(values).all()):
+            raise InputError("a score of a link is not a finite number", remedy="Repair the scores, or leave them out")
         if len(array) > 1:
             keys = (array[:, 1], array[:, 0]) if values is None else (-values, array[:, 1], array[:, 0])
             order = np.lexsort(keys)
@@ -126,7 +166,11 @@ class Links:
         return hash(self.pairs.tobytes())
 
     def __or__(self, other: Links) -> Links:
-        return Links(np.concatenate([self.pairs, other.pairs]))
+        """The links of both; with scores, the higher one of each link, if both have them."""
+        both = None
+        if self.scores is not None and other.scores is not None:
+            both = np.concatenate([self.scores, other.scores])
+        return Links(np.concatenate([self.pairs, other.pairs]), both)
 
     def __and__(self, other: Links) -> Links:
         return Links(sorted(set(self) & set(other)))
@@ -142,7 +186,11 @@ class Links:
         return " ".join(f"{i}-{j}" for i, j in self)
 
     def __repr__(self) -> str:
-        return f"Links({str(self)!r})"
+        """As :class:`Links` reads it, scores included."""
+        if self.scores is None:
+            return f"Links({str(self)!r})"
+        scored = zip(self, self.scores, strict=True)
+        return f"Links({' '.join(f'{i}-{j}:{score!s}' for (i, j), score in scored)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Links, (self.pairs, self.scores))

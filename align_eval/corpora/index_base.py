@@ -3,9 +3,14 @@
 A wrong base gives believable wrong numbers: 43.7 AER where 4.1 is right. So the base is never guessed. The rule, over
 the whole file:
 
-* an index 0 (in a link that is not a null link with -1 or a missing side) proves base 0;
-* an index equal to the number of words of its side, with no 0 in the file, proves base 1;
-* both at once contradict each other; neither proves nothing. Both are errors that say what to pass.
+* ``0-0`` proves base 0: in a file that counts from 1 it would join nothing with nothing;
+* an index equal to the number of words of its side proves base 1;
+* an index 0 beside another number proves nothing: it is a word where indices count from 0, and the mark of a null link
+  where they count from 1 (GIZA++, the Hansards gold of the Berkeley aligner);
+* both proofs at once contradict each other; neither is no proof. Both are errors that say what to pass.
+
+A format that counts from 1 by its definition (NAACL) counts from 1 unless a ``0 0`` proves the other. ``0-0``
+contradicts a stated base 1 (:mod:`align_eval.corpora.raw_links`).
 
 The side order is proven when exactly one order keeps every link inside its sentence pair.
 """
@@ -19,7 +24,7 @@ import numpy as np
 from align_eval.corpora.raw_links import Lengths, RawLinks, Shower
 from align_eval.errors import IndexBaseError, InputError, LinkRangeError
 
-BASE_REMEDY = "Pass the base: 0 or 1 (--base-in, --gold-base or --hyp-base; base= in Python)"
+BASE_REMEDY = "Pass the base: 0 or 1 (--gold-base, --hyp-base, --base or --base-in; base= in Python)"
 ORDER_REMEDY = "Pass the order: st or ts (--order-in or --hyp-order; order= in Python)"
 
 _ORDER_NAMES = {"st": "source-target", "ts": "target-source"}
@@ -82,6 +87,7 @@ class Proof:
         order: ``"st"`` or ``"ts"`` if given, ``None`` to prove it.
         show: gives a link as the file writes it.
         base_from: where a given base comes from: ``"given"`` or ``"format"``.
+        default: the base of a format, which holds unless the links prove another.
     """
 
     file: str
@@ -89,9 +95,11 @@ class Proof:
     order: str | None
     show: Shower
     base_from: str = "given"
+    default: int | None = None
     links: int = 0
     lengths_known: bool = False
     zero: Witness | None = None
+    half_zero: Witness | None = None
     orders: dict[str, _OrderEvidence] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +107,7 @@ class Proof:
 
     @property
     def settled(self) -> bool:
-        """Whether more evidence changes nothing: base and order are given, or a 0 is seen and no length contradicts."""
+        """Whether more evidence changes nothing: base and order are given, or 0-0 is seen and no length contradicts."""
         given = self.base is not None or (self.zero is not None and not self.lengths_known)
         return given and self.order is not None
 
@@ -118,11 +126,14 @@ class Proof:
         real = None if low >= floor else (raw.first >= floor) & (raw.second >= floor)
         self.links += len(raw.first) if real is None else int(real.sum())
         if self.zero is None and self.base is None and low <= 0:
-            zero = (raw.first == 0) | (raw.second == 0)
+            first, second = raw.first == 0, raw.second == 0
+            zero, half = first & second, first ^ second
             if real is not None:
-                zero &= real
+                half &= real
             if zero.any():
                 self.zero = self._witness(raw, int(zero.argmax()), lengths)
+            if self.half_zero is None and half.any():
+                self.half_zero = self._witness(raw, int(half.argmax()), lengths)
         if lengths is None:
             return
         for order, evidence in self.orders.items():
@@ -170,18 +181,20 @@ class Proof:
     def _prove_base(self, order: str) -> tuple[int, str]:
         evidence = self.orders[order]
         if self.zero is not None and evidence.end is not None:
-            hint = "If 0 marks null links pass base 1; otherwise check the side order (st or ts) and the sentences"
             raise IndexBaseError(
-                f"contradictory index base: {self.zero} has an index 0, which proves base 0, but {evidence.end}, read "
-                f"as {_ORDER_NAMES[order]}, has an index equal to a sentence length, which proves base 1",
+                f"contradictory index base: {self.zero} proves base 0, but {evidence.end}, read as "
+                f"{_ORDER_NAMES[order]}, has an index equal to a sentence length, which proves base 1",
                 file=self.file,
                 line=evidence.end.line,
-                remedy=f"{hint}. {BASE_REMEDY}",
+                remedy="Check the side order (st or ts), and that the links and the sentences belong together. "
+                f"{BASE_REMEDY}",
             )
         if self.zero is not None:
-            return 0, f"{self.zero}: an index 0"
+            return 0, f"{self.zero}: nothing joined with nothing if indices counted from 1"
+        if self.default is not None:
+            return self.default, "format"
         if evidence.end is not None:
-            return 1, f"{evidence.end}: an index equal to a sentence length, and no index 0"
+            return 1, f"{evidence.end}: an index equal to a sentence length, and no 0-0"
         if evidence.beyond is not None:
             raise LinkRangeError(
                 f"{evidence.beyond} is outside its sentence pair whether indices count from 0 or from 1",
@@ -190,13 +203,22 @@ class Proof:
                 remedy="Check the side order (st or ts) and that these are the right sentences",
             )
         missing = "no index is equal to a sentence length" if self.lengths_known else "sentence lengths are not at hand"
+        half = ""
+        if self.half_zero is not None:
+            half = f" (the index 0 of {self.half_zero} is a word in base 0 and the mark of a null link in base 1)"
         remedy = BASE_REMEDY if self.lengths_known else f"{BASE_REMEDY}, or give the sentences"
         raise IndexBaseError(
-            f"the index base cannot be proven: there is no index 0 and {missing}", file=self.file, remedy=remedy
+            f"the index base cannot be proven: there is no link 0-0 and {missing}{half}", file=self.file, remedy=remedy
         )
 
     def _prove_both(self) -> tuple[int, str, str, str]:
-        bases = [self.base] if self.base is not None else [0] if self.zero is not None else [0, 1]
+        bases = [0, 1]
+        if self.base is not None:
+            bases = [self.base]
+        elif self.zero is not None:
+            bases = [0]
+        elif self.default is not None:
+            bases = [self.default]
         fits = [(b, o) for o in ("st", "ts") for b in bases if self._fits(b, o)]
         orders = sorted({order for _, order in fits})
         if len(orders) == 2:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from align_eval.corpora.index_base import Proof, parse_base, parse_order
+from align_eval.corpora.link_blocks import cut, join, join_raw, table_of
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
 from align_eval.corpora.link_formats._detect import detect
 from align_eval.corpora.raw_links import Columns, Lengths, LinkReport, RawLinks, Translator
+from align_eval.corpora.sentence_names import is_foreign, placed
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.files import StrPath
 from align_eval.link_table import LinkTable
@@ -46,14 +48,20 @@ class LinkReader:
         name = detect(self.file) if format == "auto" else format
         self.format = LINK_FORMATS.get(name)()
         self.format.check_base(name, asked_base)
+        own = self.format.own_base
+        proven = self.format.base_is_default and asked_base is None
         self.proof = Proof(
             self.file.name,
-            self.format.own_base if asked_base is None else asked_base,
+            (None if proven else own) if asked_base is None else asked_base,
             asked_order,
             self.format.show,
             "format" if asked_base is None else "given",
+            own if proven else None,
         )
-        self.lengths, self.ids = measure(bitext, self.format.uses_ids)
+        self.pairs = None
+        if self.format.needs_sentences_to_read and bitext is not None:
+            bitext = self.pairs = list(bitext)
+        self.lengths, self.ids = measure(bitext, self.format.names_sentences)
         self.nulls, self.out_of_range = nulls, out_of_range
         self.report = LinkReport(self.file.name, name)
 
@@ -88,6 +96,18 @@ class LinkReader:
         if count:
             yield table_of(join(held))
 
+    def alternatives(self, table: LinkTable) -> Iterator[tuple[int, str, LinkTable]]:
+        """``table``, which this reader gave, as it would be under each other index base and side order.
+
+        Yields:
+            ``(base, order, table)``: the other base, the other order, and both; without a second pass over the file
+            and without checks of range. So a score of each can be counted, and a wrong base or order be told.
+        """
+        base, order = self.report.base, self.report.order
+        other = {"st": "ts", "ts": "st"}[order]
+        for new_base, new_order in ((1 - base, order), (base, other), (1 - base, other)):
+            yield new_base, new_order, table.reread(base - new_base, new_order != order)
+
     def _prove(self, blocks: Iterable[tuple[RawLinks, Lengths | None]]) -> None:
         """Gather evidence of base and order; nothing is read beyond the block that settles them."""
         if self.proof.settled:
@@ -100,7 +120,7 @@ class LinkReader:
     def _blocks(self) -> Iterator[tuple[RawLinks, Lengths | None]]:
         """The blocks as written, each with the lengths that hold for it: the bitext's, else the file's own."""
         done = 0
-        for raw in self.format.read(self.file, self.ids):
+        for raw in self._in_order():
             begin, done = done, done + raw.sentences
             if self.lengths is None:
                 yield raw, raw.lengths
@@ -114,6 +134,22 @@ class LinkReader:
                 file=self.file.name,
                 remedy="Check that the links and the sentences belong together",
             )
+
+    def _in_order(self) -> Iterator[RawLinks]:
+        """The blocks in the order of the bitext: by name where the file names its sentence pairs."""
+        blocks = self.format.read(self.file, self.pairs)
+        if self.ids is None:
+            yield from blocks
+            return
+        done = 0
+        for raw in blocks:
+            expected = self.ids if self.format.skips_empty else self.ids[done : done + raw.sentences]
+            if raw.ids is not None and list(raw.ids) != expected and not is_foreign(raw.ids, self.ids):
+                rest = join_raw([raw, *blocks])
+                yield placed(rest, self.ids, done, self.format.skips_empty, self.report)
+                return
+            yield raw
+            done += raw.sentences
 
     def _compare(self, raw: RawLinks, lengths: Lengths, begin: int) -> None:
         """The sentences of a file that holds its own must be as long as those of the bitext."""
@@ -141,7 +177,7 @@ class LinkReader:
         return translator.translate(raw, lengths)
 
 
-def measure(bitext: Iterable[SentencePair] | None, with_ids: bool) -> tuple[Lengths | None, Sequence[str] | None]:
+def measure(bitext: Iterable[SentencePair] | None, with_ids: bool) -> tuple[Lengths | None, list[str] | None]:
     """The numbers of source and target words of each pair, ``(pairs,)`` each, and on request the pairs' names."""
     if bitext is None:
         return None, None
@@ -152,62 +188,3 @@ def measure(bitext: Iterable[SentencePair] | None, with_ids: bool) -> tuple[Leng
         if with_ids:
             ids.append(pair.id)
     return (np.array(source, dtype=np.int32), np.array(target, dtype=np.int32)), ids if with_ids else None
-
-
-def join(parts: list[Columns]) -> Columns:
-    """Consecutive blocks as one; ``parts`` is emptied, so that the links are not held twice for longer than needed."""
-    if len(parts) == 1:
-        return parts.pop()
-    sentences = sum(part.sentences for part in parts)
-    rows = sum(len(part.source) for part in parts)
-    scored = bool(parts) and all(part.scores is not None for part in parts if len(part.source))
-    named = bool(parts) and all(part.ids is not None for part in parts)
-    whole = Columns(
-        np.empty(rows, dtype=np.int32),
-        np.empty(rows, dtype=np.int32),
-        np.empty(rows, dtype=np.int32),
-        np.empty(rows, dtype=bool),
-        np.empty(rows, dtype=np.float32) if scored and rows else None,
-        sentences,
-        [name for part in parts for name in part.ids or ()] if named else None,
-    )
-    first, row = 0, 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        rows_here = slice(row, row + len(part.source))
-        np.add(part.sentence, np.int32(first), out=whole.sentence[rows_here])
-        whole.source[rows_here] = part.source
-        whole.target[rows_here] = part.target
-        whole.sure[rows_here] = part.sure
-        if whole.scores is not None and part.scores is not None:
-            whole.scores[rows_here] = part.scores
-        first, row = first + part.sentences, rows_here.stop
-    return whole
-
-
-def cut(columns: Columns, begin: int, end: int) -> Columns:
-    """The sentence pairs ``begin`` to ``end`` of a block, counted from 0 again."""
-    rows = slice(*np.searchsorted(columns.sentence, [begin, end]).tolist())
-    return Columns(
-        columns.sentence[rows] - np.int32(begin),
-        columns.source[rows],
-        columns.target[rows],
-        columns.sure[rows],
-        None if columns.scores is None else columns.scores[rows],
-        end - begin,
-        None if columns.ids is None else columns.ids[begin:end],
-    )
-
-
-def table_of(columns: Columns) -> LinkTable:
-    """A table of sorted, unique columns."""
-    return LinkTable.presorted(
-        columns.sentence,
-        columns.source,
-        columns.target,
-        columns.sentences,
-        columns.sure,
-        columns.scores,
-        columns.ids,
-    )

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import FormatError, LinkRangeError
+from align_eval.errors import FormatError, IndexBaseError, LinkRangeError
+from align_eval.link_columns import sort_unique
 from align_eval.links import BoolArray, FloatArray, IntArray
 
 #: What stands in :attr:`RawLinks.first` or :attr:`RawLinks.second` for a side that is missing.
@@ -36,6 +37,7 @@ class RawLinks:
         ids: the names of the sentence pairs, if the file has them.
         ascending: the links of each sentence pair are known to be sorted by (first, second) and unique.
         least: the lowest index of both sides, if it is known.
+        notes: what a person should know, see :class:`LinkReport`.
     """
 
     sentence: IntArray
@@ -50,6 +52,7 @@ class RawLinks:
     ids: Sequence[str] | None = None
     ascending: bool = False
     least: int | None = None
+    notes: Sequence[str] = ()
 
     def line_of(self, row: int) -> int:
         """The line of the file, from 1, that holds link ``row``."""
@@ -71,6 +74,7 @@ class Columns:
     scores: FloatArray | None
     sentences: int
     ids: Sequence[str] | None = None
+    nulls: IntArray | None = None  # (3, n): see LinkTable.nulls
 
 
 @dataclass
@@ -82,10 +86,11 @@ class LinkReport:
         base, order: the index base (0 or 1) and side order (``"st"`` or ``"ts"``) that it was read with.
         base_from, order_from: where they come from: ``"given"``, ``"format"`` or the evidence in the file.
         sentences, links, sure: counts of the table that came out.
-        nulls: null links left out (policy ``"drop"``).
+        nulls: null links left out (policy ``"drop"``). Many of them speak against a stated base 1.
         out_of_range: links outside their sentence pair left out (``out_of_range="drop"``).
         duplicates: links that were given more than once.
         first_out_of_range: the message of the first link out of range, if any was left out.
+        notes: what else a person should know, one clause each: what was left out, how sentence pairs were matched.
     """
 
     file: str
@@ -101,6 +106,12 @@ class LinkReport:
     out_of_range: int = 0
     duplicates: int = 0
     first_out_of_range: str = field(default="", repr=False)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Add ``text`` to the notes, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 class Translator:
@@ -123,20 +134,27 @@ class Translator:
 
         Raises:
             FormatError: a null link under ``nulls="raise"``.
+            IndexBaseError: a link 0-0 under base 1.
             LinkRangeError: a link outside its pair under ``out_of_range="raise"``.
         """
         base = np.int32(self.base)
         source, target = (raw.first, raw.second) if self.order == "st" else (raw.second, raw.first)
         keep: BoolArray | None = None
+        left_out: IntArray | None = None
         least = raw.least
         if least is None and len(source):
             least = min(int(source.min()), int(target.min()))
         if least is not None and least < self.base:
             null = (source < base) | (target < base)
+            if self.base == 1 and least <= 0:
+                nothing = (source == 0) & (target == 0)
+                if nothing.any():
+                    raise self._base_error(raw, int(nothing.argmax()))
             if self.nulls == "raise":
                 raise self._null_error(raw, int(null.argmax()))
             self.report.nulls += int(null.sum())
             keep = ~null
+            left_out = np.stack([raw.sentence[null], source[null] - base, target[null] - base])
         if lengths is not None and len(source):
             bad = (source - base >= lengths[0][raw.sentence]) | (target - base >= lengths[1][raw.sentence])
             if keep is not None:
@@ -164,7 +182,18 @@ class Translator:
         self.report.links += len(columns[0])
         self.report.sure += int(columns[3].sum())
         self.report.sentences += raw.sentences
-        return Columns(*columns, raw.sentences, raw.ids)
+        for text in raw.notes:
+            self.report.note(text)
+        return Columns(*columns, raw.sentences, raw.ids, left_out)
+
+    def _base_error(self, raw: RawLinks, row: int) -> IndexBaseError:
+        return IndexBaseError(
+            f"link {self.show(0, 0, raw.is_sure(row))} joins nothing with nothing if indices count from 1, so they "
+            "count from 0",
+            file=self.report.file,
+            line=raw.line_of(row),
+            remedy="Pass base 0 (--gold-base, --hyp-base, --base or --base-in; base= in Python)",
+        )
 
     def _null_error(self, raw: RawLinks, row: int) -> FormatError:
         shown = self.show(int(raw.first[row]), int(raw.second[row]), raw.is_sure(row))
@@ -196,69 +225,3 @@ class Translator:
         if a < n and b < m:
             return "Probably the sides are swapped: check the order (st or ts), or that these are the right sentences"
         return "Check that these are the right sentences, the base (0 or 1) and the order (st or ts)"
-
-
-def sort_unique(
-    sentence: IntArray, source: IntArray, target: IntArray, sure: BoolArray | None, scores: FloatArray | None
-) -> tuple[IntArray, IntArray, IntArray, BoolArray, FloatArray | None]:
-    """Sort links by (sentence, source, target) and drop repetitions; of equal links a sure one and the best score win.
-
-    All arrays have shape ``(rows,)``; indices are 0-based. Columns already in order are returned as they are.
-    """
-    rows = len(source)
-    full = np.ones(rows, dtype=bool) if sure is None else sure
-    if rows < 2:
-        return sentence, source, target, full, scores
-    wide = [int(column.max()).bit_length() for column in (sentence, source, target)]
-    if sum(wide) > 61:
-        return _sort_unique_wide(sentence, source, target, full, scores)
-    if wide[1] + wide[2] <= 31 and _ascending(sentence, (source << np.int32(wide[2])) | target):
-        return sentence, source, target, full, scores
-    key = sentence.astype(np.int64)
-    key <<= wide[1]
-    key |= source
-    key <<= wide[2]
-    key |= target
-    if bool((key[1:] > key[:-1]).all()):
-        return sentence, source, target, full, scores
-    if scores is not None:
-        return _sort_unique_wide(sentence, source, target, full, scores)
-    key <<= 1
-    key |= ~full
-    key.sort()
-    full = (key & 1) == 0
-    key >>= 1
-    fresh = np.empty(rows, dtype=bool)
-    fresh[0] = True
-    np.not_equal(key[1:], key[:-1], out=fresh[1:])
-    if not fresh.all():
-        key, full = key[fresh], full[fresh]
-    target = (key & ((1 << wide[2]) - 1)).astype(np.int32)
-    key >>= wide[2]
-    source = (key & ((1 << wide[1]) - 1)).astype(np.int32)
-    key >>= wide[1]
-    return key.astype(np.int32), source, target, full, None
-
-
-def _ascending(sentence: IntArray, cell: IntArray) -> bool:
-    """Whether links, each a sentence and the number of a cell, are sorted without repetition."""
-    later = sentence[1:] > sentence[:-1]
-    later |= (cell[1:] > cell[:-1]) & (sentence[1:] == sentence[:-1])
-    return bool(later.all())
-
-
-def _sort_unique_wide(
-    sentence: IntArray, source: IntArray, target: IntArray, sure: BoolArray, scores: FloatArray | None
-) -> tuple[IntArray, IntArray, IntArray, BoolArray, FloatArray | None]:
-    """:func:`sort_unique` for links with scores, or with indices too large for one 64-bit key."""
-    keys = (~sure, target, source, sentence)
-    order = np.lexsort(keys if scores is None else (-scores, *keys[1:]))
-    sentence, source, target, sure = sentence[order], source[order], target[order], sure[order]
-    fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (sentence[1:] != sentence[:-1]) | (source[1:] != source[:-1]) | (target[1:] != target[:-1])
-    if scores is not None:
-        scores = scores[order][fresh]
-        sure = np.logical_or.reduceat(sure, np.flatnonzero(fresh))
-    else:
-        sure = sure[fresh]
-    return sentence[fresh], source[fresh], target[fresh], sure, scores

@@ -22,7 +22,7 @@ def joined(words: tuple[str, ...], ident: str, *forbidden: str) -> str:
     text = " ".join(words)
     if len(text.split(" ")) != len(words) and words:
         raise _unwritable(next(w for w in words if not w or " " in w), ident)
-    for mark in ("\n", "\r", *forbidden):
+    for mark in ("\n", "\r", "\0", *forbidden):
         if mark in text:
             bad = [w for w in words if (w == mark if len(mark) > 1 else mark in w)]
             if bad:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.link_table import HEIGHT, WIDTH, LinkTable, sums
+from align_eval.link_columns import sums
+from align_eval.link_table import HEIGHT, WIDTH, LinkTable
 from align_eval.links import BoolArray, IntArray
 from align_eval.native import count, library
 

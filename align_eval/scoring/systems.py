@@ -134,7 +134,7 @@ def score_files(
     readers = [hypothesis_options.reader(path) for path in hypotheses]
     for reader in readers if source.reader is None else [source.reader, *readers]:
         # The sentences are measured once for all files.
-        reader.lengths, reader.ids = lengths, ids if reader.format.uses_ids else None
+        reader.lengths, reader.ids = lengths, ids if reader.format.names_sentences else None
     held = list(source.pairs) if with_breakdown and source.pairs is not None else None
     size = 2**31 - 1 if with_breakdown else _BLOCK
     rows: list[list[IntArray]] = [[] for _ in readers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from align_eval.corpora import Bitext, read_links
 from align_eval.corpora.index_base import parse_base, parse_order
 from align_eval.corpora.link_formats import LinkInput
+from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import FormatError, IndexBaseError, InputError, LinkRangeError
 
@@ -26,11 +28,63 @@ def links(tmp_path: Path):
     return write
 
 
-def test_zero_proves_base_zero_with_and_without_sentences(links) -> None:
-    path = links("1-1\n1-0\n")
-    assert [str(x) for x in read_links(path)] == ["1-1", "1-0"]
+@pytest.mark.parametrize("zero", ["0-0", "0p0", "0-0-P", "0-0S", "0-0:0.5"])
+def test_nothing_with_nothing_proves_base_zero_with_and_without_sentences(links, zero: str) -> None:
+    text = f"1-1\n{zero}\n" if ":" not in zero else f"1-1:0.7\n{zero}\n"
+    path = links(text)
+    assert [str(x) for x in read_links(path)] == ["1-1", "0-0"]
     report = read_links_report(path, bitext=TEXT)[1]
-    assert (report.base, report.base_from) == (0, "link 1-0 in line 2 (2 source and 3 target words): an index 0")
+    assert report.base == 0
+    assert "in line 2 (2 source and 3 target words)" in report.base_from
+    with pytest.raises(IndexBaseError, match="joins nothing with nothing") as caught:
+        read_links(path, base=1)
+    assert caught.value.line == 2
+    assert "--gold-base" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize(
+    "text", ["1-1 2-2 0-3\n1-2 2-1 3-0\n1-1 2-2\n", "0-1\n", "1-0\n2-2\n", "1-1\n" * 5000 + "0p2\n", "0-1:0.5\n"]
+)
+def test_an_index_zero_beside_a_word_proves_nothing(links, text: str) -> None:
+    path = links(text)
+    with pytest.raises(IndexBaseError, match=r"no link 0-0 .* mark of a null link in base 1") as caught:
+        read_links(path)
+    assert "Pass the base: 0 or 1" in (caught.value.remedy or "")
+    report = read_links_report(path, base=1)[1]
+    assert report.nulls == len(re.findall(r"\b0[-p][1-9]|[1-9]-0\b", text))
+    assert read_links_report(path, base=0)[1].nulls == 0
+
+
+def test_null_marks_and_an_index_at_a_length_are_base_one(links) -> None:
+    table, report = read_links_report(links("1-1 0-2\n1-0 2-3\n"), bitext=TEXT)
+    assert (report.base, report.nulls, [str(x) for x in table]) == (1, 2, ["0-0", "1-2"])
+
+
+def test_naacl_counts_from_one_unless_zero_zero_proves_the_other(links) -> None:
+    assert read_links_report(links("1 0 1\n1 1 1\n2 2 0\n"))[1].base == 1
+    table, report = read_links_report(links("1 1 1\n2 0 0\n1 0 1\n"))
+    assert (report.base, report.nulls, [str(x) for x in table]) == (0, 0, ["0-1 1-1", "0-0"])
+    with pytest.raises(IndexBaseError, match="contradictory index base") as caught:
+        read_links(links("1 3 1\n2 0 0\n"), bitext=TEXT)
+    assert caught.value.line == 1
+    assert "in line 2" in caught.value.message
+    with pytest.raises(IndexBaseError, match="joins nothing with nothing"):
+        read_links(links("1 1 1\n2 0 0\n"), base=1)
+
+
+def test_the_other_base_and_order_are_made_without_reading_again(links) -> None:
+    text = "0-1 1-1 2-0 1-2 -1-2\n1p0 1-1\n"
+    for base, order in ((0, "st"), (1, "st"), (0, "ts"), (1, "ts")):
+        path = links(text)
+        for size in (1, 2):
+            reader = LinkReader(path, "pharaoh", base, order, None, "drop", "raise")
+            for k, table in enumerate(reader.tables(size)):
+                others = {(b, o): t for b, o, t in reader.alternatives(table)}
+                assert len(others) == 3
+                for (b, o), other in others.items():
+                    whole = read_links(path, format="pharaoh", base=b, order=o)
+                    want = [set(whole[i]) for i in range(k * size, min(2, k * size + size))]
+                    assert [set(links) for links in other] == want
 
 
 @pytest.mark.parametrize("text", ["3-1\n1-1\n", "1-1\n1-3\n"])
@@ -56,13 +110,14 @@ def test_without_evidence_it_asks(links, bitext: Bitext | None, why: str) -> Non
 
 
 def test_contradiction_names_both_links_and_lengths(links) -> None:
-    path = links("0-1\n1-3\n")
+    path = links("0-0\n1-3\n")
     with pytest.raises(IndexBaseError) as caught:
         read_links(path, bitext=TEXT)
     assert caught.value.line == 2
-    assert "link 0-1 in line 1 (3 source and 4 target words)" in caught.value.message
+    assert "link 0-0 in line 1 (3 source and 4 target words)" in caught.value.message
     assert "link 1-3 in line 2 (2 source and 3 target words)" in caught.value.message
-    assert [str(x) for x in read_links(path, base=1, bitext=TEXT)] == ["", "0-2"]  # 0 is a null link then
+    with pytest.raises(IndexBaseError, match="joins nothing with nothing"):
+        read_links(path, base=1, bitext=TEXT)
     with pytest.raises(LinkRangeError, match=r"link 1-3 .* 2 source and 3 target words"):
         read_links(path, base=0, bitext=TEXT)
 
@@ -70,14 +125,14 @@ def test_contradiction_names_both_links_and_lengths(links) -> None:
 def test_contradiction_in_blocks_far_apart(links) -> None:
     count = 60_000
     text = Bitext.from_texts(["a b c"] * count, ["x y z"] * count)
-    path = links("0-1\n" + "1-1 1-2 2-1 1-1 2-2\n" * (count - 2) + "3-1\n")
+    path = links("0-0\n" + "1-1 1-2 2-1 1-1 2-2\n" * (count - 2) + "3-1\n")
     with pytest.raises(IndexBaseError) as caught:
         read_links(path, bitext=text)
     assert caught.value.line == count
 
 
 def test_null_links_are_no_evidence(links) -> None:
-    with pytest.raises(IndexBaseError, match="no index 0"):
+    with pytest.raises(IndexBaseError, match="no link 0-0"):
         read_links(links("1--1 -1-0 2- -2\n1-1\n"), bitext=TEXT)
 
 

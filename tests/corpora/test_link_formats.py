@@ -105,7 +105,7 @@ def test_bytes_that_are_not_utf8(file) -> None:
 
 
 def test_index_that_is_too_large(file) -> None:
-    assert read_links(file("0-2147483646\n")).links == 1
+    assert read_links(file("0-2147483646\n"), base=0).links == 1
     for number in ("2147483647", "9" * 25, "9" * 5000):
         with pytest.raises(FormatError, match="is not a link"):
             read_links(file(f"0-0 0-{number}\n"))
@@ -344,7 +344,7 @@ def test_parquet_of_others(tmp_path: Path) -> None:
     ],
 )
 def test_recognition(file, content: str, name: str) -> None:
-    assert read_links_report(file(content), base=1)[1].format == name
+    assert read_links_report(file(content), base=1 if name in ("naacl", "a3") else 0)[1].format == name
 
 
 @pytest.mark.parametrize("content", ["hello world\n", "1:2 3:4\n", "a ||| b\n", "a\tb\n", "\x00\x01\n", "1 2\n"])
@@ -423,7 +423,10 @@ def test_writing_that_cannot_be(tmp_path: Path) -> None:
         write_links(path, SURE, order="auto")
     with pytest.raises(OutputError):
         write_links(tmp_path / "no" / "out", SURE)
-    scored = LinkTable(np.array([0]), np.array([0]), np.array([0]), 1, scores=np.array([np.nan]))
+    one = np.zeros(1, dtype=np.int32)
+    with pytest.raises(InputError, match="finite"):
+        LinkTable(one, one, one, 1, scores=np.array([np.nan]))
+    scored = LinkTable.presorted(one, one, one, 1, np.ones(1, dtype=bool), np.array([np.nan], dtype=np.float32))
     for name in ("jsonl", "parquet", "naacl"):
         with pytest.raises(InputError, match="finite"):
             write_links(path, scored, format=name)

@@ -18,8 +18,8 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, _vector
 from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_block
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
-from align_eval.corpora.raw_links import sort_unique
 from align_eval.errors import AlignEvalError, FormatError
+from align_eval.link_columns import sort_unique
 from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
 
@@ -28,7 +28,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 # Words hold anything but what separates words, lines or columns; so also U+3000, U+2028 and the words of A3's markup.
 WORD = st.one_of(
-    st.text(st.characters(exclude_characters=" \n\t\r", exclude_categories=("Cs",)), min_size=1, max_size=4),
+    st.text(st.characters(exclude_characters=" \n\t\r\0", exclude_categories=("Cs",)), min_size=1, max_size=4),
     st.sampled_from(["\u3000", "\u2028", "\x85", "NULL", "|||", "#", "({", "})", "0-0", "1"]),
 )
 

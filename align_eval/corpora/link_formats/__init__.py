@@ -43,8 +43,14 @@ class LinkFormat(ABC):
     base_may_differ: ClassVar[bool] = True
     #: Whether writing needs the sentences.
     needs_sentences: ClassVar[bool] = False
-    #: Whether reading can use the names of the sentence pairs.
-    uses_ids: ClassVar[bool] = False
+    #: Whether :attr:`own_base` only holds where the links prove no other one.
+    base_is_default: ClassVar[bool] = False
+    #: Whether reading needs the sentences.
+    needs_sentences_to_read: ClassVar[bool] = False
+    #: Whether a file names its sentence pairs (:attr:`RawLinks.ids`), so that they are matched by name.
+    names_sentences: ClassVar[bool] = False
+    #: Whether a sentence pair without links may be missing from a file.
+    skips_empty: ClassVar[bool] = False
     #: Endings of file names (before ``.gz``, ``.xz``, ``.zst``) that say this format when writing.
     suffixes: ClassVar[tuple[str, ...]] = ()
     #: Whether possible-only links and scores can be written.
@@ -52,12 +58,12 @@ class LinkFormat(ABC):
     has_scores: ClassVar[bool] = False
 
     @abstractmethod
-    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield the links in blocks of consecutive sentence pairs, indices as written.
 
         Args:
             file: the open input.
-            ids: the names of the sentence pairs, given only if :attr:`uses_ids` and sentences are at hand.
+            pairs: the sentence pairs, given only if :attr:`needs_sentences_to_read` and they are at hand.
 
         Raises:
             FormatError: malformed content, with file, line and what is accepted.

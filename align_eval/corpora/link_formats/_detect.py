@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from align_eval.corpora.link_formats._input import LinkInput
-from align_eval.corpora.link_formats._tokens import parse_token
+from align_eval.corpora.link_formats._tokens import parse_token, split_scores
 
 _INTEGER = re.compile(r"-?[0-9]+")
 
@@ -57,6 +57,6 @@ def _of_line(line: str) -> str | None:
     if len(cells) >= 3:
         links = [word for word in cells[2].split(" ") if word]
         return "tsv" if all(parse_token(word) for word in links) else None
-    if any(parse_token(word) for word in line.split(" ")):
+    if any(parse_token(word) for word in split_scores(line)[0].split(" ")):
         return "pharaoh"
     return None

@@ -9,7 +9,7 @@ import numpy as np
 from align_eval.errors import InputError
 from align_eval.link_table import LinkTable
 
-_BREAKS = (" ", "\n", "\t", "\r")
+_BREAKS = (" ", "\n", "\t", "\r", "\0")
 
 
 def plain_words(words: Sequence[str], name: str) -> Sequence[str]:
@@ -21,7 +21,8 @@ def plain_words(words: Sequence[str], name: str) -> Sequence[str]:
     for word in words:
         if not word or any(mark in word for mark in _BREAKS):
             raise InputError(
-                f"word {word[:40]!r} of sentence pair {name!r} cannot be written: words are separated by spaces",
+                f"word {word[:40]!r} of sentence pair {name!r} cannot be written: it is empty, or holds a space, tab, "
+                "line end or NUL",
                 remedy="Write jsonl or parquet, or replace the spaces inside of words",
             )
     return words

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import IO, ClassVar, NamedTuple
+from typing import IO, TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput,
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import plain_words, split_words
 from align_eval.link_table import LinkTable
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
 
 _HEADER = re.compile(
     r"# Sentence pair \(([0-9]{1,10})\) source length ([0-9]{1,9}) target length ([0-9]{1,9})(?: alignment score ?:.*)?"
@@ -57,37 +60,38 @@ class A3(LinkFormat):
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".a3", ".final")
+    names_sentences: ClassVar[bool] = True
     own_base: ClassVar[int | None] = 1
     base_may_differ: ClassVar[bool] = False
     needs_sentences: ClassVar[bool] = True
     has_possible: ClassVar[bool] = False
 
-    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield one block: the order of the pairs is known at the end only."""
-        pairs = [
+        found = [
             _Sizes(pair.number, len(pair.source), len(pair.target), pair.links, pair.line) for pair in _pairs(file)
         ]
-        pairs.sort(key=lambda pair: pair.number)
-        for before, after in pairwise(pairs):
+        found.sort(key=lambda pair: pair.number)
+        for before, after in pairwise(found):
             if before.number == after.number:
                 raise file.malformed(
                     f"sentence pair ({after.number}) is there twice, first in line {min(before.line, after.line)}",
                     max(before.line, after.line),
                     "Number the sentence pairs differently",
                 )
-        counts = [len(pair.links) for pair in pairs]
-        flat = np.array([link for pair in pairs for link in pair.links], dtype=np.int32).reshape(-1, 2)
+        counts = [len(pair.links) for pair in found]
+        flat = np.array([link for pair in found for link in pair.links], dtype=np.int32).reshape(-1, 2)
         yield RawLinks(
-            sentence=np.repeat(np.arange(len(pairs), dtype=np.int32), counts),
+            sentence=np.repeat(np.arange(len(found), dtype=np.int32), counts),
             first=flat[:, 0].copy(),
             second=flat[:, 1].copy(),
-            sentences=len(pairs),
-            lines=np.repeat(np.array([pair.line + 2 for pair in pairs], dtype=np.int64), counts),
+            sentences=len(found),
+            lines=np.repeat(np.array([pair.line + 2 for pair in found], dtype=np.int64), counts),
             lengths=(
-                np.array([pair.source for pair in pairs], dtype=np.int32),
-                np.array([pair.target for pair in pairs], dtype=np.int32),
+                np.array([pair.source for pair in found], dtype=np.int32),
+                np.array([pair.target for pair in found], dtype=np.int32),
             ),
-            ids=[str(pair.number) for pair in pairs],
+            ids=[str(pair.number) for pair in found],
         )
 
     def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]]:

@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, pairwise
-from typing import IO, Any, ClassVar, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from align_eval.corpora.link_formats._words import check_scores, count_words, sp
 from align_eval.corpora.raw_links import NULL
 from align_eval.errors import FormatError
 from align_eval.link_table import LinkTable
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
 
 _ROWS_AT_ONCE = 1 << 13
 _FORM = 'A line is like {"id": "1", "links": [[0, 0], [1, 2]], "possible": [[1, 1]]}'
@@ -47,10 +50,11 @@ class Jsonl(LinkFormat):
     """Keeps possible links, scores and ids. When writing, ``possible`` holds the links that are not sure."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl",)
+    names_sentences: ClassVar[bool] = True
     own_base: ClassVar[int | None] = 0
     has_scores: ClassVar[bool] = True
 
-    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield blocks of some thousand lines."""
         rows = _rows(file)
         line = 1

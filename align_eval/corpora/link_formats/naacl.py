@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import IO, ClassVar
+from typing import IO, TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from align_eval.corpora.link_formats._words import check_scores
 from align_eval.corpora.raw_links import NULL
 from align_eval.link_table import LinkTable
 
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _INDEX = re.compile(r"-1|[0-9]{1,10}")
 _FORM = "A line is 'sentence source target', then perhaps S or P, then perhaps a probability"
@@ -23,20 +26,22 @@ _FORM = "A line is 'sentence source target', then perhaps S or P, then perhaps a
 
 @LINK_FORMATS.register("naacl", "wpt")
 class Naacl(LinkFormat):
-    """Sentence numbers are not line numbers: the numbers in order are the sentence pairs in order.
+    """Sentence numbers are the names of the sentence pairs; they need not be consecutive.
 
-    The numbers, as first written, become :attr:`LinkTable.ids`. A sentence pair without links has no line. So if the
-    file names fewer sentences than the bitext has, the numbers are looked up among the names of its pairs (their
-    positions, unless the bitext names them). Links without a mark are sure. A link with index 0 or -1, or with one
-    index only, is a null link. Columns are separated by spaces or tabs; empty lines are skipped.
+    The numbers, as first written, become :attr:`LinkTable.ids`, in ascending order. A sentence pair without links has
+    no line; with the sentences at hand it is one without links. Links without a mark are sure. A link with one index 0
+    or -1, or with one index only, is a null link; ``0 0`` proves that indices count from 0. Columns are separated by
+    spaces or tabs; empty lines are skipped.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".naacl", ".wpt")
     own_base: ClassVar[int | None] = 1
-    uses_ids: ClassVar[bool] = True
+    base_is_default: ClassVar[bool] = True
+    names_sentences: ClassVar[bool] = True
+    skips_empty: ClassVar[bool] = True
     has_scores: ClassVar[bool] = True
 
-    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield one block: the order of the sentences is known at the end only."""
         rows: list[tuple[int, int, int, int, bool]] = []  # sentence number, first, second, line, sure
         scores: list[float] = []
@@ -53,9 +58,7 @@ class Naacl(LinkFormat):
             if scores and len(scores) != len(rows):
                 raise file.malformed("some links have a probability and others have not", line, "Give all or none")
         numbers = sorted(names)
-        known = _positions(numbers, ids)
-        ids = [names[number] for number in numbers] if known is None or ids is None else ids
-        place = known or {number: k for k, number in enumerate(numbers)}
+        place = {number: k for k, number in enumerate(numbers)}
         sentence = np.array([place[row[0]] for row in rows], dtype=np.int32)
         order = np.argsort(sentence, kind="stable")
         flat = np.array(rows, dtype=np.int64).reshape(-1, 5)[order]
@@ -63,11 +66,11 @@ class Naacl(LinkFormat):
             sentence=sentence[order],
             first=flat[:, 1].astype(np.int32),
             second=flat[:, 2].astype(np.int32),
-            sentences=len(ids),
+            sentences=len(numbers),
             sure=flat[:, 4] != 0,
             scores=np.array(scores, dtype=np.float32)[order] if scores else None,
             lines=flat[:, 3].copy(),
-            ids=list(ids),
+            ids=[names[number] for number in numbers],
         )
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
@@ -109,14 +112,6 @@ def _parse(file: LinkInput, line: int, words: list[str]) -> tuple[tuple[int, int
             raise file.malformed(f"{' '.join(words)[:60]!r} is not a link", line, _FORM)
     second = int(indices[1]) if len(indices) > 1 else NULL
     return (int(number), int(indices[0]), second, line, mark == "S"), score
-
-
-def _positions(numbers: list[int], ids: Sequence[str] | None) -> dict[int, int] | None:
-    """Sentence number to position by the names of the pairs, where numbers in order are not pairs in order."""
-    if ids is None or len(ids) == len(numbers):
-        return None
-    places = {int(name): k for k, name in enumerate(ids) if _NUMBER.fullmatch(name)}
-    return places if all(number in places for number in numbers) else None
 
 
 def _names(table: LinkTable) -> list[str]:

@@ -9,7 +9,7 @@ is given). They mean what the keys of the same names mean in JSONL. In messages 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import IO, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from align_eval.files import unpacking_errors
 from align_eval.link_table import LinkTable
 from align_eval.links import FloatArray, IntArray
 
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+
 _ROWS_AT_ONCE = 1 << 16
 _READ = ("links", "sure", "possible", "scores", "id", "source", "target")
 _FORM = "A link is [i, j], whole numbers; -1 is a missing side"
@@ -33,10 +36,11 @@ class Parquet(LinkFormat):
     """Keeps possible links, scores and ids. When writing, ``possible`` holds the links that are not sure."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
+    names_sentences: ClassVar[bool] = True
     own_base: ClassVar[int | None] = 0
     has_scores: ClassVar[bool] = True
 
-    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield blocks of up to 65536 rows."""
         import pyarrow as pa
         import pyarrow.parquet as pq

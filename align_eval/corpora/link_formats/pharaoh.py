@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import IO, ClassVar
+from typing import IO, TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput,
 from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_block
 from align_eval.link_table import LinkTable
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
 
 _SMALL = 1 << 14
 # Bytes parsed at a time: enough that threads seldom wait for one another, few enough that caches still help.
@@ -32,7 +35,7 @@ class Pharaoh(LinkFormat):
     #: What joins the indices of a possible link when writing.
     possible_mark: ClassVar[str] = "?"
 
-    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield blocks of about 512 KiB; ordinary ones are read with numpy, others link by link."""
         line = 1
         for block in file.line_blocks(_BLOCK):

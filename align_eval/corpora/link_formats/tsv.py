@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import IO, ClassVar
+from typing import IO, TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from align_eval.corpora.link_formats._vector import parse_block
 from align_eval.corpora.link_formats._words import count_words, plain_words, split_words
 from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
 from align_eval.link_table import LinkTable
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
 
 _LINES_AT_ONCE = 1 << 13
 
@@ -30,7 +33,7 @@ class Tsv(LinkFormat):
     own_base: ClassVar[int | None] = 0
     needs_sentences: ClassVar[bool] = True
 
-    def read(self, file: LinkInput, ids: Sequence[str] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield blocks of some thousand lines."""
         rows = (self._row(file, line, text) for line, text in file.lines())
         while chunk := list(islice(rows, _LINES_AT_ONCE)):
