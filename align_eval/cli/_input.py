@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from align_eval.corpora import Bitext
+    from align_eval.corpora import Bitext, TestSet
 
 
 class Base(str, Enum):
@@ -19,6 +20,11 @@ class Base(str, Enum):
     auto = "auto"
 
 
+TESTSET = typer.Argument(
+    None,
+    metavar="[TESTSET]",
+    help="A named test set (align-eval testsets list). Your own: --bitext, or --source with --target, and --gold.",
+)
 BITEXT = typer.Option(None, help="The sentence pairs in one file; - is standard input.")
 SOURCE = typer.Option(None, help="The source sentences, one a line (with --target).")
 TARGET = typer.Option(None, help="The target sentences, one a line (with --source).")
@@ -92,3 +98,68 @@ def read_pairs(
 
     other = files[1] if len(files) == 2 else None
     return read_bitext(files[0], other, format=format, tokenize=tokenizers_of(tokenize), languages=languages, **options)
+
+
+def read_testset(
+    testset: str | None,
+    *,
+    bitext: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    format: str = "auto",
+    tokenize: str | None = None,
+    gold: str | None = None,
+    gold_format: str = "auto",
+    gold_base: Base = Base.auto,
+    languages: tuple[str | None, str | None] = (None, None),
+    what: str = "TESTSET",
+) -> TestSet:
+    """The test set that a command is to use: a named one, or the user's own data. What exists as a file is a file.
+
+    Args:
+        testset: a name, or a file of sentence pairs as ``--bitext`` names one.
+        bitext, source, target, format, tokenize: as in :func:`read_pairs`.
+        gold, gold_format, gold_base: of ``--gold``, ``--gold-format`` and ``--gold-base``.
+        languages: of ``--source-language`` and ``--target-language``, in any form of code; of own data.
+        what: how the command's help names ``testset``.
+
+    Raises:
+        typer.BadParameter: options that do not go together.
+        UnknownNameError: neither a file nor a test set.
+        AlignEvalError: what reading raises.
+    """
+    files = files_of(bitext, source, target)
+    if (testset is None) == (not files):
+        raise typer.BadParameter(f"give one of {what}, --bitext, or --source with --target")
+    if testset is not None and not is_file(testset):
+        if gold is not None or tokenize is not None or format != "auto":
+            option = "--gold" if gold is not None else "--tokenize" if tokenize is not None else "--bitext-format"
+            raise typer.BadParameter(
+                f"{option} does not go with the test set {testset}: it has its own sentences and gold"
+            )
+        from align_eval.corpora import load_testset
+        from align_eval.errors import UnknownNameError
+
+        try:
+            return load_testset(testset)
+        except UnknownNameError as error:
+            if error.kind != "test set":
+                raise
+            raise UnknownNameError("test set (and there is no such file)", testset, error.known) from None
+    from align_eval.corpora import make_testset
+    from align_eval.runs.parallel_text import plain_language
+
+    if testset is not None:
+        files = [testset]
+    if gold == "-" and "-" in files:
+        raise typer.BadParameter("standard input can be read once only: name a file for --gold or for the sentences")
+    return make_testset(
+        files[0], gold, target=files[1] if len(files) == 2 else None, format=format,
+        tokenize=tokenizers_of(tokenize), gold_format=gold_format, gold_base=gold_base.value,
+        source_language=plain_language(languages[0]) or "", target_language=plain_language(languages[1]) or "",
+    )  # fmt: skip
+
+
+def is_file(name: str) -> bool:
+    """Whether a word of the command line means a file: it exists, has a folder in it, or is ``-``."""
+    return name == "-" or os.sep in name or os.path.exists(name)

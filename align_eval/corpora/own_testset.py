@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -69,7 +70,10 @@ def make_testset(
 
         if target is not None and not _is_path(target):
             raise InputError("the sources are a file but the targets are not", remedy="Give both as files or as lists")
-        read = read_bitext(bitext, target, format=format, tokenize=tokenize, order=order, **options)
+        languages = (source_language or None, target_language or None)
+        read = read_bitext(
+            bitext, target, format=format, tokenize=tokenize, order=order, languages=languages, **options
+        )
         pairs = [pair for pair in read]  # noqa: C416 - list() would ask for the length, which reads everything once more
         files = [Path(os.fspath(one)) for one in (bitext, target) if one is not None]
         label = "stdin" if os.fspath(bitext) == "-" else files[0].name
@@ -79,7 +83,7 @@ def make_testset(
     where = files[0] if files else None
     if not pairs:
         raise InputError("there is no sentence pair", file=where, remedy="Give at least one")
-    base = 1 if str(options.get("base")) == "1" else 0
+    base = 1 if str(options.get("base")) == "1" or re.search(r"[:,]base=1\b", format) else 0
     if gold is None:
         table = _held(pairs, where)
     elif _is_path(gold):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from align_eval.cli._input import files_of, read_pairs, tokenizers_of
-from align_eval.errors import AlignEvalError, FormatError
+from align_eval.cli._input import Base, files_of, read_pairs, read_testset, tokenizers_of
+from align_eval.errors import AlignEvalError, FormatError, UnknownNameError
 
 THREE = (
     '<tmx version="1.4"><header srclang="en"/><body><tu><tuv xml:lang="en"><seg>yes</seg></tuv>'
@@ -66,3 +66,21 @@ def test_options_that_do_not_go_together() -> None:
             files_of(*given)
     with pytest.raises(typer.BadParameter, match="one name, or two"):
         tokenizers_of("a,b,c")
+
+
+def test_own_data_and_named_sets_are_of_one_type(tmp_path: Path) -> None:
+    pairs, gold = tmp_path / "own.txt", tmp_path / "own.gold"
+    pairs.write_text("das Haus ||| the house\nja ||| yes\n")
+    gold.write_text("1-1 2-2\n1-1\n")
+    links = {"gold": str(gold), "gold_base": Base.one}
+    own = read_testset(None, bitext=str(pairs), **links, languages=("deu_Latn", ">>en<<"))  # type: ignore[arg-type]
+    assert (own.name, own.source_language, own.target_language, own.base) == ("own.txt", "de", "en", 1)
+    assert str(own.pairs[0].gold) == "0-0 1-1"
+    assert read_testset(str(pairs), **links).checksum == own.checksum  # type: ignore[arg-type]
+    assert read_testset("mini-ende").name == "mini-ende"
+    with pytest.raises(UnknownNameError, match="there is no such file"):
+        read_testset("mini-deen")
+    for options in ({}, {"testset": "a", "bitext": "b"}, {"testset": "mini-ende", "gold": "g"},
+                    {"testset": "mini-ende", "format": "tsv"}, {"testset": "-", "gold": "-"}):  # fmt: skip
+        with pytest.raises(typer.BadParameter):
+            read_testset(**{"testset": None, **options})  # type: ignore[arg-type]
