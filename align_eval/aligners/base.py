@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,26 +12,34 @@ from align_eval.errors import InputError
 from align_eval.registry import Registry
 
 if TYPE_CHECKING:
+    from align_eval.aligners.heads import AttentionSettings
     from align_eval.corpora import SentencePair
     from align_eval.links import Links
 
 SUBWORD_RULES = ("any", "mean")
-LONG_RULES = ("window", "raise")
+LONG_RULES = ("window", "raise", "leave")
 
 
 @dataclass(frozen=True)
 class System:
-    """One way to align: a method at a layer of a model.
+    """One way to align: a method at a layer or an attention head of a model.
 
     Attributes:
         method: the extraction method's spec, such as ``argmax`` or ``softmax:threshold=0.01``.
-        layer: 0 is the embeddings, k the output of block k; ``None`` where the method has no layer.
+        layer: 0 is the embeddings, k the output of block k; with a head the attention layer, from 1, or ``"mean"``;
+            ``None`` where the method has no layer.
+        head: the attention head, from 1, ``"mean"`` or ``"max"``; ``None``: hidden states.
+        mode: its alignment mode; empty without a head.
     """
 
     method: str
-    layer: int | None = None
+    layer: int | str | None = None
+    head: int | str | None = None
+    mode: str = ""
 
     def __str__(self) -> str:
+        if self.head is not None:
+            return f"{self.method} L{self.layer}H{self.head} {self.mode}"
         return self.method if self.layer is None else f"{self.method} layer {self.layer}"
 
 
@@ -39,14 +48,17 @@ class AlignerSettings:
     """What every aligner is made from.
 
     Attributes:
-        model: an encoder of :func:`align_eval.models.load_model`, its name, or ``None``.
+        model: a model of :func:`align_eval.models.load_model`, of any family, its name, or ``None``.
         methods: specs of extraction methods.
         layers: layers to take; empty: the model's default layer.
         subword: ``any`` (words are linked if any of their sub-words are) or ``mean`` (mean vector of a word).
-        on_long: ``window`` (sentences over the model's window in overlapping windows) or ``raise``.
+        on_long: what is done with sentences longer than the model's window: ``window`` (overlapping windows),
+            ``raise``, or ``leave`` (the pair has no links, and is counted).
         token_budget: sub-words that the model computes at one time, padding counted (:meth:`Encoder.encode`).
         options: for the loading of the model (``device``, ``dtype``, ``precision``, ``revision``,
             ``trust_remote_code``).
+        attention: links are read from an attention head; ``None``: from the similarity of hidden states.
+        source_language, target_language: language codes of the sentences, for models that need them.
     """
 
     model: Any = None
@@ -56,6 +68,9 @@ class AlignerSettings:
     on_long: str = "window"
     token_budget: int = 2048
     options: dict[str, Any] = field(default_factory=dict)
+    attention: AttentionSettings | None = None
+    source_language: str | None = None
+    target_language: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("subword", self.subword, SUBWORD_RULES), ("on_long", self.on_long, LONG_RULES)):
@@ -75,6 +90,18 @@ class Aligner(ABC):
     systems: list[System]
     whole_corpus: bool = False
     needs_model: bool = True
+
+    _long: Counter[str] | None = None
+
+    def take_long(self) -> Counter[str]:
+        """How many pairs over the model's window were ``windowed`` or ``left_out`` since this was last asked."""
+        found, self._long = self._long or Counter(), None
+        return found
+
+    def count_long(self, kind: str, pairs: int = 1) -> None:
+        """Count pairs for :meth:`take_long`."""
+        self._long = self._long or Counter()
+        self._long[kind] += pairs
 
     @abstractmethod
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
@@ -100,6 +127,8 @@ class Aligner(ABC):
         out = self.describe()
         if system.layer is not None:
             out["layer"] = str(system.layer)
+        if system.head is not None:
+            out["head"] = str(system.head)
         name, _, tail = system.method.partition(":")
         if "=" in tail:
             return {**out, "method": name, "params": tail}
@@ -124,14 +153,19 @@ def make_aligner(settings: AlignerSettings) -> Aligner:
     """Build the aligner that ``settings.methods`` ask for.
 
     A method is ``NAME`` or ``NAME:options``; a name that is an aligner's (``simalign``) goes to that aligner, every
-    other is an extraction method over a model's similarity.
+    other is an extraction method over a model's similarity, or over its attention where ``settings.attention`` asks for
+    that.
 
     Raises:
         UnknownNameError: no such method.
-        InputError: no method, or methods of several aligners at once.
+        InputError: no method, methods of several aligners at once, or of one that reads no attention.
     """
     if not settings.methods:
         raise InputError("no method is asked for", remedy="Name one, such as argmax")
+    if settings.attention is not None:
+        from align_eval.aligners.attention import AttentionAligner
+
+        return AttentionAligner(settings)
     owners = {method.partition(":")[0] if method.partition(":")[0] in ALIGNERS else "" for method in settings.methods}
     if len(owners) > 1:
         raise InputError(

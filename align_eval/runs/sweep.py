@@ -8,7 +8,7 @@ development part and reported on the disjoint rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,19 +205,6 @@ def for_testset(model: Any, testset: TestSet) -> Any:
     Raises:
         InputError: an encoder-decoder model that does not have these languages, or translates into another one.
     """
-    from align_eval.models.decoder import Decoder
-    from align_eval.models.seq2seq import Seq2Seq
+    from align_eval.models.directed import in_languages
 
-    source, target = testset.source_language, testset.target_language
-    if isinstance(model, Seq2Seq):
-        named = (model.source_language or source, model.target_language or target)
-        return model.with_languages(*named, source_prefix=model._asked_prefix)
-    if isinstance(model, Decoder):
-        unnamed = type(model.template)()
-        template = model.template
-        if template.source_language == unnamed.source_language:
-            template = replace(template, source_language=source)
-        if template.target_language == unnamed.target_language:
-            template = replace(template, target_language=target)
-        return model.with_template(template)
-    return model
+    return in_languages(model, testset.source_language, testset.target_language)

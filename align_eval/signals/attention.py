@@ -19,6 +19,7 @@ from align_eval.models.batches import buckets
 from align_eval.models.layout import Block, Layout, PairModel
 from align_eval.signals.attention_batch import AttentionBatch, Found, View, WordBlocks, add
 from align_eval.signals.attention_maps import AttentionMaps, Number
+from align_eval.signals.fitting import lay_out_fitting
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.subwords import require_rule
 
@@ -204,6 +205,7 @@ def attention_softmap(
     queries: str = "mean",
     renormalised: bool = False,
     token_budget: int = TOKEN_BUDGET,
+    on_long: str = "raise",
 ) -> Iterator[AttentionBatch]:
     """Soft maps between words for every layer, head and reading, batch by batch (longest pairs first).
 
@@ -220,6 +222,7 @@ def attention_softmap(
         keys, queries: how sub-words become words, see :mod:`align_eval.signals.subwords`.
         renormalised: divide each word's row by its mass on words of the other side.
         token_budget: sub-words in a batch, padding counted; it changes speed and memory, not the maps.
+        on_long: ``raise``, or ``leave``: pairs that are longer than the model's window are in no batch.
 
     Yields:
         :class:`AttentionBatch`: values ``(views, B, source words, target words)``.
@@ -228,28 +231,49 @@ def attention_softmap(
         as :func:`attention_maps`; UnknownNameError for an unknown rule, ``heads`` or ``layers``.
     """
     reader = pair_model(model)
+    layouts = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
+    return layouts_softmap(
+        reader, layouts, layers, heads, readings, keys=keys, queries=queries, renormalised=renormalised,
+        token_budget=token_budget,
+    )  # fmt: skip
+
+
+def layouts_softmap(
+    reader: PairModel,
+    layouts: Sequence[Layout | None],
+    layers: Any = "all",
+    heads: Any = ("all", "mean"),
+    readings: Sequence[str] | str | None = None,
+    *,
+    keys: str = "sum",
+    queries: str = "mean",
+    renormalised: bool = False,
+    token_budget: int = TOKEN_BUDGET,
+) -> Iterator[AttentionBatch]:
+    """As :func:`attention_softmap`, of layouts; ``None`` is a pair that is in no batch."""
     names = reader.readings if readings is None else (readings,) if isinstance(readings, str) else tuple(readings)
     for name in names:
         reader.require_reading(name)
     for rule in (keys, queries):
         require_rule(rule)
     choice = _choose(reader, layers, heads)
-    layouts = reader.lay_out(pairs)
     return _stream(reader, layouts, choice, names, keys, queries, renormalised, token_budget)
 
 
 def _stream(
-    reader: PairModel, layouts: list[Layout], choice: _Choice, readings: tuple[str, ...], keys: str, queries: str,
-    renormalised: bool, token_budget: int,
+    reader: PairModel, layouts: Sequence[Layout | None], choice: _Choice, readings: tuple[str, ...], keys: str,
+    queries: str, renormalised: bool, token_budget: int,
 ) -> Iterator[AttentionBatch]:  # fmt: skip
-    live = [k for k, layout in enumerate(layouts) if has_words(layout)]
+    live = {k: layout for k, layout in enumerate(layouts) if layout is not None and has_words(layout)}
+    numbers = list(live)
     views = tuple(
         View(layer, head, reading) for reading in readings for layer in choice.layer_names for head in choice.head_names
     )
-    for group in batches_of([layouts[k] for k in live], token_budget):
-        members = [live[g] for g in group]
-        blocks = WordBlocks([layouts[k] for k in members], readings, reader.device, (keys, queries), renormalised)
-        found = _pooled(reader, blocks, [layouts[k] for k in members], choice, readings)
+    for group in batches_of(list(live.values()), token_budget):
+        members = [numbers[g] for g in group]
+        batch = [live[k] for k in members]
+        blocks = WordBlocks(batch, readings, reader.device, (keys, queries), renormalised)
+        found = _pooled(reader, blocks, batch, choice, readings)
         yield replace(blocks.batch(members, views, found, choice.layer_names), quantity=reader.quantity)
 
 

@@ -1,0 +1,271 @@
+"""Links from one attention head of a model of any family, in one direction or in both, symmetrised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from align_eval.aligners.attention_windows import windowed_map
+from align_eval.aligners.base import Aligner, AlignerSettings, System
+from align_eval.aligners.heads import MODES, READINGS, AttentionSettings, mode_name
+from align_eval.aligners.similarity import make_extractors
+from align_eval.corpora.pair import SentencePair
+from align_eval.errors import InputError, UnknownNameError
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
+from align_eval.models.directed import in_languages
+from align_eval.signals.attention import layouts_softmap
+from align_eval.signals.fitting import lay_out_fitting
+from align_eval.signals.registry import make_signal
+from align_eval.symmetrization import symmetrize_table
+
+if TYPE_CHECKING:
+    from align_eval.models.layout import PairModel
+
+KEYS, QUERIES = "sum", "mean"
+# Word pairs whose score matrices are in memory at a time.
+CELL_BUDGET = 1 << 23
+
+
+@dataclass
+class _Direction:
+    """What one direction gives for some pairs.
+
+    Attributes:
+        links: for each method the columns (pair, source word, target word) of its links.
+        maps: the score matrix of each pair, ``(source words, target words)``; 0 for words without a token.
+    """
+
+    links: list[list[NDArray[np.int64]]]
+    maps: dict[int, NDArray[np.float32]]
+
+
+class AttentionAligner(Aligner):
+    """Every extraction method over the attention of one head; the model runs once a direction.
+
+    Tokens become words by the sum over key tokens and the mean over query tokens.
+
+    Raises:
+        UnknownNameError: an unknown method, mode or attribution method.
+        InputError: layers, a reduced precision or a sub-word rule beside attention, no such head, a method that is not
+            defined on attention, no such mode, or both directions of a model that has one.
+    """
+
+    def __init__(self, settings: AlignerSettings, *, keys: str = KEYS, queries: str = QUERIES) -> None:
+        assert settings.attention is not None
+        self.settings, self.asked = settings, settings.attention
+        self.rules = {"keys": keys, "queries": queries, "token_budget": settings.token_budget}
+        self.extractors = make_extractors(_method_specs(settings))
+        if settings.layers:
+            raise InputError("the head names its layer", remedy="Leave out the layers (--layer)")
+        if settings.subword != "any" or settings.options.get("precision"):
+            raise InputError(
+                "the sub-word rule and the precision are of hidden states, not of attention",
+                remedy="Leave out --subword and --precision",
+            )
+        from align_eval.models import load_model
+
+        model: Any = settings.model
+        if isinstance(model, str):
+            model = load_model(model, **{k: v for k, v in settings.options.items() if v is not None})
+        self.model = model
+        languages = (settings.source_language, settings.target_language)
+        self.reader = make_signal(self.asked.attribution, in_languages(model, *languages))
+        self.other: PairModel | None = None
+        if self.asked.symmetrize is not None:
+            require_both_directions(model, languages)
+            self.other = make_signal(self.asked.attribution, in_languages(model, *languages[::-1]))
+        self.mode = chosen_mode(self.reader, self.asked.mode)
+        self.head = _checked_head(self.reader, self.asked)
+        self.systems = [System(e.spec, self.head[0], self.head[1], self.mode) for e in self.extractors]
+
+    @property
+    def _reading(self) -> str:
+        return READINGS.get(self.mode, self.mode)
+
+    def describe(self) -> dict[str, str]:
+        out = {
+            "model": self.reader.name,
+            "dtype": str(self.reader.dtype).removeprefix("torch."),
+            "signal": f"{self.asked.attribution}-{self.mode}",
+            "subword": f"{self.rules['keys']}/{self.rules['queries']}",
+            "long": self.settings.on_long,
+            "sym": "none" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize),
+        }
+        revision = getattr(self.model, "revision", "")
+        if revision:
+            out["revision"] = str(revision)
+        if self.asked.chosen_on:
+            out["selection"] = f"best/{self.asked.chosen_on}"
+        return out
+
+    def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
+        out: dict[System, list[Links]] = {system: [] for system in self.systems}
+        for part in _parts(pairs):
+            for system, links in zip(self.systems, self._align_part(part), strict=True):
+                out[system] += links
+        return out
+
+    def _align_part(self, pairs: Sequence[SentencePair]) -> list[list[Links]]:
+        there = self._direction(self.reader, pairs, count=True)
+        if self.other is None:
+            return [_scored(_table(links, len(pairs)), [there.maps]) for links in there.links]
+        assert self.asked.symmetrize is not None
+        back = self._direction(self.other, [pair.reverse() for pair in pairs], count=False)
+        turned = {k: values.T for k, values in back.maps.items()}
+        return [
+            _scored(
+                symmetrize_table(_table(one, len(pairs)), _table(other, len(pairs)).reverse(), *self.asked.symmetrize),
+                [there.maps, turned],
+            )
+            for one, other in zip(there.links, back.links, strict=True)
+        ]
+
+    def _direction(self, reader: PairModel, pairs: Sequence[SentencePair], *, count: bool) -> _Direction:
+        found = _Direction([[] for _ in self.extractors], {})
+        layouts = reader.lay_out(pairs) if self.settings.on_long == "raise" else lay_out_fitting(reader, pairs)
+        layer, head = self.head
+        for batch in layouts_softmap(reader, layouts, [layer], [head], self._reading, **self.rules):  # type: ignore[arg-type]
+            sizes = batch.source_lengths, batch.target_lengths
+            words = batch.source_words, batch.target_words
+            self._take(found, pairs, batch.indices, batch.values[0], sizes, words)
+        for k, layout in enumerate(layouts):
+            if layout is None:
+                self._take_long(found, reader, pairs, k, count)
+        return found
+
+    def _take_long(
+        self, found: _Direction, reader: PairModel, pairs: Sequence[SentencePair], k: int, count: bool
+    ) -> None:
+        """A pair over the model's window: in overlapping windows, or left out."""
+        whole = None
+        if self.settings.on_long == "window":
+            head = (*self.head, self._reading)
+            whole = windowed_map(reader, pairs[k], head, self.rules)  # type: ignore[arg-type]
+        if count:
+            self.count_long("left_out" if whole is None else "windowed")
+        if whole is not None:
+            values, *words = whole
+            sizes = [torch.tensor([n], device=values.device) for n in values.shape]
+            placed = [torch.from_numpy(w)[None] for w in words]
+            self._take(found, pairs, (k,), values[None], (sizes[0], sizes[1]), (placed[0], placed[1]))
+
+    def _take(
+        self, found: _Direction, pairs: Sequence[SentencePair], indices: Sequence[int], values: Tensor,
+        sizes: tuple[Tensor, Tensor], words: tuple[Tensor, Tensor],
+    ) -> None:  # fmt: skip
+        """Extract the links of a batch of score matrices ``(B, M, N)`` between words that have a token."""
+        numbers = np.asarray(indices, dtype=np.int64)
+        rows, columns = (w.cpu().numpy() for w in words)
+        for kept, extractor in zip(found.links, self.extractors, strict=True):
+            b, i, j = (part.cpu().numpy() for part in extractor(values, *sizes).links.nonzero(as_tuple=True))
+            kept.append(np.stack([numbers[b], rows[b, i], columns[b, j]]))
+        lengths = [size.tolist() for size in sizes]
+        plain = values.float().cpu().numpy()
+        for b, k in enumerate(indices):
+            m, n = lengths[0][b], lengths[1][b]
+            full = np.zeros((len(pairs[k].source), len(pairs[k].target)), dtype=np.float32)
+            full[rows[b, :m, None], columns[b, None, :n]] = plain[b, :m, :n]
+            found.maps[int(k)] = full
+
+
+def chosen_mode(reader: PairModel, mode: str | None) -> str:
+    """``mode`` if the model has it; by default ``awi`` where it has that, else its first.
+
+    Raises:
+        UnknownNameError: no such mode.
+        InputError: the model does not have it.
+    """
+    known = [mode_name(reading) for reading in reader.readings]
+    if mode is None:
+        return "awi" if "awi" in known else known[0]
+    if mode not in known:
+        if mode not in MODES:
+            raise UnknownNameError("alignment mode", mode, known)
+        raise InputError(
+            f"{reader.name} ({reader.family}) has no alignment mode {mode}", remedy=f"Choose --mode {', '.join(known)}"
+        )
+    return mode
+
+
+def _method_specs(settings: AlignerSettings) -> Sequence[str]:
+    for method, extractor in zip(settings.methods, make_extractors(settings.methods), strict=False):
+        if extractor.needs != "similarity":
+            raise InputError(
+                f"the method {method} is defined on dot products of hidden states, not on attention",
+                remedy="Choose reverse, argmax, itermax, match or threshold",
+            )
+    return settings.methods
+
+
+def _checked_head(reader: PairModel, asked: AttentionSettings) -> tuple[int | str, int | str]:
+    if asked.head is None:
+        raise InputError("no attention head is named", remedy="Name one, such as L6H1")
+    layer, head = asked.head
+    if reader.headless:
+        if head not in ("mean", "layer"):
+            raise InputError(
+                f"{asked.attribution} has one score matrix a layer, and no head {head}",
+                remedy=f"Name the layer alone: --attention L{layer}",
+            )
+        head = "layer"
+    for number, count, what in ((layer, reader.layers, "layer"), (head, reader.heads, "head")):
+        if isinstance(number, int) and number > count:
+            raise InputError(
+                f"{reader.name} has no attention {what} {number}", remedy=f"Choose {what} 1 to {count}, as in L1H1"
+            )
+    return layer, head
+
+
+def require_both_directions(model: Any, languages: tuple[str | None, str | None]) -> None:
+    """Check that a model can be run from target to source, too."""
+    if getattr(model, "family", "") != "seq2seq":
+        return
+    fixed = getattr(model, "target_language", None)
+    if fixed is not None:
+        raise InputError(
+            f"{model.name} was loaded for one direction, into {fixed}",
+            remedy="Load it without languages and give them to the aligner",
+        )
+    one_way = None if model.codes else getattr(model.tokenizer, "target_lang", None)
+    if one_way:
+        raise InputError(
+            f"{model.name} translates into {one_way} only, so that it has no other direction to symmetrise with",
+            remedy="Align target to source with the model of that direction, and combine with align-eval symmetrize",
+        )
+    if model.codes and None in languages:
+        raise InputError("both directions need both languages", remedy="Give --source-language and --target-language")
+
+
+def _parts(pairs: Sequence[SentencePair]) -> list[Sequence[SentencePair]]:
+    """Consecutive parts of at most ``CELL_BUDGET`` word pairs; a greater pair is a part of its own."""
+    starts, total = [0], 0
+    for k, pair in enumerate(pairs):
+        cells = len(pair.source) * len(pair.target)
+        if total and total + cells > CELL_BUDGET:
+            starts.append(k)
+            total = 0
+        total += cells
+    return [pairs[a:b] for a, b in zip(starts, [*starts[1:], len(pairs)], strict=True)]
+
+
+def _table(columns: Sequence[NDArray[np.int64]], sentences: int) -> LinkTable:
+    together = np.concatenate([np.zeros((3, 0), dtype=np.int64), *columns], axis=1)
+    return LinkTable(together[0], together[1], together[2], sentences)
+
+
+def _scored(table: LinkTable, maps: Sequence[dict[int, NDArray[np.float32]]]) -> list[Links]:
+    """The links of each pair, scored by the mean of the directions' matrices."""
+    out = []
+    for k in range(table.sentences):
+        links = table[k].pairs
+        values = [one[k][links[:, 0], links[:, 1]] for one in maps if k in one]
+        scores = np.mean(values, axis=0, dtype=np.float32) if values else np.zeros(len(links), dtype=np.float32)
+        out.append(Links(links, scores))
+    return out

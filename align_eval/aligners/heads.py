@@ -1,0 +1,83 @@
+"""An attention head by name, such as ``L6H1``, and what is done with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from align_eval.errors import InputError
+from align_eval.symmetrization import check_names
+
+MODES = ("awo", "awi", "both", "src2tgt", "tgt2src")
+READINGS = {"both": "block", "src2tgt": "block-st", "tgt2src": "block-ts"}
+"""What the models call the directions of a cross-lingual block."""
+_HEAD = re.compile(r"L(\d+|mean)(?:H(\d+|mean|max))?", re.IGNORECASE)
+
+
+class Head(NamedTuple):
+    """A layer and one of its heads, both counted from 1, or ``"mean"``; the head also ``"max"``."""
+
+    layer: int | str
+    head: int | str
+
+    def __str__(self) -> str:
+        return f"L{self.layer}H{self.head}"
+
+
+def parse_head(text: str) -> Head:
+    """The head that ``L6H1`` names; ``L6`` and ``L6Hmean``: the mean over the heads of layer 6.
+
+    Raises:
+        InputError: ``text`` has another form.
+
+    >>> parse_head("L6H1"), str(parse_head("L6"))
+    (Head(layer=6, head=1), 'L6Hmean')
+    """
+    found = _HEAD.fullmatch(text.strip())
+    if found is None or "0" in (found[1], found[2]):
+        raise InputError(
+            f"{text!r} names no attention head",
+            remedy="Write L6H1 (layer 6, head 1, both from 1), L6 (the mean over its heads) or auto",
+        )
+    layer, head = (int(part) if part.isdecimal() else part.lower() for part in (found[1], found[2] or "mean"))
+    return Head(layer, head)
+
+
+def mode_name(reading: str) -> str:
+    """The alignment mode that a model calls ``reading``."""
+    return {name: mode for mode, name in READINGS.items()}.get(reading, reading)
+
+
+@dataclass(frozen=True)
+class AttentionSettings:
+    """How links are read from attention.
+
+    Attributes:
+        head: the head; ``None``: :func:`align_eval.runs.choose_head.choose_head` is to choose it.
+        mode: an alignment mode of :data:`MODES`; ``None``: ``awi`` where the model has it, else its first.
+        attribution: ``attention``, or another attribution method (``norms``, ``alti``, ...) with its options.
+        symmetrize: method and rule that combine both directions; ``None``: source to target alone.
+        chosen_on: the test set that the head was chosen on; empty if the user named it.
+    """
+
+    head: Head | None
+    mode: str | None = None
+    attribution: str = "attention"
+    symmetrize: tuple[str, str] | None = None
+    chosen_on: str = ""
+
+    def __post_init__(self) -> None:
+        if self.symmetrize is not None:
+            check_names(*self.symmetrize)
+
+
+def parse_symmetrization(text: str) -> tuple[str, str]:
+    """Method and rule from ``METHOD`` or ``METHOD:rule``; the rule is ``both`` by default.
+
+    Raises:
+        UnknownNameError: no such method or rule.
+    """
+    method, _, rule = text.partition(":")
+    check_names(method, rule or "both")
+    return method, rule or "both"
