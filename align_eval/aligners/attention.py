@@ -69,11 +69,11 @@ class AttentionAligner(Aligner):
                 "the sub-word rule and the precision are of hidden states, not of attention",
                 remedy="Leave out --subword and --precision",
             )
-        from align_eval.models import load_model
-
         model: Any = settings.model
         if isinstance(model, str):
-            model = load_model(model, **{k: v for k, v in settings.options.items() if v is not None})
+            from align_eval.models import load_model
+
+            model = load_model(model, **settings.options)
         self.model = model
         languages = (settings.source_language, settings.target_language)
         self.reader = make_signal(self.asked.attribution, in_languages(model, *languages))

@@ -140,7 +140,7 @@ class Aligner(ABC):
 
 
 def describe_encoder(encoder: Any, settings: AlignerSettings) -> dict[str, str]:
-    """The signature's part of an encoder's similarity: the model, signal, sub-word rule."""
+    """The signature's part of the similarity of hidden states: the model, signal, sub-word rule."""
     from align_eval.models.identity import signature_of
 
     return {**signature_of(encoder), "signal": "similarity", "subword": settings.subword, "long": settings.on_long}

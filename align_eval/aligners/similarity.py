@@ -1,4 +1,8 @@
-"""Links from the contextual similarity of an encoder's vectors: many layers and methods in one pass."""
+"""Links from the contextual similarity of a model's hidden states: many layers and methods in one pass.
+
+Encoders and decoder-only models read each sentence by itself; of an encoder-decoder model it is the encoder that reads
+both sides, each with the tag of its language (:func:`align_eval.models.states.vector_models`).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,9 @@ from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, 
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
 from align_eval.models.provider import MODELS, PREFIX
+from align_eval.models.states import vector_models
 from align_eval.models.tokenized import Tokenized
+from align_eval.models.vectors import VectorModel
 from align_eval.signals.similarity import similarity, word_means
 from align_eval.signals.windows import encode_in_windows
 
@@ -43,10 +49,9 @@ class SimilarityAligner(Aligner):
 
     def __init__(self, settings: AlignerSettings) -> None:
         self.extractors = make_extractors(settings.methods)
-        from align_eval.models import load_model
-
-        model = settings.model
-        self.encoder = load_model(model, family="encoder", **settings.options) if isinstance(model, str) else model
+        self.sides = vector_models(loaded(settings))
+        self.encoder = self.sides[0]
+        self.window = min(side.window for side in self.sides)
         self.layers = chosen_layers(self.encoder, settings.layers)
         self.settings = settings
         self.systems = [System(e.spec, layer) for layer, e in product(self.layers, self.extractors)]
@@ -68,9 +73,15 @@ class SimilarityAligner(Aligner):
         out: dict[System, list[Links]] = {system: [Links((), ())] * len(pairs) for system in self.systems}
         tokens = pairs.tokens if isinstance(pairs, _TokenizedPairs) else self._tokenize(pairs)
         sizes = [len(ids) for ids in tokens.ids]
-        if self.settings.on_long == "raise":
-            self._check_lengths(pairs, sizes)
         live = [k for k in range(len(pairs)) if sizes[2 * k] and sizes[2 * k + 1]]
+        long = {k for k in live if max(sizes[2 * k], sizes[2 * k + 1]) > self.window}
+        if long and self.settings.on_long == "raise":
+            self._check_lengths(pairs, sizes)
+        if long and self.settings.on_long == "leave":
+            self.count_long("left_out", len(long))
+            live = [k for k in live if k not in long]
+        elif long:
+            self.count_long("windowed", len(long))
         for part in _parts(live, sizes, VECTOR_BUDGET // len(self.layers)):
             self._align_part(pairs, part, tokens, out)
         return out
@@ -98,13 +109,18 @@ class SimilarityAligner(Aligner):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Vectors ``(layers, units, d)`` and words ``(units,)`` of the sentences ``order`` of ``tokens``."""
 
-        def encode(sentences: Sequence[np.ndarray]) -> list[Tensor]:
-            budget = self.settings.token_budget
-            encoded: list[Tensor] = self.encoder.encode(sentences, self.layers, token_budget=budget)
-            return encoded
+        def by(side: VectorModel, positions: list[int]) -> list[Tensor]:
+            def encode(sentences: Sequence[np.ndarray]) -> list[Tensor]:
+                return side.encode(sentences, self.layers, token_budget=self.settings.token_budget)
+
+            return encode_in_windows(encode, [tokens.ids[p] for p in positions], side.window)
 
         def vectors(positions: list[int]) -> list[Tensor]:
-            return encode_in_windows(encode, [tokens.ids[p] for p in positions], self.encoder.window)
+            source, target = self.sides
+            if source is target:
+                return by(source, positions)
+            parts = [iter(by(side, [p for p in positions if p % 2 == k])) for k, side in enumerate(self.sides)]
+            return [next(parts[p % 2]) for p in positions]
 
         try:
             found = vectors(order)
@@ -126,7 +142,7 @@ class SimilarityAligner(Aligner):
         return word_means(vectors, words) if self.settings.subword == "mean" else (vectors, words)
 
     def _check_lengths(self, pairs: Sequence[SentencePair], sizes: Sequence[int]) -> None:
-        window = self.encoder.window
+        window = self.window
         for position, size in enumerate(sizes):
             if size > window:
                 side = "target" if position % 2 else "source"
@@ -223,6 +239,17 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
         rows, columns = r, c
     if group:
         yield group
+
+
+def loaded(settings: AlignerSettings) -> Any:
+    """The model of ``settings`` in the languages of the text."""
+    from align_eval.models import load_model
+    from align_eval.models.directed import in_languages
+
+    model = settings.model
+    if isinstance(model, str):
+        model = load_model(model, **settings.options)
+    return in_languages(model, settings.source_language, settings.target_language)
 
 
 def chosen_layers(encoder: Any, layers: Sequence[int]) -> list[int]:

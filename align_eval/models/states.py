@@ -44,6 +44,7 @@ def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
 
     Warns:
         AlignEvalWarning: the encoder of a translation model of one direction was trained on source sentences alone.
+            (A model that translates into both languages has read both.)
     """
     if isinstance(model, VectorModel):
         return model, model
@@ -56,7 +57,8 @@ def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
         return both, both
     if family != "seq2seq":
         raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
-    if model.model.config.model_type in _ONE_SIDED:
+    both_ways = {model.source_language, model.target_language} <= set(model.codes)
+    if model.model.config.model_type in _ONE_SIDED and not both_ways:
         warnings.warn(
             f"{model.name} translates one way: its encoder was trained on source sentences alone, so that its states "
             "of target sentences may mean little; align by its attention (--attention), or take a model of both "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -94,7 +96,13 @@ def facts(engine: Engine, make: Callable[[], Aligner]) -> Facts:
 
 
 def lines(
-    engine: Engine, make: Callable[[], Aligner], pairs: Iterable[SentencePair], cut: Cut, done: int, format: str
+    engine: Engine,
+    make: Callable[[], Aligner],
+    pairs: Iterable[SentencePair],
+    cut: Cut,
+    done: int,
+    format: str,
+    long: Counter[str] | None = None,
 ) -> Generator[list[str], None, None]:
     """Yield the lines of one block after the other, in order, from pair ``done`` (counted from 0) on.
 
@@ -105,6 +113,7 @@ def lines(
         cut: how they are cut into blocks.
         done: pairs that are passed over; a multiple of blocks.
         format: ``pharaoh`` or ``jsonl``.
+        long: counts here how many pairs over the model's window were ``windowed`` or ``left_out``.
 
     Raises:
         UnknownNameError: no such format.
@@ -113,7 +122,17 @@ def lines(
         AlignEvalError: what reading the pairs and aligning them raises.
     """
     line_format(format)
-    return engine.map(make, partial(align_block, format), PairBlocks(pairs, cut, done), ready)
+    return _counted(engine.map(make, partial(align_block, format), PairBlocks(pairs, cut, done), ready), long)
+
+
+def _counted(
+    blocks: Generator[tuple[list[str], Counter[str]], None, None], long: Counter[str] | None
+) -> Generator[list[str], None, None]:
+    with closing(blocks):
+        for block, found in blocks:
+            if long is not None:
+                long.update(found)
+            yield block
 
 
 def ready(aligner: Aligner, block: list[SentencePair]) -> list[SentencePair]:
@@ -121,7 +140,7 @@ def ready(aligner: Aligner, block: list[SentencePair]) -> list[SentencePair]:
     return aligner.ready(block)
 
 
-def align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -> list[str]:
-    """The lines of one block."""
+def align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -> tuple[list[str], Counter[str]]:
+    """The lines of one block, and how many of its pairs were longer than the model's window."""
     to_line, found = line_format(format), aligner.align_all(block)[only_system(aligner)]
-    return [to_line(pair, links) for pair, links in zip(block, found, strict=True)]
+    return [to_line(pair, links) for pair, links in zip(block, found, strict=True)], aligner.take_long()

@@ -71,7 +71,7 @@ def choose_head(
     assert asked is not None
     model: Any = settings.model
     if isinstance(model, str):
-        model = load_model(model, **{k: v for k, v in settings.options.items() if v is not None})
+        model = load_model(model, **settings.options)
     languages = (
         settings.source_language or testset.source_language,
         settings.target_language or testset.target_language,
