@@ -13,13 +13,14 @@ from torch import Tensor
 
 from align_eval.aligners.attention_windows import windowed_map
 from align_eval.aligners.base import Aligner, AlignerSettings, System
-from align_eval.aligners.heads import MODES, READINGS, AttentionSettings, mode_name
+from align_eval.aligners.heads import MODES, READINGS, AttentionSettings, Head, mode_name
 from align_eval.aligners.similarity import make_extractors
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
 from align_eval.models.directed import in_languages
+from align_eval.models.identity import signature_of
 from align_eval.signals.attention import layouts_softmap
 from align_eval.signals.fitting import lay_out_fitting
 from align_eval.signals.registry import make_signal
@@ -83,7 +84,7 @@ class AttentionAligner(Aligner):
             self.other = make_signal(self.asked.attribution, in_languages(model, *languages[::-1]))
         self.mode = chosen_mode(self.reader, self.asked.mode)
         self.head = _checked_head(self.reader, self.asked)
-        self.systems = [System(e.spec, self.head[0], self.head[1], self.mode) for e in self.extractors]
+        self.systems = [System(e.spec, head=str(self.head), mode=self.mode) for e in self.extractors]
 
     @property
     def _reading(self) -> str:
@@ -91,16 +92,14 @@ class AttentionAligner(Aligner):
 
     def describe(self) -> dict[str, str]:
         out = {
-            "model": self.reader.name,
-            "dtype": str(self.reader.dtype).removeprefix("torch."),
+            **signature_of(self.model),
             "signal": f"{self.asked.attribution}-{self.mode}",
+            "layer": str(self.head.layer),
+            "head": str(self.head.head),
             "subword": f"{self.rules['keys']}/{self.rules['queries']}",
             "long": self.settings.on_long,
             "sym": "none" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize),
         }
-        revision = getattr(self.model, "revision", "")
-        if revision:
-            out["revision"] = str(revision)
         if self.asked.chosen_on:
             out["selection"] = f"best/{self.asked.chosen_on}"
         return out
@@ -189,7 +188,8 @@ def chosen_mode(reader: PairModel, mode: str | None) -> str:
         if mode not in MODES:
             raise UnknownNameError("alignment mode", mode, known)
         raise InputError(
-            f"{reader.name} ({reader.family}) has no alignment mode {mode}", remedy=f"Choose --mode {', '.join(known)}"
+            f"{reader.name} ({reader.family}) has no alignment mode {mode}",
+            remedy=f"Choose --mode {' or '.join(known)}",
         )
     return mode
 
@@ -204,7 +204,7 @@ def _method_specs(settings: AlignerSettings) -> Sequence[str]:
     return settings.methods
 
 
-def _checked_head(reader: PairModel, asked: AttentionSettings) -> tuple[int | str, int | str]:
+def _checked_head(reader: PairModel, asked: AttentionSettings) -> Head:
     if asked.head is None:
         raise InputError("no attention head is named", remedy="Name one, such as L6H1")
     layer, head = asked.head
@@ -220,7 +220,7 @@ def _checked_head(reader: PairModel, asked: AttentionSettings) -> tuple[int | st
             raise InputError(
                 f"{reader.name} has no attention {what} {number}", remedy=f"Choose {what} 1 to {count}, as in L1H1"
             )
-    return layer, head
+    return Head(layer, head)
 
 
 def require_both_directions(model: Any, languages: tuple[str | None, str | None]) -> None:
@@ -266,6 +266,6 @@ def _scored(table: LinkTable, maps: Sequence[dict[int, NDArray[np.float32]]]) ->
     for k in range(table.sentences):
         links = table[k].pairs
         values = [one[k][links[:, 0], links[:, 1]] for one in maps if k in one]
-        scores = np.mean(values, axis=0, dtype=np.float32) if values else np.zeros(len(links), dtype=np.float32)
-        out.append(Links(links, scores))
+        scores = np.stack(values).mean(axis=0) if values else np.zeros(len(links))
+        out.append(Links(links, scores.astype(np.float32)))
     return out

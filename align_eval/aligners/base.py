@@ -26,20 +26,19 @@ class System:
 
     Attributes:
         method: the extraction method's spec, such as ``argmax`` or ``softmax:threshold=0.01``.
-        layer: 0 is the embeddings, k the output of block k; with a head the attention layer, from 1, or ``"mean"``;
-            ``None`` where the method has no layer.
-        head: the attention head, from 1, ``"mean"`` or ``"max"``; ``None``: hidden states.
+        layer: 0 is the embeddings, k the output of block k; ``None`` where the method has no layer.
+        head: the attention head, such as ``L6H1``; empty: none.
         mode: its alignment mode; empty without a head.
     """
 
     method: str
-    layer: int | str | None = None
-    head: int | str | None = None
+    layer: int | None = None
+    head: str = ""
     mode: str = ""
 
     def __str__(self) -> str:
-        if self.head is not None:
-            return f"{self.method} L{self.layer}H{self.head} {self.mode}"
+        if self.head:
+            return f"{self.method} {self.head} {self.mode}"
         return self.method if self.layer is None else f"{self.method} layer {self.layer}"
 
 
@@ -127,8 +126,6 @@ class Aligner(ABC):
         out = self.describe()
         if system.layer is not None:
             out["layer"] = str(system.layer)
-        if system.head is not None:
-            out["head"] = str(system.head)
         name, _, tail = system.method.partition(":")
         if "=" in tail:
             return {**out, "method": name, "params": tail}

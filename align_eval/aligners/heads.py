@@ -16,13 +16,16 @@ _HEAD = re.compile(r"L(\d+|mean)(?:H(\d+|mean|max))?", re.IGNORECASE)
 
 
 class Head(NamedTuple):
-    """A layer and one of its heads, both counted from 1, or ``"mean"``; the head also ``"max"``."""
+    """A layer and one of its heads, both counted from 1, or ``"mean"``; the head also ``"max"``.
+
+    ``"layer"``: the one score matrix of a layer that an attribution method without heads gives.
+    """
 
     layer: int | str
     head: int | str
 
     def __str__(self) -> str:
-        return f"L{self.layer}H{self.head}"
+        return f"L{self.layer}" if self.head == "layer" else f"L{self.layer}H{self.head}"
 
 
 def parse_head(text: str) -> Head:

@@ -6,15 +6,18 @@ A command module defines ``add_to(app: typer.Typer) -> None`` and imports what i
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import typer
 
-from align_eval.errors import AlignEvalError
+from align_eval.errors import AlignEvalError, AlignEvalWarning
 from align_eval.shown import shown
 from align_eval.version import __version__
 
@@ -25,11 +28,12 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def build_app(words: Sequence[str] = ()) -> typer.Typer:
+def build_app(words: Sequence[str] = (), asked: list[bool] | None = None) -> typer.Typer:
     """The command-line application with every command of this package.
 
     Args:
         words: the command line. If it begins with a command, that command's file alone is imported.
+        asked: is not empty in the end if ``-v`` was given before the command.
     """
     app = typer.Typer(
         name="align-eval",
@@ -47,7 +51,8 @@ def build_app(words: Sequence[str] = ()) -> typer.Typer:
             False, "-v", "--verbose", help="Show the traceback of an error (also after a command)."
         ),
     ) -> None:
-        pass
+        if verbose and asked is not None:
+            asked.append(True)
 
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
     for name in [words[0]] if words and words[0] in names else names:
@@ -61,16 +66,49 @@ def _traceback() -> None:
     traceback.print_exc()
 
 
+def _add_verbose(command: Any, asked: list[bool]) -> None:
+    """Let a command and all below it take ``-v`` as an option of their own; what is a value of another one stays so."""
+    from typer.core import TyperOption
+
+    def note(context: Any, parameter: Any, value: bool) -> None:
+        asked.extend([True] if value else [])
+
+    for below in getattr(command, "commands", {}).values():
+        _add_verbose(below, asked)
+        below.params.append(
+            TyperOption(param_decls=["-v", "--verbose"], is_flag=True, expose_value=False, hidden=True, callback=note)
+        )
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Warnings of the package as lines on standard error, without the place in the code; others as they are."""
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            others = warnings.showwarning
+
+            def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+                if issubclass(category, AlignEvalWarning):
+                    sys.stderr.write(f"align-eval: {shown(str(message))}\n")
+                else:
+                    others(message, category, *place, **more)
+
+            warnings.simplefilter("default", AlignEvalWarning)
+            warnings.showwarning = show
+        yield
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run ``align-eval``. Exit code 0; 1 for bad input or data (one line on standard error); 2 for wrong usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    end = words.index("--") if "--" in words else len(words)
-    verbose = any(w in ("-v", "--verbose") for w in words[:end])
-    words = [w for k, w in enumerate(words) if k >= end or w not in ("-v", "--verbose")]
+    asked: list[bool] = []
     try:
-        build_app(words)(args=words, prog_name="align-eval")
+        with _warnings_as_lines():
+            command: Any = typer.main.get_command(build_app(words, asked))
+            _add_verbose(command, asked)
+            command(args=words, prog_name="align-eval")
     except AlignEvalError as error:
-        if verbose:
+        if asked:
             _traceback()
         sys.stderr.write(f"align-eval: {error}\n")
         sys.exit(1)
@@ -82,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.write("align-eval: interrupted\n")
         sys.exit(130)
     except OSError as error:
-        if verbose:
+        if asked:
             _traceback()
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"align-eval: {shown(f'{where}{error.strerror or error}')}\n")

@@ -19,6 +19,7 @@ class OnLong(str, Enum):
 
     window = "window"
     raise_ = "raise"
+    leave = "leave"
 
 
 class Dtype(str, Enum):
@@ -44,7 +45,9 @@ SUBWORD = typer.Option(
     Subword.any, help="any: words are linked if any of their sub-words are; mean: mean vector of a word's sub-words."
 )
 ON_LONG = typer.Option(
-    OnLong.window, help="Sentences over the model's window: align them in overlapping windows, or fail."
+    OnLong.window,
+    help="Pairs over the model's window: align them in overlapping windows, fail, or leave them without links; told on "
+    "stderr.",
 )
 DEVICE = typer.Option("auto", help="Where the model runs: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.")
 DTYPE = typer.Option(Dtype.float32, help="Number type of the model.")

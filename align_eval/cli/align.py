@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _attention as heads
 from align_eval.cli import _engine as engines
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
@@ -41,8 +43,19 @@ def add_to(app: typer.Typer) -> None:
         target: str | None = inputs.TARGET,
         testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
         model: str = options.MODEL,
-        method: str = typer.Option("argmax", "--method", "-x", help=options.METHOD_HELP),
-        layer: int | None = typer.Option(None, min=0, help="0 is the embeddings. Default: the model's own."),
+        method: str | None = typer.Option(
+            None, "--method", "-x", help=options.METHOD_HELP + " Default: argmax; with --attention reverse."
+        ),
+        layer: int | None = typer.Option(
+            None, min=0, help="0 is the embeddings. Default: two thirds of the way up; offline:e5-small: 7."
+        ),
+        attention: str | None = heads.ATTENTION,
+        mode: str | None = heads.MODE,
+        attribution: str = heads.ATTRIBUTION,
+        symmetrize: str | None = heads.SYMMETRIZE,
+        choose_on: str | None = heads.CHOOSE_ON,
+        source_language: str | None = heads.SOURCE_LANGUAGE,
+        target_language: str | None = heads.TARGET_LANGUAGE,
         output: str | None = typer.Option(
             None, "--output", "-o", help="Output file (.gz, .xz, .zst compress). Resumed if a run was interrupted."
         ),
@@ -71,7 +84,8 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
 
-        Words are what single spaces separate, unless --tokenize is given.
+        The model is of any family: links come from the similarity of its hidden states, or with --attention from one
+        of its attention heads. Words are what single spaces separate, unless --tokenize is given.
         """
         files = inputs.files_of(bitext, source, target)
         if bool(files) == (testset is not None):
@@ -83,6 +97,7 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
         if spread and "-" in files:
             raise typer.BadParameter("--engine ray reads files, not standard input")
+        head = heads.attention_of(attention, mode, attribution, symmetrize, choose_on)
         runner = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
         from functools import partial
@@ -91,19 +106,37 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.runs.align_file import align_lines
 
         pairs: Iterable[SentencePair]
+        languages: tuple[str | None, str | None] = (None, None)
         if testset is not None:
-            pairs, files = _testset(testset, tokenize)
+            pairs, files, languages = _testset(testset, tokenize)
         else:
-            pairs = inputs.read_pairs(bitext, source, target, bitext_format, tokenize=tokenize) or ()
+            named = (source_language, target_language)
+            pairs = inputs.read_pairs(bitext, source, target, bitext_format, tokenize=tokenize, languages=named) or ()
         loading = {"device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code}
         if precision is not None:
             loading["precision"] = precision
-        layers = () if layer is None else (layer,)
-        asked = AlignerSettings(model, (method,), layers, subword.value, on_long.value, batch_tokens, loading)
+        asked = AlignerSettings(
+            model,
+            (method or ("argmax" if head is None else "reverse"),),
+            () if layer is None else (layer,),
+            subword.value,
+            on_long.value,
+            batch_tokens,
+            loading,
+            head,
+            source_language or languages[0],
+            target_language or languages[1],
+        )
+        asked = heads.with_head(asked, choose_on)
         if output is None or not to_file:
-            for line in align_lines(make_aligner(asked), pairs, format.value):
+            aligner = make_aligner(asked)
+            for line in align_lines(aligner, pairs, format.value):
                 sys.stdout.write(line + "\n")
+            heads.say_long(aligner.take_long())
             return
+        if spread:
+            asked = heads.for_actors(asked, model)
+        long: Counter[str] = Counter()
         lines = _to_file(
             runner,
             partial(make_aligner, asked),
@@ -114,7 +147,9 @@ def add_to(app: typer.Typer) -> None:
             settings={"bitext_format": bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens},
             resume=not restart and "-" not in files,
             shard_lines=shard_lines,
+            long=long,
         )
+        heads.say_long(long)
         into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"
         sys.stderr.write(f"align-eval: {lines} lines in {into}\n")
 
@@ -139,11 +174,13 @@ def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any)
                 thread.cancel()
 
 
-def _testset(name: str, tokenize: str | None) -> tuple[Iterable[SentencePair], list[str]]:
-    """The sentence pairs of a named test set and the files they come from."""
+def _testset(
+    name: str, tokenize: str | None
+) -> tuple[Iterable[SentencePair], list[str], tuple[str | None, str | None]]:
+    """The sentence pairs of a named test set, the files they come from, and their languages."""
     from align_eval.corpora import load_testset
 
     if tokenize is not None:
         raise typer.BadParameter("--tokenize does not go with --testset: its words are those of its gold links")
     loaded = load_testset(name)
-    return loaded.pairs, [str(file) for file in loaded.files]
+    return loaded.pairs, [str(file) for file in loaded.files], (loaded.source_language, loaded.target_language)

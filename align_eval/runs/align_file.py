@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -73,6 +74,7 @@ def align_file(
     resumed: Progress | None = None,
     shard_lines: int | None = None,
     engine: Engine | None = None,
+    long: Counter[str] | None = None,
 ) -> int:
     """Align ``pairs`` into the file ``output``, line for line; an interrupted run goes on where it stopped.
 
@@ -96,6 +98,7 @@ def align_file(
             is there (see :mod:`align_eval.runs.shards`). Blocks end with shards: a multiple of ``BLOCK`` leaves the
             blocks, and with them the rounding of a model's numbers, as they are in one file.
         engine: where the work is done; default this process.
+        long: counts here how many pairs of this run over the model's window were ``windowed`` or ``left_out``.
 
     Returns:
         number of lines.
@@ -128,7 +131,7 @@ def align_file(
     try:
         if out.lines and (tell := resumed or progress):
             tell(out.lines)
-        with closing(lines(engine, make, pairs, cut, out.lines, form)) as blocks:
+        with closing(lines(engine, make, pairs, cut, out.lines, form, long)) as blocks:
             for block in blocks:
                 out.append(block)
                 if progress:

@@ -41,7 +41,7 @@ class ChosenHead:
         asked = self.settings.attention
         assert asked is not None
         return (
-            f"head {asked.head}, mode {asked.mode}: the best of {self.heads} on {self.testset.name} "
+            f"head {asked.head}, mode {asked.mode}: the best of {self.heads} heads and modes on {self.testset.name} "
             f"({len(self.testset.pairs)} sentence pairs), AER {self.aer:.2f}"
         )
 
