@@ -2,12 +2,15 @@
 
 The weights of a layer exist only while that layer runs. A hook on each layer that is asked for hands them on at once;
 those of all others are freed with the layer, and the forward pass ends after the deepest one. Attention kernels that
-return no weights (SDPA, flash) are switched to ``eager`` for the time of the pass and back afterwards.
+return no weights (SDPA, flash) are switched to ``eager`` for the time of the pass and back afterwards; classes that
+return weights only when asked (``output_attentions``) are asked for that time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -62,12 +65,18 @@ def attention_sites(model: nn.Module, kind: str, name: str = "the model") -> lis
         stack = model.get_encoder()
     elif both:
         stack = model.get_decoder()
+    elif hasattr(model.config, "text_config") and hasattr(model, "get_decoder"):  # a model of text and images
+        stack = model.get_decoder()
+    some = ""
     for blocks in _block_lists(stack):
         found = [_in_block(block, cross=kind == "cross") for block in blocks]
-        if all(site is not None for site in found):
-            return [site for site in found if site is not None]
+        there = [site for site in found if site is not None]
+        if len(there) == len(found):
+            return there
+        if there and not some:
+            some = f": {len(there)} of its {len(found)} blocks have one"
     raise ModelError(
-        f"no {kind} attention is found in the modules of {name} ({model.config.model_type})",
+        f"no {kind} attention is found in the modules of {name} ({model.config.model_type}){some}",
         remedy="Choose a model whose blocks hold an attention module with query, key and value projections",
     )
 
@@ -94,7 +103,10 @@ def _in_block(block: nn.Module, cross: bool) -> nn.Module | None:
 
 def _projects(name: str, child: nn.Module) -> bool:
     return hasattr(child, "weight") and bool(
-        re.fullmatch(r"q|q_proj|query|q_lin|query_key_value|c_attn|Wqkv|qkv_proj|in_proj|query_proj", name)
+        re.fullmatch(
+            r"q|q_proj|query|q_lin|query_key_value|c_attn|Wqkv|qkv_proj|in_proj|query_proj|q_[ab]_proj|Wq|project_q",
+            name,
+        )
     )
 
 
@@ -105,23 +117,85 @@ def eager(model: Any, name: str = "the model") -> Iterator[None]:
     Raises:
         ModelError: it cannot be switched.
     """
-    before = getattr(model.config, "_attn_implementation", "eager")
-    if before in (None, "eager"):
-        yield
-        return
-    remedy = "Load it with attn_implementation='eager', or update transformers (5.0 or later switches loaded models)"
+    modules = list(model.modules())
+    asks = any(_asks(type(module)) for module in modules)
+    configs = list({id(m.config): m.config for m in modules if hasattr(m, "config")}.values())
+    kept = [(getattr(c, "_attn_implementation", None), getattr(c, "output_attentions", False)) for c in configs]
+    before = kept[0][0]
+    switched = before in (None, "eager")
+    if not switched and getattr(model, "_can_set_attn_implementation", lambda: True)():
+        with contextlib.suppress(AttributeError, ImportError, ValueError, KeyError, RuntimeError):
+            model.set_attn_implementation("eager")
+        switched = model.config._attn_implementation == "eager"
     try:
-        model.set_attn_implementation("eager")
-    except (AttributeError, ImportError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(
-            f"{name} cannot be switched from {before} to eager attention: {error}", remedy=remedy
-        ) from error
-    try:
-        if model.config._attn_implementation != "eager":
-            raise ModelError(f"{name} cannot be switched from {before} to eager attention", remedy=remedy)
+        if not switched and not asks:
+            raise ModelError(
+                f"{name} ({model.config.model_type}) computes its attention by {before}, cannot be switched to a way "
+                "that returns weights, and returns none when asked",
+                remedy="Choose another model; the vectors of this one can still be aligned",
+            )
+        for config in configs if asks else ():
+            if getattr(config, "_attn_implementation", None) is not None:
+                config._attn_implementation = "eager"
+            config.output_attentions = True
         yield
     finally:
-        model.set_attn_implementation(before)
+        if asks:
+            for config, (way, output) in zip(configs, kept, strict=True):
+                config.output_attentions = output
+                if way is not None:
+                    config._attn_implementation = way
+        if before not in (None, "eager") and model.config._attn_implementation != before:
+            model.set_attn_implementation(before)
+
+
+@functools.cache
+def _asks(kind: type) -> bool:
+    """Whether an attention module of this class returns its weights only with ``output_attentions=True``."""
+    forward = getattr(kind, "forward", None)
+    named = "attention" in kind.__name__.lower() or kind.__name__ == "Attention"
+    return named and forward is not None and "output_attentions" in inspect.signature(forward).parameters
+
+
+def weights_of(output: Any) -> torch.Tensor | None:
+    """The attention weights ``(B, heads, Q, K)`` among what an attention module returns, or ``None``."""
+    import torch
+
+    if isinstance(output, dict):
+        output = tuple(output.values())
+    if not isinstance(output, (tuple, list)):
+        return None
+    for item in reversed(output):
+        found = item if isinstance(item, torch.Tensor) and item.ndim == 4 else weights_of(item)
+        if found is not None:
+            return found
+    return None
+
+
+def no_weights(name: str, model: Any, layer: int) -> ModelError:
+    """The error that says that a layer returns no attention weights, although it was asked for them."""
+    return ModelError(
+        f"layer {layer} of {name} ({model.config.model_type}) returns no attention weights of all tokens over all "
+        "tokens, even when asked for them",
+        remedy="Choose another model; the vectors of this one can still be aligned",
+    )
+
+
+def head_count(site: nn.Module, config: Any) -> int:
+    """The heads of an attention module: what the module says, which may be fewer than its configuration's number.
+
+    Args:
+        site: of :func:`attention_sites`.
+        config: of the stack that it is in (of an encoder-decoder model: its decoder).
+    """
+    for own in ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_attn_heads"):
+        count = getattr(site, own, None)
+        if isinstance(count, int) and count > 0:
+            return count
+    config = config.get_text_config()
+    both = getattr(config, "is_encoder_decoder", False)
+    given = getattr(config, "decoder_attention_heads", None) if both else None
+    return int(given or config.num_attention_heads)
 
 
 def capture_attention(
@@ -155,12 +229,9 @@ def capture_attention(
 
     def hook_for(layer: int) -> Any:
         def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-            weights = output[-1] if isinstance(output, tuple) else None
-            if not isinstance(weights, torch.Tensor) or weights.ndim != 4:
-                raise ModelError(
-                    f"layer {layer} of {name} returned no attention weights",
-                    remedy="Update transformers to 5.0 or later, and load it with attn_implementation='eager'",
-                )
+            weights = weights_of(output)
+            if weights is None or not _whole(weights, output):
+                raise no_weights(name, model, layer)
             take(layer, weights)
             seen.add(layer)
             if layer == deepest and not to_end:
@@ -182,6 +253,12 @@ def capture_attention(
         missing = ", ".join(str(layer) for layer in sorted(set(sites) - seen))
         raise ModelError(f"layer {missing} of {name} was not computed", remedy="Check how the model was built")
     return output
+
+
+def _whole(weights: torch.Tensor, output: Any) -> bool:
+    """Whether weights have a row for each token of the module's output ``(B, Q, d)``: those of windows have not."""
+    hidden = next(iter(output.values())) if isinstance(output, dict) else output[0]
+    return getattr(hidden, "ndim", 0) != 3 or weights.shape[2] in hidden.shape[:2]
 
 
 # The greatest distance of a row's sum from 1 that rounding explains.
@@ -223,7 +300,12 @@ def check_rows(
             remedy="Load the model with --dtype float32, or check its weights",
         )
     worst = float((sums - 1).abs().max())
-    if worst > TOLERANCE.get(str(dtype or weights.dtype), 1e-4) or float(least.min()) < 0:
+    if float(least.min()) < 0:
+        raise ModelError(
+            f"the attention of layer {layer} of {name} has negative weights: it returns scores from before the softmax",
+            remedy="Choose a model that returns attention weights",
+        )
+    if worst > TOLERANCE.get(str(dtype or weights.dtype), 1e-4):
         raise ModelError(
             f"the attention of layer {layer} of {name} is no distribution: a row's sum is {worst:.2g} away from 1",
             remedy="Choose a model with plain softmax attention (no attention sinks, no dropout: call model.eval())",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import ModelError, SentenceTooLongError
-from align_eval.models.attention_sites import attention_sites
+from align_eval.models.attention_sites import attention_sites, head_count
 from align_eval.models.labels import readable
 from align_eval.models.layout import Block, Layout, PairModel, padded
 from align_eval.models.prompt import PromptTemplate
@@ -64,7 +64,7 @@ class Decoder(PairModel):
         self.sites = attention_sites(model, "self", name)
         self.layers = len(self.sites)
         config = model.config.get_text_config()
-        self.heads = int(config.num_attention_heads)
+        self.heads = head_count(self.sites[0], config)
         self.hidden_size = int(config.hidden_size)
         weight = next(model.parameters())
         self.device: torch.device = weight.device

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import ModelError
+from align_eval.models.adapters import prepare
 from align_eval.models.layers import HiddenStates
 from align_eval.models.packed import PackedStates, pack, runs_of
 from align_eval.models.side_by_side import MOST, in_order, share_of
@@ -45,8 +46,9 @@ class Encoder(VectorModel):
         self.model = model.eval()
         self.masked_lm = None if masked_lm is None else masked_lm.eval()
         self.tokenizer = tokenizer
-        self.layers = int(model.config.num_hidden_layers)
-        self.heads = int(model.config.num_attention_heads)
+        prepare(self.model)
+        self.layers = int(getattr(model.config, "num_hidden_layers", 0))
+        self.heads = int(getattr(model.config, "num_attention_heads", 0))
         self.hidden_size = int(model.config.hidden_size)
         weight = next(model.parameters())
         self.device: torch.device = weight.device
@@ -63,6 +65,7 @@ class Encoder(VectorModel):
         self._packed: Callable[[Sequence[torch.Tensor], Sequence[int]], torch.Tensor] | None
         if precision is None:
             self._states = HiddenStates(model)
+            self.layers = self._states.layers
             self._packed = PackedStates.of(self._states)
         else:
             from align_eval.models.reduced import PRECISIONS

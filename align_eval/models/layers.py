@@ -109,12 +109,25 @@ class HiddenStates:
         """All states of a few tokens, as ``output_hidden_states=True`` gives them."""
         import torch
 
-        with torch.inference_mode():
-            found = self.model(input_ids=self._probe_ids(), **self._fixed, output_hidden_states=True)
+        kind = f"{type(self.model).__name__} ({self.model.config.model_type})"
+        ids = self._probe_ids()
+        try:
+            with torch.inference_mode():
+                found = self.model(input_ids=ids, **self._fixed, output_hidden_states=True)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ModelError(
+                f"{kind} does not run on token ids alone: {str(error).splitlines()[0]}",
+                remedy="Choose another model",
+            ) from error
         states = getattr(found, "hidden_states", None)
+        if states and any(state.shape[:2] != ids.shape for state in states):
+            raise ModelError(
+                f"{kind} does not keep one state for each token at every layer, so that words have no vectors",
+                remedy="Choose another model",
+            )
         if not states:
             raise ModelError(
-                f"{type(self.model).__name__} gives out no hidden states",
+                f"{kind} gives out no hidden states",
                 remedy="Choose another model, or read attention",
             )
         return list(states)

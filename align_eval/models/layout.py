@@ -135,8 +135,16 @@ class PairModel(ABC):
         """
         from align_eval.models.attention_sites import capture_attention
 
+        def checked(layer: int, weights: torch.Tensor) -> None:
+            if weights.shape[1] != self.heads:
+                raise ModelError(
+                    f"layer {layer} of {self.name} has {weights.shape[1]} heads, other layers {self.heads}",
+                    remedy="Choose a model whose layers have the same number of heads",
+                )
+            take(layer, weights)
+
         sites = {layer: self.sites[layer - 1] for layer in self.require_layers(layers)}
-        capture_attention(self.model, sites, lambda: self.forward(layouts), take, self.name)
+        capture_attention(self.model, sites, lambda: self.forward(layouts), checked, self.name)
 
     def require_layers(self, layers: Sequence[int]) -> list[int]:
         """``layers`` ascending, each once.

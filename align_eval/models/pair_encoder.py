@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import ModelError, SentenceTooLongError
-from align_eval.models.attention_sites import attention_sites
+from align_eval.models.attention_sites import attention_sites, head_count
 from align_eval.models.labels import readable
 from align_eval.models.layout import Block, Layout, PairModel, padded, specials
 
@@ -43,7 +43,8 @@ class PairEncoder(PairModel):
         self.model, self.tokenizer = encoder.model, encoder.tokenizer
         self.device, self.dtype = encoder.device, encoder.dtype
         self.sites = attention_sites(encoder.model, "self", encoder.name)
-        self.layers, self.heads, self.hidden_size = len(self.sites), encoder.heads, encoder.hidden_size
+        self.layers, self.hidden_size = len(self.sites), encoder.hidden_size
+        self.heads = head_count(self.sites[0], self.model.config)
         self.max_length = encoder.max_length
         self._parts = _pair_form(self.tokenizer.backend_tokenizer, self.name)
         self._segments = "token_type_ids" in inspect.signature(self.model.forward).parameters and (

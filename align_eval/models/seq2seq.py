@@ -14,6 +14,7 @@ sub-word always exists, so that no word is lost with AWI.
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
-from align_eval.models.attention_sites import attention_sites
+from align_eval.models.attention_sites import attention_sites, head_count
 from align_eval.models.labels import readable
 from align_eval.models.language_codes import language_codes, resolve_code
 from align_eval.models.layout import Block, Layout, PairModel, padded, specials
@@ -67,13 +68,15 @@ class Seq2Seq(PairModel):
         self.tokenizer = tokenizer
         self.sites = attention_sites(model, "cross", name)
         self.layers = len(self.sites)
-        config = model.config
-        self.heads = int(getattr(config, "decoder_attention_heads", None) or config.num_attention_heads)
+        decoder, encoder = model.get_decoder(), model.get_encoder()
+        config = getattr(decoder, "config", model.config)
+        self.heads = head_count(self.sites[0], config)
         self.hidden_size = int(getattr(config, "d_model", None) or config.hidden_size)
         weight = next(model.parameters())
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
-        limits = [int(tokenizer.model_max_length), getattr(config, "max_position_embeddings", None)]
+        parts = (model.config, config, getattr(encoder, "config", None))
+        limits = [int(tokenizer.model_max_length), *(getattr(c, "max_position_embeddings", None) for c in parts)]
         self.max_length = min(limit for limit in limits if isinstance(limit, int) and limit > 0)
         self.codes = language_codes(tokenizer)
         self._source = Segmenter(tokenizer, name=name)
@@ -241,7 +244,8 @@ class Seq2Seq(PairModel):
                 f"how {self.name} moves its targets right is not known",
                 remedy="Choose a Marian, M2M100, NLLB, mBART, BART or T5 model",
             )
-        return shift(given, self.pad, self.model.config.decoder_start_token_id)
+        start = (self.model.config.decoder_start_token_id,)
+        return shift(given, self.pad, *start[: len(inspect.signature(shift).parameters) - 2])
 
     def decoder_inputs(self, layouts: Sequence[Layout]) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's input ids and mask, ``(B, T)`` each, for a batch.

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError, UnknownNameError
-from align_eval.models.attention_sites import eager
+from align_eval.models.attention_sites import eager, weights_of
 from align_eval.models.double import keep_double
 from align_eval.models.layout import Layout
 from align_eval.signals.registry import SIGNALS
@@ -53,8 +53,8 @@ def attention_graph(model: Any, sites: Mapping[int, nn.Module], name: str) -> It
 
     def hook_for(layer: int) -> Any:
         def hook(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-            found = output[-1] if isinstance(output, tuple) else None
-            if isinstance(found, Tensor) and found.ndim == 4 and found.requires_grad:
+            found = weights_of(output)
+            if found is not None and found.requires_grad:
                 weights[layer] = found
 
         return hook
@@ -77,8 +77,8 @@ def _require_weights(weights: Mapping[int, Tensor], sites: Mapping[int, nn.Modul
     missing = sorted(set(sites) - set(weights))
     if missing:
         raise ModelError(
-            f"layer {', '.join(map(str, missing))} of {name} returned no attention weights with a gradient",
-            remedy="Update transformers to 5.0 or later, and load it with attn_implementation='eager'",
+            f"layer {', '.join(map(str, missing))} of {name} returns no attention weights with a gradient",
+            remedy="Choose another model, or another attribution method",
         )
 
 
