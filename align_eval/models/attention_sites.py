@@ -63,9 +63,7 @@ def attention_sites(model: nn.Module, kind: str, name: str = "the model") -> lis
     stack: Any = model
     if kind == "encoder-self":
         stack = model.get_encoder()
-    elif both:
-        stack = model.get_decoder()
-    elif hasattr(model.config, "text_config") and hasattr(model, "get_decoder"):  # a model of text and images
+    elif both or (hasattr(model.config, "text_config") and hasattr(model, "get_decoder")):
         stack = model.get_decoder()
     some = ""
     for blocks in _block_lists(stack):
@@ -118,7 +116,7 @@ def eager(model: Any, name: str = "the model") -> Iterator[None]:
         ModelError: it cannot be switched.
     """
     modules = list(model.modules())
-    asks = any(_asks(type(module)) for module in modules)
+    asks = any(_asks(module.__class__) for module in modules)
     configs = list({id(m.config): m.config for m in modules if hasattr(m, "config")}.values())
     kept = [(getattr(c, "_attn_implementation", None), getattr(c, "output_attentions", False)) for c in configs]
     before = kept[0][0]

@@ -69,15 +69,16 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
         config = read_config(str(found.folder), trust_remote_code=trust_remote_code)
         present = [path.name for path in found.folder.iterdir()]
         weights = weights_of(found.folder, name) if main_file(present) and not found.commit else None
-        positions = getattr(config, "max_position_embeddings", None)
+        own = stack_config(config)
+        positions = getattr(own, "max_position_embeddings", None)
         return ModelInformation(
             name=name,
             family=family_of(config),
             path=str(found.folder),
-            layers=int(config.num_hidden_layers),
-            heads=int(config.num_attention_heads),
+            layers=int(getattr(own, "num_hidden_layers", 0)),
+            heads=int(getattr(own, "num_attention_heads", 0)),
             licence=hub.licence_of(found.card),
-            hidden_size=int(config.hidden_size),
+            hidden_size=int(own.hidden_size),
             max_length=positions if isinstance(positions, int) else None,
             architecture=str(config.model_type),
             revision=found.commit or revision_of(found.folder, weights),
@@ -91,6 +92,13 @@ def read_config(where: str, **options: Any) -> Any:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(where, **options)
+
+
+def stack_config(config: Any) -> Any:
+    """The part of a configuration that has the shape: of the text, and of a model put together of two, the decoder."""
+    text = config.get_text_config()
+    decoder = getattr(text, "decoder", None)
+    return text if decoder is None or hasattr(text, "num_hidden_layers") else decoder
 
 
 def family_of(config: Any) -> str:

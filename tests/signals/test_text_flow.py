@@ -180,7 +180,7 @@ def test_errors() -> None:
         text_flow(model, TEXT, "")
     with pytest.raises(UnknownNameError, match="cross"):
         text_flow(model, TEXT, kind="cross")
-    with pytest.raises(ModelError, match="returned no attention weights"):
+    with pytest.raises(ModelError, match="returns no attention weights"):
         attention_times_gradient(
             model.model, {1: torch.nn.Linear(1, 1)}, lambda: torch.ones(1, requires_grad=True).sum()
         )
