@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export ALIGN_EVAL_DATA ?= $(wildcard $(abspath ../shared/gold))
 export ALIGN_EVAL_PARALLEL ?= $(wildcard $(abspath ../shared/parallel))
 
-.PHONY: setup demo test test-ray bench lint format clean
+.PHONY: setup demo test test-native test-ray bench lint format clean
 
 setup: $(SETUP)
 
@@ -64,6 +64,10 @@ lint: $(SETUP)
 # Two processes for two cores; one thread each, so that they do not fight.
 test: lint $(CHECKS) $(FONTS) $(BROWSER)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The compiled functions under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then mutated link files.
+test-native: $(CHECKS)
+	$(BIN)/python tests/native/sanitized.py
 
 # The engine that spreads a run over actors alone: it starts a cluster of two workers on this machine.
 test-ray: $(CHECKS)

@@ -54,7 +54,7 @@ def windowed_map(
             count = min(max(count + 1, count * 3 // 2), max(m, n))
     by_source = reader_rows(layouts[0].blocks[head[2]]) == "source"
     owner = owners(m if by_source else n, sides[0 if by_source else 1])
-    full = torch.zeros((m, n))
+    full = torch.zeros((m, n), dtype=torch.float32, device="cpu")
     present = np.zeros(m, dtype=bool), np.zeros(n, dtype=bool)
     for batch in layouts_softmap(reader, layouts, [head[0]], [head[1]], head[2], **rules):
         for b, k in enumerate(batch.indices):

@@ -126,7 +126,7 @@ class RowKeeper:
             outside, rows = 1 - mass, rows / (mass + empty)
         both = torch.cat([rows, outside, empty], dim=-1)
         pooled = pool_last_axis(both.transpose(-1, -2), words, self.target, "mean").transpose(-1, -2)
-        there = (words[:, :, None] == torch.arange(self.target)).any(dim=1)[:, None, :]  # (B, 1, Q)
+        there = (words[:, :, None] == torch.arange(self.target, device="cpu")).any(dim=1)[:, None, :]  # (B, 1, Q)
         undefined = ~there | (pooled[..., -1] > 0)
         self._pooled = list(pooled.masked_fill(undefined[..., None], torch.nan).numpy())
 

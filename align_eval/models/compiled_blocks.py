@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from align_eval.errors import InputError
 from align_eval.models.fused import HEAD, functions, layers_of, room_for
+from align_eval.models.unchanged import Digest, Mark, digest, mark
+from align_eval.native.buffers import address, floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +65,8 @@ class Numbers(Protocol):
 
     #: As in the names of the compiled functions.
     name: str
+    #: Number type of packed weights, as numpy names it.
+    kind: str
 
     def pack(self, weight: Tensor) -> Packed:
         """Weights ``(out, in)`` float32, both multiples of ``OUTPUTS`` (in float32 ``in`` is any)."""
@@ -70,7 +75,7 @@ class Numbers(Protocol):
 class Floats:
     """Products in float32 (``floats.c``)."""
 
-    name = "float32"
+    name = kind = "float32"
 
     def pack(self, weight: Tensor) -> Packed:
         import torch
@@ -83,28 +88,29 @@ class Floats:
         return Packed(inputs, outputs, torch.cat(parts))
 
 
-def structure(packed: Packed) -> _Product:
+def structure(numbers: Numbers, packed: Packed) -> _Product:
     """As the compiled functions take it; it is valid as long as ``packed`` is there."""
-    scales = None if packed.scales is None else packed.scales.data_ptr()
-    return _Product(packed.inputs, packed.outputs, packed.weights.data_ptr(), scales)
+    weights = address(packed.weights, numbers.kind, packed.inputs * packed.outputs)
+    scales = None if packed.scales is None else address(packed.scales, "float32", packed.outputs)
+    return _Product(packed.inputs, packed.outputs, weights, scales)
 
 
 def multiply(numbers: Numbers, packed: Packed, x: Tensor, compiled: ctypes.CDLL) -> Tensor:
     """``x W^T`` by the compiled function, one product by itself: ``(N, in)`` to ``(N, out)``, float32 both."""
-    import torch
-
-    x, out = x.contiguous(), torch.empty(len(x), packed.outputs)
-    room = torch.empty(int(compiled.align_eval_blocks_scratch(packed.inputs, packed.inputs, 1, 1)))
-    by = structure(packed)
+    rows, needed = len(x), int(compiled.align_eval_blocks_scratch(packed.inputs, packed.inputs, 1, 1))
+    x, out, room = x.contiguous(), floats(rows, packed.outputs), floats(needed)
+    by = structure(numbers, packed)
     call = getattr(compiled, f"align_eval_{numbers.name}_product")
-    call(ctypes.byref(by), x.data_ptr(), len(x), room.data_ptr(), out.data_ptr())
+    given, made = address(x, "float32", rows * packed.inputs), address(out, "float32", rows * packed.outputs)
+    call(ctypes.byref(by), given, rows, address(room, "float32", needed), made)
     return out
 
 
 class _Ready(NamedTuple):
-    """A block as the compiled functions take it; ``kept`` is what it points to."""
+    """A block as the compiled functions take it; ``kept`` is what it points to, ``of`` and ``digest`` what it is of."""
 
-    of: tuple[tuple[int, int], ...]
+    of: tuple[Mark, ...]
+    digest: tuple[Digest, ...]
     structure: _Block
     kept: tuple[Any, ...]
 
@@ -112,7 +118,8 @@ class _Ready(NamedTuple):
 class CompiledBlocks:
     """The blocks of a model as ``transformers`` names them in BERT, float32, with GELU; made by :meth:`of`.
 
-    Called as :class:`align_eval.models.fused.FusedBlocks` is. Weights that are changed in place are copied again.
+    Called as :class:`align_eval.models.fused.FusedBlocks` is. Weights that are changed in place are copied
+    again: at the next call where torch counts the change, else (``weight.data``) after :meth:`refresh`.
 
     Args:
         blocks: the model's own.
@@ -147,6 +154,13 @@ class CompiledBlocks:
         with self.lock:
             self.ready.clear()
 
+    def refresh(self) -> None:
+        """Forget the copies of weights whose numbers are others now."""
+        for number, ready in list(self.ready.items()):
+            if tuple(map(digest, self.blocks[number].parameters())) != ready.digest:
+                with self.lock:
+                    self.ready.pop(number, None)
+
     def __call__(self, x: Tensor, shapes: Sequence[tuple[int, ...]], layers: Sequence[int]) -> list[Tensor]:
         """The states of ``layers`` (0: ``x`` itself) in their order, ``(N, width)`` each.
 
@@ -159,16 +173,21 @@ class CompiledBlocks:
 
         lengths = np.repeat([length for _, length in shapes], [count for count, _ in shapes]).astype(np.int64)
         lengths = lengths[lengths > 0]
-        longest = int(lengths.max(initial=0))
-        states, scratch = self._room(len(x), longest)
+        rows, longest = int(lengths.sum()), int(lengths.max(initial=0))
+        if x.shape != (rows, self.width):
+            raise InputError(
+                f"states {tuple(x.shape)} for {rows} rows of {self.width}", remedy="Give the rows of all sentences"
+            )
+        states, scratch, needed = self._room(rows, longest)
         x = x.contiguous()
         taken = {0: x}
         for number in range(1, max(layers) + 1):
             out = torch.empty_like(x) if number in layers else states[: len(x)]
             ready = self._ready(number - 1)
+            size = rows * self.width
             self.call(
-                ctypes.byref(ready.structure), x.data_ptr(), lengths.ctypes.data, len(lengths), longest,
-                scratch.data_ptr(), out.data_ptr(),
+                ctypes.byref(ready.structure), address(x, "float32", size), address(lengths, "int64", len(lengths)),
+                len(lengths), longest, address(scratch, "float32", needed), address(out, "float32", size),
             )  # fmt: skip
             x = out
             if number in layers:
@@ -177,7 +196,7 @@ class CompiledBlocks:
 
     def _ready(self, number: int) -> _Ready:
         block = self.blocks[number]
-        made_of = tuple(map(_mark, block.parameters()))
+        made_of = tuple(map(mark, block.parameters()))
         found = self.ready.get(number)
         if found is None or found.of != made_of:
             with self.lock:
@@ -186,9 +205,10 @@ class CompiledBlocks:
                     found = self.ready[number] = self._prepare(block, made_of)
         return found
 
-    def _prepare(self, block: Any, made_of: tuple[tuple[int, int], ...]) -> _Ready:
+    def _prepare(self, block: Any, made_of: tuple[Mark, ...]) -> _Ready:
         import torch
 
+        numbers_of = tuple(map(digest, block.parameters()))
         own, first, second = block.attention.self, block.attention.output, block.output
         projections = torch.cat([layer.weight.detach() for layer in (own.query, own.key, own.value)])
         weights = (projections, first.dense.weight, block.intermediate.dense.weight, second.dense.weight)
@@ -198,28 +218,23 @@ class CompiledBlocks:
             block.intermediate.dense.bias, second.dense.bias, second.LayerNorm.weight, second.LayerNorm.bias,
         ]  # fmt: skip
         vectors = [vector.detach().contiguous() for vector in vectors]
+        sizes = [self.width] * 9
+        sizes[5] = self.inner
         made = _Block(
-            *map(structure, packed),
-            *(vector.data_ptr() for vector in vectors),
+            *(structure(self.numbers, weight) for weight in packed),
+            *(address(vector, "float32", size) for vector, size in zip(vectors, sizes, strict=True)),
             float(first.LayerNorm.eps),
             float(second.LayerNorm.eps),
             self.heads,
         )
-        return _Ready(made_of, made, (packed, vectors))
+        return _Ready(made_of, numbers_of, made, (packed, vectors))
 
-    def _room(self, rows: int, longest: int) -> tuple[Tensor, Tensor]:
-        """Memory of this thread: states ``(at least rows, width)`` and what ``blocks.h`` calls scratch."""
-        import torch
-
+    def _room(self, rows: int, longest: int) -> tuple[Tensor, Tensor, int]:
+        """Memory of this thread: states ``(at least rows, width)``, scratch of ``blocks.h``, the numbers it needs."""
         room: tuple[Tensor, Tensor] | None = getattr(self.mine, "room", None)
         needed = int(self.compiled.align_eval_blocks_scratch(self.width, self.inner, self.heads, longest))
         if room is None or len(room[0]) < rows or len(room[1]) < needed:
             rows = max(room_for(rows), 0 if room is None else len(room[0]))
-            needed = max(needed, 0 if room is None else len(room[1]))
-            room = self.mine.room = torch.empty(rows, self.width), torch.empty(needed)
-        return room
-
-
-def _mark(weight: Tensor) -> tuple[int, int]:
-    """What tells whether a weight is the one that was copied: where it lies, and how often it was written to."""
-    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
+            least = max(needed, 0 if room is None else len(room[1]))
+            room = self.mine.room = floats(rows, self.width), floats(least)
+        return *room, needed

@@ -63,15 +63,18 @@ class Encoder(VectorModel):
         self.precision = precision
         self._states: HiddenStates | ReducedStates
         self._packed: Callable[[Sequence[torch.Tensor], Sequence[int]], torch.Tensor] | None
+        self._current: Callable[[], bool]
         if precision is None:
             self._states = HiddenStates(model)
             self.layers = self._states.layers
-            self._packed = PackedStates.of(self._states)
+            self._packed = packed = PackedStates.of(self._states)
+            self._current = (lambda: False) if packed is None else packed.current
         else:
             from align_eval.models.reduced import PRECISIONS
 
             reduced = PRECISIONS.get(precision)(self)
             self._states, self._packed = reduced, reduced.end_to_end if reduced.unpadded else None
+            self._current = reduced.current
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, layers={self.layers}, hidden_size={self.hidden_size}, device={self.device})"
@@ -80,7 +83,8 @@ class Encoder(VectorModel):
         return tokenize_words(self._backend, sentences)
 
     def _batches(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
-        if self._packed is None:
+        # What was read from modules knows nothing of hooks and of modules that were replaced: then the model runs.
+        if not self._current() or self._packed is None:
             return super()._batches(sentences, layers, budget)
         return self._end_to_end(sentences, layers, budget)
 

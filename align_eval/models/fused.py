@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.errors import InputError
 from align_eval.native import library
+from align_eval.native.buffers import address, floats
 
 if TYPE_CHECKING:
     import torch
@@ -46,28 +48,32 @@ def functions() -> ctypes.CDLL | None:
 
 
 def attend(
-    compiled: ctypes.CDLL, projected: Sequence[int], stride: int, biases: tuple[torch.Tensor, torch.Tensor],
+    compiled: ctypes.CDLL, projected: Sequence[torch.Tensor], biases: Sequence[torch.Tensor],
     shapes: Sequence[tuple[int, ...]], heads: int, mixed: torch.Tensor,
 ) -> None:  # fmt: skip
     """Attention within sentences that lie one after the other, into ``mixed``.
 
     Args:
         compiled: of :func:`functions`.
-        projected: addresses of the first queries, keys and values, ``width`` float32 each without their biases;
-            ``stride`` numbers from one sub-word to the next.
+        projected: queries, keys and values ``(N, width)`` without their biases.
         biases: of queries and values, ``(width,)``. One of the keys would change nothing.
         shapes: sentences and their length, by run.
         heads: their width is a multiple of ``HEAD``.
         mixed: ``(N, width)``, heads side by side.
     """
-    width, longest = mixed.shape[1] // heads, max((length for _, length in shapes), default=0)
-    scratch = np.empty((width + _QUERIES) * (longest + _LANES) + _QUERIES * width, dtype=np.float32)
-    query_bias, value_bias = map(_at, biases)
+    across, longest = mixed.shape[1], max((length for _, length in shapes), default=0)
+    width, rows = across // heads, sum(sentences * length for sentences, length in shapes)
+    needed = (width + _QUERIES) * (longest + _LANES) + _QUERIES * width
+    scratch = np.empty(needed, dtype=np.float32)
+    parts = [address(part, "float32", rows * across) for part in projected]
+    query_bias, value_bias = (address(bias, "float32", across) for bias in biases)
+    room, out = address(scratch, "float32", needed), address(mixed, "float32", rows * across)
     start = 0
     for sentences, length in shapes:
+        skipped = 4 * across * start
         compiled.align_eval_attention(
-            *(part + 4 * stride * start for part in projected), query_bias, value_bias, sentences, length, heads, width,
-            stride, scratch.ctypes.data, _at(mixed) + 4 * mixed.shape[1] * start,
+            *(part + skipped for part in parts), query_bias, value_bias, sentences, length, heads, width, across, room,
+            out + skipped,
         )  # fmt: skip
         start += sentences * length
 
@@ -131,6 +137,9 @@ class FusedBlocks:
         """
         import torch
 
+        x = x.contiguous()
+        if len(x) != sum(sentences * length for sentences, length in shapes):
+            raise InputError(f"{len(x)} rows for sentences of {list(shapes)}", remedy="Give the rows of all sentences")
         room = self._room(len(x))
         taken = {0: x}
         for number, block in enumerate(self.blocks[: max(layers)], start=1):
@@ -150,33 +159,30 @@ class FusedBlocks:
         )
         for layer, into in ((own.query, query), (own.key, key), (own.value, value)):
             _multiply(x, layer.weight, into)
-        attend(
-            self.compiled, (_at(query), _at(key), _at(value)), self.width, (own.query.bias, own.value.bias), shapes,
-            self.heads, mixed,
-        )  # fmt: skip
+        attend(self.compiled, (query, key, value), (own.query.bias, own.value.bias), shapes, self.heads, mixed)
         _multiply(mixed, attention.dense.weight, query)
         self._norm(query, attention, x, middle)
         _multiply(middle, block.intermediate.dense.weight, inner)
-        self.compiled.align_eval_gelu(_at(inner), _at(block.intermediate.dense.bias), count, self.inner)
+        up = address(block.intermediate.dense.bias, "float32", self.inner)
+        self.compiled.align_eval_gelu(address(inner, "float32", count * self.inner), up, count, self.inner)
         _multiply(inner, block.output.dense.weight, value)
         self._norm(value, block.output, middle, out)
 
     def _norm(self, made: torch.Tensor, output: Any, before: torch.Tensor, out: torch.Tensor) -> None:
         """Layer norm of a product, its bias and ``before``, into ``out``."""
-        norm = output.LayerNorm
+        norm, size = output.LayerNorm, len(made) * self.width
+        bias, weight, shift = (address(v, "float32", self.width) for v in (output.dense.bias, norm.weight, norm.bias))
         self.compiled.align_eval_norm(
-            _at(made), _at(output.dense.bias), _at(before), _at(norm.weight), _at(norm.bias), norm.eps, len(made),
-            self.width, _at(out),
+            address(made, "float32", size), bias, address(before, "float32", size), weight, shift, norm.eps, len(made),
+            self.width, address(out, "float32", size),
         )  # fmt: skip
 
     def _room(self, rows: int) -> _Room:
-        import torch
-
         room: _Room | None = getattr(self.mine, "room", None)
         if room is None or room.rows < rows:
             rows = room_for(rows)
-            a, b, c, d, e, f, g = torch.empty(7, rows, self.width)
-            room = _Room(rows, a, b, c, d, e, torch.empty(rows, self.inner), (f, g))
+            a, b, c, d, e, f, g = floats(7, rows, self.width)
+            room = _Room(rows, a, b, c, d, e, floats(rows, self.inner), (f, g))
             self.mine.room = room
         return room
 
@@ -192,7 +198,3 @@ def _multiply(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
     import torch
 
     torch.mm(x, weight.t(), out=out)
-
-
-def _at(tensor: torch.Tensor) -> int:
-    return tensor.data_ptr()

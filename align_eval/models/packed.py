@@ -11,6 +11,7 @@ from align_eval.models.compiled_blocks import CompiledBlocks, Floats
 from align_eval.models.fused import FusedBlocks
 from align_eval.models.layers import HiddenStates
 from align_eval.models.products import by_compiled
+from align_eval.models.unchanged import Modules
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ class PackedStates:
         self.heads = int(states.model.config.num_attention_heads)
         self.gelu = getattr(states.model.config, "hidden_act", None) == "gelu"
         self.fused = _one_thread(list(blocks), self.heads) if self.gelu else None
+        self.modules = Modules(states.model)
 
     @classmethod
     def of(cls, states: HiddenStates) -> PackedStates | None:
@@ -64,7 +66,7 @@ class PackedStates:
         import torch
 
         x, shapes = self._embedded(runs), [tuple(ids.shape) for ids in runs]
-        if self.fused is not None and torch.get_num_threads() == 1:
+        if self.fused is not None and torch.get_num_threads() == 1 and x.dtype == torch.float32:
             return self._stacked(self.fused(x, shapes, layers))
         taken = {0: x}
         for number, block in enumerate(self.blocks[: max(layers)], start=1):
@@ -72,6 +74,12 @@ class PackedStates:
             if number in layers:
                 taken[number] = x
         return self._stacked([taken[layer] for layer in layers])
+
+    def current(self) -> bool:
+        """Whether the model still is the one that was looked at; weights that were changed are read again."""
+        if isinstance(self.fused, CompiledBlocks):
+            self.fused.refresh()
+        return not self.modules.changed()
 
     def _block(self, block: Any, x: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """One block: ``(N, width)`` in and out; ``shapes``: sentences and their length, by run."""
@@ -118,7 +126,10 @@ class PackedStates:
         import torch
 
         size = int(self.model.config.vocab_size)
-        runs = [torch.arange(5, 5 + n).remainder(size).reshape(shape) for n, shape in ((8, (2, 4)), (3, (1, 3)))]
+        runs = [
+            torch.arange(5, 5 + n, device="cpu").remainder(size).reshape(shape)
+            for n, shape in ((8, (2, 4)), (3, (1, 3)))
+        ]
         layers = range(states.layers + 1)
         half = next(self.model.parameters()).dtype in (torch.float16, torch.bfloat16)
         near = 0.1 if half else 1e-4

@@ -11,11 +11,12 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from align_eval.native.buffers import address
 from align_eval.native.compiling import library_path
 
 # As in links.c: a library of another number was compiled from another version of the files.
@@ -70,8 +71,8 @@ def parse(compiled: ctypes.CDLL, text: bytes) -> Parsed | None:
     room = compiled.align_eval_gaps(text, len(text))  # each link is followed by one
     numbers = np.empty((3, room), dtype=np.int32)
     sure, found = np.empty(room, dtype=bool), np.empty(4, dtype=np.int64)
-    columns = [_at(row) for row in numbers]
-    if compiled.align_eval_parse(text, len(text), *columns, _at(sure), _at(found)):
+    columns = [address(row, "int32", room) for row in numbers]
+    if compiled.align_eval_parse(text, len(text), *columns, address(sure, "bool", room), address(found, "int64", 4)):
         return None
     links, sentences, ascending, least = found.tolist()
     sentence, first, second = numbers[:, :links]
@@ -95,10 +96,18 @@ def count(
         gold, hypothesis: offsets ``(sentence pairs + 1,)``, source and target ``(rows,)``, and the gold's sure marks
             ``(rows,)``; sorted by (sentence, source, target), unique.
         out: int32 ``(sentence pairs, 4)``, contiguous.
+
+    Raises:
+        ModelError: an array of another number type or size.
     """
-    columns = [np.ascontiguousarray(column) for column in (*gold, *hypothesis)]
-    return bool(compiled.align_eval_counts(begin, end, *map(_at, columns), _at(out)))
-
-
-def _at(array: NDArray[np.generic]) -> int:
-    return int(array.ctypes.data)
+    columns: list[NDArray[Any]] = []  # keeps what is copied until the function has returned
+    addresses = []
+    for offsets, *rows in (gold, hypothesis):
+        kept = [np.ascontiguousarray(column) for column in (offsets, *rows)]
+        addresses.append(address(kept[0], "int64", end + 1))
+        count = int(kept[0][end])
+        addresses += [
+            address(column, kind, count) for column, kind in zip(kept[1:], ("int32", "int32", "bool"), strict=False)
+        ]
+        columns += kept
+    return bool(compiled.align_eval_counts(begin, end, *addresses, address(out, "int32", 4 * end)))

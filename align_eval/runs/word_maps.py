@@ -82,7 +82,7 @@ class WordMaps:
         """
         values = self.values if values is None else values
         number, pairs, rows, columns = values.shape
-        out = torch.zeros((number, pairs, 4), dtype=torch.int32)
+        out = torch.zeros((number, pairs, 4), dtype=torch.int32, device="cpu")
         step = max(1, CELL_BUDGET // max(pairs * rows * columns, 1))
         for start in range(0, number, step):
             part = values[start : start + step]
@@ -100,7 +100,7 @@ def _gold_cells(batch: AttentionBatch, indices: Sequence[int], gold: LinkTable) 
     size = (int(batch.source_counts.max()), int(batch.target_counts.max()))
     found = []
     for only_sure in (True, False):
-        cells = torch.zeros((len(batch), *size), dtype=torch.bool)
+        cells = torch.zeros((len(batch), *size), dtype=torch.bool, device="cpu")
         for b, k in enumerate(indices):
             part = slice(int(gold.offsets[k]), int(gold.offsets[k + 1]))
             keep = gold.sure[part] if only_sure else slice(None)

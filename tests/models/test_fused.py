@@ -47,7 +47,8 @@ def test_gelu(functions: Any, low: float) -> None:
 
 def test_gelu_keeps_what_is_not_finite(functions: Any) -> None:
     x = torch.tensor([[torch.nan, torch.inf, -torch.inf, 0.0, -0.0, 1e-30, -1e-30, 3e38]])
-    functions.align_eval_gelu(x.data_ptr(), torch.zeros(8).data_ptr(), 1, 8)
+    bias = torch.zeros(8)  # named, so that it is there until the function has returned
+    functions.align_eval_gelu(x.data_ptr(), bias.data_ptr(), 1, 8)
     assert x[0].isnan().tolist() == [True, False, True, *[False] * 5]
     assert float(x[0, 1]) == torch.inf
     assert x[0, 3:].tolist() == pytest.approx([0, 0, 5e-31, -5e-31, 3e38])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from align_eval.errors import InputError, ModelError
+from align_eval.models.unchanged import Modules, Weights
 from align_eval.registry import Registry
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class ReducedStates(ABC):
         self.model: Any = encoder.model
         self.heads = encoder.heads
         self.blocks = read_blocks(encoder)
+        self.modules, self.weights = Modules(encoder.model), Weights(encoder.model.parameters())
         self._lock = threading.Lock()
 
     @classmethod
@@ -59,6 +61,19 @@ class ReducedStates(ABC):
             embedded: ``(B, T, width)``, layer 0, float32.
             mask: ``(B, T)``, 1 for sub-words and 0 for padding; ``None``: no padding.
         """
+
+    def current(self) -> bool:
+        """True: the model still is the one that was converted.
+
+        Raises:
+            ModelError: weights or modules are others now.
+        """
+        if self.modules.changed() or self.weights.changed():
+            raise ModelError(
+                f"the model was changed after its weights were converted to {self.name}",
+                remedy="Load the changed model with this precision, or compute without it",
+            )
+        return True
 
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
         """The states of ``layers`` (0 to the last), each ``(B, T, width)``, in the order asked for.

@@ -103,7 +103,7 @@ class Block:
         """
         width, dtype = x.shape[1], self.qkv.dtype
         projected = self.qkv(x.to(dtype))
-        mixed = torch.empty(x.shape, dtype=dtype)
+        mixed = torch.empty(x.shape, dtype=dtype, device="cpu")
         start = 0
         for sentences, length in shapes:
             end = start + sentences * length

@@ -22,6 +22,7 @@ from align_eval.models.compiled_blocks import OUTPUTS, CompiledBlocks, Packed, m
 from align_eval.models.fused import HEAD, functions
 from align_eval.models.reduced.base import PRECISIONS, ReducedStates
 from align_eval.models.reduced.blocks import Linear
+from align_eval.models.unchanged import Weights
 
 if TYPE_CHECKING:
     from align_eval.models.encoder import Encoder
@@ -65,7 +66,7 @@ def rows_of(packed: Packed) -> Tensor:
 class Integers:
     """Products in 16-bit integers (``integers.c``)."""
 
-    name = "int16"
+    name = kind = "int16"
 
     def pack(self, weight: Tensor) -> Packed:
         return pack(weight)
@@ -118,9 +119,14 @@ class Int16States(ReducedStates):
             )
         self.compiled = blocks
         self.blocks = []  # what they were copied from is not needed
+        self.weights = Weights(())  # blocks that were changed are copied again
+
+    def current(self) -> bool:
+        self.compiled.refresh()
+        return super().current()
 
     def run(self, embedded: Tensor, mask: Tensor | None, layers: Sequence[int]) -> list[Tensor]:
-        keep = torch.ones(embedded.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
+        keep = torch.ones(embedded.shape[:2], dtype=torch.bool, device="cpu") if mask is None else mask.bool()
         shapes = [(1, count) for count in keep.sum(dim=1).tolist() if count]
         states = []
         for found in self.run_unpadded(embedded[keep], shapes, layers):

@@ -56,7 +56,7 @@ class Int8Linear:
         self.divide, self.bias = 1 / smooth, linear.bias
         with warnings.catch_warnings(), _engine_lock:
             warnings.simplefilter("ignore")  # torch will move these functions elsewhere; its version is pinned
-            zeros = torch.zeros(len(scales), dtype=torch.long)
+            zeros = torch.zeros(len(scales), dtype=torch.long, device="cpu")
             rounded = torch.quantize_per_channel(evened, scales.double(), zeros, 0, torch.qint8)
             before, torch.backends.quantized.engine = torch.backends.quantized.engine, ENGINE
             try:
