@@ -171,3 +171,9 @@ def make_aligner(settings: AlignerSettings) -> Aligner:
         )
     aligner: Aligner = ALIGNERS.get(owners.pop() or "similarity")(settings)
     return aligner
+
+
+def needs_model(methods: Sequence[str]) -> bool:
+    """Whether one of the methods works on a model."""
+    names = [method.partition(":")[0] for method in methods]
+    return any(name not in ALIGNERS or bool(ALIGNERS.get(name).needs_model) for name in names)

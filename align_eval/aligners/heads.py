@@ -12,6 +12,7 @@ from align_eval.symmetrization import check_names
 MODES = ("awo", "awi", "both", "src2tgt", "tgt2src")
 READINGS = {"both": "block", "src2tgt": "block-st", "tgt2src": "block-ts"}
 """What the models call the directions of a cross-lingual block."""
+AUTO = "auto"
 _HEAD = re.compile(r"L(\d+|mean)(?:H(\d+|mean|max))?", re.IGNORECASE)
 
 
@@ -84,3 +85,31 @@ def parse_symmetrization(text: str) -> tuple[str, str]:
     method, _, rule = text.partition(":")
     check_names(method, rule or "both")
     return method, rule or "both"
+
+
+def attention_settings(
+    head: str | None, mode: str | None, attribution: str, symmetrize: str | None, choose_on: str | None
+) -> AttentionSettings | None:
+    """What was asked for in words; ``None``: no attention.
+
+    Args:
+        head: as :func:`parse_head` reads it, ``"auto"``, or ``None``.
+        mode, attribution: see :class:`AttentionSettings`.
+        symmetrize: as :func:`parse_symmetrization` reads it.
+        choose_on: a test set's name.
+
+    Raises:
+        InputError, UnknownNameError: words of another form, or that do not go together.
+    """
+    if head is None:
+        if mode is not None or attribution != "attention" or symmetrize is not None or choose_on is not None:
+            raise InputError(
+                "an alignment mode, an attribution method, a symmetrisation and a set to choose a head on go with "
+                "attention",
+                remedy="Name a head: --attention L6H1, or auto",
+            )
+        return None
+    if choose_on is not None and head != AUTO:
+        raise InputError("a set to choose a head on goes with --attention auto", remedy="Leave out --choose-on")
+    combined = None if symmetrize is None else parse_symmetrization(symmetrize)
+    return AttentionSettings(None if head == AUTO else parse_head(head), mode, attribution, combined)

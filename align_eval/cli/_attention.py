@@ -10,7 +10,6 @@ import typer
 
 if TYPE_CHECKING:
     from align_eval.aligners import AlignerSettings
-    from align_eval.aligners.heads import AttentionSettings
 
 ATTENTION = typer.Option(
     None,
@@ -41,29 +40,6 @@ CHOOSE_ON = typer.Option(
 )
 SOURCE_LANGUAGE = typer.Option(None, help="Language code of the source, for models of several languages.")
 TARGET_LANGUAGE = typer.Option(None, help="Language code of the target, likewise.")
-
-AUTO = "auto"
-
-
-def attention_of(
-    head: str | None, mode: str | None, attribution: str, symmetrize: str | None, choose_on: str | None
-) -> AttentionSettings | None:
-    """What the options ask for; ``None``: no attention.
-
-    Raises:
-        typer.BadParameter: options that do not go together.
-        InputError, UnknownNameError: a head, a method or a rule of another form.
-    """
-    if head is None:
-        if mode is not None or attribution != "attention" or symmetrize is not None or choose_on is not None:
-            raise typer.BadParameter("--mode, --attribution, --symmetrize and --choose-on go with --attention")
-        return None
-    if choose_on is not None and head != AUTO:
-        raise typer.BadParameter("--choose-on goes with --attention auto")
-    from align_eval.aligners.heads import AttentionSettings, parse_head, parse_symmetrization
-
-    combined = None if symmetrize is None else parse_symmetrization(symmetrize)
-    return AttentionSettings(None if head == AUTO else parse_head(head), mode, attribution, combined)
 
 
 def with_head(asked: AlignerSettings, choose_on: str | None) -> AlignerSettings:

@@ -97,13 +97,15 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
         if spread and "-" in files:
             raise typer.BadParameter("--engine ray reads files, not standard input")
-        head = heads.attention_of(attention, mode, attribution, symmetrize, choose_on)
         runner = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
         from functools import partial
 
         from align_eval.aligners import AlignerSettings, make_aligner
+        from align_eval.aligners.heads import attention_settings
         from align_eval.runs.align_file import align_lines
+
+        head = attention_settings(attention, mode, attribution, symmetrize, choose_on)
 
         pairs: Iterable[SentencePair]
         languages: tuple[str | None, str | None] = (None, None)

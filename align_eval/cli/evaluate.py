@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _attention as heads
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 
 if TYPE_CHECKING:
+    from align_eval.corpora import TestSet
     from align_eval.runs.evaluate import Evaluation
 
 
@@ -19,14 +22,36 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def evaluate(
-        testsets: list[str] = typer.Argument(..., metavar="TESTSET...", help="Names (align-eval testsets list)."),
+        testsets: list[str] | None = typer.Argument(
+            None, metavar="[TESTSET...]", help="Names (align-eval testsets list), or files of sentence pairs."
+        ),
+        bitext: str | None = inputs.BITEXT,
+        source: str | None = inputs.SOURCE,
+        target: str | None = inputs.TARGET,
+        bitext_format: str = inputs.BITEXT_FORMAT,
+        gold: str | None = inputs.GOLD,
+        gold_format: str = inputs.GOLD_FORMAT,
+        gold_base: inputs.Base = inputs.GOLD_BASE,
         model: str = options.MODEL,
-        method: list[str] = typer.Option(
-            ["argmax"], "--method", "-x", help="One or several, or 'all'. " + options.METHOD_HELP
+        method: list[str] | None = typer.Option(
+            None,
+            "--method",
+            "-x",
+            help="One or several, or 'all'. " + options.METHOD_HELP + " Default: argmax; with --attention reverse.",
         ),
         layers: str | None = typer.Option(
-            None, "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all. Default: the model's own layer."
+            None,
+            "--layers",
+            "--layer",
+            help="7, 5-8, 1,3,5-8 or all. Default: two thirds of the way up; offline:e5-small: 7.",
         ),
+        attention: str | None = heads.ATTENTION,
+        mode: str | None = heads.MODE,
+        attribution: str = heads.ATTRIBUTION,
+        symmetrize: str | None = heads.SYMMETRIZE,
+        choose_on: str | None = heads.CHOOSE_ON,
+        source_language: str | None = heads.SOURCE_LANGUAGE,
+        target_language: str | None = heads.TARGET_LANGUAGE,
         json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a test set and system."),
         latex: bool = typer.Option(False, "--latex", help="Print LaTeX tables (package booktabs)."),
         output: str | None = typer.Option(
@@ -45,50 +70,64 @@ def add_to(app: typer.Typer) -> None:
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
     ) -> None:
-        """Align named test sets with a model and score the links against gold, with intervals and signatures.
+        """Align test sets with a model of any family and score the links against gold, with intervals and signatures.
 
-        All layers and methods share one pass of the model. Systems are tested against the first one of their test set.
+        Test sets are named ones, or your own data with gold links. All layers and methods share one pass of the model.
+        Systems are tested against the first one of their test set.
         """
         if json_ and latex:
             raise typer.BadParameter("--json and --latex exclude each other")
         if not 0 < confidence < 1:
             raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
 
-        from align_eval.aligners import AlignerSettings, make_aligner
+        from align_eval.aligners import AlignerSettings, needs_model
+        from align_eval.aligners.heads import attention_settings
         from align_eval.cli._progress import progress_bar
-        from align_eval.corpora import load_testset
-        from align_eval.runs.evaluate import evaluate_testset
+        from align_eval.runs.evaluate import aligners_for, evaluate_testset
 
-        names, methods = _split(testsets, method)
+        head = attention_settings(attention, mode, attribution, symmetrize, choose_on)
+        default = ["argmax"] if head is None else ["reverse"]
+        names, methods = _split(list(testsets or ()), list(method or default))
         _check(methods)
-        loaded = [load_testset(name) for name in names]
-        encoder: Any = None
+        languages = (source_language, target_language)
+        loaded = [
+            inputs.read_testset(
+                name, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
+                gold_format=gold_format, gold_base=gold_base, languages=languages, what="a TESTSET",
+            )
+            for name in (names or (None,))
+        ]  # fmt: skip
+        for testset in loaded:
+            testset.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
+        found_model: Any = None
         chosen: tuple[int, ...] = ()
-        if any(_needs_model(name) for name in methods):
+        if needs_model(methods):
             from align_eval.models import load_model
 
-            encoder = load_model(
-                model,
-                family="encoder",
-                device=device,
-                dtype=dtype.value,
-                precision=precision,
-                revision=revision,
-                trust_remote_code=trust_remote_code,
-            )
-            chosen = () if layers is None else tuple(options.parse_layers(layers, encoder.layers))
+            loading: dict[str, Any] = {
+                "device": device, "dtype": dtype.value, "precision": precision, "revision": revision,
+                "trust_remote_code": trust_remote_code,
+            }  # fmt: skip
+            if any(name.partition(":")[0] == "simalign" for name in methods):
+                loading["family"] = "encoder"
+            found_model = load_model(model, **loading)
+            chosen = () if layers is None else _layers(layers, found_model, loaded[0], languages)
         elif layers is not None:
             raise typer.BadParameter("--layers does not go with a method that has no model")
-        aligner = make_aligner(
-            AlignerSettings(encoder, tuple(methods), chosen, subword.value, on_long.value, batch_tokens)
-        )
+        asked = AlignerSettings(
+            found_model, tuple(methods), chosen, subword.value, on_long.value, batch_tokens, attention=head,
+            source_language=source_language, target_language=target_language,
+        )  # fmt: skip
         found: list[Evaluation] = []
-        for testset in loaded:
+        for testset, aligner, auto in aligners_for(asked, loaded, choose_on):
+            if auto is not None:
+                sys.stderr.write(f"align-eval: {auto.describe()}\n")
             with progress_bar(testset.name, len(testset.pairs)) as progress:
                 found += evaluate_testset(
                     testset, aligner, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,
                     progress=progress,
                 )  # fmt: skip
+            heads.say_long(found[-1].long)
         if output is not None:
             from align_eval.runs.results import write_evaluations
 
@@ -120,11 +159,15 @@ def _check(methods: list[str]) -> None:
     make_extractors([method for method in methods if method.partition(":")[0] not in ALIGNERS])
 
 
-def _needs_model(method: str) -> bool:
-    from align_eval.aligners import ALIGNERS
+def _layers(text: str, model: Any, testset: TestSet, languages: tuple[str | None, str | None]) -> tuple[int, ...]:
+    """The layers of hidden states that ``--layers`` names."""
+    if text.strip() != "all":
+        return tuple(options.parse_layers(text, 0))
+    from align_eval.models.directed import in_languages
+    from align_eval.models.states import vector_models
 
-    name = method.partition(":")[0]
-    return name not in ALIGNERS or bool(ALIGNERS.get(name).needs_model)
+    source, target = languages[0] or testset.source_language, languages[1] or testset.target_language
+    return tuple(options.parse_layers(text, vector_models(in_languages(model, source, target))[0].layers))
 
 
 def tables(found: list[Evaluation], latex: bool = False) -> str:

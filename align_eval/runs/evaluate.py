@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from align_eval.errors import InputError
 from align_eval.link_table import LinkTable
 from align_eval.scoring import Score, Signature, paired_tests, score_counts
 from align_eval.scoring.counts import counts
 from align_eval.scoring.systems import SystemScore
 
 if TYPE_CHECKING:
-    from align_eval.aligners import Aligner, System
+    from align_eval.aligners import Aligner, AlignerSettings, System
     from align_eval.corpora import TestSet
     from align_eval.links import Links
+    from align_eval.runs.choose_head import ChosenHead
 
 # Pairs handed to the aligner at a time; it sorts them by length.
 BLOCK = 2048
@@ -27,9 +29,10 @@ class Evaluation:
     Attributes:
         testset: name of the test set.
         model: name of the model.
-        system: method and layer.
+        system: method and layer, or attention head.
         links: the links found, with scores where the method gives them.
         result: scores, counts and paired tests against the first system on the same test set.
+        long: how many pairs over the model's window were ``windowed``, or ``left_out`` and have no links.
     """
 
     testset: str
@@ -37,6 +40,7 @@ class Evaluation:
     system: System
     links: LinkTable
     result: SystemScore
+    long: dict[str, int] = field(default_factory=dict)
 
     @property
     def score(self) -> Score:
@@ -47,7 +51,51 @@ class Evaluation:
         """Plain data for ``json.dumps``."""
         found = self.result.to_json()
         where = {"testset": self.testset, "model": self.model, "method": self.system.method}
-        return {"system": found.pop("system"), **where, "layer": self.system.layer, **found}
+        head = {"head": self.system.head, "mode": self.system.mode} if self.system.head else {}
+        return {"system": found.pop("system"), **where, "layer": self.system.layer, **head, **found, **self.long}
+
+
+def aligners_for(
+    settings: AlignerSettings, testsets: Sequence[TestSet], choose_on: str | None = None
+) -> Iterator[tuple[TestSet, Aligner, ChosenHead | None]]:
+    """An aligner for each test set, in its languages unless others are named; the model is loaded once.
+
+    Args:
+        settings: what the aligners are made from.
+        testsets: the test sets.
+        choose_on: where a head is to be chosen (``settings.attention`` has none), the name of the test set that it is
+            chosen on; ``None``: the project's own set of the two languages.
+
+    Yields:
+        test set, aligner, and the head that was chosen.
+
+    Raises:
+        InputError: a head would be chosen and scored on the same sentences; and what making an aligner raises.
+    """
+    from align_eval.aligners import make_aligner
+
+    made: Aligner | None = None
+    for testset in testsets:
+        languages = (
+            settings.source_language or testset.source_language or None,
+            settings.target_language or testset.target_language or None,
+        )
+        chosen = None
+        asked = replace(settings, source_language=languages[0], target_language=languages[1])
+        if asked.attention is not None and asked.attention.head is None:
+            from align_eval.runs.choose_head import choose_head, testset_to_choose_on
+
+            other = testset_to_choose_on(choose_on, *languages)
+            if other.checksum == testset.checksum:
+                raise InputError(
+                    f"a head would be chosen and scored on the same sentences, {other.name}",
+                    remedy="Choose it on another set (--choose-on), or use align-eval sweep, which splits the set",
+                )
+            chosen = choose_head(asked, other)
+            asked = chosen.settings
+        if made is None or asked.attention is not None or getattr(settings.model, "family", "encoder") != "encoder":
+            made = make_aligner(asked)
+        yield testset, made, chosen
 
 
 def evaluate_testset(
@@ -64,7 +112,7 @@ def evaluate_testset(
     """Align a test set with every system of ``aligner`` and score the links.
 
     Args:
-        testset: of :func:`align_eval.load_testset`.
+        testset: of :func:`align_eval.load_testset` or :func:`align_eval.corpora.make_testset`.
         aligner: of :func:`align_eval.aligners.make_aligner`.
         resamples, seed, alpha, confidence: see :func:`align_eval.scoring.score`.
         tests: paired tests of every later system against the first; none without resamples.
@@ -73,6 +121,8 @@ def evaluate_testset(
     Returns:
         one evaluation a system, in the order of ``aligner.systems``.
     """
+    gold = testset.gold  # without it there is nothing to do: said before hours of work
+    aligner.take_long()
     found: dict[System, list[Links]] = {system: [] for system in aligner.systems}
     block = max(len(testset.pairs), 1) if aligner.whole_corpus else BLOCK
     for start in range(0, len(testset.pairs), block):
@@ -81,10 +131,11 @@ def evaluate_testset(
             found[system].extend(links)
         if progress:
             progress(len(part))
+    long = dict(aligner.take_long())
     out: list[Evaluation] = []
     for system, items in found.items():
         table = LinkTable.from_links(items)
-        rows = counts(testset.gold, table)
+        rows = counts(gold, table)
         description = aligner.signature(system)
         name = " ".join(filter(None, (description.get("model"), str(system))))
         tested = {}
@@ -105,10 +156,10 @@ def evaluate_testset(
             }
         )
         score = score_counts(
-            rows, testset.gold.links, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,
+            rows, gold.links, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,
             signature=signature,
         )  # fmt: skip
         against = out[0].result.name if out else None
         result = SystemScore(name, score, rows, against, tested)
-        out.append(Evaluation(testset.name, description.get("model", ""), system, table, result))
+        out.append(Evaluation(testset.name, description.get("model", ""), system, table, result, long))
     return out

@@ -13,7 +13,7 @@ from align_eval.errors import FormatError, InputError, MissingFileError, Unknown
 from align_eval.files import StrPath, open_binary
 from align_eval.link_table import LinkTable
 from align_eval.report.page import Axis, Entry, Page, shown_name
-from align_eval.runs.results import file_name
+from align_eval.runs.results import links_file
 
 
 def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | None = None, title: str = "") -> Page:
@@ -85,8 +85,10 @@ def _systems(folder: Path) -> list[dict[str, Any]]:
 
 
 def _links(folder: Path, system: dict[str, Any], testset: TestSet) -> LinkTable:
-    layer = None if system["layer"] is None else f"layer{system['layer']}"
-    path = folder / "links" / (file_name(system["testset"], system["method"], layer) + ".talp")
+    name = links_file(
+        system["testset"], system["method"], system["layer"], system.get("head", ""), system.get("mode", "")
+    )
+    path = folder / "links" / name
     return read_links(path, format="pharaoh", base=0, bitext=testset.pairs)
 
 

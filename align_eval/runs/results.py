@@ -54,6 +54,16 @@ def file_name(*parts: object) -> str:
     return ".".join(re.sub(r"[^\w.-]+", "-", str(part)).strip("-") for part in parts if part is not None)
 
 
+def links_file(testset: str, method: str, layer: int | None, head: str = "", mode: str = "") -> str:
+    """The name of the file of a system's links.
+
+    >>> links_file("mini-ende", "argmax", 7), links_file("mini-ende", "reverse", None, "L2H1", "awi")
+    ('mini-ende.argmax.layer7.talp', 'mini-ende.reverse.L2H1.awi.talp')
+    """
+    parts = (testset, method, None if layer is None else f"layer{layer}", head or None, mode or None)
+    return file_name(*parts) + ".talp"
+
+
 def write_evaluations(found: Sequence[Evaluation], folder: StrPath) -> list[Path]:
     """Write ``scores.json`` (scores and environment) and ``links/`` (a Pharaoh file a system) into ``folder``.
 
@@ -64,8 +74,8 @@ def write_evaluations(found: Sequence[Evaluation], folder: StrPath) -> list[Path
     links = make_folder(base / "links")
     paths = []
     for evaluation in found:
-        layer = None if evaluation.system.layer is None else f"layer{evaluation.system.layer}"
-        path = links / (file_name(evaluation.testset, evaluation.system.method, layer) + ".talp")
+        system = evaluation.system
+        path = links / links_file(evaluation.testset, system.method, system.layer, system.head, system.mode)
         write_links(os.fspath(path), evaluation.links, format="pharaoh", base=0)
         paths.append(path)
     write_json(base / "scores.json", {"environment": environment(), "systems": [e.to_json() for e in found]})

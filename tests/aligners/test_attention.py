@@ -18,7 +18,7 @@ from align_eval.aligners.attention_windows import owners, window_spans
 from align_eval.aligners.heads import AttentionSettings, Head, parse_head, parse_symmetrization
 from align_eval.cli import main
 from align_eval.corpora import SentencePair, load_testset
-from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models import load_model
 from align_eval.runs.attention_links import attention_links
 from align_eval.signals.attention import attention_softmap
@@ -173,8 +173,8 @@ def test_any_text_is_aligned_by_a_head(text: list[object], deen: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (["--mode", "awi"], 2, "go with --attention"),
-        (["--attention", "L2H1", "--choose-on", "mini-ende"], 2, "goes with --attention auto"),
+        (["--mode", "awi"], 1, "Name a head: --attention L6H1"),
+        (["--attention", "L2H1", "--choose-on", "mini-ende"], 1, "goes with --attention auto"),
         (["--attention", "L2H1", "--mode", "both"], 1, "Choose --mode awo or awi"),
         (["--attention", "L2H1", "--mode", "x"], 1, "unknown alignment mode"),
         (["--attention", "2.1"], 1, "Write L6H1"),
@@ -191,3 +191,34 @@ def test_what_does_not_go_together(given: list[str], code: int, said: str, text:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert said in captured.err.replace("\n", " ")
+
+
+@pytest.mark.model
+def test_own_data_is_scored_with_any_family(text: list[object], deen: Any, tmp_path: Path, capsys: Any) -> None:
+    testset = load_testset("mini-ende").reverse()
+    gold = tmp_path / "gold.talp"
+    ae.write_links(gold, testset.gold, format="pharaoh", base=0)
+    own = ["evaluate", *text, "--gold", gold, "--gold-base", 0, "--resamples", 0, "--json"]
+    languages = ["--source-language", "de", "--target-language", "en"]
+    assert run(*own, *languages, "--attention", "L2H1", "-o", tmp_path / "r") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    (same,) = ae.evaluate(testset, deen, attention="L2H1", resamples=0)
+    assert (row["head"], row["mode"], row["layer"]) == ("L2H1", "awi", None)
+    assert row["aer"] == pytest.approx(same.score.aer)
+    assert [p.name for p in (tmp_path / "r" / "links").iterdir()] == ["de.reverse.L2H1.awi.talp"]
+    assert ae.align(testset, deen, attention="L2H1") == same.links
+    assert run(*own, "--layers", "1,3") == 0, "states of the encoder"
+    assert [r["layer"] for r in json.loads(capsys.readouterr().out)] == [1, 3]
+    assert run("evaluate", "mini-ende", "--model", "offline:tiny-deen", "--attention", "auto") == 1
+    assert "--choose-on" in capsys.readouterr().err
+    assert run("evaluate", *text) == 1
+    assert "--gold FILE" in capsys.readouterr().err
+
+
+def test_python_says_what_is_left_out() -> None:
+    pairs = [PAIRS[0], LONG]
+    with pytest.warns(AlignEvalWarning, match="1 of 2 pairs are longer"):
+        found = ae.align(pairs, build("m2m_100"), attention="L1H1", on_long="leave")
+    assert [len(one) for one in found] == [3, 0]
+    with pytest.raises(InputError, match="Name a head"):
+        ae.align(pairs, build("m2m_100"), mode="awi")
