@@ -98,6 +98,15 @@ def _warnings_as_lines() -> Iterator[None]:
         yield
 
 
+def _no_room(error: RuntimeError) -> AlignEvalError | None:
+    """What is said when a device has no memory left in a place where nothing could be halved."""
+    if "torch" not in sys.modules:
+        return None
+    from align_eval.models.batches import is_out_of_memory, no_room
+
+    return no_room("what is computed") if is_out_of_memory(error) else None
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run ``align-eval``. Exit code 0; 1 for bad input or data (one line on standard error); 2 for wrong usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -111,6 +120,14 @@ def main(arguments: list[str] | None = None) -> None:
         if asked:
             _traceback()
         sys.stderr.write(f"align-eval: {error}\n")
+        sys.exit(1)
+    except RuntimeError as error:
+        told = _no_room(error)
+        if told is None:
+            raise
+        if asked:
+            _traceback()
+        sys.stderr.write(f"align-eval: {told}\n")
         sys.exit(1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left: that is no error. Python must not complain at exit either.

@@ -97,7 +97,7 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
         if spread and "-" in files:
             raise typer.BadParameter("--engine ray reads files, not standard input")
-        runner = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
+        runner, device = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
         from functools import partial
 

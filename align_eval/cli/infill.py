@@ -127,7 +127,7 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--gold does not go with a test set: it has its own")
         if one and engine is not engines.EngineName.local:
             raise typer.BadParameter("--engine ray is for a corpus: one pair is done in this process")
-        runner = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
+        runner, device = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
         from align_eval.runs.infill_corpus import corpus_of, corpus_of_files, corpus_of_texts
 

@@ -28,7 +28,7 @@ class Match(Extractor):
 
         rows = mask.any(dim=2).sum(dim=1).tolist()
         columns = mask.any(dim=1).sum(dim=1).tolist()
-        values = scores.detach().double().cpu().numpy()
+        values = scores.detach().cpu().double().numpy()
         links = torch.zeros(mask.shape, dtype=torch.bool, device="cpu")
         flat = links.numpy()
         for k, (m, n) in enumerate(zip(rows, columns, strict=True)):

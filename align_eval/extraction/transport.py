@@ -11,6 +11,7 @@ from torch import Tensor
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import sinkhorn
 from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor, column_maxima, row_maxima
+from align_eval.models.double import widest
 
 KINDS = ("balanced", "partial", "unbalanced", "xlm-align")
 
@@ -56,16 +57,21 @@ class Transport(Extractor):
 
     def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
         if self.kind == "xlm-align":
-            by_row, by_column = sinkhorn.alternate(scores.double().clamp(min=1e-6) * mask)
-            links = row_maxima(by_row, mask) & column_maxima(by_column, mask)
-            return Extraction(links, (by_row * by_column).sqrt().to(scores.dtype))
-        scaled = _minmax(self.plan(scores, mask), mask)
-        return Extraction((scaled > self.threshold) & mask, scaled.to(scores.dtype))
+            wide = widest(scores)
+            by_row, by_column = sinkhorn.alternate(wide.clamp(min=1e-6) * mask.to(wide.device))
+            product = (by_row * by_column).sqrt().to(scores.dtype).to(scores.device)
+            links = row_maxima(by_row, mask.to(wide.device)) & column_maxima(by_column, mask.to(wide.device))
+            return Extraction(links.to(scores.device), product)
+        plan = self.plan(scores, mask)
+        scaled = _minmax(plan, mask.to(plan.device))
+        return Extraction((scaled > self.threshold).to(mask.device) & mask, scaled.to(scores.dtype).to(scores.device))
 
     def plan(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The entropic transport plan ``(B, M, N)`` in float64; zero in the padding. Not for ``xlm-align``."""
-        cost = 1 - _minmax(scores.double(), mask)
-        rows, columns = mask.any(dim=2).double(), mask.any(dim=1).double()
+        wide = widest(scores)
+        mask = mask.to(wide.device)
+        cost = 1 - _minmax(wide, mask)
+        rows, columns = mask.any(dim=2).to(wide.dtype), mask.any(dim=1).to(wide.dtype)
         a = rows / rows.sum(dim=1, keepdim=True).clamp(min=1)
         b = columns / columns.sum(dim=1, keepdim=True).clamp(min=1)
         if self.kind == "balanced":

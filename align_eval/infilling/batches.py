@@ -13,7 +13,7 @@ from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, pre
 from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
 from align_eval.infilling.word_rows import RowKeeper
 from align_eval.models.attention_sites import capture_attention
-from align_eval.models.batches import buckets
+from align_eval.models.batches import buckets, in_halves
 from align_eval.models.layout import Layout, PairModel, hide
 from align_eval.signals.attention import OVERHEAD
 
@@ -109,7 +109,11 @@ def run_batch(reader: PairModel, batch: Batch, views: tuple[View, ...], top: int
 
 
 def run_items(reader: PairModel, batch: list[Item], views: tuple[View, ...], top: int) -> list[Run]:
-    """One pass over a batch: the rows of the views, and the predictions of the hidden words."""
+    """One pass over a batch, or several where memory is short: rows of the views, predictions of the hidden words."""
+    return [run for _, runs in in_halves([batch], lambda some: _pass(reader, some, views, top)) for run in runs]
+
+
+def _pass(reader: PairModel, batch: list[Item], views: tuple[View, ...], top: int) -> list[Run]:
     layouts = [item.layout for item in batch]
     keeper = RowKeeper(reader, layouts, views)
     sites = {layer: reader.sites[layer - 1] for layer in keeper.layers}

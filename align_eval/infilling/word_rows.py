@@ -122,7 +122,7 @@ class RowKeeper:
         empty, outside = torch.zeros_like(rows[..., :1]), torch.zeros_like(rows[..., :1])
         if not self.distribution:
             mass = rows.sum(dim=-1, keepdim=True)
-            empty = (mass == 0).double()
+            empty = (mass == 0).to(mass.dtype)
             outside, rows = 1 - mass, rows / (mass + empty)
         both = torch.cat([rows, outside, empty], dim=-1)
         pooled = pool_last_axis(both.transpose(-1, -2), words, self.target, "mean").transpose(-1, -2)

@@ -93,7 +93,7 @@ def in_halves(
                 else:
                     yield some, result
                     continue
-                most = max(1, size(some) // 2)
+                most = (size(some) + 1) // 2
                 free_cached_memory()  # after the handler: the error's frames hold tensors
             middle = (len(some) + 1) // 2
             waiting += [some[middle:], some[:middle]]  # type: ignore[list-item]

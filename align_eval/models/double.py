@@ -9,6 +9,11 @@ import contextlib
 from typing import Any
 
 
+def widest(tensor: Any) -> Any:
+    """The tensor in float64; on the CPU if its device, MPS, has none."""
+    return tensor.cpu().double() if tensor.device.type == "mps" else tensor.double()
+
+
 def keep_double(dtype: Any) -> contextlib.AbstractContextManager[Any]:
     """A context in which tensors of float64 are not converted to float32; does nothing for models of other types.
 

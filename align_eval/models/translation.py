@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
-from align_eval.models.batches import buckets
+from align_eval.models.batches import buckets, in_halves
 from align_eval.models.decoding import EXTRA, FACTOR, Decoding, Limits, decoder_prefix, search_settings
 from align_eval.models.identity import signature_of
 from align_eval.models.layout import padded
@@ -169,8 +169,9 @@ class Translator:
             progress(waiting.count(0))
         budget = max(1, self.decoding.token_budget // self.decoding.beam)
         sizes = [len(self.before) + len(piece) + len(self.after) for piece in pieces]
-        for members in buckets(sizes, budget, overhead=32) if pieces else []:
-            for p, one in zip(members, self._batch([pieces[p] for p in members]), strict=True):
+        batches = buckets(sizes, budget, overhead=32) if pieces else []
+        for members, done in in_halves(batches, lambda some: self._batch([pieces[p] for p in some])):
+            for p, one in zip(members, done, strict=True):
                 found[owners[p]][place[p]] = one
                 waiting[owners[p]] -= 1
             if progress:

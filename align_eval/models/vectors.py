@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError
-from align_eval.models.batches import buckets
+from align_eval.models.batches import buckets, in_halves
 from align_eval.models.tokenized import IdArray, Tokenized
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class VectorModel(ABC):
         import torch
 
         lengths = [len(sentence) for sentence in sentences]
-        for batch in buckets(lengths, budget, _BATCH_COST.get(self.device.type, _BATCH_COST_ELSEWHERE)):
+
+        def compute(batch: Sequence[int]) -> tuple[list[torch.Tensor], bool]:
             longest = lengths[batch[0]]
             rows = np.full((len(batch), longest), self._pad, dtype=np.int64)
             for row, k in enumerate(batch):
@@ -149,7 +150,11 @@ class VectorModel(ABC):
                 states = self._states(torch.from_numpy(rows).to(self.device), mask, layers)
                 hidden = torch.stack(states) if len(states) > 1 else states[0][None]  # (layers, B, T, width)
                 finite = all_finite(hidden)
-            yield batch, [hidden[:, row, : lengths[k]] for row, k in enumerate(batch)], finite
+            return [hidden[:, row, : lengths[k]] for row, k in enumerate(batch)], finite
+
+        batches = buckets(lengths, budget, _BATCH_COST.get(self.device.type, _BATCH_COST_ELSEWHERE))
+        for batch, (states, finite) in in_halves(batches, compute, lambda some: len(some) * lengths[some[0]]):
+            yield batch, states, finite
 
     @property
     def _pad(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.models.attention_sites import check_rows
-from align_eval.models.batches import buckets
+from align_eval.models.batches import buckets, in_halves
 from align_eval.models.layout import Block, Layout, PairModel
 from align_eval.signals.attention_batch import AttentionBatch, Found, View, WordBlocks, add
 from align_eval.signals.attention_maps import AttentionMaps, Number
@@ -139,10 +139,10 @@ def _all_maps(
     reader: PairModel, layouts: Sequence[Layout], choice: _Choice, reading: str, token_budget: int
 ) -> list[AttentionMaps]:
     out: list[Any] = [None] * len(layouts)
-    for members in batches_of(layouts, token_budget):
-        batch = [layouts[k] for k in members]
-        found = _raw(reader, batch, choice, reading)
-        for k, layout, blocks in zip(members, batch, found, strict=True):
+    batches = batches_of(layouts, token_budget)
+    for members, found in in_halves(batches, lambda some: _raw(reader, [layouts[k] for k in some], choice, reading)):
+        for k, blocks in zip(members, found, strict=True):
+            layout = layouts[k]
             maps = [_maps(reader, layout, block, values, choice, reading) for block, values in blocks]
             out[k] = maps[0] if len(maps) == 1 else mean_block(maps[0], maps[1])
     return out
@@ -269,12 +269,16 @@ def _stream(
     views = tuple(
         View(layer, head, reading) for reading in readings for layer in choice.layer_names for head in choice.head_names
     )
-    for group in batches_of(list(live.values()), token_budget):
-        members = [numbers[g] for g in group]
+
+    def batch_of(members: Sequence[int]) -> AttentionBatch:
         batch = [live[k] for k in members]
         blocks = WordBlocks(batch, readings, reader.device, (keys, queries), renormalised)
         found = _pooled(reader, blocks, batch, choice, readings)
-        yield replace(blocks.batch(members, views, found, choice.layer_names), quantity=reader.quantity)
+        return replace(blocks.batch(members, views, found, choice.layer_names), quantity=reader.quantity)
+
+    groups = batches_of(list(live.values()), token_budget)
+    for _, batch in in_halves([[numbers[g] for g in group] for group in groups], batch_of):
+        yield batch
 
 
 def _pooled(

@@ -67,7 +67,7 @@ def attention_row(model: Any, text: PlainText, query: int, *, head: Head = "mean
     rows: list[Tensor] = []
 
     def take(layer: int, weights: Tensor) -> None:
-        row = weights[0, :, query].double()
+        row = weights[0, :, query].cpu().double()
         rows.append(row.mean(dim=0) if head == "mean" else row[int(head) - 1])
 
     ids = torch.from_numpy(text.ids)[None].to(model.device)

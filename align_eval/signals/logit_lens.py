@@ -85,7 +85,7 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
             divergence.append(_divergence(scores, last))
             probability.append(scores.gather(-1, produced[:, None])[:, 0].exp())
             agrees.append(scores.argmax(dim=-1) == last.argmax(dim=-1))
-    values = torch.stack(divergence).double().cpu().numpy()
+    values = torch.stack(divergence).cpu().double().numpy()
     if not np.isfinite(values).all():
         raise NonFiniteError(f"the logit lens of {model.name} has NaN", remedy="Load the model with --dtype float32")
     return LensDepth(
@@ -93,7 +93,7 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
         text.labels[first:],
         first,
         values,
-        torch.stack(probability).double().cpu().numpy(),
+        torch.stack(probability).cpu().double().numpy(),
         torch.stack(agrees).cpu().numpy(),
         norm,
     )

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
-from align_eval.models.double import keep_double
+from align_eval.models.double import keep_double, widest
 from align_eval.models.layout import Layout
 from align_eval.models.projections import Projections, projections
 from align_eval.signals.reader import SignalReader
@@ -79,7 +79,7 @@ class ValueZeroing(SignalReader):
                     found.append(cosine_distance(changed, whole[:, None]))  # (B, copies, Q)
                 maps = (
                     torch.cat(found, dim=1).transpose(1, 2)[:, None].to(torch.promote_types(whole.dtype, torch.float32))
-                )
+                ).to(whole.device)
                 take(layer, renormalise(maps) if self.normalised else maps)
 
             return hook
@@ -97,7 +97,7 @@ class ValueZeroing(SignalReader):
 
 def cosine_distance(one: Tensor, other: Tensor) -> Tensor:
     """1 - cos over the last axis, in float64, and 0 where rounding makes it less."""
-    a, b = (t.double() / t.double().norm(dim=-1, keepdim=True).clamp(min=1e-300) for t in (one, other))
+    a, b = (t / t.norm(dim=-1, keepdim=True).clamp(min=1e-300) for t in (widest(one), widest(other)))
     return (a - b).square().sum(dim=-1) / 2  # equal to 1 - a.b, exact where both are the same
 
 

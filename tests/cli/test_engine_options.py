@@ -31,7 +31,7 @@ def run(*words: str) -> int:
         ((*RAY, "--actors", "0"), "0 is not in the range"),
         ((*RAY, "--device", "cuda:1"), "write --device cuda without a number"),
         ((*RAY, "--device", "cuda", "--gpus-per-actor", "0"), "contradict each other"),
-        ((*RAY, "--gpus-per-actor", "1"), "contradict each other"),
+        ((*RAY, "--device", "cpu", "--gpus-per-actor", "1"), "contradict each other"),
         (("infill", "mini-ende", "--pair", "1", "--mask", "2", "--engine", "ray"), "one pair is done in this process"),
         (("infill", "mini-ende", "--gpus-per-actor", "1"), "go with --engine ray"),
     ],

@@ -1,4 +1,4 @@
-"""What the engine ``ray`` runs on the cluster: the reader, the gate that holds it back, and the actors that work.
+"""What the engine ``ray`` runs on the cluster: the reader, the gate that holds it back, couriers and holders.
 
 Blocks and results travel as rows of Arrow tables, pickled: one row a block, ``number`` from 0. Errors travel as rows
 too, so that they keep their type, and come in their place: after the results of all blocks before. The last row has
@@ -21,6 +21,8 @@ from align_eval.runs.engines.base import EngineError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+AGAIN = "Run the same command again: align goes on where it stopped"
+
 
 class Gate:
     """An actor that lets the reader take the next block only while few are under way.
@@ -30,7 +32,7 @@ class Gate:
     """
 
     def __init__(self, window: int) -> None:
-        self._window, self._taken = window, 0
+        self._window, self._taken, self._claimed = window, 0, 0
         self._changed = asyncio.Condition()
 
     async def enter(self, number: int) -> None:
@@ -43,6 +45,11 @@ class Gate:
         async with self._changed:
             self._taken = max(self._taken, count)
             self._changed.notify_all()
+
+    async def claim(self) -> int:
+        """Another number at each call, from 0."""
+        self._claimed += 1
+        return self._claimed - 1
 
 
 class Far(Exception):
@@ -80,16 +87,6 @@ def go_to(folder: str) -> None:
         os.chdir(folder)
 
 
-def answer(packed: bytes, folder: str) -> tuple[Any, bytes | None]:
-    """A task: the answer of ``(make, question)``, or an error."""
-    try:
-        go_to(folder)
-        make, question = pickle.loads(packed)
-        return question(make()), None
-    except Exception as error:
-        return None, packed_error(error)
-
-
 def read(packed: bytes, folder: str, gate: Any, _: Any) -> Iterator[pa.Table]:
     """A task: yield one table of one row a block, no more than the gate lets through."""
     import ray
@@ -116,17 +113,35 @@ def read(packed: bytes, folder: str, gate: Any, _: Any) -> Iterator[pa.Table]:
 _END = object()
 
 
-class Worker:
-    """An actor: it holds what ``make`` makes."""
+class Holder:
+    """An actor: it holds what ``make`` makes, for all questions and all blocks of a run."""
 
     def __init__(self, packed: bytes, folder: str) -> None:
         self._failed: bytes | None = None
         try:
             go_to(folder)
-            make, self._work = pickle.loads(packed)
-            self._made = make()
+            self._made = pickle.loads(packed)()
         except Exception as error:
             self._failed = packed_error(error)
+
+    def call(self, function: bytes, *arguments: bytes) -> tuple[bytes | None, bytes | None]:
+        """``function(made, *arguments)``, all of it packed; or an error."""
+        if self._failed is not None:
+            return None, self._failed
+        try:
+            return pickle.dumps(pickle.loads(function)(self._made, *map(pickle.loads, arguments)), 5), None
+        except Exception as error:
+            return None, packed_error(error)
+
+
+class Courier:
+    """An actor of Ray Data: it takes blocks to one of the holders. It needs no resources: it waits."""
+
+    def __init__(self, work: bytes, holders: list[Any], gate: Any) -> None:
+        import ray
+
+        self._work = work
+        self._holder = holders[ray.get(gate.claim.remote()) % len(holders)]
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Blocks in (as :func:`read` gives them), results out."""
@@ -134,14 +149,20 @@ class Worker:
             yield self._one(row["number"], row["content"], row["error"])
 
     def _one(self, number: int, content: bytes | None, error: bytes | None) -> pa.Table:
+        import ray
+
         if content is None:
             return _table(number, error=error)
-        if self._failed is not None:
-            return _table(number, error=self._failed)
         try:
-            return _table(number, pickle.dumps(self._work(self._made, pickle.loads(content)), 5))
-        except Exception as failed:
-            return _table(number, error=packed_error(failed))
+            return _table(number, *ray.get(self._holder.call.remote(self._work, content)))
+        except ray.exceptions.RayError as failed:
+            return _table(number, error=packed_error(EngineError(f"Ray has failed: {short(failed)}", remedy=AGAIN)))
+
+
+def short(error: BaseException) -> str:
+    """The last line of what an error says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _table(number: int, content: bytes | None = None, error: bytes | None = None) -> pa.Table:

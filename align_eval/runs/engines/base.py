@@ -32,6 +32,10 @@ class Engine(ABC):
 
     spreads = False
 
+    def device(self, asked: str) -> str:
+        """The device to load a model on where the work is done, if ``asked`` is what a user asks for."""
+        return asked
+
     @abstractmethod
     def ask(self, make: Callable[[], M], question: Callable[[M], R]) -> R:
         """The answer to one question.

@@ -1,8 +1,10 @@
-"""The engine ``ray``: blocks go through Ray Data to a pool of actors, each with one model, on one machine or many.
+"""The engine ``ray``: blocks go through Ray Data to actors, each with one model, on one machine or many.
 
 One task reads the blocks (on the machine that the run was started on, so that only there the input must exist); actors
-work on them; this process takes the results in order. A gate holds the reader back when the actors cannot follow or the
-results are not taken. Ray Data starts a new actor for one that died and gives it the blocks that were lost.
+that hold a model work on them; this process takes the results in order. The holders answer questions and stay for all
+that is done with the same model, so that each loads it once; couriers, which are Ray Data's actors, take blocks to
+them. A gate holds the reader back when the actors cannot follow or the results are not taken. Ray starts a new actor
+for one that died and gives it the block that was lost.
 """
 
 from __future__ import annotations
@@ -10,20 +12,22 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from align_eval.errors import InputError
-from align_eval.runs.engines._ray_work import Gate, Worker, answer, raise_error, read
+from align_eval.errors import AlignEvalWarning, InputError
+from align_eval.runs.engines._ray_work import AGAIN, Courier, Gate, Holder, raise_error, read, short
 from align_eval.runs.engines.base import ENGINES, B, Engine, EngineError, M, R
 
 # Shared memory of a cluster that this process starts: a block and its lines take well under 1 MiB.
 OBJECT_STORE = 1 << 29
 # Blocks under way for each actor: one at work, one waiting beside it, and two being read, taken or out of turn.
 BLOCKS_PER_ACTOR = 4
-AGAIN = "Run the same command again: align goes on where it stopped"
+# Seconds to wait for what ended actors give back.
+SETTLING = 3.0
 
 
 @ENGINES.register("ray")
@@ -33,9 +37,9 @@ class RayEngine(Engine):
     A cluster that this process is connected to already is used as it is.
 
     Args:
-        actors: how many; ``None``: as many as the cluster has room for.
+        actors: how many; ``None``: as many as there is room for in what is free of the cluster.
         cpus: CPUs of an actor; the model computes with as many threads.
-        gpus: GPUs of an actor; a fraction shares one.
+        gpus: GPUs of an actor; a fraction shares one. ``None``: one if a GPU of the cluster is free, else none.
         address: of a running cluster that this machine belongs to (``auto``, ``HOST:PORT``); ``None``: that of
             ``RAY_ADDRESS``, else a cluster of this machine that lives as long as the engine.
         retries: how often a block is tried again whose actor died.
@@ -53,14 +57,14 @@ class RayEngine(Engine):
         self,
         actors: int | None = None,
         cpus: float = 1,
-        gpus: float = 0,
+        gpus: float | None = None,
         address: str | None = None,
         retries: int = 3,
         window: int | None = None,
     ) -> None:
-        if (actors is not None and actors < 1) or cpus < 0 or gpus < 0 or cpus + gpus <= 0:
+        if (actors is not None and actors < 1) or cpus < 0 or (gpus or 0) < 0 or cpus + (gpus or 0) <= 0:
             raise InputError(
-                f"{actors} actors of {cpus} CPUs and {gpus} GPUs",
+                f"{actors} actors of {cpus} CPUs and {gpus or 0} GPUs",
                 remedy="Give at least one actor, and it one CPU or GPU",
             )
         if retries < 0 or (window is not None and window < 1):
@@ -72,22 +76,28 @@ class RayEngine(Engine):
             )
         self._ray = _package()
         self.actors, self.address, self.retries, self.window = actors, address, retries, window
-        self.resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self.cpus, self.gpus = cpus, gpus
         self._started = False
+        self._held: tuple[Callable[[], Any], list[Any]] | None = None
+
+    def device(self, asked: str) -> str:
+        self._connect()
+        if self.gpus is None:
+            self.gpus = self._gpus(asked)
+        if asked == "auto":
+            return "cuda" if self.gpus else "cpu"
+        return asked
 
     def ask(self, make: Callable[[], M], question: Callable[[M], R]) -> R:
-        packed = self._packed((make, question), "this model or aligner")
-        self._connect()
-        self._room()
-        # One call a process: the next question may be to another model, and this one would keep its memory.
-        task = self._ray.remote(max_calls=1, **self.resources)(answer)
+        packed = self._packed(question, "this question")
+        holder = self._holders(make)[0]
         try:
-            found, error = self._ray.get(task.remote(packed, os.getcwd()))
+            found, error = self._ray.get(holder.call.remote(packed))
         except self._ray.exceptions.RayError as failed:
-            raise EngineError(f"Ray has failed: {_short(failed)}", remedy="See Ray's logs") from failed
+            raise EngineError(f"Ray has failed: {short(failed)}", remedy="See Ray's logs") from failed
         if error is not None:
             raise_error(error)
-        result: R = found
+        result: R = pickle.loads(found)
         return result
 
     def map(
@@ -98,23 +108,49 @@ class RayEngine(Engine):
         ready: Callable[[M, B], B] | None = None,
     ) -> Generator[R, None, None]:
         # Nothing is made ready: an actor begins with its next block when it has done one.
-        worker = self._packed((make, work), "this model or aligner")
+        packed = self._packed(work, "this work")
         source = self._packed(blocks, "what is read", "Give the input in files, not as a stream")
-        return self._results(worker, source)
+        return self._results(make, packed, source)
 
     def close(self) -> None:
+        self._let_go()
         if self._started:
             self._ray.shutdown()
             self._started = False
 
-    def _results(self, worker: bytes, source: bytes) -> Generator[Any, None, None]:
+    def _holders(self, make: Callable[[], Any]) -> list[Any]:
+        """The actors that hold what ``make`` makes: those that are there, or new ones in the place of others."""
+        packed = self._packed(make, "this model or aligner")
+        if self._held is not None and self._held[0] is make:
+            return self._held[1]
+        self._let_go()
         self._connect()
+        if self.gpus is None:
+            self.gpus = self._gpus("auto")
         room = self._room()
-        actors = self.actors or room
+        # A restart has no limit: a long run may lose many machines. What kills every actor is given up by the retries.
+        holder = self._ray.remote(
+            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=self.retries
+        )(Holder)
+        self._held = make, [holder.remote(packed, os.getcwd()) for _ in range(self.actors or room)]
+        return self._held[1]
+
+    def _let_go(self) -> None:
+        """End the actors that hold a model."""
+        if self._held is None:
+            return
+        holders, self._held = self._held[1], None
+        if not self._ray.is_initialized():
+            return
+        for holder in holders:
+            self._ray.kill(holder)
+
+    def _results(self, make: Callable[[], Any], work: bytes, source: bytes) -> Generator[Any, None, None]:
+        holders = self._holders(make)
         here = {"ray.io/node-id": self._ray.get_runtime_context().get_node_id()}
-        window = self.window or BLOCKS_PER_ACTOR * actors
+        window = self.window or BLOCKS_PER_ACTOR * len(holders)
         gate = self._ray.remote(num_cpus=0, label_selector=here)(Gate).remote(window)
-        rows = _rows(self._dataset(worker, source, gate, actors, here))
+        rows = _rows(self._dataset(work, source, gate, holders, here))
         taken, ended = 0, False
         try:
             for row in rows:
@@ -131,7 +167,7 @@ class RayEngine(Engine):
             if not ended:
                 raise EngineError(f"Ray gave no more after block {taken}, which is not the last", remedy=AGAIN)
         except (self._ray.exceptions.RayError, self._ray.data.exceptions.SystemException) as error:
-            raise EngineError(f"Ray has failed: {_short(error)}", remedy=AGAIN) from error
+            raise EngineError(f"Ray has failed: {short(error)}", remedy=AGAIN) from error
         finally:
             self._ray.kill(gate)  # the reader, if it still waits, ends too
             rows.close()
@@ -140,7 +176,7 @@ class RayEngine(Engine):
         try:
             return bytes(self._ray.cloudpickle.dumps(thing))
         except Exception as error:  # pickling calls methods of any class, which raise what they like
-            raise InputError(f"{what} cannot be sent to other processes ({_short(error)})", remedy=remedy) from error
+            raise InputError(f"{what} cannot be sent to other processes ({short(error)})", remedy=remedy) from error
 
     def _connect(self) -> None:
         """Connect to the cluster, or start one."""
@@ -156,29 +192,56 @@ class RayEngine(Engine):
             self._ray.init(**given)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise EngineError(
-                f"Ray cannot be reached or started: {_short(error)}", remedy="Check the address and `ray status`"
+                f"Ray cannot be reached or started: {short(error)}", remedy="Check the address and `ray status`"
             ) from error
         self._started = True
 
+    def _gpus(self, device: str) -> int:
+        """GPUs of an actor where none are stated."""
+        if device not in ("auto", "cuda"):
+            return 0
+        there, free = (int(of.get("GPU", 0)) for of in (self._ray.cluster_resources(), self._ray.available_resources()))
+        if free or device != "auto":
+            return 1
+        if there:
+            warnings.warn(
+                f"all {there} GPUs of the cluster are in use, so that actors compute on CPUs. Run again when one is "
+                "free, or pass --device cpu",
+                AlignEvalWarning,
+                stacklevel=2,
+            )
+        return 0
+
     def _room(self) -> int:
-        """How many actors the cluster has room for.
+        """How many actors there is room for in what is free of the cluster.
 
         Raises:
             EngineError: none, or fewer than were asked for: Ray would wait for it without end.
         """
-        have = self._ray.cluster_resources()
-        each = {"CPU": self.resources["num_cpus"], "GPU": self.resources["num_gpus"]}
-        room = min(int(have.get(kind, 0) // size) for kind, size in each.items() if size)
+        each = {"CPU": self.cpus, "GPU": self.gpus or 0}
+        deadline = time.monotonic() + SETTLING
+        while True:  # what has just been given back is not free at once
+            have = self._ray.available_resources()
+            room = min(int(have.get(kind, 0) // size) for kind, size in each.items() if size)
+            if room >= (self.actors or self._possible(each)) or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         if room < (self.actors or 1):
             asked = " and ".join(f"{size:g} {kind}" for kind, size in each.items() if size)
+            there = self._ray.cluster_resources()
+            told = " and ".join(f"{have.get(kind, 0):g} of {there.get(kind, 0):g} {kind}" for kind in each)
             raise EngineError(
-                f"the cluster has {have.get('CPU', 0):g} CPU and {have.get('GPU', 0):g} GPU: room for {room} actors of "
-                f"{asked}, not for {self.actors or 1}",
+                f"the cluster has {told} free: room for {room} actors of {asked}, not for {self.actors or 1}",
                 remedy="Ask for fewer actors, or give an actor less",
             )
         return room
 
-    def _dataset(self, worker: bytes, source: bytes, gate: Any, actors: int, here: dict[str, str]) -> Any:
+    def _possible(self, each: dict[str, float]) -> int:
+        """How many actors there would be room for if nothing else ran."""
+        there = self._ray.cluster_resources()
+        return min(int(there.get(kind, 0) // size) for kind, size in each.items() if size)
+
+    def _dataset(self, work: bytes, source: bytes, gate: Any, holders: list[Any], here: dict[str, str]) -> Any:
         """The plan: read blocks in one task, work on them in actors, keep their order."""
         data, folder = self._ray.data, os.getcwd()
         context = data.DataContext.get_current().copy()
@@ -197,14 +260,14 @@ class RayEngine(Engine):
                 label_selector=here,
             )
             return blocks.map_batches(
-                Worker,
-                fn_constructor_args=(worker, folder),
+                Courier,
+                fn_constructor_args=(work, holders, gate),
                 batch_size=None,
                 batch_format="pyarrow",
-                compute=data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
+                compute=data.ActorPoolStrategy(size=len(holders), max_tasks_in_flight_per_actor=2),
+                num_cpus=0,
                 max_restarts=-1,
                 max_task_retries=self.retries,
-                **self.resources,
             )
 
 
@@ -223,11 +286,6 @@ def _package() -> Any:
     # Restarts and retries of actors have no other name up to Ray 2.63, the last that pyproject.toml allows.
     warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
     return ray
-
-
-def _short(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _rows(dataset: Any) -> Generator[dict[str, Any], None, None]:

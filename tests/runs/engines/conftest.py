@@ -37,6 +37,8 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture
-def engine(cluster: None) -> Engine:
+def engine(cluster: None) -> Iterator[Engine]:
     """Two actors, one on each worker."""
-    return make_engine("ray", actors=2)
+    made = make_engine("ray", actors=2)
+    yield made
+    made.close()

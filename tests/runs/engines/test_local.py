@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from align_eval.errors import InputError, UnknownNameError
+from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
 from align_eval.runs.align_file import align_file
 from align_eval.runs.aligning import lines
 from align_eval.runs.blocks import Cut
@@ -114,3 +114,32 @@ def test_other_options_that_cannot_be() -> None:
         make_engine("ray", window=0)
     with pytest.raises(InputError, match="Start the run on a machine of the cluster"):
         make_engine("ray", address="ray://head:10001")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "asked", "there", "free", "device"),
+    [
+        (None, "auto", 0, 0, "cpu"),
+        (None, "auto", 2, 1, "cuda"),
+        (None, "auto", 2, 0, "in use"),
+        (None, "cuda", 2, 0, "cuda"),
+        (None, "cpu", 2, 2, "cpu"),
+        (0, "auto", 2, 2, "cpu"),
+        (0.5, "auto", 2, 0.5, "cuda"),
+    ],
+)
+def test_ray_takes_the_gpus_of_the_cluster_or_says_that_it_does_not(
+    monkeypatch: pytest.MonkeyPatch, gpus: float | None, asked: str, there: float, free: float, device: str
+) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": float(there)} if there else {"CPU": 4.0})
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 4.0, "GPU": float(free)})
+    engine = make_engine("ray", gpus=gpus)
+    if device == "in use":
+        with pytest.warns(AlignEvalWarning, match=r"all 2 GPUs of the cluster are in use.*or pass --device cpu"):
+            assert engine.device(asked) == "cpu"
+    else:
+        assert engine.device(asked) == device
+    assert bool(engine.gpus) == (device == "cuda")  # type: ignore[attr-defined]
+    assert make_engine("local").device(asked) == asked

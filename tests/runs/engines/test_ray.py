@@ -158,7 +158,7 @@ def test_the_reader_is_held_back(tmp_path: Path, cluster: None) -> None:
     window, drawn = 5, tmp_path / "drawn"
     engine = make_engine("ray", actors=2, window=window)
     ahead = []
-    with closing(engine.map(Given(3), slow, Counted(drawn, 60))) as results:
+    with closing(engine), closing(engine.map(Given(3), slow, Counted(drawn, 60))) as results:
         for taken, result in enumerate(results):
             assert result == 3 * taken
             ahead.append(drawn.stat().st_size - taken)
@@ -211,12 +211,9 @@ def test_errors_of_the_reader_name_file_and_line(tmp_path: Path, engine: Engine)
 
 
 def test_a_block_that_kills_every_actor_ends_the_run(cluster: None) -> None:
-    engine = make_engine("ray", actors=2, retries=1)
-    assert taken_before(engine, Given("poison"), EngineError, "Ray has failed.*Run the same command again")[:3] == [
-        0,
-        1,
-        2,
-    ]
+    with closing(make_engine("ray", actors=2, retries=1)) as engine:
+        taken = taken_before(engine, Given("poison"), EngineError, r"Ray has failed.*Run the same command again")
+    assert taken[:3] == [0, 1, 2]
 
 
 class Together(Stub):
@@ -239,8 +236,30 @@ def test_what_cannot_be_is_refused(tmp_path: Path, engine: Engine) -> None:
         align_file(Together(), make_pairs(9), out, engine=engine)
     with pytest.raises(InputError, match=r"what is read cannot be sent.*Give the input in files"):
         align_file(Stub(), Open(), out, engine=engine)
-    with pytest.raises(EngineError, match="2 CPU and 0 GPU: room for 2 actors of 1 CPU, not for 3"):
+    assert engine.device("auto") == "cpu"
+    with pytest.raises(EngineError, match="of 2 CPU and 0 of 0 GPU free: room for 0 actors of 1 CPU, not for 1"):
+        align_file(Stub(), make_pairs(9), out, engine=make_engine("ray"))  # two actors hold a model
+    engine.close()
+    with pytest.raises(EngineError, match="2 of 2 CPU and 0 of 0 GPU free: room for 2 actors of 1 CPU, not for 3"):
         align_file(Stub(), make_pairs(9), out, engine=make_engine("ray", actors=3))
     with pytest.raises(EngineError, match="room for 0 actors of 1 CPU and 1 GPU"):
         align_file(Stub(), make_pairs(9), out, engine=make_engine("ray", gpus=1))
     assert not out.exists()
+
+
+class Noted(Stub):
+    """An aligner that notes in which process it was made."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        with (folder / "made").open("a") as stream:
+            stream.write(f"{os.getpid()}\n")
+
+
+def test_every_actor_loads_the_model_once(tmp_path: Path, engine: Engine) -> None:
+    """For the question, and for two runs."""
+    make = partial(Noted, tmp_path)
+    for name in ("first", "second"):
+        assert align_file(make, make_pairs(24), tmp_path / name, engine=engine) == 24
+    made = (tmp_path / "made").read_text().split()
+    assert len(made) == len(set(made)) == 2

@@ -1,21 +1,21 @@
-"""What the engine ``ray`` runs on a cluster, called here without one: the gate, the worker, errors that travel."""
+"""What the engine ``ray`` runs on a cluster, called here without one: the gate, the holder, errors that travel."""
 
 from __future__ import annotations
 
 import asyncio
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from align_eval.errors import InputError, NonFiniteError
-from align_eval.runs.engines import EngineError, Given
-from align_eval.runs.engines._ray_work import Gate, Worker, answer, packed_error, raise_error
+from align_eval.runs.engines import EngineError
+from align_eval.runs.engines._ray_work import Gate, Holder, packed_error, raise_error
 
 pytest.importorskip("ray", reason="needs the package ray: pip install 'align-eval[ray]'")
-pa = pytest.importorskip("pyarrow")
 
 
 def test_the_gate_lets_so_many_through_and_then_one_for_one_taken() -> None:
@@ -41,47 +41,47 @@ def test_the_gate_lets_so_many_through_and_then_one_for_one_taken() -> None:
         assert thread.submit(asyncio.run, scenario()).result() == [3, 4, 4, 6]
 
 
-def table(*rows: tuple[int, Any]) -> Any:
-    """Blocks as the reader sends them; ``...`` is its last row."""
-    contents = [None if block is ... else pickle.dumps(block) for _, block in rows]
-    numbers = [number for number, _ in rows]
-    return pa.table({"number": numbers, "content": pa.array(contents, pa.large_binary()), "error": [None] * len(rows)})
-
-
 def root(made: float, block: float) -> float:
     if block < 0:
         raise NonFiniteError(f"the root of {block}")
     return made * block**0.5
 
 
-def rows_of(worker: Worker, *rows: tuple[int, Any]) -> list[dict[str, Any]]:
-    return [row for one in worker(table(*rows)) for row in one.to_pylist()]
+def called(holder: Holder, function: Any, *arguments: Any) -> Any:
+    """The answer of a holder, or the error that it packed."""
+    found, error = holder.call(pickle.dumps(function), *map(pickle.dumps, arguments))
+    if error is not None:
+        assert found is None
+        raise_error(error)
+    assert found is not None
+    return pickle.loads(found)
 
 
-def test_a_worker_gives_a_row_a_block(tmp_path: Path) -> None:
-    rows = rows_of(Worker(pickle.dumps((Given(2), root)), str(tmp_path)), (4, 9.0), (5, -1.0), (6, ...))
-    assert [row["number"] for row in rows] == [4, 5, 6]
-    assert pickle.loads(rows[0]["content"]) == 6
-    assert rows[1]["content"] is None
+def test_a_holder_makes_once_and_answers(tmp_path: Path) -> None:
+    holder = Holder(pickle.dumps(partial(noted, tmp_path / "made")), str(tmp_path))
+    assert [called(holder, root, 9.0), called(holder, root, 4.0), called(holder, float.is_integer)] == [6, 4, True]
     with pytest.raises(NonFiniteError, match=r"the root of -1\.0"):
-        raise_error(rows[1]["error"])
-    assert (rows[2]["content"], rows[2]["error"]) == (None, None)
+        called(holder, root, -1.0)
+    assert called(holder, root, 1.0) == 2
+    assert (tmp_path / "made").read_text() == "x"
+
+
+def noted(path: Path) -> float:
+    with path.open("a") as stream:
+        stream.write("x")
+    return 2.0
 
 
 def refuse() -> float:
     raise InputError("no model", file="here", line=3, remedy="Make one")
 
 
-def test_what_cannot_be_made_is_told_with_the_first_block(tmp_path: Path) -> None:
-    rows = rows_of(Worker(pickle.dumps((refuse, root)), str(tmp_path)), (0, 1.0), (1, ...))
-    with pytest.raises(InputError, match=r"^here:3: no model\. Make one$") as caught:
-        raise_error(rows[0]["error"])
-    assert (caught.value.file, caught.value.line) == ("here", 3)
-    assert rows[1]["error"] is None  # the end of the input is no error
-    found, error = answer(pickle.dumps((refuse, root)), str(tmp_path))
-    assert found is None
-    with pytest.raises(InputError, match="no model"):
-        raise_error(error or b"")
+def test_what_cannot_be_made_is_told_by_every_call(tmp_path: Path) -> None:
+    holder = Holder(pickle.dumps(refuse), str(tmp_path))
+    for block in (1.0, -1.0):
+        with pytest.raises(InputError, match=r"^here:3: no model\. Make one$") as caught:
+            called(holder, root, block)
+        assert (caught.value.file, caught.value.line) == ("here", 3)
 
 
 def test_other_errors_become_an_error_of_the_engine_with_their_traceback() -> None:
