@@ -1,0 +1,243 @@
+"""Tables of links of the same sentence pairs matched: by the names of the pairs, never closed up by rank.
+
+A file that names its sentence pairs (NAACL's numbers, A3's, the ids of JSONL and Parquet) is matched with another one
+by these names. A pair that one file does not name is an error that lists the first few, or, asked for, a pair without
+links. A file without names (Pharaoh, TALP, TSV) has one line a sentence pair: its lines are numbers from 1, and where
+the other file's names are no such numbers, both must have as many pairs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import InputError, LengthMismatchError
+from align_eval.link_table import LinkTable
+
+#: What is done with a sentence pair that a file does not name.
+MISSING = ("raise", "empty")
+REMEDY = (
+    "Check that the files are of one text. Give the sentences (--bitext, or --source and --target), or pass "
+    "--missing-sentences empty (missing_sentences='empty' in Python) to take a sentence pair that a file does not name "
+    "as one without links"
+)
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_SHOWN = 5
+
+Keys = Sequence[int | str]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How tables are matched.
+
+    Attributes:
+        files: the name of each table's file, for messages.
+        missing: one of :data:`MISSING`.
+        in_order: the tables are known to be in the order of the same sentences.
+        skips: for each table whether its numbers may leave out sentence pairs, so that their order is no position.
+        first_only: sentence pairs that the first table does not have are left out.
+    """
+
+    files: Sequence[str]
+    missing: str = "raise"
+    in_order: bool = False
+    skips: Sequence[bool] = ()
+    first_only: bool = False
+
+
+def check_missing(missing: str) -> None:
+    """Raise :class:`InputError` for a policy that is not in :data:`MISSING`."""
+    if missing not in MISSING:
+        raise InputError(
+            f"unknown policy for missing sentence pairs {missing!r}", remedy=f"Known: {', '.join(MISSING)}"
+        )
+
+
+def same_pairs(tables: Sequence[LinkTable], done: int = 0) -> bool:
+    """Whether the tables, which follow ``done`` sentence pairs, plainly have the same pairs in the same order."""
+    if len({table.sentences for table in tables}) > 1:
+        return False
+    named = [table.ids for table in tables if table.ids is not None]
+    if not named:
+        return True
+    if any(names is not named[0] and list(names) != list(named[0]) for names in named[1:]):
+        return False
+    return len(named) == len(tables) or all(name == str(k) for k, name in enumerate(named[0], done + 1))
+
+
+def match_tables(tables: Sequence[LinkTable], how: Matching, done: int = 0) -> list[LinkTable]:
+    """Tables with the same sentence pairs in the same order: that of the first one, then pairs of the others alone.
+
+    Where all names are whole numbers they are compared as such, and the pairs are in their order.
+
+    Args:
+        tables: tables of links, each of some sentence pairs.
+        how: see :class:`Matching`.
+        done: sentence pairs before the first ones of ``tables``, of all files alike.
+
+    Raises:
+        LengthMismatchError: names on one side only, no name in common, or different numbers of sentence pairs without
+            names.
+        InputError: a name that is there twice.
+    """
+    check_missing(how.missing)
+    if how.in_order or all(table.ids is None for table in tables):
+        _check_order(tables, how)
+        return list(tables)
+    keys = _keys(tables, how, done)
+    if all(list(own) == list(keys[0]) for own in keys[1:]):
+        return list(tables)
+    for own, file in zip(keys, how.files, strict=True):
+        if len(set(own)) != len(own):
+            twice = next(name for k, name in enumerate(own) if name in own[:k])
+            raise InputError(
+                f"the sentence pair {str(twice)!r} is there twice", file=file, remedy="Name each pair once"
+            )
+    order = _order(keys, how)
+    places = {name: k for k, name in enumerate(order)}
+    ids = _ids(order, tables, keys)
+    return [
+        placed(table, np.array([places.get(name, -1) for name in own], dtype=np.int64), len(order), ids)
+        for table, own in zip(tables, keys, strict=True)
+    ]
+
+
+def placed(table: LinkTable, places: NDArray[np.int64], sentences: int, ids: Sequence[str] | None) -> LinkTable:
+    """The table with its ``k``-th sentence pair at ``places[k]`` of ``sentences``; pairs at -1 are left out."""
+    rows = places[table.sentence]
+    kept = rows >= 0
+    moved = LinkTable(
+        rows[kept], table.source[kept], table.target[kept], sentences, table.sure[kept],
+        None if table.scores is None else table.scores[kept], ids,
+    )  # fmt: skip
+    moved.provenance = table.provenance
+    if table.nulls is not None:
+        nulls = table.nulls.copy()
+        nulls[0] = places[nulls[0]]
+        moved.nulls = nulls[:, nulls[0] >= 0]
+    return moved
+
+
+def listing(names: Keys) -> str:
+    """The first few names, for messages: ``'2', '3' and 4 more``."""
+    shown = ", ".join(repr(str(name)[:40]) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def _check_order(tables: Sequence[LinkTable], how: Matching) -> None:
+    """Tables by position must have as many sentence pairs, and may not name them in different orders."""
+    for table, file in zip(tables[1:], how.files[1:], strict=True):
+        if table.sentences != tables[0].sentences:
+            raise lengths_error(how.files[0], tables[0].sentences, file, table.sentences)
+        one, other = tables[0].ids, table.ids
+        if one is not None and other is not None and list(one) != list(other) and set(one) == set(other):
+            raise LengthMismatchError(
+                f"names the sentence pairs of {how.files[0]} in another order, and the sentences have no names",
+                file=file,
+                remedy="Give sentences with names (JSONL, with ids), or leave the sentences out",
+            )
+
+
+def lengths_error(first: str, sentences: int, file: str, other: int) -> LengthMismatchError:
+    """Two files by position with other numbers of sentence pairs."""
+    fewer = min(sentences, other)
+    return LengthMismatchError(
+        f"{other} sentence pairs, but {sentences} in {first}",
+        file=file,
+        remedy="Give one line of links for each sentence pair, empty lines included. Where a file holds the first ones "
+        f"of the text alone, pass --first {fewer} (first={fewer} in Python)",
+    )
+
+
+def _keys(tables: Sequence[LinkTable], how: Matching, done: int) -> list[Keys]:
+    """What the sentence pairs of each table go by: names, as numbers if all are; or lines of a file without names."""
+    numbers = all(_NUMBER.fullmatch(name) for table in tables for name in table.ids or ())
+    named = [None if t.ids is None else [int(name) if numbers else name for name in t.ids] for t in tables]
+    if numbers and _from_zero_and_one([own for own in named if own is not None]):
+        named = [None if own is None else list(range(1, 1 + len(own))) for own in named]
+    which = next(k for k, own in enumerate(named) if own is not None)
+    return [
+        _lines(table.sentences, named[which] or (), how, which, k, done) if own is None else own
+        for k, (table, own) in enumerate(zip(tables, named, strict=True))
+    ]
+
+
+def _is_run(keys: Keys) -> bool:
+    """Whether the keys are consecutive numbers."""
+    return bool(keys) and isinstance(keys[0], int) and list(keys) == list(range(keys[0], keys[0] + len(keys)))
+
+
+def _from_zero_and_one(named: Sequence[Keys]) -> bool:
+    """Whether some tables number the same pairs 0, 1, ... n - 1 and the others 1, 2, ... n."""
+    runs = all(_is_run(own) for own in named) and len({len(own) for own in named}) == 1
+    return runs and {own[0] for own in named} == {0, 1}
+
+
+def _lines(n: int, names: Keys, how: Matching, which: int, k: int, done: int) -> Keys:
+    """What the ``n`` lines of file ``k``, which has no names, are called beside the ``names`` of file ``which``."""
+    numbers = all(isinstance(name, int) for name in names)
+    start = done + (0 if 0 in names else 1)
+    lines = range(start, start + n)
+    inside = sum(name in lines for name in names) if numbers else 0
+    if numbers and names and (inside == len(names) or (how.first_only and inside == n)):
+        return lines
+    if len(names) == n and (not numbers or _is_run(names) or not (how.skips and how.skips[which])):
+        return names  # one line for each, in their order
+    if how.first_only and which and not numbers and n < len(names):
+        return names[:n]
+    if len(names) != n:
+        raise lengths_error(how.files[which], len(names) + done, how.files[k], n + done)
+    raise LengthMismatchError(
+        f"has {n} lines without names, but {how.files[which]} names {n} sentence pairs with gaps, {names[0]} to "
+        f"{names[-1]}: nothing says which line is which pair",
+        file=how.files[k],
+        remedy="Give the sentences (--bitext, or --source and --target), in whose order the lines are",
+    )
+
+
+def _order(keys: Sequence[Keys], how: Matching) -> Keys:
+    """The names of all tables, in order.
+
+    Raises:
+        LengthMismatchError: a table lacks one that another has, unless that is asked for; or two share none.
+    """
+    first: dict[int | str, None] = dict.fromkeys(keys[0])
+    order = dict(first)
+    for own, file in zip(keys[1:], how.files[1:], strict=True):
+        theirs = dict.fromkeys(own)
+        lacking = [name for name in first if name not in theirs]
+        added = [] if how.first_only else [name for name in theirs if name not in first]
+        apart = bool(first and theirs) and len(lacking) == len(first)
+        if apart or (how.missing == "raise" and (lacking or added)):
+            parts = [
+                f"{listing(names)} {'are' if len(names) > 1 else 'is'} in {where} alone"
+                for names, where in ((lacking, how.files[0]), (added, file))
+                if names
+            ]
+            raise LengthMismatchError(
+                f"of the sentence pairs, {' and '.join(parts)}{'; no name is in both' if apart else ''}",
+                file=file,
+                remedy="Check that both files name their sentence pairs alike" if apart else REMEDY,
+            )
+        order |= dict.fromkeys(added)
+    ascending = all(isinstance(name, int) for name in order) and list(keys[0]) == _sorted(keys[0])
+    return _sorted(order) if ascending else list(order)
+
+
+def _sorted(keys: Iterable[int | str]) -> list[int | str]:
+    return sorted(keys, key=lambda key: (isinstance(key, str), key))
+
+
+def _ids(order: Keys, tables: Sequence[LinkTable], keys: Sequence[Keys]) -> list[str]:
+    """The names of ``order`` as the first table that has them writes them."""
+    written: dict[int | str, str] = {}
+    for table, own in zip(reversed(tables), reversed(keys), strict=True):
+        if table.ids is not None:
+            written |= dict(zip(own, table.ids, strict=True))
+    return [written.get(name, str(name)) for name in order]
