@@ -46,8 +46,9 @@ class LinkTable(Sequence[Links]):
         ids: one name a sentence pair, or ``None`` (then the position is the name). A reader gives names if and only
             if the file names its sentence pairs.
 
-    ``nulls`` is ``None``, or an integer array ``(3, n)`` of sentence, source and target: the null links that a reader
-    left out, 0-based as all, -1 where a side is missing. They are no links of the table; :meth:`reread` needs them.
+    ``nulls`` is ``None``, or an integer array ``(4, n)`` of sentence, source, target and mark (1 sure, 0 possible): the
+    null links that a reader left out, 0-based as all, below 0 where a side is missing. They are no links of the table;
+    :meth:`reread` and :meth:`with_nulls` need them.
 
     ``table[k]`` gives the links of pair ``k`` (all of P); ``table.gold(k)`` its :class:`GoldLinks`. What is known of
     how the links came about stands in ``provenance``, by the keys of a signature (model, layer, method, ...).
@@ -226,14 +227,29 @@ class LinkTable(Sequence[Links]):
         """
         columns, sure = np.stack([self.sentence, self.source, self.target]), self.sure
         if self.nulls is not None:
-            columns = np.concatenate([columns, self.nulls], axis=1)
-            sure = np.concatenate([sure, np.ones(self.nulls.shape[1], dtype=bool)])
+            columns = np.concatenate([columns, self.nulls[:3]], axis=1)
+            sure = np.concatenate([sure, self.nulls[3] > 0])
         sentence, source, target = columns[0], columns[1] + np.int32(shift), columns[2] + np.int32(shift)
         keep = (source >= 0) & (target >= 0)
         if not keep.all():
             sentence, source, target, sure = sentence[keep], source[keep], target[keep], sure[keep]
         first, second = (target, source) if swap else (source, target)
         return LinkTable(sentence, first, second, self.sentences, sure, None, self.ids)
+
+    def with_nulls(self) -> LinkTable:
+        """The table with its null links as links with a word 0 of that side; all other words count from 1.
+
+        Null links then are scored as all others are (the "NULL-Align" of Mihalcea & Pedersen 2003).
+        """
+        nulls = np.empty((4, 0), dtype=np.int32) if self.nulls is None else self.nulls
+        columns = np.stack([self.source, self.target]) + np.int32(1)
+        source, target = np.concatenate([columns, np.maximum(nulls[1:3] + np.int32(1), 0)], axis=1)
+        sentence = np.concatenate([self.sentence, nulls[0]])
+        table = LinkTable(
+            sentence, source, target, self.sentences, np.concatenate([self.sure, nulls[3] > 0]), ids=self.ids
+        )
+        table.provenance = self.provenance
+        return table
 
     def by_number(self, sentences: int | None = None) -> LinkTable | None:
         """The table with one sentence pair for each number, if its names are whole numbers that ascend.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +37,20 @@ BITEXT_FORMAT = typer.Option(
     metavar="NAME[:option=value,...]",
     help="Format of the sentence pairs; auto tells it by content. Options of its reader come behind a colon: "
     "tsv:header=yes, jsonl:columns=en+de, auto:source_language=en,target_language=de, tmx:missing=skip.",
+)
+
+
+class Missing(str, Enum):
+    """What is done with a sentence pair that a file of links does not name."""
+
+    raise_ = "raise"
+    empty = "empty"
+
+
+MISSING_SENTENCES = typer.Option(
+    Missing.raise_,
+    help="A sentence pair that one file names (NAACL, A3, ids) and another does not: fail, or take it as one without "
+    "links (empty).",
 )
 GOLD = typer.Option(None, help="The gold links of the sentence pairs, a file.")
 GOLD_FORMAT = typer.Option("auto", help="Format of the gold file; auto tells it by content.")
@@ -163,3 +181,20 @@ def read_testset(
 def is_file(name: str) -> bool:
     """Whether a word of the command line means a file: it exists, has a folder in it, or is ``-``."""
     return name == "-" or os.sep in name or os.path.exists(name)
+
+
+@contextmanager
+def warnings_printed() -> Iterator[None]:
+    """Print the :class:`~align_eval.errors.AlignEvalWarning` of the block on standard error, one line each, once each.
+
+    They are printed when the block ends, whole or by an error: what was told before it may explain it.
+    """
+    from align_eval.errors import AlignEvalWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AlignEvalWarning)
+        try:
+            yield
+        finally:
+            for text in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, AlignEvalWarning)):
+                sys.stderr.write(f"align-eval: {text}\n")

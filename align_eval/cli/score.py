@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from enum import Enum
 from typing import TYPE_CHECKING
 
 import typer
 
-from align_eval.cli._input import Base
+from align_eval.cli._input import (
+    BITEXT,
+    BITEXT_FORMAT,
+    MISSING_SENTENCES,
+    SOURCE,
+    TARGET,
+    Base,
+    Missing,
+    read_pairs,
+    warnings_printed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from align_eval.corpora import SentencePair
     from align_eval.scoring.systems import SystemScore
 
 
@@ -25,6 +31,21 @@ class Order(str, Enum):
     st = "st"
     ts = "ts"
     auto = "auto"
+
+
+class Nulls(str, Enum):
+    """What is done with links of a word with nothing."""
+
+    drop = "drop"
+    count_ = "count"
+    raise_ = "raise"
+
+
+class Unannotated(str, Enum):
+    """What is done with sentence pairs without a gold link."""
+
+    count_ = "count"
+    skip = "skip"
 
 
 class Policy(str, Enum):
@@ -59,12 +80,10 @@ def add_to(app: typer.Typer) -> None:
             help="Files of links, one a system; - is standard input. What `align-eval align -o FILE` wrote beside one "
             "(FILE.meta.json: model, layer, method, ...) goes into its signature, unless the file was changed since.",
         ),
-        bitext: str | None = typer.Option(
-            None, help="The sentences in one file. They prove index bases and check that links are in range."
-        ),
-        source: str | None = typer.Option(None, help="The source sentences, one a line (with --target)."),
-        target: str | None = typer.Option(None, help="The target sentences, one a line (with --source)."),
-        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
+        bitext: str | None = BITEXT,
+        source: str | None = SOURCE,
+        target: str | None = TARGET,
+        bitext_format: str = BITEXT_FORMAT,
         gold_base: Base = typer.Option(
             Base.auto, help="What the indices of the gold file count from; auto proves it or fails."
         ),
@@ -76,9 +95,21 @@ def add_to(app: typer.Typer) -> None:
         ),
         gold_format: str = typer.Option("auto", help="Format of the gold file; auto tells it by content."),
         hyp_format: str = typer.Option("auto", help="Format of the system files; auto tells it by content."),
-        nulls: Policy = typer.Option(Policy.drop, help="Links with nothing (0 in a 1-based file, -1): drop, or fail."),
+        nulls: Nulls = typer.Option(
+            Nulls.drop,
+            help="Links of a word with nothing (0 in a 1-based file, -1, a side left out): drop them and say how many, "
+            "count them as links on both sides, or fail.",
+        ),
         out_of_range: Policy = typer.Option(
             Policy.raise_, help="Links outside of their sentence pair: fail, or drop them and say how many."
+        ),
+        missing_sentences: Missing = MISSING_SENTENCES,
+        unannotated: Unannotated = typer.Option(
+            Unannotated.count_,
+            help="Sentence pairs without any gold link: count them (links there are wrong), or skip them.",
+        ),
+        first: int | None = typer.Option(
+            None, min=1, metavar="N", help="Score the first N sentence pairs of the gold alone."
         ),
         json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a system."),
         latex: bool = typer.Option(False, "--latex", help="Print a LaTeX table (package booktabs)."),
@@ -99,34 +130,32 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Score the links of one or more systems against gold: AER, precision, recall, F1, with intervals.
 
-        Scores are those of the corpus, in percent. Several systems are tested against the first one.
+        Scores are those of the corpus, in percent. Several systems are tested against the first one. Files that name
+        their sentence pairs are matched by name, others line by line. A measure with nothing to divide by is "-"; AER
+        is 0 where nothing is proposed and the gold has no sure link.
         """
         if json_ and latex:
             raise typer.BadParameter("--json and --latex exclude each other")
-        if (source is None) != (target is None):
-            raise typer.BadParameter("--source and --target go together")
-        if bitext is not None and source is not None:
-            raise typer.BadParameter("--bitext and --source/--target exclude each other")
         if not 0 < confidence < 1:
             raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
 
         # Starting the threads of numpy's linear algebra takes longer than all of its work here.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from align_eval.errors import AlignEvalWarning
         from align_eval.scoring.systems import ReadOptions, score_files
 
-        text = bitext if bitext is not None else source
         tests = {"both": ("randomisation", "bootstrap"), "none": ()}.get(paired.value, (paired.value,))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AlignEvalWarning)
+        with warnings_printed():
             systems = score_files(
                 gold,
                 hypotheses,
-                pairs=None if text is None else _pairs(text, target, bitext_format),
+                pairs=read_pairs(bitext, source, target, bitext_format),
                 gold_options=ReadOptions(gold_format, gold_base.value, "st", nulls.value, out_of_range.value),
                 hypothesis_options=ReadOptions(
                     hyp_format, hyp_base.value, hyp_order.value, nulls.value, out_of_range.value
                 ),
+                missing_sentences=missing_sentences.value,
+                unannotated=unannotated.value,
+                first=first,
                 resamples=resamples,
                 seed=seed,
                 alpha=alpha,
@@ -134,19 +163,11 @@ def add_to(app: typer.Typer) -> None:
                 tests=tests,
                 with_breakdown=breakdown,
             )
-        for warning in caught:
-            sys.stderr.write(f"align-eval: {warning.message}\n")
         if per_sentence is not None:
             from align_eval.scoring.sentences import write_sentences
 
             write_sentences(per_sentence, systems)
         sys.stdout.write(_json(systems) if json_ else _tables(systems, latex))
-
-
-def _pairs(source: str, target: str | None, format: str) -> Iterable[SentencePair]:
-    from align_eval.corpora.readers import read_bitext
-
-    return read_bitext(source, target, format=format)
 
 
 def _json(systems: list[SystemScore]) -> str:

@@ -42,7 +42,7 @@ def join(parts: list[Columns]) -> Columns:
         if whole.scores is not None and part.scores is not None:
             whole.scores[rows_here] = part.scores
         if part.nulls is not None:
-            nulls.append(part.nulls + np.array([[first], [0], [0]], dtype=np.int32))
+            nulls.append(part.nulls + np.array([[first], [0], [0], [0]], dtype=np.int32))
         first, row = first + part.sentences, rows_here.stop
     whole.nulls = np.concatenate(nulls, axis=1) if nulls else None
     return whole
@@ -53,7 +53,7 @@ def cut(columns: Columns, begin: int, end: int) -> Columns:
     rows = slice(*np.searchsorted(columns.sentence, [begin, end]).tolist())
     nulls = columns.nulls
     if nulls is not None:
-        nulls = nulls[:, (nulls[0] >= begin) & (nulls[0] < end)] - np.array([[begin], [0], [0]], dtype=np.int32)
+        nulls = nulls[:, (nulls[0] >= begin) & (nulls[0] < end)] - np.array([[begin], [0], [0], [0]], dtype=np.int32)
     return Columns(
         columns.sentence[rows] - np.int32(begin),
         columns.source[rows],
@@ -129,4 +129,22 @@ def moved(raw: RawLinks, places: NDArray[np.intp], ids: Sequence[str]) -> RawLin
         lengths=lengths,
         ids=list(ids),
         notes=raw.notes,
+    )
+
+
+def head_of(raw: RawLinks, sentences: int) -> RawLinks:
+    """The first sentence pairs of a block, its links as written."""
+    rows = slice(int(np.searchsorted(raw.sentence, sentences)))
+    return RawLinks(
+        sentence=raw.sentence[rows],
+        first=raw.first[rows],
+        second=raw.second[rows],
+        sentences=min(sentences, raw.sentences),
+        sure=None if raw.sure is None else raw.sure[rows],
+        scores=None if raw.scores is None else raw.scores[rows],
+        start_line=raw.start_line,
+        lines=None if raw.lines is None else raw.lines[rows],
+        lengths=None if raw.lengths is None else (raw.lengths[0][:sentences], raw.lengths[1][:sentences]),
+        ids=None if raw.ids is None else raw.ids[:sentences],
+        ascending=raw.ascending,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from align_eval.corpora.index_base import Proof, parse_base, parse_order
-from align_eval.corpora.link_blocks import cut, join, join_raw, table_of
+from align_eval.corpora.link_blocks import cut, head_of, join, join_raw, table_of
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
 from align_eval.corpora.link_formats._detect import detect
 from align_eval.corpora.raw_links import Columns, Lengths, LinkReport, RawLinks, Translator
@@ -64,6 +64,8 @@ class LinkReader:
         self.lengths, self.ids = measure(bitext, self.format.names_sentences)
         self.nulls, self.out_of_range = nulls, out_of_range
         self.report = LinkReport(self.file.name, name)
+        #: Read the first sentence pairs alone, as many; ``None``: all. Taken where the sentences are known.
+        self.first: int | None = None
 
     def read(self) -> LinkTable:
         """The whole file as one table."""
@@ -122,12 +124,16 @@ class LinkReader:
         done = 0
         for raw in self._in_order():
             begin, done = done, done + raw.sentences
+            if self.lengths is not None and self.first is not None and done >= self.first:
+                raw, done = head_of(raw, self.first - begin), self.first
             if self.lengths is None:
                 yield raw, raw.lengths
             elif done <= len(self.lengths[0]):
                 lengths = (self.lengths[0][begin:done], self.lengths[1][begin:done])
                 self._compare(raw, lengths, begin)
                 yield raw, lengths
+                if done == self.first:
+                    return
         if self.lengths is not None and done != len(self.lengths[0]):
             raise LengthMismatchError(
                 f"links of {done} sentence pairs but {len(self.lengths[0])} sentence pairs of text",

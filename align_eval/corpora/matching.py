@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Matching:
         in_order: the tables are known to be in the order of the same sentences.
         skips: for each table whether its numbers may leave out sentence pairs, so that their order is no position.
         first_only: sentence pairs that the first table does not have are left out.
+        notes: what a person should know is added to it.
     """
 
     files: Sequence[str]
@@ -49,6 +50,7 @@ class Matching:
     in_order: bool = False
     skips: Sequence[bool] = ()
     first_only: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 def check_missing(missing: str) -> None:
@@ -102,6 +104,12 @@ def match_tables(tables: Sequence[LinkTable], how: Matching, done: int = 0) -> l
     order = _order(keys, how)
     places = {name: k for k, name in enumerate(order)}
     ids = _ids(order, tables, keys)
+    for own, file in zip(keys, how.files, strict=True):
+        named = set(own)
+        lacking = [name for name in order if name not in named]
+        if lacking:
+            is_one = "is a sentence pair" if len(lacking) == 1 else "are sentence pairs"
+            how.notes.append(f"{file}: {listing(lacking)} {is_one} without links, for the file does not name them")
     return [
         placed(table, np.array([places.get(name, -1) for name in own], dtype=np.int64), len(order), ids)
         for table, own in zip(tables, keys, strict=True)
@@ -122,6 +130,45 @@ def placed(table: LinkTable, places: NDArray[np.int64], sentences: int, ids: Seq
         nulls[0] = places[nulls[0]]
         moved.nulls = nulls[:, nulls[0] >= 0]
     return moved
+
+
+def part_of(table: LinkTable, start: int, stop: int) -> LinkTable:
+    """The sentence pairs ``start`` to ``stop``, counted from 0 again."""
+    rows = slice(int(table.offsets[start]), int(table.offsets[stop]))
+    part = LinkTable.presorted(
+        table.sentence[rows] - np.int32(start), table.source[rows], table.target[rows], stop - start, table.sure[rows],
+        None if table.scores is None else table.scores[rows], None if table.ids is None else table.ids[start:stop],
+    )  # fmt: skip
+    part.provenance = table.provenance
+    if table.nulls is not None:
+        nulls = table.nulls[:, (table.nulls[0] >= start) & (table.nulls[0] < stop)]
+        part.nulls = nulls - np.array([[start], [0], [0], [0]], dtype=np.int32)
+    return part
+
+
+def joined(tables: Sequence[LinkTable]) -> LinkTable:
+    """Consecutive tables as one."""
+    if len(tables) == 1:
+        return tables[0]
+    first = np.cumsum([0, *(table.sentences for table in tables)]).astype(np.int32)
+    scores = [table.scores for table in tables if table.scores is not None]
+    whole = LinkTable.presorted(
+        np.concatenate([table.sentence + start for table, start in zip(tables, first, strict=False)]),
+        np.concatenate([table.source for table in tables]),
+        np.concatenate([table.target for table in tables]),
+        int(first[-1]),
+        np.concatenate([table.sure for table in tables]),
+        np.concatenate(scores) if len(scores) == len(tables) else None,
+        [name for table in tables for name in table.ids or ()] if any(table.ids for table in tables) else None,
+    )
+    whole.provenance = tables[0].provenance
+    nulls = [
+        table.nulls + np.array([[start], [0], [0], [0]], dtype=np.int32)
+        for table, start in zip(tables, first, strict=False)
+        if table.nulls is not None
+    ]
+    whole.nulls = np.concatenate(nulls, axis=1) if nulls else None
+    return whole
 
 
 def listing(names: Keys) -> str:

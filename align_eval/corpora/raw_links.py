@@ -74,7 +74,7 @@ class Columns:
     scores: FloatArray | None
     sentences: int
     ids: Sequence[str] | None = None
-    nulls: IntArray | None = None  # (3, n): see LinkTable.nulls
+    nulls: IntArray | None = None  # (4, n): see LinkTable.nulls
 
 
 @dataclass
@@ -154,7 +154,7 @@ class Translator:
                 raise self._null_error(raw, int(null.argmax()))
             self.report.nulls += int(null.sum())
             keep = ~null
-            left_out = np.stack([raw.sentence[null], source[null] - base, target[null] - base])
+            left_out = np.stack([raw.sentence[null], source[null] - base, target[null] - base, _marks(raw, null)])
         if lengths is not None and len(source):
             bad = (source - base >= lengths[0][raw.sentence]) | (target - base >= lengths[1][raw.sentence])
             if keep is not None:
@@ -225,3 +225,8 @@ class Translator:
         if a < n and b < m:
             return "Probably the sides are swapped: check the order (st or ts), or that these are the right sentences"
         return "Check that these are the right sentences, the base (0 or 1) and the order (st or ts)"
+
+
+def _marks(raw: RawLinks, rows: BoolArray) -> IntArray:
+    """1 for a sure link and 0 for a possible one, of some rows."""
+    return np.ones(int(rows.sum()), dtype=np.int32) if raw.sure is None else raw.sure[rows].astype(np.int32)

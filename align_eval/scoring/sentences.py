@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
-    """Write tab-separated lines: system, sentence pair (from 1), |A|, |S|, |A∩S|, |A∩P|, AER in percent.
+    """Write tab-separated lines: system, sentence pair, |A|, |S|, |A∩S|, |A∩P|, AER in percent.
 
-    The first line names the columns. Scores of a corpus come from the sums of the counts; the mean of the AERs is
-    another number. AER is ``-`` where there is neither a proposed nor a sure link: it says nothing of such a pair.
+    A sentence pair goes by its name where a file names it, else by its number from 1. The first line names the columns.
+    Scores of a corpus come from the sums of the counts; the mean of the AERs is another number. AER is ``-`` where
+    there is neither a proposed nor a sure link: it says nothing of such a pair.
 
     Raises:
         OutputError: the file cannot be written.
@@ -31,5 +32,7 @@ def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
         for system in systems:
             name = cell(system.name)
             aer = measures(system.counts, nothing=np.nan)["aer"].tolist()
-            for number, (row, value) in enumerate(zip(system.counts.tolist(), aer, strict=True), 1):
-                stream.write("\t".join(map(str, (name, number, *row, percent(known(value), 4)))) + "\n")
+            labels = system.sentences or range(1, 1 + len(aer))
+            for label, row, value in zip(labels, system.counts.tolist(), aer, strict=True):
+                sentence = " ".join(str(label).split())
+                stream.write("\t".join(map(str, (name, sentence, *row, percent(known(value), 4)))) + "\n")

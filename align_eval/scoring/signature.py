@@ -30,8 +30,11 @@ SIGNATURE_KEYS = (
     SignatureKey("base", "b", "index base of the gold file: 0 or 1"),
     SignatureKey("hyp-base", "hb", "index base of the hypothesis file"),
     SignatureKey("hyp-order", "ho", "side order of the hypothesis file: st or ts (left out for st)"),
-    SignatureKey("nulls", "nl", "what is done with null links: drop or raise"),
+    SignatureKey("nulls", "nl", "what is done with null links: drop, count or raise"),
     SignatureKey("range", "rg", "what is done with links outside of their sentence pair: raise, or drop"),
+    SignatureKey("missing", "ms", "what a sentence pair is that a file does not name: empty (left out for an error)"),
+    SignatureKey("unannotated", "ua", "what is done with sentence pairs without gold: skip (left out for count)"),
+    SignatureKey("first", "f", "number of the first sentence pairs that alone are scored"),
     SignatureKey("model", "m", "name of the model"),
     SignatureKey("revision", "rev", "revision of the model: a commit or the first digits of a checksum"),
     SignatureKey("dtype", "dt", "number type that the model ran in"),
@@ -46,7 +49,9 @@ SIGNATURE_KEYS = (
     SignatureKey("params", "p", "parameters of the method that are not the default, name=value joined with commas"),
     SignatureKey("subword", "sw", "how sub-words become words"),
     SignatureKey("long", "lg", "what is done with sentences longer than the model's window"),
-    SignatureKey("sym", "sym", "symmetrisation and its rule, method/rule, or none"),
+    SignatureKey(
+        "sym", "sym", "symmetrisation and its rule, method/rule, or none; unknown if nothing is known of the links"
+    ),
     SignatureKey("alpha", "a", "weight of precision in F_alpha (left out for 0.5)"),
     SignatureKey("conf", "c", "level of the intervals (left out for 0.95)"),
     SignatureKey("bs", "bs", "resamples of the bootstrap; 0: no intervals"),

@@ -1,55 +1,39 @@
-"""Score files: find the gold (a test set or a file), read gold and systems side by side in blocks, test and sign."""
+"""Score files: read gold and systems side by side in blocks, count, test and sign."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.corpora.link_formats import LinkInput
-from align_eval.corpora.link_reader import LinkReader, measure
-from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
+from align_eval.corpora.link_reader import measure
+from align_eval.corpora.matching import placed
+from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.link_table import LinkTable
-from align_eval.links import IntArray
+from align_eval.links import BoolArray, IntArray
+from align_eval.scoring.alternatives import Alternatives
 from align_eval.scoring.breakdown import Breakdown, breakdown
-from align_eval.scoring.counts import check_lengths, counts
+from align_eval.scoring.counts import counts
+from align_eval.scoring.notes import reading_notes, score_notes, unannotated_notes
 from align_eval.scoring.paired import PairedTest, paired_tests
 from align_eval.scoring.provenance import read_provenance
+from align_eval.scoring.reading import GoldSource, ReadOptions, find_gold, side_by_side
 from align_eval.scoring.score import Score, check_gold, check_resampling, score_counts
-from align_eval.scoring.signature import Signature
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
+    from align_eval.corpora.link_reader import LinkReader
     from align_eval.corpora.pair import SentencePair
 
+__all__ = ["ReadOptions", "SystemScore", "score_files"]
+
+#: Policies for sentence pairs without a gold link.
+UNANNOTATED = ("count", "skip")
 # Sentence pairs read at a time.
 _BLOCK = 1 << 13
-# Files of at least so many bytes are read ahead, each in a thread of its own.
-_LARGE = 1 << 22
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How a file of links is read; see :func:`align_eval.corpora.linkio.read_links`."""
-
-    format: str = "auto"
-    base: int | str = "auto"
-    order: str = "st"
-    nulls: str = "drop"
-    out_of_range: str = "raise"
-
-    def reader(self, path: str) -> LinkReader:
-        """A reader of ``path``."""
-        return LinkReader(path, self.format, self.base, self.order, None, self.nulls, self.out_of_range)
 
 
 @dataclass(frozen=True)
@@ -63,6 +47,8 @@ class SystemScore:
         against: name of the first system, for those after it.
         paired: the paired tests against the first system, by name of the test.
         breakdown: parts, if asked for.
+        sentences: the name of each sentence pair that was scored, or its number from 1, where a file names them or
+            some were left out; ``None``: numbers from 1.
     """
 
     name: str
@@ -71,6 +57,7 @@ class SystemScore:
     against: str | None = None
     paired: dict[str, PairedTest] = field(default_factory=dict)
     breakdown: Breakdown | None = None
+    sentences: list[str] | None = None
 
     @property
     def headline(self) -> PairedTest | None:
@@ -99,6 +86,9 @@ def score_files(
     pairs: Iterable[SentencePair] | None = None,
     gold_options: ReadOptions = ReadOptions(),
     hypothesis_options: ReadOptions = ReadOptions(),
+    missing_sentences: str = "raise",
+    unannotated: str = "count",
+    first: int | None = None,
     resamples: int = 1000,
     seed: int = 12345,
     alpha: float = 0.5,
@@ -108,12 +98,20 @@ def score_files(
 ) -> list[SystemScore]:
     """Score files of links against gold, reading all of them side by side in bounded memory.
 
+    Files that name their sentence pairs are matched by name (:mod:`align_eval.corpora.matching`), others line by line.
+    What a person should know (null links left out, sentence pairs without gold, measures that are undefined, another
+    base or order that would give a much lower AER) is told by an :class:`~align_eval.errors.AlignEvalWarning`.
+
     Args:
         gold: a file of links or the name of a test set. What has a folder in its name or exists as a file is a file.
         hypotheses: files of links, one a system; ``-`` is standard input (once). What ``align-eval align`` wrote beside
             a file goes into its signature, see :mod:`align_eval.scoring.provenance`.
         pairs: the sentence pairs. They prove index bases and check ranges; a test set brings its own.
         gold_options, hypothesis_options: how the files are read. A test set knows its base and format.
+        missing_sentences: a sentence pair that one file names and another does not: ``raise``, or ``empty``: it is one
+            without links there.
+        unannotated: sentence pairs without any gold link: ``count`` them (links there are wrong) or ``skip`` them.
+        first: score the first sentence pairs of the gold alone, as many.
         resamples, seed, alpha, confidence: see :func:`align_eval.scoring.score.score`.
         tests: paired tests of every later system against the first, see :mod:`align_eval.scoring.paired`. None are
             made without resamples.
@@ -122,184 +120,165 @@ def score_files(
     Raises:
         UnknownNameError: ``gold`` is neither a file nor a test set.
         EmptyGoldError: the gold has no sentence pair or no link.
-        LengthMismatchError: a file has another number of sentence pairs than the gold.
+        LengthMismatchError: a file has other sentence pairs than the gold.
         InputError: a parameter outside of its range, or standard input named twice.
         AlignEvalError: what reading the files raises.
     """
     check_resampling(resamples, seed, confidence, alpha)
-    if [gold, *hypotheses].count("-") > 1:
-        raise InputError("standard input can be read once only", remedy="Name files for the others")
-    source = _gold(gold, gold_options, pairs)
-    lengths, ids = (None, None) if source.pairs is None else measure(source.pairs, True)
+    count_nulls = _check([gold, *hypotheses], gold_options, hypothesis_options, unannotated, first, with_breakdown)
+    source = find_gold(gold, gold_options, pairs)
     readers = [hypothesis_options.reader(path) for path in hypotheses]
-    for reader in readers if source.reader is None else [source.reader, *readers]:
-        # The sentences are measured once for all files.
-        reader.lengths, reader.ids = lengths, ids if reader.format.names_sentences else None
-    held = list(source.pairs) if with_breakdown and source.pairs is not None else None
+    _measure(source, readers, first)
+    names = _names(hypotheses)
+    found = _Counts(
+        [
+            _System(name, reader, Alternatives(source.reader, reader))
+            for name, reader in zip(names, readers, strict=True)
+        ],
+        unannotated,
+        count_nulls,
+        with_breakdown,
+        list(source.pairs)[:first] if with_breakdown and source.pairs is not None else None,
+    )
     size = 2**31 - 1 if with_breakdown else _BLOCK
-    rows: list[list[IntArray]] = [[] for _ in readers]
-    parts: list[Breakdown] = []
-    sentences = possible = 0
-    for gold_table, tables in _side_by_side(source, readers, size):
-        sentences, possible = sentences + gold_table.sentences, possible + gold_table.links
-        for found, table in zip(rows, tables, strict=True):
-            found.append(counts(gold_table, table))
-            if with_breakdown:
-                parts.append(breakdown(gold_table, table, held))
-    check_gold(sentences, possible, source.file)
-    for reader in readers if source.reader is None else [source.reader, *readers]:
-        if reader.report.out_of_range:
-            text = f"{reader.report.out_of_range} links out of range left out: {reader.report.first_out_of_range}"
-            warnings.warn(AlignEvalWarning(text), stacklevel=2)
-    first, names = np.concatenate(rows[0]), _names(hypotheses)
-    out = []
-    for k, reader in enumerate(readers):
-        these = first if k == 0 else np.concatenate(rows[k])
+    notes: list[str] = []
+    for gold_table, *tables in side_by_side(source, readers, size, missing_sentences, first, notes):
+        found.add(gold_table, tables)
+    check_gold(found.sentences, found.possible, source.file)
+    notes += [] if source.reader is None else reading_notes(source.reader.report, gold_options.nulls)
+    notes += unannotated_notes(found.bare, found.sentences, {s.name: s.bare_links for s in found.systems}, unannotated)
+    first_rows, out = found.systems[0].counts(), []
+    for k, system in enumerate(found.systems):
+        these, report = system.counts(), system.reader.report
+        notes += [*reading_notes(report, hypothesis_options.nulls), *system.warnings()]
         tested = {}
         if k and resamples:
             tested = paired_tests(
-                first, these, tests=tests, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence
+                first_rows, these, tests=tests, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence
             )
         signature = source.signature().extend(
-            hyp_base=reader.report.base,
-            hyp_order=reader.report.order if reader.report.order != "st" else None,
+            hyp_base=report.base,
+            hyp_order=report.order if report.order != "st" else None,
             nulls=hypothesis_options.nulls,
             range=hypothesis_options.out_of_range if hypothesis_options.out_of_range != "raise" else None,
+            missing=missing_sentences if missing_sentences != "raise" else None,
+            unannotated=unannotated if unannotated != "count" else None,
+            first=first,
             ar=resamples if "randomisation" in tested else None,
-            **{"sym": "none", **read_provenance(hypotheses[k])},
+            **{"sym": "unknown", **read_provenance(hypotheses[k])},
         )
         result = score_counts(
-            these,
-            possible,
-            resamples=resamples,
-            seed=seed,
-            alpha=alpha,
-            confidence=confidence,
+            these, found.possible, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,
             signature=signature,
-        )
-        out.append(
-            SystemScore(names[k], result, these, names[0] if k else None, tested, parts[k] if with_breakdown else None)
-        )
+        )  # fmt: skip
+        notes += score_notes(system.name, result)
+        against = names[0] if k else None
+        out.append(SystemScore(system.name, result, these, against, tested, system.breakdown, found.labels))
+    for note in notes:
+        warnings.warn(AlignEvalWarning(note), stacklevel=2)
     return out
 
 
 @dataclass
-class _Gold:
-    """Where the gold comes from: a reader of a file, or the table of a test set."""
+class _System:
+    """One system while it is counted."""
 
     name: str
-    pairs: Iterable[SentencePair] | None
-    reader: LinkReader | None = None
-    table: LinkTable | None = None
-    base: int | None = None
-    checksum: str | None = None
-    digest: Future[str] | None = None
+    reader: LinkReader
+    alternatives: Alternatives
+    rows: list[IntArray] = field(default_factory=list)
+    bare_links: int = 0
+    breakdown: Breakdown | None = None
 
-    @property
-    def file(self) -> str | None:
-        return None if self.reader is None else self.reader.file.name
+    def counts(self) -> IntArray:
+        """The counts of all sentence pairs, ``(sentence pairs, 4)``."""
+        if len(self.rows) > 1:
+            self.rows = [np.concatenate(self.rows)]
+        return self.rows[0]
 
-    def tables(self, size: int) -> Iterator[LinkTable]:
-        if self.reader is not None:
-            with _thread(self.reader.file) as thread:  # its sum is made beside the reading
-                self.digest = None if thread is None else thread.submit(_sha256, self.reader.file)
-                yield from _ahead(self.reader.file, self.reader.tables(size))
-        elif self.table is not None:
-            for start in range(0, self.table.sentences, size):
-                yield _cut(self.table, start, min(start + size, self.table.sentences))
-
-    def signature(self) -> Signature:
-        """What it says of the gold; to be called when it has been read."""
-        base, checksum = self.base, self.checksum
-        if self.reader is not None:
-            base = self.reader.report.base
-            if checksum is None:
-                checksum = _sha256(self.reader.file) if self.digest is None else self.digest.result()
-                self.checksum = checksum
-        return Signature(set=self.name, sha256=None if checksum is None else checksum[:8], base=base)
+    def warnings(self) -> list[str]:
+        """What speaks against the stated base or order."""
+        doubt = self.alternatives.warning(self.counts().sum(axis=0, dtype=np.int64))
+        return [] if doubt is None else [f"{self.name}: {doubt}"]
 
 
-def _gold(name: str, options: ReadOptions, pairs: Iterable[SentencePair] | None) -> _Gold:
-    if name == "-" or os.sep in name or os.path.exists(name):
-        label = "stdin" if name == "-" else Path(name).name
-        return _Gold(label, pairs, reader=options.reader(name))
-    from align_eval.corpora.testset_entries import get_entry
-    from align_eval.corpora.testsets import load_testset
+@dataclass
+class _Counts:
+    """What is counted, block by block; ``bare`` sentence pairs have no gold link."""
 
-    try:
-        entry = get_entry(name)
-    except UnknownNameError as error:
-        raise UnknownNameError("test set (and there is no such file)", name, error.known) from None
-    if pairs is not None:
+    systems: list[_System]
+    unannotated: str
+    count_nulls: bool
+    with_breakdown: bool
+    pairs: list[SentencePair] | None
+    sentences: int = 0
+    possible: int = 0
+    bare: int = 0
+    labels: list[str] | None = None
+
+    def add(self, gold: LinkTable, tables: Sequence[LinkTable]) -> None:
+        """Count a block of sentence pairs."""
+        read = [gold, *tables]
+        both = [table.with_nulls() for table in read] if self.count_nulls else read
+        empty = np.diff(both[0].offsets) == 0
+        for system, table in zip(self.systems, both[1:], strict=True):
+            system.bare_links += int(np.diff(table.offsets)[empty].sum())
+        skip = self.unannotated == "skip" and bool(empty.any())
+        self._label(gold, empty, skip)
+        self.sentences += gold.sentences
+        self.bare += int(empty.sum())
+        if skip:
+            places = np.where(empty, -1, np.cumsum(~empty) - 1)
+            read, both = ([placed(table, places, int((~empty).sum()), None) for table in them] for them in (read, both))
+            if self.pairs is not None:
+                self.pairs = [pair for pair, left in zip(self.pairs, empty, strict=True) if not left]
+        self.possible += both[0].links
+        for k, system in enumerate(self.systems, 1):
+            rows = counts(both[0], both[k])
+            system.rows.append(rows)
+            system.alternatives.add(read[0], read[k], rows.sum(axis=0, dtype=np.int64))
+            if self.with_breakdown:
+                system.breakdown = breakdown(read[0], read[k], self.pairs)
+
+    def _label(self, gold: LinkTable, empty: BoolArray, skip: bool) -> None:
+        """Keep the names of the sentence pairs that are scored, where they are not numbers from 1."""
+        if self.labels is None:
+            if gold.ids is None and not skip:
+                return
+            self.labels = [str(k + 1) for k in range(self.sentences)]
+        names = gold.ids or [str(self.sentences + k + 1) for k in range(gold.sentences)]
+        self.labels += [name for name, left in zip(names, empty, strict=True) if not (skip and left)]
+
+
+def _check(
+    files: Sequence[str],
+    gold_options: ReadOptions,
+    options: ReadOptions,
+    unannotated: str,
+    first: int | None,
+    with_breakdown: bool,
+) -> bool:
+    """Check the parameters; whether null links are counted."""
+    if files.count("-") > 1:
+        raise InputError("standard input can be read once only", remedy="Name files for the others")
+    if unannotated not in UNANNOTATED:
         raise InputError(
-            f"the test set {name!r} brings its own sentences", remedy="Leave --bitext, --source and --target out"
+            f"unknown policy for sentence pairs without gold {unannotated!r}", remedy=f"Known: {', '.join(UNANNOTATED)}"
         )
-    if options.base != "auto" and int(options.base) != entry.base:
-        raise InputError(f"the test set {name!r} counts from {entry.base}", remedy="Leave --gold-base out")
-    testset = load_testset(name)
-    return _Gold(name, testset.sentences, table=testset.gold, base=entry.base, checksum=testset.checksum)
+    if first is not None and first < 1:
+        raise InputError(f"the first {first} sentence pairs cannot be scored", remedy="Give 1 or more")
+    if ("count" in (gold_options.nulls, options.nulls)) and gold_options.nulls != options.nulls:
+        raise InputError("null links are counted on one side alone", remedy="Count them on both sides, or on none")
+    if options.nulls == "count" and with_breakdown:
+        raise InputError("a breakdown has no place for null links", remedy="Leave --breakdown or --nulls count out")
+    return options.nulls == "count"
 
 
-def _side_by_side(
-    gold: _Gold, readers: Sequence[LinkReader], size: int
-) -> Iterator[tuple[LinkTable, tuple[LinkTable, ...]]]:
-    """Yield the same sentence pairs of the gold and of every system, block by block.
-
-    Raises:
-        LengthMismatchError: a file has another number of sentence pairs than the gold; names it and both numbers.
-    """
-    totals = np.zeros(1 + len(readers), dtype=np.int64)
-    same = True
-    files = [_ahead(reader.file, reader.tables(size)) for reader in readers]
-    for tables in zip_longest(gold.tables(size), *files):
-        sizes = [0 if table is None else table.sentences for table in tables]
-        totals += sizes
-        same = same and len(set(sizes)) == 1
-        if same:
-            yield tables[0], tables[1:]
-    if not totals[0]:
-        check_gold(0, 0, gold.file)
-    for reader, total in zip(readers, totals[1:].tolist(), strict=True):
-        check_lengths(int(totals[0]), total, reader.file.name)
-
-
-@contextmanager
-def _thread(file: LinkInput) -> Iterator[ThreadPoolExecutor | None]:
-    """A thread for work on a large file, ``None`` for a small one."""
-    if not file.is_file or os.path.getsize(file.path) < _LARGE:
-        yield None
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as thread:
-        yield thread
-
-
-def _ahead(file: LinkInput, tables: Iterator[LinkTable]) -> Iterator[LinkTable]:
-    """The same tables; those of a large file are made in a thread, one ahead of the one that is used."""
-    with _thread(file) as thread:
-        if thread is None:
-            yield from tables
-            return
-        coming = thread.submit(next, tables, None)
-        while (table := coming.result()) is not None:
-            coming = thread.submit(next, tables, None)
-            yield table
-
-
-def _sha256(file: LinkInput) -> str:
-    """The checksum of what the file holds, unpacked."""
-    digest = hashlib.sha256()
-    with file.open() as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _cut(table: LinkTable, start: int, stop: int) -> LinkTable:
-    rows = slice(int(table.offsets[start]), int(table.offsets[stop]))
-    sentence = table.sentence[rows] - np.int32(start)
-    return LinkTable(sentence, table.source[rows], table.target[rows], stop - start, table.sure[rows])
+def _measure(source: GoldSource, readers: Sequence[LinkReader], first: int | None) -> None:
+    """Measure the sentences once, for all files."""
+    lengths, ids = (None, None) if source.pairs is None else measure(source.pairs, True)
+    for reader in readers if source.reader is None else [source.reader, *readers]:
+        reader.lengths, reader.ids, reader.first = lengths, ids if reader.format.names_sentences else None, first
 
 
 def _names(paths: Sequence[str]) -> list[str]:
