@@ -1,15 +1,15 @@
-"""Gold links inside a bitext file: the text form ``0-0 1p2`` and the list form ``[[0, 0], [1, 2]]``."""
+"""Gold links inside a bitext file: the text form ``0-0 1p2``."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align_eval.errors import FormatError, InputError
 from align_eval.options import Option
 
 if TYPE_CHECKING:
-    from align_eval.links import GoldLinks, Links
+    from align_eval.links import GoldLinks
 
 _LINK = re.compile(r"([0-9]{1,9})(-|p|\?)([0-9]{1,9})")
 _LINE = re.compile(r" *(?:[0-9]{1,9}[-p?][0-9]{1,9}(?: +|$))*")
@@ -58,27 +58,6 @@ def parse_gold(text: str, base: int) -> GoldLinks:
         if match[2] == "-":
             sure.append(pair)
     return GoldLinks(Links(sure), Links(possible))
-
-
-def parse_links(value: Any, base: int) -> Links:
-    """Read a list of ``[i, j]``.
-
-    Raises:
-        FormatError: an entry is not two whole numbers, or an index is below ``base``.
-    """
-    from align_eval.links import Links
-
-    if not isinstance(value, (list, tuple)):
-        raise FormatError(f"links are a {type(value).__name__}", remedy='Write a list of [i, j], or text "i-j i-j"')
-    pairs: list[tuple[int, int]] = []
-    for entry in value:
-        if not (isinstance(entry, (list, tuple)) and len(entry) == 2 and all(type(k) is int for k in entry)):
-            raise FormatError(f"{str(entry)[:40]} is not a link", remedy="A link is [i, j], two whole numbers")
-        i, j = entry[0] - base, entry[1] - base
-        if not (0 <= i < 2**31 and 0 <= j < 2**31):
-            raise FormatError(f"link {entry} has an index out of bounds for index base {base}", remedy="Check the base")
-        pairs.append((i, j))
-    return Links(pairs)
 
 
 def gold_text(gold: GoldLinks) -> str:

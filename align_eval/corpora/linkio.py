@@ -13,13 +13,19 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from align_eval.corpora.index_base import parse_base, parse_order
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, WriteOptions
 from align_eval.corpora.link_formats._detect import detect
+from align_eval.corpora.link_formats.naacl import written_names
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.raw_links import LinkReport
+from align_eval.corpora.sentence_list import write_sentence_list
+from align_eval.corpora.sentence_names import listing
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.files import StrPath, output_stream
+from align_eval.link_columns import number_places
 from align_eval.link_table import LinkTable
 
 if TYPE_CHECKING:
@@ -70,7 +76,7 @@ def read_links(
     table, report = read_links_report(
         path, format=format, base=base, order=order, bitext=bitext, nulls=nulls, out_of_range=out_of_range
     )
-    _warn_of_range(report)
+    warn_of(report)
     return table
 
 
@@ -111,7 +117,7 @@ def iter_link_blocks(
         raise InputError(f"sentences_per_block must be positive, got {sentences_per_block}")
     reader = LinkReader(path, format, base, order, bitext, nulls, out_of_range)
     yield from reader.tables(sentences_per_block)
-    _warn_of_range(reader.report)
+    warn_of(reader.report)
 
 
 def write_links(
@@ -133,6 +139,14 @@ def write_links(
         order: ``"st"``, or ``"ts"``: the file is written as seen from the other side (and the sentences swapped in
             formats that hold them).
         bitext: the sentence pairs; needed by GIZA++ A3 and XL-WA TSV.
+
+    What the format does to the names of the sentence pairs (``table.ids``):
+
+    - NAACL, GIZA++ A3, JSONL and Parquet keep them (NAACL and A3 if they are ascending numbers). NAACL has no line for
+      a sentence pair without links; the names of all pairs are then written beside it, ``FILE.sentences.json``.
+    - Pharaoh and TALP hold none. If the names are ascending numbers with gaps (1, 3) and no ``bitext`` says which
+      sentence pairs there are, a line without links is written for each number that is missing, up to the last, and an
+      :class:`~align_eval.errors.AlignEvalWarning` tells how many. So no line moves up.
 
     Scores are kept by JSONL, Parquet and NAACL, possible links by all but GIZA++ A3.
 
@@ -170,8 +184,43 @@ def write_links(
     if order == "ts":
         table = table.reverse()
         sentences = None if sentences is None else [pair.reverse() for pair in sentences]
+    if bitext is None and not link_format.names_sentences:
+        table = _with_empty_lines(table, format, path)
     with output_stream(path) as stream:
         link_format.write(stream, table, WriteOptions(number, sentences))
+    whole = not link_format.skips_empty or bool((np.diff(table.offsets) > 0).all())
+    write_sentence_list(path, None if whole else written_names(table))
+
+
+def _with_empty_lines(table: LinkTable, format: str, path: StrPath) -> LinkTable:
+    """``table`` with a sentence pair for each number that is missing among its names, as far as they are numbers."""
+    names = list(table.ids or ())
+    if not names:
+        return table
+    whole = table.by_number(table.sentences)
+    if whole is not None:
+        return whole
+    places = number_places(names)
+    if places is None:
+        return table
+    missing = int(places[-1]) + 1 - len(names)
+    if missing > 10 * len(names) + 1000:
+        raise InputError(
+            f"the format {format!r} holds no names: the sentence pairs named {listing(names)} would need {missing} "
+            "lines without links",
+            file=path,
+            remedy="Give the sentences, --bitext FILE or --source FILE --target FILE (bitext= in Python), "
+            "or write jsonl",
+        )
+    warnings.warn(
+        AlignEvalWarning(
+            f"{os.fspath(path)}: the sentence pairs are named {listing(names)}, and {format} holds no names: "
+            f"{missing} lines without links are written for the numbers that are missing. Give the sentences "
+            "(--bitext, or --source and --target) if those are not in the text"
+        ),
+        stacklevel=3,
+    )
+    return table.by_number() or table
 
 
 def link_format_of(path: StrPath) -> str:
@@ -201,7 +250,10 @@ def sentences_of_links(path: StrPath, *, format: str = "auto", order: str = "st"
     return [pair.reverse() for pair in pairs] if order == "ts" else pairs
 
 
-def _warn_of_range(report: LinkReport) -> None:
+def warn_of(report: LinkReport) -> None:
+    """Warn of what reading left out: links out of range, and the notes of the report."""
+    for text in report.notes:
+        warnings.warn(AlignEvalWarning(f"{report.file}: {text}"), stacklevel=3)
     if report.out_of_range:
         warnings.warn(
             AlignEvalWarning(f"{report.out_of_range} links out of range left out: {report.first_out_of_range}"),

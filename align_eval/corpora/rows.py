@@ -5,8 +5,7 @@ Columns, by default:
 - ``source`` and ``target`` (or ``src`` and ``tgt``): text, or a list of words;
 - or ``translation``: an object of texts by language, as in ``{"de": "...", "en": "..."}``;
 - ``id`` (optional): text or a whole number;
-- ``links`` (optional): sure links as a list of ``[i, j]``, or text ``"0-0 1p2"``;
-- or ``sure`` and ``possible`` (optional): likewise; ``possible`` may hold all of P or only what is not sure.
+- the links, as in :mod:`align_eval.corpora.row_links` (optional).
 
 The option ``columns`` names others: source, target and, if wanted, links.
 """
@@ -17,7 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.formats import Options, Record, Side
-from align_eval.corpora.goldtext import BASE, check_base, parse_gold, parse_links
+from align_eval.corpora.goldtext import BASE, check_base
+from align_eval.corpora.raw_links import NULL
+from align_eval.corpora.row_links import LINK_COLUMNS, row_links
 from align_eval.errors import EncodingError, FormatError, InputError
 from align_eval.options import Option
 
@@ -31,7 +32,6 @@ ROW_OPTIONS = {
     "target_language": Option(example="de", help="language of the target in a 'translation', or a column named so"),
     "base": BASE,
 }
-_LINK_COLUMNS = ("links", "sure", "possible")
 
 
 def columns_remedy(have: Iterable[str]) -> str:
@@ -77,7 +77,7 @@ class RowReader:
         """
         have = list(names)
         wanted = {*self._sides(have), "id"}
-        wanted.update(_LINK_COLUMNS if self.columns is None else self.columns[2:])
+        wanted.update(LINK_COLUMNS if self.columns is None else self.columns[2:])
         return [n for n in have if n in wanted]
 
     def _sides(self, have: Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
@@ -145,26 +145,26 @@ class RowReader:
 
     def _gold(self, row: Mapping[str, Any]) -> GoldLinks | None:
         if self.columns is not None:
-            return self._links(row[self.columns[2]]) if len(self.columns) == 3 else None
-        if row.get("links") is not None:
-            return self._links(row["links"])
-        sure, possible = self._links(row.get("sure")), self._links(row.get("possible"))
-        if sure is None or possible is None:
-            if sure is None and possible is not None:
-                raise FormatError("'possible' links without 'sure' links", remedy='Write "sure": [] if there are none')
-            return sure
-        from align_eval.links import GoldLinks
-
-        return GoldLinks(sure.sure, possible.possible)
-
-    def _links(self, value: Any) -> GoldLinks | None:
-        if value is None:
+            row = {"links": row[self.columns[2]]} if len(self.columns) == 3 else {}
+        found = row_links(row)
+        if found is None:
             return None
-        if isinstance(value, str):
-            return parse_gold(value, self.base)
-        from align_eval.links import GoldLinks
+        from align_eval.links import GoldLinks, Links
 
-        return GoldLinks(parse_links(value, self.base))
+        sure: list[tuple[int, int]] = []
+        possible: list[tuple[int, int]] = []
+        for first, second, mark in zip(found.sides[::2], found.sides[1::2], found.sure, strict=True):
+            if first == NULL or second == NULL:  # a word joined with nothing: no link
+                continue
+            if first < self.base or second < self.base:
+                raise FormatError(
+                    f"link [{first}, {second}] has an index 0 but the index base is 1",
+                    remedy="Pass base=0, or leave null links out",
+                )
+            possible.append((first - self.base, second - self.base))
+            if mark:
+                sure.append(possible[-1])
+        return GoldLinks(Links(sure), Links(possible))
 
 
 def _side(value: Any, what: str) -> Side:

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, with the columns of :mod:`align_eval.corpora.rows`."""
+"""JSON lines: one object a line, or an array of objects, with the columns of :mod:`align_eval.corpora.rows`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.json_rows import json_rows, parsed
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
 from align_eval.corpora.textout import write_lines
-from align_eval.errors import AlignEvalError, FormatError
+from align_eval.errors import AlignEvalError
 from align_eval.options import Option
 
 if TYPE_CHECKING:
@@ -26,51 +27,34 @@ class JsonLines(BitextFormat):
     holds_gold = True
 
     def detect(self, head: Head) -> float:
-        if not head.text.startswith("{"):
+        start = head.text.lstrip()
+        if re.match(r'\[\s*\{\s*"', start):  # an array of objects
+            return 2.0
+        if not start.startswith("{"):
             return 0.0
         if not head.whole and "\n" not in head.text:  # the first line is longer than what was read
             return 1.0 + (re.match(r'\{\s*"', head.text) is not None)
-        share = head.share(_is_object(line) for line in head.lines)
-        return 1.0 + share if share else 0.0
+        share = head.share(isinstance(parsed(line), dict) for line in head.lines)
+        over_lines = start.startswith(("{\n", "{\r\n"))  # reading it says what to do
+        return 1.0 + max(share, over_lines / 2) if share or over_lines else 0.0
 
     def check_options(self, options: Options) -> None:
         RowReader(options)
 
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
         rows = RowReader(options)
-        for number, line in source.lines():
+        for number, row in json_rows(source):
             try:
-                yield rows.record(_object(line), number)
+                yield rows.record(row, number)
             except AlignEvalError as error:
                 raise type(error)(error.message, file=source.name, line=number, remedy=error.remedy) from None
 
     def count(self, source: Input, target: Input | None, options: Options) -> int:
-        return source.count_lines()
+        start = source.head(1)[0].lstrip()
+        return sum(1 for _ in json_rows(source)) if start.startswith(b"[") else source.count_lines()
 
     def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
         write_lines(path, (json.dumps(_compact(pair_row(p)), ensure_ascii=False) for p in pairs))
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        what = "an empty line" if not line.strip() else f"not JSON: {error}"
-        raise FormatError(what, remedy="Write one JSON object in each line") from None
-    if not isinstance(value, dict):
-        remedy = "Write one JSON object in each line"
-        if isinstance(value, list):
-            remedy += " (from an array: jq -c '.[]')"
-        raise FormatError(f"a JSON {type(value).__name__} where an object is needed", remedy=remedy)
-    return value
-
-
-def _is_object(line: str) -> bool:
-    try:
-        _object(line)
-    except FormatError:
-        return False
-    return True
 
 
 def _compact(row: dict[str, Any]) -> dict[str, Any]:

@@ -3,60 +3,130 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from align_eval.corpora.link_formats._input import LinkInput
 from align_eval.corpora.link_formats._tokens import parse_token, split_scores
+from align_eval.errors import FormatError
+from align_eval.first_bytes import check_text
 
-_INTEGER = re.compile(r"-?[0-9]+")
+_INTEGER = re.compile(r"-?[0-9]{1,10}")
+_PROBABILITY = re.compile(r"-?[0-9.]+(?:[eE][-+]?[0-9]+)?")
+_LINES = 1000
+NAMES = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, jsonl or parquet"
 
 
 def detect(file: LinkInput) -> str:
-    """The name of the format, from the first line that is not empty.
+    """The name of the format, from many lines (the first 64 KiB, at most 1000).
 
-    Parquet is known by its first bytes, GIZA++ A3 by its header, JSONL by ``{``, TSV by its columns, NAACL by three or
-    more integers, Pharaoh by a link. A file without any text is Pharaoh: sentence pairs without links.
+    Parquet is known by its first bytes, GIZA++ A3 by its header, JSON by ``{`` or ``[``. Else each format says how many
+    lines are of its form, and the one with the most is taken; of equal ones the one that is told by tabs or ``|||``
+    comes before those told by numbers. A file without any text is Pharaoh: sentence pairs without links.
 
     Raises:
-        FormatError: none of them.
+        FormatError: none of them; says what the file seems to be.
+        EncodingError: it is no text.
     """
-    head, _ = file.head()
+    head, whole = file.head()
     if head.startswith(b"PAR1"):
         return "parquet"
-    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for number, raw in enumerate(lines, 1):
-        line = raw.decode("utf-8", errors="replace").rstrip("\r")
-        if not line.strip(" \t"):
-            continue
-        name = _of_line(line)
-        if name is None:
-            shown = line if len(line) <= 60 else line[:60] + "..."
-            sentences = " ||| " in line
-            raise file.malformed(
-                f"{shown!r} is sentences, not links"
-                if sentences
-                else f"cannot tell the format of links from {shown!r}",
-                number,
-                "Give a file of links"
-                if sentences
-                else "Name the format (--from, --format or --gold-format; format= in Python): "
-                "pharaoh, talp, naacl, a3, tsv, jsonl or parquet",
-            )
-        return name
-    return "pharaoh"
-
-
-def _of_line(line: str) -> str | None:
-    if line.startswith("#") and "Sentence pair" in line:
-        return "a3"
-    if line.lstrip(" ").startswith("{"):
-        return "jsonl"
-    columns = [word for word in re.split("[ \t]+", line) if word]
-    if len(columns) >= 3 and all(_INTEGER.fullmatch(word) for word in columns[:3]):
-        return "naacl"
-    cells = line.split("\t")
-    if len(cells) >= 3:
-        links = [word for word in cells[2].split(" ") if word]
-        return "tsv" if all(parse_token(word) for word in links) else None
-    if any(parse_token(word) for word in split_scores(line)[0].split(" ")):
+    check_text(head, file.name, start=True)
+    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace").split("\n")
+    if len(text) > 1 and not whole:
+        text.pop()  # cut short
+    lines = [(number, line.rstrip("\r")) for number, line in enumerate(text[:_LINES], 1)]
+    lines = [(number, line) for number, line in lines if line.strip(" \t")]
+    if not lines:
         return "pharaoh"
-    return None
+    first = lines[0][1]
+    if first.startswith("#") and "Sentence pair" in first:
+        return "a3"
+    if first.lstrip(" ").startswith(("{", "[", "(")):
+        return _of_json(first, text)
+    fits = {name: sum(fit(line) for _, line in lines) for name, fit in _FITS.items()}
+    best = max(fits, key=lambda name: fits[name])  # of equal ones the first
+    if not fits[best]:
+        raise _unknown(file, *lines[0])
+    return best
+
+
+def _of_json(first: str, lines: list[str]) -> str:
+    from align_eval.corpora.link_formats.lists import value_of
+
+    if value_of(first) is not None:
+        return "lists"
+    body = "".join(lines)[:1000]
+    return "lists" if re.fullmatch(r"[\[\](){}0-9.,\s-]*", body) else "jsonl"
+
+
+def _links(text: str) -> bool:
+    return all(parse_token(word) for word in text.split(" ") if word)
+
+
+def _multimwa(line: str) -> float:
+    from align_eval.corpora.link_formats.multimwa import looks_like_multimwa
+
+    return looks_like_multimwa(line.split("\t"))
+
+
+def _tsv(line: str) -> float:
+    cells = line.split("\t")
+    return len(cells) >= 3 and _links(cells[2]) and not any(cell.strip(" ") for cell in cells[3:])
+
+
+def _numbered(line: str) -> float:
+    number, tab, rest = line.partition("\t")
+    return bool(tab) and _INTEGER.fullmatch(number) is not None and _links(rest)
+
+
+def _pipes(line: str) -> float:
+    from align_eval.corpora.link_formats.pipes import split_fields
+
+    fields = split_fields(line)
+    return len(fields) == 3 and _links(fields[2])
+
+
+def _pharaoh(line: str) -> float:
+    words = [word for word in split_scores(line)[0].split(" ") if word]
+    if "|||" in words:
+        return 0.0
+    good = sum(parse_token(word) is not None for word in words)
+    return 0.0 if not good else 1.0 if good == len(words) else 0.5
+
+
+def _naacl(line: str) -> float:
+    words = [word for word in re.split("[ \t]+", line) if word]
+    if not 3 <= len(words) <= 5 or not all(_INTEGER.fullmatch(word) for word in words[:3]):
+        return 0.5 if len(words) > 3 and all(_INTEGER.fullmatch(word) for word in words[:3]) else 0.0
+    rest = words[3:]
+    if rest[:1] in (["S"], ["P"]):
+        rest = rest[1:]
+    return 1.0 if len(rest) <= 1 and all(_PROBABILITY.fullmatch(word) for word in rest) else 0.5
+
+
+# In the order of preference: what tabs and bars tell, before what numbers tell.
+_FITS: dict[str, Callable[[str], float]] = {
+    "multimwa": _multimwa,
+    "tsv": _tsv,
+    "numbered": _numbered,
+    "pipes": _pipes,
+    "naacl": _naacl,
+    "pharaoh": _pharaoh,
+}
+
+
+def _unknown(file: LinkInput, number: int, line: str) -> FormatError:
+    shown = line if len(line) <= 60 else line[:60] + "..."
+    remedy = f"Name the format (--from, --format, --gold-format or --hyp-format; format= in Python): {NAMES}"
+    if "|||" in line.split(" "):
+        return file.malformed(f"{shown!r} is sentences, not links", number, "Give a file of links")
+    cells = line.split("\t")
+    if len(cells) > 3:
+        at = [str(k) for k, cell in enumerate(cells, 1) if cell.strip(" ") and _links(cell)]
+        if at:
+            return file.malformed(
+                f"{len(cells)} columns between tabs, with links in column {' and '.join(at)}",
+                number,
+                "Take the columns of source, target and links out: cut -fSOURCE,TARGET,LINKS FILE > NEW.tsv",
+            )
+    return file.malformed(f"cannot tell the format of links from {shown!r}", number, remedy)

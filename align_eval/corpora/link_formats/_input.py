@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from align_eval.corpora.inputs import Input
 from align_eval.errors import EncodingError, FormatError
 from align_eval.files import unpacking_errors
+from align_eval.first_bytes import check_text
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -25,7 +26,10 @@ class LinkInput(Input):
         rest: list[bytes] = []
         start = True
         with self.open() as stream, unpacking_errors(self.name):
+            line = 1
             while block := stream.read(size):
+                check_text(block, self.name, line, start=start)
+                line += block.count(b"\n")
                 if start:
                     start = False
                     block = block.removeprefix(_BOM)

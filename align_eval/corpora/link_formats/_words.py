@@ -12,17 +12,17 @@ from align_eval.link_table import LinkTable
 _BREAKS = (" ", "\n", "\t", "\r", "\0")
 
 
-def plain_words(words: Sequence[str], name: str) -> Sequence[str]:
+def plain_words(words: Sequence[str], name: str, separator: str = "") -> Sequence[str]:
     """``words``, if each can stand between spaces.
 
     Raises:
-        InputError: a word of sentence pair ``name`` is empty or holds a space, tab or line end.
+        InputError: a word of sentence pair ``name`` is empty, is ``separator``, or holds a space, tab or line end.
     """
     for word in words:
-        if not word or any(mark in word for mark in _BREAKS):
+        if word == separator or any(mark in word for mark in _BREAKS):
             raise InputError(
                 f"word {word[:40]!r} of sentence pair {name!r} cannot be written: it is empty, or holds a space, tab, "
-                "line end or NUL",
+                "line end or NUL, or separates the fields",
                 remedy="Write jsonl or parquet, or replace the spaces inside of words",
             )
     return words

@@ -23,6 +23,7 @@ import numpy as np
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import plain_words, split_words
+from align_eval.corpora.link_formats.naacl import written_names
 from align_eval.link_table import LinkTable
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class A3(LinkFormat):
         Raises:
             InputError: a word with a space or line end in it.
         """
+        names = written_names(table)
         for k, pair in enumerate(options.sentences or ()):
             source, target = plain_words(pair.source, pair.id), plain_words(pair.target, pair.id)
             links = table[k].pairs
@@ -116,7 +118,7 @@ class A3(LinkFormat):
                 f"{word} ({{ {''.join(f'{j + 1} ' for j in box)}}})"
                 for word, box in zip(("NULL", *source), boxes, strict=True)
             )
-            header = f"# Sentence pair ({k + 1}) source length {len(source)} target length {len(target)}"
+            header = f"# Sentence pair ({names[k]}) source length {len(source)} target length {len(target)}"
             stream.write(f"{header} alignment score : 1\n{' '.join(target)}\n{' '.join(words)}\n".encode())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import IO, TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,6 +13,8 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput,
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import check_scores
 from align_eval.corpora.raw_links import NULL
+from align_eval.corpora.sentence_list import read_sentence_list
+from align_eval.link_columns import number_places
 from align_eval.link_table import LinkTable
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Naacl(LinkFormat):
     """Sentence numbers are the names of the sentence pairs; they need not be consecutive.
 
     The numbers, as first written, become :attr:`LinkTable.ids`, in ascending order. A sentence pair without links has
-    no line; with the sentences at hand it is one without links. Links without a mark are sure. A link with one index 0
+    no line; with the sentences at hand, or the list that :func:`~align_eval.corpora.linkio.write_links` writes beside
+    the file, it is one without links. Links without a mark are sure. A link with one index 0
     or -1, or with one index only, is a null link; ``0 0`` proves that indices count from 0. Columns are separated by
     spaces or tabs; empty lines are skipped.
     """
@@ -57,6 +59,9 @@ class Naacl(LinkFormat):
                 scores.append(score)
             if scores and len(scores) != len(rows):
                 raise file.malformed("some links have a probability and others have not", line, "Give all or none")
+        for name in read_sentence_list(file.path) or ():
+            if _NUMBER.fullmatch(name):
+                names.setdefault(int(name), name)
         numbers = sorted(names)
         place = {number: k for k, number in enumerate(numbers)}
         sentence = np.array([place[row[0]] for row in rows], dtype=np.int32)
@@ -82,7 +87,7 @@ class Naacl(LinkFormat):
             InputError: a score that is not finite.
         """
         check_scores(table)
-        names = _names(table)
+        names = written_names(table)
         for row, k in enumerate(table.sentence.tolist()):
             i, j = int(table.source[row]) + options.base, int(table.target[row]) + options.base
             score = "" if table.scores is None else f" {table.scores[row]!s}"
@@ -114,10 +119,8 @@ def _parse(file: LinkInput, line: int, words: list[str]) -> tuple[tuple[int, int
     return (int(number), int(indices[0]), second, line, mark == "S"), score
 
 
-def _names(table: LinkTable) -> list[str]:
-    names = list(table.ids or ())
-    if names and all(_NUMBER.fullmatch(name) for name in names):
-        numbers = [int(name) for name in names]
-        if all(a < b for a, b in pairwise(numbers)):
-            return names
+def written_names(table: LinkTable) -> list[str]:
+    """The numbers that the sentence pairs of ``table`` are written with: its ids where those ascend, else 1, 2, ..."""
+    if table.ids is not None and number_places(table.ids) is not None:
+        return list(table.ids)
     return [str(k + 1) for k in range(table.sentences)]

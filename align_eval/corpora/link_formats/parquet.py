@@ -56,6 +56,8 @@ class Parquet(LinkFormat):
                 if "links" not in have and "sure" not in have:
                     names = ", ".join(map(repr, have)) or "none"
                     raise file.malformed(f"no column 'links' among its columns ({names})", None, "Name it 'links'")
+                if "links" in have and "sure" in have:
+                    raise file.malformed("both columns 'links' and 'sure'", None, "Keep one: either are the sure links")
                 wanted = [name for name in _READ if name in have and not (name == "sure" and "links" in have)]
                 row = 0
                 for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=wanted):

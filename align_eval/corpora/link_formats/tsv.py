@@ -48,14 +48,22 @@ class Tsv(LinkFormat):
             yield raw
 
     def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield the words of the first two columns."""
+        """Yield the words of the two sides."""
         for line, text in file.lines():
-            self._row(file, line, text)
-            first, second = text.split("\t")[:2]
+            first, second, _ = self.cells(file, line, text)
             yield split_words(first), split_words(second)
 
+    def _row(self, file: LinkInput, line: int, text: str) -> tuple[int, str, int, int]:
+        first, second, links = self.cells(file, line, text)
+        return line, links, count_words(first), count_words(second)
+
     @staticmethod
-    def _row(file: LinkInput, line: int, text: str) -> tuple[int, str, int, int]:
+    def cells(file: LinkInput, line: int, text: str) -> tuple[str, str, str]:
+        """The first side, the second side, and the links of one line.
+
+        Raises:
+            FormatError: the line has another form.
+        """
         cells = text.split("\t")
         if len(cells) < 3 or any(cell.strip(" ") for cell in cells[3:]):
             raise file.malformed(
@@ -63,7 +71,7 @@ class Tsv(LinkFormat):
                 line,
                 "A line is source, target and links between tabs (a pair without links has an empty third column)",
             )
-        return line, cells[2], count_words(cells[0]), count_words(cells[1])
+        return cells[0], cells[1], cells[2]
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
         """Write one line a sentence pair.
