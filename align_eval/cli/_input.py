@@ -32,6 +32,10 @@ TESTSET = typer.Argument(
 BITEXT = typer.Option(None, help="The sentence pairs in one file; - is standard input.")
 SOURCE = typer.Option(None, help="The source sentences, one a line (with --target).")
 TARGET = typer.Option(None, help="The target sentences, one a line (with --source).")
+SOURCE_OR_SENTENCE = typer.Option(
+    None, help="The source sentences, a file with one a line; or the sentence of one pair, words between spaces."
+)
+TARGET_OR_SENTENCE = typer.Option(None, help="The target sentences, a file with one a line; or one sentence.")
 BITEXT_FORMAT = typer.Option(
     "auto",
     metavar="NAME[:option=value,...]",
@@ -53,8 +57,13 @@ MISSING_SENTENCES = typer.Option(
     "links (empty).",
 )
 GOLD = typer.Option(None, help="The gold links of the sentence pairs, a file.")
+GOLD_OR_LINKS = typer.Option(
+    None, help="The gold links of the sentence pairs, a file; of one pair given as text also the links: '0-0 1-2 2p3'."
+)
 GOLD_FORMAT = typer.Option("auto", help="Format of the gold file; auto tells it by content.")
 GOLD_BASE = typer.Option(Base.auto, help="What the indices of the gold file count from; auto proves it or fails.")
+SOURCE_LANGUAGE = typer.Option(None, help="Language of the source, a code such as de. Default: the test set's.")
+TARGET_LANGUAGE = typer.Option(None, help="Language of the target. Default: the test set's.")
 TOKENIZE = typer.Option(
     None, help="Tokenise raw text: whitespace, or a sacrebleu tokenizer (13a, zh, ...); two as SOURCE,TARGET."
 )
@@ -130,6 +139,7 @@ def read_testset(
     gold_format: str = "auto",
     gold_base: Base = Base.auto,
     languages: tuple[str | None, str | None] = (None, None),
+    sentences: bool = False,
     what: str = "TESTSET",
 ) -> TestSet:
     """The test set that a command is to use: a named one, or the user's own data. What exists as a file is a file.
@@ -139,6 +149,8 @@ def read_testset(
         bitext, source, target, format, tokenize: as in :func:`read_pairs`.
         gold, gold_format, gold_base: of ``--gold``, ``--gold-format`` and ``--gold-base``.
         languages: of ``--source-language`` and ``--target-language``, in any form of code; of own data.
+        sentences: ``--source`` and ``--target`` may also be one sentence each, and ``--gold`` its links (0-based,
+            source first): those that are no files.
         what: how the command's help names ``testset``.
 
     Raises:
@@ -171,11 +183,54 @@ def read_testset(
         files = [testset]
     if gold == "-" and "-" in files:
         raise typer.BadParameter("standard input can be read once only: name a file for --gold or for the sentences")
-    return make_testset(
-        files[0], gold, target=files[1] if len(files) == 2 else None, format=format,
-        tokenize=tokenizers_of(tokenize), gold_format=gold_format, gold_base=gold_base.value,
-        source_language=plain_language(languages[0]) or "", target_language=plain_language(languages[1]) or "",
-    )  # fmt: skip
+    known: dict[str, Any] = {
+        "source_language": plain_language(languages[0]) or "",
+        "target_language": plain_language(languages[1]) or "",
+        "gold_format": gold_format,
+        "gold_base": gold_base.value,
+    }
+    if sentences and source is not None and not _named_files(files):
+        links: Any = gold
+        if gold is not None and not is_file(gold):
+            from align_eval.corpora.goldtext import looks_like_links
+            from align_eval.errors import InputError
+
+            if not looks_like_links(gold):
+                remedy = "Write links as 0-0 1-2 2p3, counted from 0, source first"
+                raise InputError(f"{gold!r} is neither links nor a file", remedy=remedy)
+            links = [gold]
+        return make_testset([(files[0], files[1])], links, name="one pair", **known)
+    other = files[1] if len(files) == 2 else None
+    return make_testset(files[0], gold, target=other, format=format, tokenize=tokenizers_of(tokenize), **known)
+
+
+def _named_files(sides: list[str]) -> bool:
+    """Whether ``--source`` and ``--target`` name files, not sentences.
+
+    Raises:
+        typer.BadParameter: one does and the other does not.
+    """
+    found = [name == "-" or os.path.exists(name) for name in sides]
+    if found[0] != found[1]:
+        there, missing = (sides[0], sides[1]) if found[0] else (sides[1], sides[0])
+        raise typer.BadParameter(f"{there!r} is a file but {missing!r} is not: give two files, or two sentences")
+    return found[0]
+
+
+def model_languages(
+    testset: str | None, languages: tuple[str | None, str | None], reverse: bool = False
+) -> dict[str, Any]:
+    """The languages that a model is loaded for, where they are named: those of the sides as the model reads them.
+
+    Args:
+        testset: the word that names the test set; the languages of own data are those of its files, so that
+            ``--reverse`` swaps them too.
+        languages: of ``--source-language`` and ``--target-language``.
+        reverse: source and target are swapped.
+    """
+    own = testset is None or is_file(testset)
+    named = zip(("source_language", "target_language"), languages[::-1] if own and reverse else languages, strict=True)
+    return {key: value for key, value in named if value is not None}
 
 
 def is_file(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
 
@@ -25,8 +26,13 @@ def add_to(app: typer.Typer) -> None:
         data: str | None = typer.Argument(
             None, metavar="[TESTSET|FOLDER]", help="A named test set, or a folder that evaluate -o or demo wrote."
         ),
-        source: str | None = typer.Option(None, help="Source sentence of one pair, words separated by spaces."),
-        target: str | None = typer.Option(None, help="Target sentence of that pair."),
+        bitext: str | None = inputs.BITEXT,
+        source: str | None = inputs.SOURCE_OR_SENTENCE,
+        target: str | None = inputs.TARGET_OR_SENTENCE,
+        bitext_format: str = inputs.BITEXT_FORMAT,
+        gold: str | None = inputs.GOLD_OR_LINKS,
+        gold_format: str = inputs.GOLD_FORMAT,
+        gold_base: inputs.Base = inputs.GOLD_BASE,
         text: str | None = typer.Option(None, help="A text, whose self-attention is shown instead of a pair."),
         output: str = typer.Option("explore.html", "--output", "-o", metavar="FILE", help="The page goes here."),
         model: str = options.MODEL,
@@ -51,10 +57,10 @@ def add_to(app: typer.Typer) -> None:
         queries: str = typer.Option("mean", help="How the sub-words of a query word become one."),
         limit: int | None = typer.Option(None, min=1, help="Take the first so many sentence pairs."),
         bits: int | None = typer.Option(None, help="8 or 16 bits a stored value. Default: 16, over 50 pairs 8."),
-        testset: str | None = typer.Option(None, help="Which test set of a folder."),
+        testset: str | None = typer.Option(None, help="Which test set of a result folder."),
         title: str = typer.Option("", help="Heads the page. Default: model and test set."),
-        source_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
-        target_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
+        source_language: str | None = inputs.SOURCE_LANGUAGE,
+        target_language: str | None = inputs.TARGET_LANGUAGE,
         json_: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
@@ -67,11 +73,8 @@ def add_to(app: typer.Typer) -> None:
         The file needs no network and can be sent to others. Of a test set it lists all pairs with their scores under
         the layer and head that are chosen, and leads to the maps of each.
         """
-        pair = source is not None or target is not None
-        if sum((data is not None, pair, text is not None)) != 1:
-            raise typer.BadParameter("give a test set or folder, or --source with --target, or --text")
-        if pair and (source is None or target is None):
-            raise typer.BadParameter("--source and --target go together")
+        if text is not None and (data is not None or inputs.files_of(bitext, source, target)):
+            raise typer.BadParameter("--text goes without a test set, --bitext, --source and --target")
         if bits not in (None, 8, 16):
             raise typer.BadParameter("--bits must be 8 or 16")
         if text is not None and (mask is not None or signal != "attention" or reading is not None):
@@ -85,24 +88,20 @@ def add_to(app: typer.Typer) -> None:
             _write(explore_folder(data, testset, limit=limit, title=title), output, json_)
             return
         from align_eval.cli._progress import progress_bar
-        from align_eval.corpora import SentencePair, load_testset
         from align_eval.models import load_model
 
         given: Any = None
-        if pair:
-            words = [tuple(filter(None, str(side).split(" "))) for side in (source, target)]
-            given = SentencePair("pair", words[0], words[1])
-        elif data is not None:
-            given = load_testset(data)
-        named: dict[str, Any] = {
-            "source_language": source_language,
-            "target_language": target_language,
-            "revision": revision,
-        }
+        languages = (source_language, target_language)
+        if text is None:
+            given = inputs.read_testset(
+                data, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
+                gold_format=gold_format, gold_base=gold_base, languages=languages, sentences=True,
+                what="TESTSET, FOLDER",
+            )  # fmt: skip
+        named = inputs.model_languages(data, languages)
         loaded = load_model(
-            model, device=device, dtype=dtype.value, trust_remote_code=trust_remote_code,
-            **{key: value for key, value in named.items() if value is not None},
-        )  # fmt: skip
+            model, device=device, dtype=dtype.value, trust_remote_code=trust_remote_code, revision=revision, **named
+        )
         common: dict[str, Any] = {
             "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
             "keys": keys, "queries": queries, "title": title,
@@ -115,22 +114,22 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.runs.explore import explore_page
         from align_eval.runs.sweep import for_testset
 
-        if data is not None:
-            loaded = for_testset(loaded, given)
-        pairs = [given] if pair else given.pairs[:limit]
+        loaded = for_testset(loaded, given)
+        pairs = given.pairs[:limit]
         masks = None
         if mask is not None:
             from align_eval.infilling.plans import make_plan, masks_of
 
-            language = target_language or (None if pair else given.target_language)
+            language = target_language or given.target_language or None
             masks = [
                 found[0] if found else () for found in masks_of(make_plan(mask, language=language), pairs, MASK_SEED)
             ]
             if not any(masks):
                 raise typer.BadParameter(f"--mask {mask} hides no word of any pair")
-        with progress_bar(data or "pair", len(pairs)) as progress:
+        with progress_bar(given.name, len(pairs)) as progress:
+            one = given.pairs[0] if not given.files and len(pairs) == 1 else given
             page = explore_page(
-                given, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
+                one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
                 reading=reading, signal=signal, method=None if method == "none" else method, masks=masks, limit=limit,
                 bits=bits, token_budget=batch_tokens, progress=progress, **common,
             )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from align_eval.cli import _engine as engines
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
 
@@ -34,11 +35,14 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def infill(
-        testset: str | None = typer.Argument(
-            None, metavar="[TESTSET]", help="A named test set (align-eval testsets list)."
-        ),
-        source: str | None = typer.Option(None, help="One sentence, words between spaces (with --target)."),
-        target: str | None = typer.Option(None, help="Its translation, words between spaces: here words are hidden."),
+        testset: str | None = inputs.TESTSET,
+        bitext: str | None = inputs.BITEXT,
+        source: str | None = inputs.SOURCE_OR_SENTENCE,
+        target: str | None = inputs.TARGET_OR_SENTENCE,
+        bitext_format: str = inputs.BITEXT_FORMAT,
+        gold: str | None = inputs.GOLD_OR_LINKS,
+        gold_format: str = inputs.GOLD_FORMAT,
+        gold_base: inputs.Base = inputs.GOLD_BASE,
         pair: int | None = typer.Option(
             None, min=1, metavar="N", help="Take the N-th pair of the test set or bitext, counted from 1, alone."
         ),
@@ -56,13 +60,6 @@ def add_to(app: typer.Typer) -> None:
             f"unaligned. share or count, draws for span and random, each=yes for one word at a time. "
             f"Default: {DEFAULT_PLAN}.",
         ),
-        bitext: str | None = typer.Option(None, help="The sentence pairs in one file, instead of a test set."),
-        gold: str | None = typer.Option(
-            None, help="Its gold links, a file; of one pair given by --source and --target also as text: '0-0 1-2 2p3'."
-        ),
-        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
-        gold_format: str = typer.Option("auto", help="Format of the gold file; auto tells it by content."),
-        gold_base: str = typer.Option("auto", help="What the indices of the gold file count from: 0, 1 or auto."),
         silver: bool = typer.Option(False, help="The links of --gold were made by a model: call them silver."),
         reverse: bool = typer.Option(False, help="Swap the sides: hide words of what is the source of the test set."),
         limit: int | None = typer.Option(None, min=1, help="Take the first so many sentence pairs."),
@@ -74,8 +71,8 @@ def add_to(app: typer.Typer) -> None:
         words: bool = typer.Option(False, "--words/--subwords", help="Of one pair: rows and columns of the figure."),
         difference: bool = typer.Option(False, "--difference", help="Of one pair: a third map, masked less full."),
         side_by_side: bool = typer.Option(False, "--side-by-side", help="Of one pair: maps beside each other."),
-        source_language: str | None = typer.Option(None, help="Code, such as de. Default: the test set's."),
-        target_language: str | None = typer.Option(None, help="Code, such as en. Default: the test set's."),
+        source_language: str | None = inputs.SOURCE_LANGUAGE,
+        target_language: str | None = inputs.TARGET_LANGUAGE,
         development: float = typer.Option(
             0.2, help="Share of the pairs that layer and head are chosen on, by gold peaks; the rest is reported."
         ),
@@ -110,11 +107,12 @@ def add_to(app: typer.Typer) -> None:
         set or a bitext with --plan: gold peaks, weight on gold, entropy and divergence of hidden and visible rows,
         against three null models, with intervals and tests over sentences.
         """
-        if sum((testset is not None, bitext is not None, source is not None or target is not None)) != 1:
-            raise typer.BadParameter("give one of TESTSET, --bitext, or --source with --target")
-        if (source is None) != (target is None):
-            raise typer.BadParameter("--source and --target go together")
-        one = source is not None or pair is not None
+        languages = (source_language, target_language)
+        given = inputs.read_testset(
+            testset, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
+            gold_format=gold_format, gold_base=gold_base, languages=languages, sentences=True,
+        )  # fmt: skip
+        one = pair is not None or not given.files
         if one and plan:
             raise typer.BadParameter("--plan is for a corpus; say which words of one pair are hidden with --mask")
         if one and mask is None:
@@ -123,31 +121,19 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--mask is for one pair (--source with --target, or --pair); use --plan")
         if head is not None and layer is None:
             raise typer.BadParameter("--head needs --layer")
-        if gold is not None and testset is not None:
-            raise typer.BadParameter("--gold does not go with a test set: it has its own")
         if one and engine is not engines.EngineName.local:
             raise typer.BadParameter("--engine ray is for a corpus: one pair is done in this process")
         runner, device = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
-        from align_eval.runs.infill_corpus import corpus_of, corpus_of_files, corpus_of_texts
+        from align_eval.runs.infill_corpus import corpus_of
 
-        languages = (source_language, target_language)
-        if testset is not None:
-            from align_eval.corpora import load_testset
-
-            corpus = corpus_of(load_testset(testset))
-        elif bitext is not None:
-            corpus = corpus_of_files(
-                bitext, gold, languages=languages, bitext_format=bitext_format, gold_format=gold_format,
-                gold_base=gold_base, silver=silver,
-            )  # fmt: skip
-        else:
-            corpus = corpus_of_texts(source or "", target or "", gold, languages=languages, silver=silver)
+        corpus = corpus_of(given, silver=silver)
         corpus = (corpus.reverse() if reverse else corpus).first(limit)
-        codes = languages if testset is not None else (None, None)
+        named = testset is not None and not inputs.is_file(testset)  # own data hands its languages to the model itself
         loading: dict[str, Any] = {
             "device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code,
-            "source_language": codes[0], "target_language": codes[1],
+            "source_language": source_language if named else None,
+            "target_language": target_language if named else None,
         }  # fmt: skip
         view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
         settings = {

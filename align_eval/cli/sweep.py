@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
 
@@ -21,11 +22,16 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def sweep(
-        testset: str = typer.Argument(..., metavar="TESTSET", help="A named test set (align-eval testsets list)."),
+        testset: str | None = inputs.TESTSET,
+        bitext: str | None = inputs.BITEXT,
+        source: str | None = inputs.SOURCE,
+        target: str | None = inputs.TARGET,
+        bitext_format: str = inputs.BITEXT_FORMAT,
+        gold: str | None = inputs.GOLD,
+        gold_format: str = inputs.GOLD_FORMAT,
+        gold_base: inputs.Base = inputs.GOLD_BASE,
         model: str = options.MODEL,
-        reverse: bool = typer.Option(
-            False, "--reverse", help="See the test set from its other side: target to source."
-        ),
+        reverse: bool = typer.Option(False, "--reverse", help="Swap source and target of the test set."),
         method: str = typer.Option(
             "reverse",
             "--method",
@@ -55,8 +61,8 @@ def add_to(app: typer.Typer) -> None:
         ),
         max_heads: int = typer.Option(8, min=1, help="Views that greedy takes at most."),
         seed: int = typer.Option(12345, min=0, help="Seed of that split, of cross-validation and of the resamples."),
-        source_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
-        target_language: str | None = typer.Option(None, help="Language code of the model. Default: the test set's."),
+        source_language: str | None = inputs.SOURCE_LANGUAGE,
+        target_language: str | None = inputs.TARGET_LANGUAGE,
         json_: bool = typer.Option(
             False, "--json", help="Print a JSON list: an object a layer, head and reading, then one a selection."
         ),
@@ -82,7 +88,6 @@ def add_to(app: typer.Typer) -> None:
         alignment lives; what --select chooses is chosen on a development part and scored on the disjoint rest.
         """
         from align_eval.cli._progress import progress_bar
-        from align_eval.corpora import load_testset
         from align_eval.models import load_model
         from align_eval.runs.selection import SELECTORS, Settings
         from align_eval.runs.selection import select as select_views
@@ -94,23 +99,28 @@ def add_to(app: typer.Typer) -> None:
         names = SELECTORS.names() if select == "all" else [SELECTORS.canonical(name) for name in select.split(",")]
         if links is not None and "best" not in names:
             raise typer.BadParameter("--links writes the links of one view: add best to --select")
-        named_language = source_language is not None or target_language is not None
         if both is not None:  # before the sweep, which may take long
             from align_eval.symmetrization import check_names
 
             check_names(both)
-        if both is not None and named_language:
-            raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
         signal_options(signal)
-        loaded = load_testset(testset)
+        languages = (source_language, target_language)
+        loaded = inputs.read_testset(
+            testset, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
+            gold_format=gold_format, gold_base=gold_base, languages=languages,
+        )  # fmt: skip
         if reverse:
             loaded = loaded.reverse()
+        loaded.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
         parts = split(len(loaded.pairs), development, seed)
-        languages = {"source_language": source_language, "target_language": target_language}
-        named: dict[str, Any] = {key: value for key, value in languages.items() if value is not None}
+        named = inputs.model_languages(testset, languages, reverse)
+        if both is not None and testset is None:
+            named = {}  # each direction takes the languages of the data
+        elif both is not None and named:
+            raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
         asked = load_model(model, device=device, dtype=dtype.value, **named)
         encoder = for_testset(asked, loaded)
-        with progress_bar(testset, len(loaded.pairs)) as progress:
+        with progress_bar(loaded.name, len(loaded.pairs)) as progress:
             found = sweep_testset(
                 loaded,
                 encoder,

@@ -25,11 +25,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from align_eval.aligners import System
     from align_eval.corpora import SentencePair, TestSet
     from align_eval.link_table import LinkTable
     from align_eval.links import Links
 
     Strength = Callable[[SentencePair], NDArray[np.floating]]
+
+
+# Pairs handed to the aligner at a time; it sorts them by length.
+BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -115,18 +120,25 @@ def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | 
     """The links of every system of an aligner in a test set, found now."""
     import hashlib
 
-    from align_eval.runs.evaluate import evaluate_testset
+    from align_eval.link_table import LinkTable
 
+    links: dict[System, list[Links]] = {system: [] for system in aligner.systems}
+    block = max(len(testset.pairs), 1) if aligner.whole_corpus else BLOCK
+    for start in range(0, len(testset.pairs), block):
+        part = testset.pairs[start : start + block]
+        for system, found in aligner.align_all(part).items():
+            links[system].extend(found)
+        if progress:
+            progress(len(part))
     out = []
-    for found in evaluate_testset(testset, aligner, resamples=0, progress=progress):
-        layer = None if found.system.layer is None else f"layer{found.system.layer}"
-        name = file_name(testset.name, found.system.method, layer)
-        columns = (found.links.sentence, found.links.source, found.links.target)
+    for system, items in links.items():
+        table = LinkTable.from_links(items)
+        name = file_name(testset.name, system.method, None if system.layer is None else f"layer{system.layer}")
+        columns = (table.sentence, table.source, table.target)
         digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
-        system = found.system
-        out.append(
-            AlignedSet(testset, name, found.result.name, found.links, digest, found.model, system.method, system.layer)
-        )
+        model = aligner.signature(system).get("model", "")
+        title = " ".join(filter(None, (model, str(system))))
+        out.append(AlignedSet(testset, name, title, table, digest, model, system.method, system.layer))
     return out
 
 
@@ -276,16 +288,21 @@ def _settle(path: Path, settings: dict[str, Any], restart: bool) -> None:
 
 
 def _write_index(path: Path, aligned: AlignedSet, wanted: Iterable[int], files: dict[int, Path]) -> None:
-    """A line a pair: number, words of both sides, counts, AER in percent, file."""
+    """A line a pair: number, words of both sides, counts, AER in percent, file; without gold the links alone count."""
     from align_eval.scoring.counts import COLUMNS, counts
-    from align_eval.scoring.measures import measures
+    from align_eval.scoring.measures import known, measures
+    from align_eval.scoring.tables import percent
 
-    rows = counts(aligned.testset.gold, aligned.links)
-    aer = measures(rows)["aer"]
+    if aligned.testset.table is None:
+        numbers = [[str(len(found)), *["-"] * len(COLUMNS)] for found in aligned.links]
+    else:
+        rows = counts(aligned.testset.table, aligned.links)
+        aer = measures(rows, nothing=float("nan"))["aer"]
+        numbers = [[*map(str, row), percent(known(value), 4)] for row, value in zip(rows.tolist(), aer, strict=True)]
     with atomic_writer(path) as stream:
         stream.write("\t".join(("pair", "source_words", "target_words", *COLUMNS, "aer", "file")) + "\n")
         for number in wanted:
             pair = aligned.testset.pairs[number - 1]
             name = files[number].name if number in files else ""
-            fields = (number, len(pair.source), len(pair.target), *rows[number - 1].tolist(), f"{aer[number - 1]:.4f}")
-            stream.write("\t".join(map(str, (*fields, name))) + "\n")
+            fields = (number, len(pair.source), len(pair.target), *numbers[number - 1], name)
+            stream.write("\t".join(map(str, fields)) + "\n")

@@ -197,7 +197,7 @@ def sweep_testset(
 
 
 def for_testset(model: Any, testset: TestSet) -> Any:
-    """The model with the languages of a test set, where it takes languages that are not chosen yet.
+    """The model with the languages of a test set, as far as the set has them and the model has none chosen yet.
 
     An encoder-decoder model of several languages translates from the source to the target language of the set; a
     decoder-only model's prompt names them. Other models are given back as they are.
@@ -207,4 +207,4 @@ def for_testset(model: Any, testset: TestSet) -> Any:
     """
     from align_eval.models.directed import in_languages
 
-    return in_languages(model, testset.source_language, testset.target_language)
+    return in_languages(model, testset.source_language or None, testset.target_language or None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from align_eval.corpora import load_testset
+from align_eval.corpora import load_testset, make_testset
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.infilling.measures import gold_cells
@@ -18,7 +18,7 @@ from align_eval.infilling.probe import default_view, infill
 from align_eval.infilling.results import InfillResult
 from align_eval.report.infill_table import LEGEND, infill_table
 from align_eval.runs.infill import CHOICE_PLANS, infill_testset
-from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, corpus_of_files, in_languages
+from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, in_languages
 from align_eval.runs.infill_files import findings
 from align_eval.runs.infill_work import InfillWork, Look, all_views
 from align_eval.runs.sweep import split
@@ -206,10 +206,10 @@ def test_a_bitext_with_links(tmp_path: Any) -> None:
     text, gold = tmp_path / "a.txt", tmp_path / "a.talp"
     text.write_text("the house ||| das Haus\na ||| b\n", "utf-8")
     gold.write_text("0-0 1-1\n0-0\n", "utf-8")
-    found = corpus_of_files(str(text), str(gold), languages=("en", "de"), silver=True)
+    found = corpus_of(make_testset(text, gold, source_language="en", target_language="de"), silver=True)
     assert (found.direction, found.gold, found.name) == ("en-de", "silver", "a.txt")
     assert str(found.pairs[0].gold) == "0-0 1-1"
-    assert corpus_of_files(str(text), None).gold == "none"
+    assert corpus_of(make_testset(text)).gold == "none"
     assert np.array_equal(found.reverse().pairs[0].gold.sure.pairs, found.pairs[0].gold.sure.pairs)  # type: ignore[union-attr]
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
+    from align_eval.corpora import TestSet
     from align_eval.runs.pair_figures import AlignedSet
 
 
@@ -30,9 +32,19 @@ def add_to(plot_app: typer.Typer) -> None:
 
     @plot_app.command()
     def pairs(
-        target: str = typer.Argument(
-            ..., metavar="RESULTFOLDER|TESTSET", help="A folder of evaluate -o or demo, or a test set to align now."
+        data: str | None = typer.Argument(
+            None,
+            metavar="[RESULTFOLDER|TESTSET]",
+            help="A folder of evaluate -o or demo, or a named test set to align now. Your own: "
+            "--bitext, or --source with --target, and --gold if you have gold links.",
         ),
+        bitext: str | None = inputs.BITEXT,
+        source: str | None = inputs.SOURCE,
+        target: str | None = inputs.TARGET,
+        bitext_format: str = inputs.BITEXT_FORMAT,
+        gold: str | None = inputs.GOLD,
+        gold_format: str = inputs.GOLD_FORMAT,
+        gold_base: inputs.Base = inputs.GOLD_BASE,
         system: list[str] | None = typer.Option(
             None,
             "--system",
@@ -62,12 +74,12 @@ def add_to(plot_app: typer.Typer) -> None:
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
     ) -> None:
-        """Draw all pairs of a test set: words as a grid, links found as dots, gold as frames.
+        """Draw all sentence pairs of a test set: words as a grid, links found as dots, gold as frames.
 
         Interrupted, it goes on where it stopped when started again. Beside the figures, pairs.tsv has counts and AER
         of each pair, so that the worst can be found.
         """
-        folder = Path(target).is_dir()
+        folder = data is not None and Path(data).is_dir()
         if folder and (model is not None or layer is not None):
             raise typer.BadParameter("a result folder names its own models: leave out --model and --layer")
         if not folder and system:
@@ -80,10 +92,16 @@ def add_to(plot_app: typer.Typer) -> None:
         loading = {"device": device, "dtype": dtype.value}
         aligner: Any = None
         if folder:
-            sets = sets_of_folder(target, system or ())
+            if inputs.files_of(bitext, source, target):
+                raise typer.BadParameter("a result folder holds its sentence pairs: leave out --bitext and --source")
+            sets = sets_of_folder(data or "", system or ())
         else:
-            aligner, sets = _align(target, model or options.DEFAULT_MODEL, method, layer, loading)
-        base = Path(output) if output else Path(target) / "pairs"
+            loaded = inputs.read_testset(
+                data, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
+                gold_format=gold_format, gold_base=gold_base, what="RESULTFOLDER, TESTSET",
+            )  # fmt: skip
+            aligner, sets = _align(loaded, model or options.DEFAULT_MODEL, method, layer, loading)
+        base = Path(output) if output else Path(data or "") / "pairs"
         for item in sets:
             numbers = _numbers(only, len(item.testset.pairs))
             maps = _maps(item, aligner, loading) if strength else None
@@ -110,21 +128,19 @@ def _numbers(text: str, available: int) -> list[int]:
 
 
 def _align(
-    testset: str, model: str, method: str, layer: int | None, loading: dict[str, str]
+    testset: TestSet, model: str, method: str, layer: int | None, loading: dict[str, str]
 ) -> tuple[Any, list[AlignedSet]]:
     """Align a test set now; the aligner is kept for its maps."""
     from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner
     from align_eval.cli._progress import progress_bar
-    from align_eval.corpora import load_testset
     from align_eval.runs.pair_figures import align_set
 
-    loaded = load_testset(testset)
     name = method.partition(":")[0]
     needed = name not in ALIGNERS or ALIGNERS.get(name).needs_model
     layers = () if layer is None else (layer,)
     aligner = make_aligner(AlignerSettings(model if needed else None, (method,), layers, options=dict(loading)))
-    with progress_bar(f"aligning {testset}", len(loaded.pairs)) as progress:
-        return aligner, align_set(loaded, aligner, progress)
+    with progress_bar(f"aligning {testset.name}", len(testset.pairs)) as progress:
+        return aligner, align_set(testset, aligner, progress)
 
 
 def _maps(item: AlignedSet, aligner: Any, loading: dict[str, str]) -> Any:
