@@ -11,7 +11,8 @@ sum over its inputs, exactly, once the statistics of the norm are fixed at y_i:
     pre-norm:   T_i(x_j) = sum_h A^h_ij f^h(LN(x_j)) + [i = j] x_i
 
 L_i: the layer norm's linear map (centring, weight, 1 / standard deviation of row i; no centring for RMSNorm). Gemma 2
-normalises the attention's output before the residual is added: there L_i applies to the sum over heads alone. Bias
+normalises the attention's output before the residual is added: there L_i applies to the sum over heads alone. Where
+attention and feed-forward part are added at once (GPT-J, Phi), y_i is x_i with the attention's output alone. Bias
 terms, b_O and the norm's own, belong to no input. The contribution is the part of y_i that would be missing:
 
     c_ij = max(0, ||y_i||_1 - ||y_i - T_i(x_j)||_1) / sum_k of the same.
@@ -36,10 +37,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.models.anatomy import parts_of, require_residual
 from align_eval.models.attention_sites import attention_sites, capture_attention
 from align_eval.models.layout import Block, Layout, specials
-from align_eval.models.projections import Projections, projections, watched
-from align_eval.models.residuals import Residual, linear_norm, residual
+from align_eval.models.projections import Projections, watched
+from align_eval.models.residuals import Residual, linear_norm
 from align_eval.signals.norms import cells
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
@@ -53,8 +55,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One attention layer of the model."""
+class AttentionLayer:
+    """One attention layer of the model, and whether it attends to another stack."""
 
     site: nn.Module
     projections: Projections
@@ -125,7 +127,7 @@ class Decomposition:
         return torch.where(total > 0, raw / torch.where(total > 0, total, 1), alone)
 
 
-def decompose(part: _Part, weights: Tensor, values: Tensor, stream: Tensor, name: str) -> Decomposition:
+def decompose(part: AttentionLayer, weights: Tensor, values: Tensor, stream: Tensor, name: str) -> Decomposition:
     """Take a layer's output apart.
 
     Args:
@@ -142,7 +144,7 @@ def decompose(part: _Part, weights: Tensor, values: Tensor, stream: Tensor, name
 
     values, stream = at_least_float32(values), at_least_float32(stream)
     weights = weights.to(values.dtype)
-    moved = part.projections.transformed(values, weights.shape[1])
+    moved = part.projections.transformed(values)
     bias = part.projections.bias
     constant = torch.zeros_like(stream) if bias is None else bias.to(stream.dtype).expand_as(stream)
     attended = (weights @ moved).sum(dim=1) + constant
@@ -179,10 +181,10 @@ class AltiLayerReader(SignalReader):
         super().__init__(model)
         self.parts = self._parts(self.sites, cross=self.family == "seq2seq")
 
-    def _parts(self, sites: Sequence[nn.Module], cross: bool) -> list[_Part]:
+    def _parts(self, sites: Sequence[nn.Module], cross: bool) -> list[AttentionLayer]:
         return [
-            _Part(site, projections(self.model, site, self.name), residual(self.model, site, self.name), cross)
-            for site in sites
+            AttentionLayer(part.site, part.projections, require_residual(part, self.reader), cross)
+            for part in parts_of(self.reader, sites)
         ]
 
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
@@ -207,12 +209,13 @@ class AltiLayerReader(SignalReader):
         numbered = {layer: self.parts[layer - 1] for layer in wanted}
         self._run(layouts, numbered, lambda layer, found: take(layer, found[:, None]))
 
-    def _run(self, layouts: Sequence[Layout], parts: dict[int, _Part], take: Take) -> None:
+    def _run(self, layouts: Sequence[Layout], parts: dict[int, AttentionLayer], take: Take) -> None:
         """One pass; hand the contributions ``(B, Q, K)`` of numbered layers to ``take`` as they are computed."""
         modules: dict[tuple[int, str], nn.Module] = {}
         for number, part in parts.items():
             modules |= part.projections.watch(number)
-            modules[number, "stream-in"] = part.projections.query if part.residual.post else part.residual.norm
+            front = None if part.residual.post else part.residual.norm
+            modules[number, "stream-in"] = part.site if front is None else front
 
         def hand_on(number: int, weights: Tensor) -> None:
             part = parts[number]
@@ -240,7 +243,7 @@ class AltiReader(AltiLayerReader):
         self.encoder_parts = self._both("encoder-self") if both else []
         self.decoder_parts = self._both("decoder-self") if both else []
 
-    def _both(self, kind: str) -> list[_Part]:
+    def _both(self, kind: str) -> list[AttentionLayer]:
         return self._parts(attention_sites(self.model, kind, self.name), cross=False)
 
     def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from align_eval.models.anatomy import parts_of
 from align_eval.models.layout import Layout
-from align_eval.models.projections import projections, watched
+from align_eval.models.projections import watched
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
 
@@ -47,7 +48,7 @@ class NormReader(SignalReader):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self.projections = [projections(self.model, site, self.name) for site in self.sites]
+        self.projections = [part.projections for part in parts_of(self.reader, self.sites)]
 
     def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
         wanted = self.require_layers(layers)
@@ -57,7 +58,7 @@ class NormReader(SignalReader):
             def hand_on(layer: int, weights: Tensor) -> None:
                 own = self.projections[layer - 1]
                 values = own.taken(kept, layer, weights, self.name)
-                take(layer, self.norms(weights.to(values.dtype), own.transformed(values, weights.shape[1])))
+                take(layer, self.norms(weights.to(values.dtype), own.transformed(values)))
 
             self.reader.attend(layouts, wanted, hand_on)
 

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
+from align_eval.models.anatomy import parts_of
 from align_eval.models.double import keep_double, widest
 from align_eval.models.layout import Layout
-from align_eval.models.projections import Projections, projections
+from align_eval.models.projections import Projections
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.subwords import renormalise
@@ -56,7 +57,7 @@ class ValueZeroing(SignalReader):
     def __init__(self, model: Any, *, normalised: bool = False, token_budget: int = TOKEN_BUDGET) -> None:
         super().__init__(model)
         self.normalised, self.token_budget = normalised, token_budget
-        self.values = [projections(self.model, site, self.name) for site in self.sites]
+        self.values = [part.projections for part in parts_of(self.reader, self.sites)]
         self.blocks = [block_of(self.model, site, self.name) for site in self.sites]
 
     def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
@@ -110,9 +111,12 @@ def block_of(model: nn.Module, site: nn.Module, name: str) -> nn.Module:
     for module in model.modules():
         if isinstance(module, torch.nn.ModuleList):
             for block in module:
-                if any(part is site for part in block.modules()):
+                if block is not site and any(part is site for part in block.modules()):
                     return block
-    raise ModelError(f"the layers of {name} are in no list of modules", remedy="Choose another signal")
+    raise ModelError(
+        f"the layers of {name} are no modules of their own, which could run again without a value",
+        remedy="Choose another model, or another attribution method",
+    )
 
 
 @contextlib.contextmanager
@@ -121,8 +125,7 @@ def _zeroed(projection: Projections, columns: Tensor) -> Iterator[None]:
 
     def hook(module: nn.Module, given: Any, output: Tensor) -> Tensor:
         out = output.clone()
-        start = out.shape[-1] - projection.weight.shape[0] if projection.fused else 0
-        out[torch.arange(len(columns), device=out.device), columns, start:] = 0
+        projection.form.part(out)[torch.arange(len(columns), device=out.device), columns] = 0
         return out
 
     handle = projection.value.register_forward_hook(hook)
@@ -133,13 +136,18 @@ def _zeroed(projection: Projections, columns: Tensor) -> Iterator[None]:
 
 
 def _hidden(output: Any) -> Tensor:
-    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    hidden: Tensor = output[0] if isinstance(output, (tuple, list)) else output
     return hidden
 
 
 def _repeat(value: Any, batch: int, copies: int) -> Any:
-    """Every tensor of B rows in a layer's arguments with each row ``copies`` times; tensors without a batch as is."""
+    """Every tensor of B rows in a layer's arguments with each row ``copies`` times; tensors without a batch as is.
+
+    Heads that lie in one axis with the batch (BLOOM's distances) stay together.
+    """
     if isinstance(value, Tensor):
+        if value.ndim > 2 and len(value) > batch and len(value) % batch == 0:
+            return value.unflatten(0, (batch, -1)).repeat_interleave(copies, dim=0).flatten(0, 1)
         return value.repeat_interleave(copies, dim=0) if value.ndim > 1 and len(value) == batch else value
     if isinstance(value, (tuple, list)):
         return type(value)(_repeat(item, batch, copies) for item in value)

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from align_eval.errors import ModelError
+from align_eval.models import anatomy
+from align_eval.models.attention_sites import attention_sites, capture_attention
 from align_eval.models.double import keep_double
-from align_eval.models.residuals import linear_norm, residual
+from align_eval.models.residuals import linear_norm
 from align_eval.signals import attention_maps, attention_softmap
-from align_eval.signals.alti import AltiLayerReader, AltiReader, Decomposition, decompose
+from align_eval.signals.alti import AltiLayerReader, AltiReader, AttentionLayer, Decomposition, decompose
 from align_eval.signals.attention import pair_model
 from align_eval.signals.registry import SIGNALS
-from tests.models import families
+from tests.models import architectures, families
 from tests.signals.recorded import KINDS, POST, double, heads_of, layers_of, moved_by, out_bias
 
 PAIR = families.pairs()[1]
@@ -27,7 +29,7 @@ EVERY = [
 
 def normed(reader: Any, site: Any, u: torch.Tensor, vectors: torch.Tensor, which: str) -> torch.Tensor:
     """The linear part of a norm with the statistics of row i of ``u``, applied to ``(Q, ..., d)``."""
-    norm = getattr(residual(reader.model, site, reader.name), which)
+    norm = getattr(next(part.residual for part in anatomy.parts_of(pair_model(reader), [site])), which)
     if type(norm) is torch.nn.LayerNorm:
         deviation = u.var(dim=-1, unbiased=False).add(norm.eps).sqrt()
         vectors = (vectors - vectors.mean(-1, keepdim=True)) * norm.weight
@@ -88,9 +90,8 @@ def test_the_parts_sum_to_the_models_own_output(kind: str, part: str) -> None:
 
 def piece_heads(piece: Any, values: list[torch.Tensor]) -> int:
     """Key-value heads of a layer."""
-    if piece.projections.fused:
-        return len(values)
-    return int(piece.projections.value.weight.shape[0] // values[0].shape[-1])
+    assert piece.projections.form.width == values[0].shape[-1]
+    return int(piece.projections.form.shared)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -196,16 +197,97 @@ def test_single_precision_is_near() -> None:
             assert float((near.values - far.values).abs().max()) < 1e-4
 
 
-def test_architectures_that_are_not_known() -> None:
-    model = families.build("llama")
-    model.model.config.model_type = "olmo"
-    with pytest.raises(ModelError, match=r"llama \(olmo\) adds its residual.*It is known of bart, marian, bert"):
-        AltiReader(model)
+# The form that is found of each layer: values alone, behind queries and keys, or grouped by heads; key-value heads;
+# the norm after the sum or before the attention, or before neither; a norm of the attention's output.
+FORMS = {
+    "albert": {("alone", 4, "post", "")},
+    "camembert": {("alone", 4, "post", "")},
+    "deberta-v2": {("alone", 4, "post", "")},
+    "distilbert": {("alone", 4, "post", "")},
+    "modernbert": {("last", 4, "pre", ""), ("last", 4, "bare", "")},
+    "roberta": {("alone", 4, "post", "")},
+    "xlm": {("alone", 4, "post", "")},
+    "xlm-roberta-xl": {("alone", 4, "pre", "")},
+    "encoder-decoder": {("alone", 4, "post", "")},
+    "pegasus": {("alone", 4, "pre", "")},
+    "t5gemma": {("alone", 2, "pre", "after")},
+    "bloom": {("grouped", 4, "pre", "")},
+    "falcon": {("last", 1, "pre", "")},
+    "gpt_neox": {("grouped", 4, "pre", "")},
+    "gptj": {("alone", 4, "pre", "")},
+    "mistral": {("alone", 2, "pre", "")},
+    "mpt": {("last", 4, "pre", "")},
+    "olmo": {("alone", 2, "pre", "")},
+    "olmo2": {("alone", 2, "bare", "after")},
+    "openai-gpt": {("last", 4, "post", "")},
+    "phi": {("alone", 2, "pre", "")},
+    "phi3": {("last", 2, "pre", "")},
+    "qwen2": {("alone", 2, "pre", "")},
+}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_any_block_of_the_known_form(kind: str) -> None:
+    """The transformed vectors and biases sum to what the model itself adds up, in any architecture."""
+    reader = pair_model(architectures.build(kind))
+    sites = list(reader.sites)
+    if reader.family == "seq2seq":
+        sites += [site for own in ("encoder-self", "decoder-self") for site in attention_sites(reader.model, own)]
+    parts = anatomy.parts_of(reader, sites)
+    found = set()
+    outputs: dict[int, list[torch.Tensor]] = {}
+    taken: dict[int, torch.Tensor] = {}
+
+    def keep(store: Any, key: int, what: Any) -> Any:
+        return lambda module, arguments, keywords, output: store.__setitem__(key, what(arguments, keywords, output))
+
+    def first(arguments: Any, keywords: Any, output: Any) -> Any:
+        return arguments[0] if arguments else keywords["hidden_states"]
+
+    handles = []
+    for k, part in enumerate(parts):
+        around = part.residual
+        assert around is not None
+        order = "post" if around.post else "bare" if around.norm is None else "pre"
+        found.add((part.projections.form.order, part.projections.form.shared, order, "after" if around.after else ""))
+        front = part.site if around.post or around.norm is None else around.norm
+        last = around.norm if around.post else around.after or part.projections.output
+        handles.append(front.register_forward_hook(keep(taken, k, first), with_kwargs=True))
+        handles.append(last.register_forward_hook(keep(outputs, k, lambda a, n, output: output), with_kwargs=True))
+    assert found == FORMS[kind]
+    seen: dict[int, torch.Tensor] = {}
+    values: dict[int, torch.Tensor] = {}
+    for k, part in enumerate(parts):
+        keep_value = keep(values, k, lambda a, n, output: output)
+        handles.append(part.projections.value.register_forward_hook(keep_value, with_kwargs=True))
+    layouts = reader.lay_out([PAIR])
+    numbered = {k: part.site for k, part in enumerate(parts)}
+    capture_attention(reader.model, numbered, lambda: reader.forward(layouts), seen.__setitem__, kind, to_end=True)
+    for handle in handles:
+        handle.remove()
+    for k, part in enumerate(parts):
+        layer = AttentionLayer(
+            part.site, part.projections, part.residual, k < reader.layers and len(sites) > reader.layers
+        )
+        with torch.no_grad():
+            summed = decompose(layer, seen[k], values[k], taken[k], kind)
+            ((_, vectors),) = summed.parts()
+            own = outputs[k] if part.residual.post else taken[k] + outputs[k]
+            everything = vectors.sum(dim=2) + summed.biases
+        assert float((everything - own).abs().max()) < 1e-3 * (1 + float(own.abs().max()))
+
+
+def test_a_block_that_is_not_of_the_known_form() -> None:
     model = families.build("llama")
     for layer in model.model.model.layers:
-        del layer.input_layernorm
-    with pytest.raises(ModelError, match="is not where it should be"):
-        AltiLayerReader(model)
+        layer.self_attn.o_proj.register_forward_hook(lambda module, given, output: output * 0.5)
+        layer.register_forward_hook(lambda module, given, output: output * 0.5)
+    model.model.model.norm.register_forward_pre_hook(lambda module, given: (given[0] * 0.5,))
+    attention_maps(AltiReader(model), [PAIR])  # the hooked output is what is added
+    for layer in model.model.model.layers:
+        layer.post_attention_layernorm.register_forward_pre_hook(lambda module, given: (given[0] + 1,))
+    with pytest.raises(ModelError, match=r"around the attention of llama \(llama\) are not of a known form"):
+        AltiReader(model)
 
 
 def test_a_norm_that_is_no_linear_map() -> None:

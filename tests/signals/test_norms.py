@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 
 from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.extraction import make_extractor
-from align_eval.models.projections import module_path, projections
+from align_eval.models.anatomy import parts_of
+from align_eval.models.projections import Form
 from align_eval.signals import attention_maps, attention_softmap
 from align_eval.signals.norms import LayerNormReader, NormReader, cells
 from align_eval.signals.registry import SIGNALS
@@ -77,9 +79,10 @@ def test_a_model_of_one_head_that_passes_its_input_on() -> None:
     )
     assert torch.allclose(norms.values[0, 0], parts.pow(2).sum(0).sqrt(), atol=1e-12)
     site = model.sites[0]
-    form = projections(model.model, site, "bart")
+    (part,) = parts_of(model, [site])
+    form = replace(part.projections, form=Form(1, 1, 32, "alone"))
     states = torch.randn(1, 5, 32, dtype=torch.float64)
-    one = form.transformed(states, 1)
+    one = form.transformed(states)
     assert torch.allclose(one[:, 0], states)
     weights = torch.rand(1, 1, 3, 5, dtype=torch.float64)
     expected = weights[:, 0] * states.norm(dim=-1)[:, None]
@@ -127,15 +130,16 @@ def test_half_precision() -> None:
 
 def test_errors() -> None:
     model = families.build("bart")
-    with pytest.raises(ModelError, match="not known"):
-        projections(model.model, model.model.model.encoder.layers[0].fc1, "bart")
-    with pytest.raises(ModelError, match="is no part of"):
-        module_path(model.model, torch.nn.Linear(2, 2))
+    with pytest.raises(ModelError, match="projections are not found"):
+        parts_of(model, [model.model.model.encoder.layers[0].fc1])
     gated = families.build("llama")
+    before = NormReader(gated)
     gated.sites[1].o_proj.register_forward_pre_hook(lambda module, given: (given[0] * 0.5,))
-    attention_maps(NormReader(gated), PAIRS, layers=[1, 3])
+    attention_maps(before, PAIRS, layers=[1, 3])
     with pytest.raises(ModelError, match="llama is more than a weighted sum of values"):
-        attention_maps(NormReader(gated), PAIRS, layers=2)
+        attention_maps(before, PAIRS, layers=2)
+    with pytest.raises(ModelError, match=r"llama \(llama\) is more than a weighted sum of values"):
+        NormReader(gated)
     with pytest.raises(InputError, match="str is no model"):
         NormReader("bart")
     with pytest.raises(InputError, match="no layer 4"):
