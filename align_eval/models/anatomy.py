@@ -258,7 +258,7 @@ def _is_sum(total: torch.Tensor, *parts: torch.Tensor) -> bool:
 
     if total.numel() != parts[0].numel():
         return False
-    flat = [part.flatten().double() for part in parts]
+    flat = [part.flatten().cpu().double() for part in parts]
     eps = max(torch.finfo(part.dtype).eps for part in (total, *parts))
     scale = sum(part.abs() for part in flat)
-    return bool(((total.flatten().double() - sum(flat)).abs() <= 4 * eps * scale + 1e-30).all())
+    return bool(((total.flatten().cpu().double() - sum(flat)).abs() <= 4 * eps * scale + 1e-30).all())
