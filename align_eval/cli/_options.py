@@ -22,6 +22,13 @@ class OnLong(str, Enum):
     leave = "leave"
 
 
+class OnLongPair(str, Enum):
+    """What is done with pairs longer than the model's window, where there are no windows."""
+
+    leave = "leave"
+    raise_ = "raise"
+
+
 class Dtype(str, Enum):
     """Number types of a model."""
 
@@ -48,6 +55,9 @@ ON_LONG = typer.Option(
     OnLong.window,
     help="Pairs over the model's window: align them in overlapping windows, fail, or leave them without links; told on "
     "stderr.",
+)
+ON_LONG_PAIR = typer.Option(
+    OnLongPair.leave, "--on-long", help="Pairs over the model's window: leave them out, counted on stderr, or fail."
 )
 DEVICE = typer.Option("auto", help="Where the model runs: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.")
 DTYPE = typer.Option(Dtype.float32, help="Number type of the model.")

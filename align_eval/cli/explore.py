@@ -67,6 +67,7 @@ def add_to(app: typer.Typer) -> None:
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
+        on_long: options.OnLongPair = options.ON_LONG_PAIR,
     ) -> None:
         """Write one HTML file to explore every layer and head: of a pair, a text, a test set, or a result folder.
 
@@ -131,7 +132,7 @@ def add_to(app: typer.Typer) -> None:
             page = explore_page(
                 one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
                 reading=reading, signal=signal, method=None if method == "none" else method, masks=masks, limit=limit,
-                bits=bits, token_budget=batch_tokens, progress=progress, **common,
+                bits=bits, token_budget=batch_tokens, on_long=on_long.value, progress=progress, **common,
             )  # fmt: skip
         _write(page, output, json_)
 
@@ -141,7 +142,11 @@ def _write(page: Page, output: str, as_json: bool) -> None:
     about = {
         "file": output, "bytes": size, "entries": len(page), "layers": len(page.rows.labels),
         "heads": len(page.columns.labels), "quantity": page.quantity, "bits": page.bits, "error": page.error,
+        "left_out": page.left_out,
     }  # fmt: skip
+    if page.left_out:
+        pairs = "1 sentence pair is" if page.left_out == 1 else f"{page.left_out} sentence pairs are"
+        sys.stderr.write(f"align-eval: {pairs} left out: {page.subject['left out']}\n")
     if as_json:
         sys.stdout.write(json.dumps(about, indent=2) + "\n")
         return

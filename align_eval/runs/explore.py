@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from align_eval.corpora import SentencePair, TestSet
 from align_eval.errors import InputError
 from align_eval.extraction import Extractor, make_extractor
-from align_eval.models.layout import READINGS
+from align_eval.models.layout import READINGS, hide
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
 from align_eval.runs.api import as_pairs
-from align_eval.signals.attention import WHOLE, attention_maps, layout_maps
+from align_eval.signals.attention import WHOLE, has_words, layout_maps
 from align_eval.signals.attention_maps import AttentionMaps
+from align_eval.signals.fitting import lay_out_fitting
 from align_eval.signals.registry import make_signal
 from align_eval.signals.subwords import require_rule
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import PairModel
+    from align_eval.models.layout import Layout, PairModel
 
-CHUNK = 64  # pairs whose maps are in memory at a time
 MANY = 50  # entries from which a value is stored in 8 bits instead of 16
 Rules = tuple[str, str]
 Gold = tuple[tuple[int, int, bool], ...]
@@ -46,6 +46,7 @@ def explore_page(
     bits: int | None = None,
     title: str = "",
     token_budget: int = 2048,
+    on_long: str = "leave",
     progress: Callable[[int], None] | None = None,
 ) -> Page:
     """The page of sentence pairs: maps of every layer and head, gold, links found and their counts.
@@ -63,11 +64,13 @@ def explore_page(
         limit: take the first so many pairs.
         bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
         title: heads the page; "": the model and what it read.
-        token_budget: sub-words in a batch.
+        token_budget: sub-words in a batch; the maps of one batch are in memory at a time.
+        on_long: ``leave`` (pairs over the model's window are left out and counted, :attr:`Page.left_out`) or ``raise``.
         progress: called with the number of pairs done since the last call.
 
     Raises:
-        InputError: no pair, a limit below 1, masks that do not fit the pairs, a signal or reading beside masks.
+        InputError: no pair, none with a token on both sides, a limit below 1, masks that do not fit the pairs, a signal
+            or reading beside masks.
         UnknownNameError: an unknown signal, method or rule.
         ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; ModelError if masks are given and the
             model cannot fill.
@@ -86,34 +89,87 @@ def explore_page(
     else:
         reader = make_signal(signal, model)
         reading = reading or reader.readings[0]
+    encoded = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
+    left = _LeftOut(
+        sum(layout is None for layout in encoded),
+        sum(layout is not None and not has_words(layout) for layout in encoded),
+    )
+    live = {k: layout for k, layout in enumerate(encoded) if layout is not None and has_words(layout)}
+    if not live:
+        left.refuse(reader, pairs)
     name = data.name if isinstance(data, TestSet) else ""
     subject = _subject(reader, model, reading, signal, extractor, (keys, queries))
     if name:
-        shown = str(len(pairs)) if len(pairs) == len(found) else f"{len(pairs)} of {len(found)}"
+        shown = str(len(live)) if len(live) == len(found) else f"{len(live)} of {len(found)}"
         subject |= {"test set": name, "sentence pairs": shown}
+    if left.total:
+        subject["left out"] = str(left)
     settings = _Settings(layers, heads, reading, extractor, (keys, queries), all(p.gold is not None for p in pairs))
     page: Page | None = None
-    for start in range(0, len(pairs), CHUNK):
-        part = pairs[start : start + CHUNK]
-        changed: list[AttentionMaps | None] = [None] * len(part)
-        if masks is None:
-            maps = attention_maps(reader, part, layers, heads, reading, token_budget=token_budget)
-        else:
-            maps, changed = _with_masked(reader, part, masks[start : start + CHUNK], settings)
-        for k, one in enumerate(maps):
+    for members in _runs(live, token_budget):
+        batch = [live[k] for k in members]
+        hidden = [()] * len(batch) if masks is None else [masks[k] for k in members]
+        maps, changed = _maps(reader, batch, hidden, settings, token_budget)
+        for k, one, other, mask in zip(members, maps, changed, hidden, strict=True):
             if page is None:
                 columns = Axis("head", ("whole layer",)) if one.heads == (WHOLE,) else number_axis("head", one.heads)
                 page = Page(
                     title or shown_name(reader.name) + (f" on {name}" if name else ""), one.quantity,
                     number_axis("layer", one.layers), columns, subject=subject, rules=(keys, queries),
-                    bits=bits or (16 if len(pairs) <= MANY else 8), distribution=reader.distribution,
-                    method=extractor.spec if extractor else "",
+                    bits=bits or (16 if len(live) <= MANY else 8), distribution=reader.distribution,
+                    method=extractor.spec if extractor else "", left_out=left.total,
                 )  # fmt: skip
-            page.add(_entry(part[k], one, changed[k], masks[start + k] if masks is not None else (), settings))
+            page.add(_entry(pairs[k], one, other, mask, settings))
         if progress:
-            progress(len(part))
+            progress(len(members))
+    if progress and left.total:
+        progress(left.total)
     assert page is not None
     return page
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """Pairs that are on no page: longer than the model's window, or with a side that has no token."""
+
+    long: int
+    empty: int
+
+    @property
+    def total(self) -> int:
+        return self.long + self.empty
+
+    def __str__(self) -> str:
+        parts = ((self.long, "longer than the model's window"), (self.empty, "without a token on a side"))
+        return ", ".join(f"{count} {what}" for count, what in parts if count)
+
+    def refuse(self, reader: PairModel, pairs: Sequence[SentencePair]) -> None:
+        """Say why there is no page: a pair by itself, or all of them."""
+        if not self.empty:
+            reader.lay_out(pairs[:1])  # says how long it is
+        if len(pairs) == 1:
+            side = "source" if not pairs[0].source else "target" if not pairs[0].target else ""
+            raise InputError(
+                f"the {side} of the pair is empty" if side else f"a side of the pair has no token in {reader.name}",
+                remedy="Give a source and a target that have words",
+            )
+        raise InputError(
+            f"none of the {len(pairs)} sentence pairs can be shown: {self}", remedy="Give pairs that have words"
+        )
+
+
+def _runs(live: dict[int, Layout], budget: int) -> Iterator[list[int]]:
+    """Consecutive pairs under a budget of tokens, padding counted: what is in memory at a time."""
+    run: list[int] = []
+    longest = 0
+    for k, layout in live.items():
+        longest = max(longest, layout.size)
+        if run and (len(run) + 1) * longest > budget:
+            yield run
+            run, longest = [], layout.size
+        run.append(k)
+    if run:
+        yield run
 
 
 @dataclass(frozen=True)
@@ -160,22 +216,23 @@ def _filling(
     return reader, own
 
 
-def _with_masked(
-    reader: PairModel, pairs: Sequence[SentencePair], masks: Sequence[Sequence[int]], settings: _Settings
+def _maps(
+    reader: PairModel, layouts: list[Layout], masks: Sequence[Sequence[int]], settings: _Settings, token_budget: int
 ) -> tuple[list[AttentionMaps], list[AttentionMaps | None]]:
-    """The maps of pairs whole, and with words hidden where there is a mask."""
-    from align_eval.infilling.probe import checked_mask
-    from align_eval.models.layout import hide
+    """The maps of pairs whole, and with words masked where there is a mask."""
+    masked = []
+    if any(masks):
+        from align_eval.infilling.probe import checked_mask
 
-    layouts = reader.lay_out(pairs)
-    hidden = []
-    for layout, mask in zip(layouts, masks, strict=True):
-        words = checked_mask(layout, mask)
-        if words:
-            (block,) = layout.blocks[settings.reading]
-            rows = block.rows[np.isin(block.row_words, words)]
-            hidden.append(hide(layout, rows, int(reader.tokenizer.mask_token_id)))
-    found = layout_maps(reader, [*layouts, *hidden], settings.layers, settings.heads, settings.reading)
+        for layout, mask in zip(layouts, masks, strict=True):
+            words = checked_mask(layout, mask)
+            if words:
+                (block,) = layout.blocks[settings.reading]
+                rows = block.rows[np.isin(block.row_words, words)]
+                masked.append(hide(layout, rows, int(reader.tokenizer.mask_token_id)))
+    found = layout_maps(
+        reader, [*layouts, *masked], settings.layers, settings.heads, settings.reading, token_budget, on_host=True
+    )
     rest = iter(found[len(layouts) :])
     return found[: len(layouts)], [next(rest) if len(mask) else None for mask in masks]
 

@@ -129,18 +129,25 @@ def attention_maps(
 
 
 def layout_maps(
-    reader: PairModel, layouts: Sequence[Layout], layers: Any, heads: Any, reading: str
-) -> list[AttentionMaps]:
-    """As :func:`attention_maps`, of layouts: pairs that are read otherwise than whole (with words hidden)."""
-    return _all_maps(reader, layouts, _choose(reader, layers, heads), reading, TOKEN_BUDGET)
+    reader: PairModel, layouts: Sequence[Layout], layers: Any, heads: Any, reading: str,
+    token_budget: int = TOKEN_BUDGET, *, on_host: bool = False,
+) -> list[AttentionMaps]:  # fmt: skip
+    """As :func:`attention_maps`, of layouts: pairs that are encoded otherwise than whole (with words masked).
+
+    ``on_host`` takes the maps off the device layer by layer.
+    """
+    return _all_maps(reader, layouts, _choose(reader, layers, heads), reading, token_budget, on_host)
 
 
 def _all_maps(
-    reader: PairModel, layouts: Sequence[Layout], choice: _Choice, reading: str, token_budget: int
-) -> list[AttentionMaps]:
+    reader: PairModel, layouts: Sequence[Layout], choice: _Choice, reading: str, token_budget: int,
+    on_host: bool = False,
+) -> list[AttentionMaps]:  # fmt: skip
     out: list[Any] = [None] * len(layouts)
     batches = batches_of(layouts, token_budget)
-    for members, found in in_halves(batches, lambda some: _raw(reader, [layouts[k] for k in some], choice, reading)):
+    for members, found in in_halves(
+        batches, lambda some: _raw(reader, [layouts[k] for k in some], choice, reading, on_host)
+    ):
         for k, blocks in zip(members, found, strict=True):
             layout = layouts[k]
             maps = [_maps(reader, layout, block, values, choice, reading) for block, values in blocks]
@@ -148,7 +155,9 @@ def _all_maps(
     return out
 
 
-def _raw(reader: PairModel, batch: list[Layout], choice: _Choice, reading: str) -> list[list[tuple[Block, Tensor]]]:
+def _raw(
+    reader: PairModel, batch: list[Layout], choice: _Choice, reading: str, on_host: bool
+) -> list[list[tuple[Block, Tensor]]]:
     """For each pair its blocks, each with the weights ``(L, H, rows, columns)``."""
     kept: list[list[list[Tensor]]] = [[[] for _ in layout.blocks[reading]] for layout in batch]
     heads = torch.tensor(choice.heads, device=reader.device) - 1
@@ -158,7 +167,8 @@ def _raw(reader: PairModel, batch: list[Layout], choice: _Choice, reading: str) 
             for number, block in enumerate(layout.blocks[reading]):
                 rows = torch.from_numpy(block.rows).to(weights.device)
                 part = weights[b].index_select(0, heads.to(weights.device))[:, :, : len(block.column_words)]
-                kept[b][number].append(_wide(part.index_select(1, rows)))
+                found = _wide(part.index_select(1, rows))
+                kept[b][number].append(found.cpu() if on_host else found)
 
     reader.attend(batch, choice.layers, take)
     order = sorted(choice.layers)

@@ -36,8 +36,7 @@ def pool_last_axis(values: Tensor, words: Tensor, count: int, rule: str) -> Tens
         UnknownNameError: an unknown rule.
     """
     require_rule(rule)
-    batch, size = values.shape[0], values.shape[-1]
-    flat = values.reshape(batch, -1, size)
+    flat = values.flatten(1, -2) if values.ndim > 2 else values[:, None]
     if rule == "max":
         index = torch.where(words < 0, count, words)[:, None, :].expand_as(flat)
         out = flat.new_full((*flat.shape[:2], count + 1), -torch.inf)

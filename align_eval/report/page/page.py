@@ -52,15 +52,18 @@ class Page:
         rules: how sub-words become words: keys, queries; see :mod:`align_eval.signals.subwords`.
         distribution: whether rows sum to 1 over all columns.
         method: how links were found; they are called after it.
+        left_out: sentence pairs that are not on the page; ``subject`` says why.
     """
 
     def __init__(
         self, title: str, quantity: str, rows: Axis, columns: Axis, *, subject: Mapping[str, Any] | None = None,
         bits: int = 16, rules: tuple[str, str] = ("sum", "mean"), distribution: bool = True, method: str = "",
+        left_out: int = 0,
     ) -> None:  # fmt: skip
         self.title, self.quantity, self.rows, self.columns = title, quantity, rows, columns
         self.subject = dict(subject or {})
         self.bits, self.rules, self.distribution, self.method = bits, rules, distribution, method
+        self.left_out = left_out
         self.error = 0.0
         self._entries: list[dict[str, Any]] = []
         self._packed: list[str] = []
