@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,12 @@ LANGUAGES = ("--source-language", "en", "--target-language", "de")
 
 def test_sweep(own: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     found = []
-    for form in ("parallel", "pipes", "jsonl"):
+    for form in ("parallel", "jsonl"):
         assert run("sweep", *own[form], "--model", "offline:tiny-deen", *LANGUAGES, "--layers", "3", "--json") == 0
         rows = json.loads(capsys.readouterr().out)
         found.append([(row["layer"], row["head"], row["reading"], row["aer"]) for row in rows])
         assert rows[0]["sentences"] == KEPT
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
     assert run("sweep", *own["without gold"], "--model", "offline:tiny-deen", *LANGUAGES) == 1
     assert "has no gold links to score against. Give them: --gold FILE" in capsys.readouterr().err
 
@@ -64,7 +65,7 @@ def test_explore(own: dict[str, list[str]], form: str, tmp_path: Path, capsys: p
     page = tmp_path / "page.html"
     assert run("explore", *own[form], "-m", "offline:tiny-deen", *LANGUAGES, "-o", page, "--limit", "2") == 0
     assert "2 entries" in capsys.readouterr().out
-    assert ('"gold":null' in page.read_text("utf-8").replace(" ", "")) == (form == "without gold")
+    assert bool(re.search(r'"sure":\s*[0-9]', page.read_text("utf-8"))) == (form != "without gold")
 
 
 @pytest.mark.parametrize("form", ["pipes", "without gold"])
