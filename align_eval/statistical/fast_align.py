@@ -13,7 +13,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from align_eval.corpora import SentencePair
 from align_eval.errors import ModelError
 from align_eval.files import output_errors
 from align_eval.links import Links
+from align_eval.processes import isolated
 from align_eval.statistical.options import StatisticalOptions, in_range
 from align_eval.statistical.text import Directions, TrainingText, missing_package
 
@@ -35,10 +35,7 @@ LONGEST = 32767
 FLOOR = 1e-9
 
 # Without the working directory on the path, where a file could stand that is called like a module.
-_TRAIN = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; import json, systran_align; "
-    "systran_align.generate_alignment_probabilities(**json.loads(sys.argv[1]))"
-)
+_TRAIN = "import json, systran_align; systran_align.generate_alignment_probabilities(**json.loads(sys.argv[1]))"
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def _train(path: Path, tables: Sequence[Path], options: FastAlignOptions) -> str
     }
     # A process of its own: the number of threads is settled before the package is loaded, and its messages, which
     # name the tension, go to the standard error itself.
-    command = [sys.executable, "-c", _TRAIN, json.dumps(arguments)]
+    command = isolated(_TRAIN, json.dumps(arguments))
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "OMP_DYNAMIC": "false"}
     done = subprocess.run(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"

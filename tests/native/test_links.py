@@ -209,6 +209,7 @@ class TestCompiling:
         """Also where the old one has been loaded already, and the loader would give it again under its name."""
         package = tmp_path / "align_eval"
         shutil.copytree(compiling._FOLDER, package / "native")
+        shutil.copy(compiling._FOLDER.parent / "processes.py", package)
         (package / "__init__.py").touch()
         links = package / "native" / "links.c"
         now = links.read_text(encoding="utf-8")
