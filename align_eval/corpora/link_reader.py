@@ -143,7 +143,10 @@ class LinkReader:
 
     def _in_order(self) -> Iterator[RawLinks]:
         """The blocks in the order of the bitext: by name where the file names its sentence pairs."""
-        blocks = self.format.read(self.file, self.pairs)
+        pairs = self.pairs
+        if pairs is not None and self.proof.order == "ts":
+            pairs = [pair.reverse() for pair in pairs]
+        blocks = self.format.read(self.file, pairs)
         if self.ids is None:
             yield from blocks
             return

@@ -279,6 +279,8 @@ def _measure(source: GoldSource, readers: Sequence[LinkReader], first: int | Non
     lengths, ids = (None, None) if source.pairs is None else measure(source.pairs, True)
     for reader in readers if source.reader is None else [source.reader, *readers]:
         reader.lengths, reader.ids, reader.first = lengths, ids if reader.format.names_sentences else None, first
+        if reader.format.needs_sentences_to_read and source.pairs is not None:
+            reader.pairs = list(source.pairs)
 
 
 def _names(paths: Sequence[str]) -> list[str]:

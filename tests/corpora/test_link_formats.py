@@ -445,5 +445,5 @@ def test_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
 def test_format_of_a_file_name() -> None:
     names = {"x.talp": "talp", "x.JSONL.gz": "jsonl", "a.b.parquet": "parquet", "x.A3.final": "a3", "x": "pharaoh"}
     assert {name: link_format_of(name) for name in names} == names
-    known = "a3 jsonl lists multimwa naacl numbered parquet pharaoh pipes talp tsv"
+    known = "a3 answers jsonl lists multimwa naacl numbered parquet pharaoh pipes talp tsv"
     assert set(LINK_FORMATS.names()) == set(known.split(" "))

@@ -23,7 +23,19 @@ from align_eval.link_columns import sort_unique
 from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
 
-FORMATS = ["pharaoh", "talp", "naacl", "a3", "tsv", "pipes", "numbered", "multimwa", "lists", "jsonl", "parquet"]
+FORMATS = [
+    "pharaoh",
+    "talp",
+    "naacl",
+    "a3",
+    "tsv",
+    "pipes",
+    "numbered",
+    "multimwa",
+    "lists",
+    "jsonl",
+    "parquet",
+]
 SURE_ONLY = ("a3", "lists")
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

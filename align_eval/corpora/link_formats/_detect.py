@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
+from align_eval.corpora.json_rows import parsed
 from align_eval.corpora.link_formats._input import LinkInput
 from align_eval.corpora.link_formats._tokens import parse_token, split_scores
 from align_eval.errors import FormatError
@@ -13,7 +15,7 @@ from align_eval.first_bytes import check_text
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _PROBABILITY = re.compile(r"-?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 _LINES = 1000
-NAMES = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, jsonl or parquet"
+NAMES = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl or parquet"
 
 
 def detect(file: LinkInput) -> str:
@@ -43,6 +45,11 @@ def detect(file: LinkInput) -> str:
         return "a3"
     if first.lstrip(" ").startswith(("{", "[", "(")):
         return _of_json(first, text)
+    if any("[" in line or "{" in line for _, line in lines):
+        from align_eval.corpora.link_formats.answers import looks_like_answer
+
+        if any(looks_like_answer(line) for _, line in lines if "\t" not in line and "|||" not in line):
+            return "answers"
     fits = {name: sum(fit(line) for _, line in lines) for name, fit in _FITS.items()}
     best = max(fits, key=lambda name: fits[name])  # of equal ones the first
     if not fits[best]:
@@ -51,8 +58,13 @@ def detect(file: LinkInput) -> str:
 
 
 def _of_json(first: str, lines: list[str]) -> str:
+    from align_eval.corpora.link_formats.answers import looks_like_answer
     from align_eval.corpora.link_formats.lists import value_of
 
+    whole = parsed("\n".join(lines)) if first.lstrip(" ").startswith("[") else None
+    rows = [json.dumps(entry) for entry in whole if isinstance(entry, dict)] if isinstance(whole, list) else []
+    if any(looks_like_answer(line) for line in (*lines, *rows, "".join(lines)) if line):
+        return "answers"
     if value_of(first) is not None:
         return "lists"
     body = "".join(lines)[:1000]

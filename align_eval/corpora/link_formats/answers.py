@@ -1,0 +1,242 @@
+"""Answers of language models that were asked for word pairs: JSON, one answer a line, in words in place of indices."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from align_eval.corpora.json_rows import parsed
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
+from align_eval.corpora.raw_links import NULL
+from align_eval.errors import InputError, LengthMismatchError
+from align_eval.link_table import LinkTable
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+
+# Keys that hold the pairs, or a text with JSON in it; else the only list of an object does.
+_WRAPPERS = (
+    "alignment", "alignments", "links", "pairs", "word_pairs", "word_alignment", "word_alignments",
+    "answer", "response", "output", "content",
+)  # fmt: skip
+# Keys of rows with sentences or with links in indices: their values are no words of an answer.
+_ROWS = ("source", "target", "src", "tgt", "translation", "sure", "possible", "scores")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_NUMBERED = re.compile(r"(.+?)(?:[_#@-]?([0-9]{1,4})|[ _]?[(\[]([0-9]{1,4})[)\]]|([₀-₉]{1,4}))")
+
+Pairs = list[tuple["str | None", "str | None"]]
+
+
+class _Place(NamedTuple):
+    """What a word of an answer is: its index (-1: nothing), or why there is none."""
+
+    at: int | None
+    why: str = ""
+
+
+@dataclass
+class _Tally:
+    """What could not be taken: how often, and where first."""
+
+    failed: int = 0
+    answers: int = 0
+    invented: int = 0
+    unnumbered: int = 0
+    first_failed: int = 0
+    first_invented: str = ""
+    first_unnumbered: str = ""
+
+    def notes(self) -> Iterator[str]:
+        if self.failed:
+            yield (
+                f"{self.failed} of {self.answers} answers hold no word pairs and count as no links (first: line "
+                f"{self.first_failed})"
+            )
+        if self.invented:
+            yield f"{self.invented} word pairs with a word that its sentence has not, left out ({self.first_invented})"
+        if self.unnumbered:
+            yield (
+                f"{self.unnumbered} word pairs with a word that its sentence has more than once and the answer does "
+                f"not number, left out ({self.first_unnumbered})"
+            )
+
+
+@LINK_FORMATS.register("answers", "llm")
+class Answers(LinkFormat):
+    """``[["the", "das"], ["house", "Haus"]]``, ``{"the": "das"}``, or a list of ``{"source": ..., "target": ...}``.
+
+    The pairs may stand in an object (``{"id": 1, "alignment": [...]}``) or within other text. A word that its sentence
+    has more than once is numbered from 1: ``the_2``, ``the2``, ``the(2)``, ``the#2``, ``the₂``. Reading needs the
+    sentences. Nothing is guessed: answers without word pairs, words that the sentence has not, and repeated words
+    without a number are counted and told (:attr:`LinkReport.notes`).
+    """
+
+    own_base: ClassVar[int | None] = 0
+    base_may_differ: ClassVar[bool] = False
+    names_sentences: ClassVar[bool] = True
+    needs_sentences: ClassVar[bool] = True
+    needs_sentences_to_read: ClassVar[bool] = True
+    has_possible: ClassVar[bool] = False
+
+    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
+        """Yield one block."""
+        if pairs is None:
+            raise InputError(
+                "answers in words are links only together with the sentences",
+                file=file.name,
+                remedy="Give them: --bitext FILE, or --source FILE --target FILE (bitext= in Python)",
+            )
+        answers = list(_answers(file))
+        names = [name for _, name, _ in answers if name is not None]
+        by_name = {pair.id: pair for pair in pairs}
+        named = len(names) == len(answers) and all(name in by_name for name in names)
+        if not named and len(answers) != len(pairs):
+            raise LengthMismatchError(
+                f"{len(answers)} answers but {len(pairs)} sentence pairs of text",
+                file=file.name,
+                remedy="Check that they belong together, or give each answer the id of its sentence pair",
+            )
+        tally = _Tally(answers=len(answers))
+        rows: list[tuple[int, int]] = []
+        counts: list[int] = []
+        for position, (line, name, found) in enumerate(answers):
+            pair = by_name[name] if named and name is not None else pairs[position]
+            before = len(rows)
+            if found is None:
+                tally.failed += 1
+                tally.first_failed = tally.first_failed or line
+            rows.extend(_links(pair, found or [], line, tally))
+            counts.append(len(rows) - before)
+        flat = np.array(rows, dtype=np.int32).reshape(-1, 2)
+        yield RawLinks(
+            sentence=np.repeat(np.arange(len(answers), dtype=np.int32), counts),
+            first=flat[:, 0].copy(),
+            second=flat[:, 1].copy(),
+            sentences=len(answers),
+            lines=np.repeat(np.array([line for line, *_ in answers], dtype=np.int64), counts),
+            ids=names if named else None,
+            notes=list(tally.notes()),
+        )
+
+    def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
+        """Write one list of word pairs a line, repeated words numbered (``the_2``)."""
+        for links, pair in zip(table, options.sentences or (), strict=True):
+            source, target = _numbered(pair.source), _numbered(pair.target)
+            row = {"id": pair.id, "alignment": [[source[i], target[j]] for i, j in links]}
+            stream.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+
+
+def looks_like_answer(text: str) -> bool:
+    """Whether a line holds word pairs in JSON."""
+    return bool(_pairs_in(text)[1])
+
+
+def _answers(file: LinkInput) -> Iterator[tuple[int, str | None, Pairs | None]]:
+    """``(line, name or None, word pairs or None)`` of each answer; of an array of objects the line is the element."""
+    lines = list(file.lines())
+    whole = parsed("\n".join(text for _, text in lines)) if lines and lines[0][1].lstrip().startswith("[") else None
+    if isinstance(whole, list) and whole and all(isinstance(x, dict) and _holds_list(x) for x in whole):
+        lines = [(number, json.dumps(entry)) for number, entry in enumerate(whole, 1)]
+    for line, text in lines:
+        name, pairs = _pairs_in(text)
+        yield line, name, pairs
+
+
+def _holds_list(entry: dict[str, Any]) -> bool:
+    return any(isinstance(value, (list, dict)) for value in entry.values())
+
+
+def _pairs_in(text: str) -> tuple[str | None, Pairs | None]:
+    """The name and the word pairs of one answer; JSON may stand within other text."""
+    value = parsed(text)
+    if value is None:
+        starts = [at for at in (text.find("["), text.find("{")) if at >= 0]
+        end = max(text.rfind("]"), text.rfind("}"))
+        value = parsed(text[min(starts) : end + 1]) if starts and end > 0 else None
+    name = None
+    if isinstance(value, dict):
+        given = value.get("id")
+        if isinstance(given, (str, int)) and not isinstance(given, bool):
+            name = str(given)
+            value = {key: entry for key, entry in value.items() if key != "id"}
+    return name, _word_pairs(value)
+
+
+def _word_pairs(value: Any) -> Pairs | None:
+    if isinstance(value, str):
+        return _pairs_in(value)[1] if any(mark in value for mark in "[{") else None
+    if isinstance(value, dict):
+        if any(key in value for key in _ROWS):
+            return None
+        for key in _WRAPPERS:
+            if isinstance(value.get(key), (list, dict, str)):
+                return _word_pairs(value[key])
+            if key in value and key in ("links", "pairs"):
+                return None
+        inside = [entry for entry in value.values() if isinstance(entry, list) and entry and not _is_word(entry[0])]
+        if len(inside) == 1:
+            return _word_pairs(inside[0])
+        lists = ((key, entry if isinstance(entry, list) else [entry]) for key, entry in value.items())
+        value = [[key, other] for key, others in lists for other in others]
+    if not isinstance(value, list):
+        return None
+    pairs: Pairs = []
+    for entry in value:
+        sides = list(entry.values()) if isinstance(entry, dict) else entry
+        if not isinstance(sides, list) or len(sides) != 2 or not all(map(_is_word, sides)):
+            return None
+        pairs.append((sides[0], sides[1]))
+    return pairs
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _links(pair: SentencePair, pairs: Pairs, line: int, tally: _Tally) -> Iterator[tuple[int, int]]:
+    for one, other in pairs:
+        places = (_place(one, pair.source), _place(other, pair.target))
+        if places[0].at is not None and places[1].at is not None:
+            yield places[0].at, places[1].at
+        elif any(place.why == "invented" for place in places):
+            word = one if places[0].why == "invented" else other
+            tally.invented += 1
+            tally.first_invented = tally.first_invented or f"first: {str(word)[:40]!r} in line {line}"
+        else:
+            word = one if places[0].why else other
+            tally.unnumbered += 1
+            tally.first_unnumbered = tally.first_unnumbered or f"first: {str(word)[:40]!r} in line {line}"
+
+
+def _place(word: str | None, words: Sequence[str]) -> _Place:
+    """Where a word of an answer stands in its sentence."""
+    word = (word or "").strip(" ")
+    if not word or (word in ("NULL", "∅") and word not in words):
+        return _Place(NULL)
+    at = [k for k, other in enumerate(words) if other == word]
+    if len(at) == 1:
+        return _Place(at[0])
+    if at:
+        return _Place(None, "unnumbered")
+    match = _NUMBERED.fullmatch(word)
+    if match:
+        number = int(next(x for x in match.groups()[1:] if x).translate(_SUBSCRIPTS))
+        at = [k for k, other in enumerate(words) if other == match[1]]
+        if 1 <= number <= len(at):
+            return _Place(at[number - 1])
+    return _Place(None, "invented")
+
+
+def _numbered(words: Sequence[str]) -> list[str]:
+    """The words, those that are there more than once with their number from 1."""
+    seen: dict[str, int] = {}
+    out = []
+    for word in words:
+        seen[word] = seen.get(word, 0) + 1
+        out.append(f"{word}_{seen[word]}" if words.count(word) > 1 else word)
+    return out
