@@ -59,9 +59,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from align_eval.processes import isolated_workers
 if __name__ == "__main__":
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        with isolated_workers():
-            job = pool.submit(abs, -3)
+    with isolated_workers():
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        job = pool.submit(abs, -3)
+    with pool:
         print(job.result())
 """
 

@@ -236,7 +236,9 @@ def _run(jobs: Iterator[_Job], processes: int, progress: Callable[[int], None] |
                 progress(1)
         return
     # New processes instead of copies of this one: it may have threads (torch) that a copy would lack.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with isolated_workers():  # it starts a process of its own that tracks resources
+        new = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    with new as pool:
         open_: set[Future[list[str]]] = set()
         try:
             for job in jobs:
