@@ -65,7 +65,7 @@ def for_actors(asked: AlignerSettings, name: str) -> AlignerSettings:
 def say_long(counted: dict[str, int]) -> None:
     """Say on stderr how many pairs over the model's window were aligned in windows or left out."""
     for kind, what in (
-        ("windowed", "aligned in overlapping windows"), ("left_out", "left out, without links"),
+        ("windowed", "aligned in overlapping windows"), ("left_out", "left out"),
     ):  # fmt: skip
         if counted.get(kind):
             pairs = "1 pair is" if counted[kind] == 1 else f"{counted[kind]} pairs are"

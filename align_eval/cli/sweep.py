@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _attention as heads
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
@@ -81,6 +82,7 @@ def add_to(app: typer.Typer) -> None:
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
         batch_tokens: int = options.BATCH_TOKENS,
+        on_long: options.OnLongPair = options.ON_LONG_PAIR,
     ) -> None:
         """Read alignments out of a model's attention: AER of every layer x head, in one pass over a test set.
 
@@ -132,8 +134,10 @@ def add_to(app: typer.Typer) -> None:
                 queries=queries,
                 token_budget=batch_tokens,
                 development=parts[0] if set(names) - {"best"} else None,
+                on_long=on_long.value,
                 progress=progress,
             )
+        heads.say_long({"left_out": found.left_out})
         settings = Settings(max_heads=max_heads, seed=seed)
         selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
         if output is not None:
@@ -144,7 +148,7 @@ def add_to(app: typer.Typer) -> None:
 
             view = found.views[selected[names.index("best")].selection.views[0]]
             rules: dict[str, Any] = {"signal": signal, "method": method, "keys": keys, "queries": queries}
-            rules["token_budget"] = batch_tokens
+            rules |= {"token_budget": batch_tokens, "on_long": on_long.value}
             if both is None:
                 table = attention_links(loaded.pairs, encoder, view, **rules)
             else:

@@ -44,19 +44,6 @@ class AttentionChoice:
 
 
 @dataclass(frozen=True)
-class Forced:
-    """All views of one model on one text.
-
-    Attributes:
-        sweep: counts ``(V, N, 4)`` over all N pairs; 0 for those that do not fit.
-        fits: whether each pair fits the model's window, ``(N,)``.
-    """
-
-    sweep: Sweep
-    fits: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class AttentionScore:
     """The AER of one model.
 
@@ -89,17 +76,6 @@ class AttentionScore:
         }  # fmt: skip
 
 
-def fitting(text: ParallelText, model: Seq2Seq) -> NDArray[np.bool_]:
-    """Whether source and reference of each pair fit the model's window, ``(N,)``."""
-    kept = np.ones(len(text), dtype=bool)
-    for target in (False, True):
-        before, after = model.target_surroundings() if target else model.source_surroundings()
-        sides = [pair.target if target else pair.source for pair in text.pairs]
-        sizes = model.tokenize(sides, target=target).lengths + len(before) + len(after)
-        kept &= sizes <= model.max_length
-    return kept
-
-
 def forced_counts(
     text: ParallelText,
     model: Seq2Seq,
@@ -108,7 +84,7 @@ def forced_counts(
     leave_long: bool = False,
     token_budget: int = 2048,
     progress: Callable[[int], None] | None = None,
-) -> Forced:
+) -> Sweep:
     """Count the links of every view of ``choice`` against the gold of ``text``.
 
     Args:
@@ -119,31 +95,22 @@ def forced_counts(
         ModelError, InputError: a layer, head or reading that the model does not have.
         InputError: no pair fits.
     """
-    fits = fitting(text, model) if leave_long else np.ones(len(text), dtype=bool)
-    kept = np.flatnonzero(fits)
-    if not len(kept):
-        raise InputError(f"no sentence pair fits the window of {model.name}", remedy="Split the sentences")
-    part: Any = text if len(kept) == len(text) else text.part(kept.tolist())
-    found = sweep_testset(
-        part,
+    testset: Any = text
+    return sweep_testset(
+        testset,
         model,
         layers="all" if choice.layer is None else [choice.layer],
         heads=("all", "mean") if choice.head is None else [choice.head],
         readings=None if choice.reading is None else [choice.reading],
         method=choice.method,
         token_budget=token_budget,
+        on_long="leave" if leave_long else "raise",
         progress=progress,
     )
-    whole: Any = text
-    if part is not text:
-        counts = np.zeros((len(found.views), len(text), 4), dtype=found.counts.dtype)
-        counts[:, kept] = found.counts
-        found = replace(found, counts=counts, testset=whole)
-    return Forced(found, fits)
 
 
 def score_forced(
-    models: Sequence[Forced],
+    models: Sequence[Sweep],
     choice: AttentionChoice,
     *,
     tests: Sequence[str] = ("randomisation",),
@@ -158,18 +125,17 @@ def score_forced(
     common = np.logical_and.reduce([model.fits for model in models])
     pairs = np.arange(len(common))
     development, rest = np.empty(0, dtype=np.int64), pairs
-    if any(len(model.sweep.views) > 1 for model in models):
+    if any(len(model.views) > 1 for model in models):
         development, rest = split(len(pairs), choice.development, seed)
     development, rest = development[common[development]], rest[common[rest]]
-    if not len(rest) or (not len(development) and any(len(model.sweep.views) > 1 for model in models)):
+    if not len(rest) or (not len(development) and any(len(model.views) > 1 for model in models)):
         raise InputError(
             "too few sentence pairs fit the windows of all models to choose a view and score it",
             remedy="Name the view with --layer, --head and --reading, or leave models out",
         )
     out: list[AttentionScore] = []
     first: NDArray[Any] | None = None
-    for model in models:
-        sweep = model.sweep
+    for sweep in models:
         several = len(sweep.views) > 1
         best = sweep.best(development) if several else 0
         rows = sweep.counts[best, rest]

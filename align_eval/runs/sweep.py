@@ -21,8 +21,9 @@ from align_eval.runs.word_maps import MapSource, WordMaps
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.scoring.measures import known
 from align_eval.scoring.score import rounded
-from align_eval.signals.attention import attention_softmap
+from align_eval.signals.attention import layouts_softmap
 from align_eval.signals.attention_batch import View
+from align_eval.signals.fitting import lay_out_fitting
 from align_eval.signals.registry import make_signal
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Sweep:
         counts: ``(V, N, 4)`` int32: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
         description: what goes into signatures: model, revision, number type, sub-word rule.
         maps: where the word maps of a part can be had again, for combinations of views.
+        fits: whether each pair fits the model's window, ``(N,)``; counts of the others are 0; scores leave them out.
     """
 
     testset: TestSet
@@ -53,6 +55,12 @@ class Sweep:
     counts: NDArray[np.int32]
     description: dict[str, str]
     maps: MapSource = field(repr=False, compare=False)
+    fits: NDArray[np.bool_] = field(repr=False, compare=False)
+
+    @property
+    def left_out(self) -> int:
+        """How many pairs are longer than the model's window."""
+        return int((~self.fits).sum())
 
     def aer(self, part: Part = slice(None)) -> NDArray[np.float64]:
         """Corpus AER in percent of every view, ``(V,)``, over all sentence pairs or a part of them."""
@@ -84,6 +92,8 @@ class Sweep:
             more: keys of the signature beside or in place of these.
             options: ``resamples``, ``seed``, ``confidence``, see :func:`align_eval.scoring.score`.
         """
+        kept = self.fits[part]
+        numbers = np.arange(len(self.fits))[part][kept]
         chosen = [self.views[v] for v in views]
         readings = list(dict.fromkeys(view.reading for view in chosen))
         named = readings if len(readings) == 1 else [view.reading for view in chosen]
@@ -101,8 +111,8 @@ class Sweep:
                 **(more or {}),
             }
         )
-        possible = int(np.diff(self.testset.gold.offsets)[part].sum())
-        return score_counts(rows, possible, signature=signature, **options)
+        possible = int(np.diff(self.testset.gold.offsets)[numbers].sum())
+        return score_counts(rows[kept], possible, signature=signature, **options)
 
     def sure(self) -> NDArray[np.int32]:
         """|S| of each sentence pair, ``(N,)``."""
@@ -122,7 +132,8 @@ class Sweep:
                 "reading": view.reading, "signal": self.signal, "method": self.method, "selection": None, "part": "all",
             }  # fmt: skip
             row |= {name: rounded(known(values[name][number])) for name in ("aer", "precision", "recall", "f1")}
-            row |= {"links": int(sums[number, 0]), "sure": int(sums[number, 1]), "sentences": len(self.testset.pairs)}
+            row |= {"links": int(sums[number, 0]), "sure": int(sums[number, 1]), "sentences": int(self.fits.sum())}
+            row |= {"left_out": self.left_out} if self.left_out else {}
             rows.append(row)
         return rows
 
@@ -156,6 +167,7 @@ def sweep_testset(
     queries: str = "mean",
     token_budget: int = 2048,
     development: Sequence[int] | NDArray[np.int64] | None = None,
+    on_long: str = "leave",
     progress: Callable[[int], None] | None = None,
 ) -> Sweep:
     """Align a test set with every view of a model's attention and count against gold.
@@ -170,16 +182,20 @@ def sweep_testset(
         method: extraction method; ``reverse``, each target word to the source word it looks at most, is the usual one.
         development: sentence numbers whose maps :func:`align_eval.runs.selection.select` will ask for; see
             :class:`align_eval.runs.word_maps.MapSource` for how much is kept. ``None``: nothing.
+        on_long: ``leave`` (pairs over the model's window are left out of all scores and counted) or ``raise``.
         progress: called with the number of pairs done since the last call.
     """
     extractor = make_extractor(method)
     reader = make_signal(signal, model)
     gold, pairs = testset.gold, testset.pairs
+    layouts = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
+    fits = np.array([layout is not None for layout in layouts])
     rules: dict[str, Any] = {"keys": keys, "queries": queries, "token_budget": token_budget}
-    source = MapSource(reader, pairs, gold, None if development is None else [int(k) for k in development], rules)
+    kept = None if development is None else [int(k) for k in development]
+    source = MapSource(model, signal, pairs, gold, kept, rules)
     views: tuple[View, ...] = ()
     counts = np.zeros((0, len(pairs), 4), dtype=np.int32)
-    for batch in attention_softmap(reader, pairs, layers, heads, readings, **rules):
+    for batch in layouts_softmap(reader, layouts, layers, heads, readings, **rules):
         if not views:
             views = batch.views
             source.begin(views)
@@ -190,10 +206,17 @@ def sweep_testset(
         if progress:
             progress(len(batch))
     if not views:
-        raise InputError(f"the test set {testset.name} has no sentence pair that the model can read")
-    counts[:, :, 1] = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences)
+        if not fits.any():
+            reader.lay_out(pairs[:1])  # says how long it is
+        raise InputError(
+            f"no sentence pair of {testset.name} has a token on both sides and fits the window of {reader.name}",
+            remedy="Give pairs that have words",
+        )
+    counts[:, :, 1] = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences) * fits
     description = {**signature_of(reader), "subword": f"{keys}/{queries}"}
-    return Sweep(testset, reader.name, extractor.spec, signal, views, counts, description, source)
+    if not fits.all():
+        description["long"] = "leave"
+    return Sweep(testset, reader.name, extractor.spec, signal, views, counts, description, source, fits)
 
 
 def for_testset(model: Any, testset: TestSet) -> Any:

@@ -12,9 +12,10 @@ from align_eval.errors import InputError
 from align_eval.models.decoding import Decoding
 from align_eval.models.translation import Translation, Translator, load_translator
 from align_eval.runs.diagnose import Diagnosis, diagnose, diagnostic_aligner, word_tokenizers
-from align_eval.runs.forced import AttentionChoice, AttentionScore, Forced, forced_counts, score_forced
+from align_eval.runs.forced import AttentionChoice, AttentionScore, forced_counts, score_forced
 from align_eval.runs.parallel_text import ParallelText, plain_language
 from align_eval.runs.results import file_name, make_folder
+from align_eval.runs.sweep import Sweep
 from align_eval.runs.translations_file import translate_text
 from align_eval.scoring.translation import (
     MetricScore,
@@ -132,7 +133,7 @@ def translate_and_score(
     tokenize = word_tokenizers(text, settings.tokenize) if aligner else ("none", "none")
     make_metrics(text.target_language, settings.bleu_tokenize)  # what is wrong with them is said before hours of work
     done: list[tuple[str, dict[str, Any], list[Translation]]] = []
-    forced: list[Forced] = []
+    forced: list[Sweep] = []
     for number, named in enumerate(models, 1):
         translator = _translator(text, named, settings)
         name = translator.model.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from align_eval.errors import InputError
 from align_eval.extraction import Extractor
 from align_eval.link_table import LinkTable
 from align_eval.signals.attention import attention_softmap
 from align_eval.signals.attention_batch import AttentionBatch, View
+from align_eval.signals.registry import make_signal
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -116,20 +119,23 @@ class MapSource:
     """The word maps of a test set by pairs and views: kept from the first pass where they fit, else read again.
 
     What is kept is decided when the first batch comes: all pairs if all views of them are within :data:`BOUND` numbers,
-    else the development part if that is, else nothing.
+    else the development part if that is, else nothing. The model is not kept: what must be computed again needs it to
+    be in memory still.
 
     Args:
-        reader: a signal over a model.
+        model: of :func:`align_eval.models.load_model`.
+        signal: the attribution method.
         pairs, gold: of the test set.
         development: sentence numbers of the development part; ``None``: nothing is kept.
         rules: ``keys``, ``queries`` and ``token_budget`` of :func:`align_eval.signals.attention.attention_softmap`.
     """
 
     def __init__(
-        self, reader: Any, pairs: Sequence[SentencePair], gold: LinkTable, development: Sequence[int] | None,
-        rules: dict[str, Any],
+        self, model: Any, signal: str, pairs: Sequence[SentencePair], gold: LinkTable,
+        development: Sequence[int] | None, rules: dict[str, Any],
     ) -> None:  # fmt: skip
-        self.reader, self.pairs, self.gold, self.rules = reader, pairs, gold, rules
+        self._model = None if model is None else weakref.ref(model)
+        self.signal, self.pairs, self.gold, self.rules = signal, pairs, gold, rules
         self.development = development
         self.views: tuple[View, ...] = ()
         self._kept: list[WordMaps] = []
@@ -158,7 +164,10 @@ class MapSource:
     def batches(self, part: Sequence[int] | NDArray[np.int64], views: Sequence[int]) -> Iterator[WordMaps]:
         """The maps of some sentence pairs under some views (both by number), batch by batch; views as ordered here.
 
-        Pairs with a side without any sub-word are in no batch.
+        Pairs with a side without any sub-word, or longer than the model's window, are in no batch.
+
+        Raises:
+            InputError: maps that were not kept, and the model is no longer in memory.
         """
         wanted = {int(k) for k in part}
         if wanted <= self._members:
@@ -172,12 +181,19 @@ class MapSource:
             return
         chosen = [self.views[v] for v in views]
         numbers = sorted(wanted)
+        model = None if self._model is None else self._model()
+        if model is None:
+            raise InputError(
+                "the maps of these sentence pairs were not kept, and the model is no longer in memory",
+                remedy="Keep the model until views are selected, or sweep with the development part given",
+            )
         found = attention_softmap(
-            self.reader,
+            make_signal(self.signal, model),
             [self.pairs[k] for k in numbers],
             list(dict.fromkeys(view.layer for view in chosen)),
             list(dict.fromkeys(view.head for view in chosen)),
             list(dict.fromkeys(view.reading for view in chosen)),
+            on_long="leave",
             **self.rules,
         )
         for batch in found:

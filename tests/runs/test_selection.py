@@ -46,7 +46,7 @@ def cells_of(testset: Any, index: int, only_sure: bool) -> torch.Tensor:
 def sweep_of(maps: Sequence[Floats], testset: Any, development: Sequence[int], method: str = "reverse") -> Sweep:
     """A sweep over made-up maps: one array ``(V, m, n)`` a pair, all words with a sub-word."""
     views = tuple(View(1, head + 1, "awo") for head in range(len(maps[0])))
-    source = MapSource(None, testset.pairs, testset.gold, list(development), {})
+    source = MapSource(None, "attention", testset.pairs, testset.gold, list(development), {})
     source.begin(views)
     counts = np.zeros((len(views), len(maps), 4), dtype=np.int32)
     extractor = make_extractor(method)
@@ -59,7 +59,9 @@ def sweep_of(maps: Sequence[Floats], testset: Any, development: Sequence[int], m
         counts[:, k] = one.count(extractor)[:, 0]
         source.keep(one)
     counts[:, :, 1] = np.bincount(testset.gold.sentence[testset.gold.sure], minlength=len(maps))
-    return Sweep(testset, "model", method, "attention", views, counts, {"model": "model"}, source)
+    return Sweep(
+        testset, "model", method, "attention", views, counts, {"model": "model"}, source, np.ones(len(maps), dtype=bool)
+    )
 
 
 def halves() -> tuple[list[Floats], Any]:

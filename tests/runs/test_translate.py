@@ -105,13 +105,13 @@ def test_words_become_text_as_asked(tmp_path: Path) -> None:
 def test_the_view_is_chosen_on_one_part_and_scored_on_the_other(text: ParallelText, model: Any) -> None:
     choice = AttentionChoice(development=0.25)
     forced = forced_counts(text, model, choice)
-    assert len(forced.sweep.views) == 3 * 5 * 2  # layers, heads and their mean, readings
+    assert len(forced.views) == 3 * 5 * 2  # layers, heads and their mean, readings
     other = forced_counts(text, model.with_languages(None, "de"), choice)
     found = score_forced([forced, other], choice, resamples=50, seed=3)
     development, rest = split(8, 0.25, 3)
-    best = forced.sweep.best(development)
-    assert found[0].view == forced.sweep.views[best]
-    assert found[0].score.aer == pytest.approx(forced.sweep.aer(rest)[best])
+    best = forced.best(development)
+    assert found[0].view == forced.views[best]
+    assert found[0].score.aer == pytest.approx(forced.aer(rest)[best])
     assert (found[0].chosen_on, found[0].score.sentences, found[0].views) == (2, 6, 30)
     assert found[0].tests == {}
     assert found[1].tests["randomisation"].difference["aer"] == pytest.approx(found[1].score.aer - found[0].score.aer)
@@ -142,11 +142,11 @@ def test_pairs_over_a_window_are_left_out_for_all_models(tmp_path: Path, model: 
         forced_counts(text, short, choice)
     counts = [forced_counts(text, one, choice, leave_long=True) for one in (short, model)]
     assert [one.fits.tolist() for one in counts] == [[True, True, False], [True, True, True]]
-    assert not counts[0].sweep.counts[:, 2].any()
+    assert not counts[0].counts[:, 2].any()
     found = score_forced(counts, choice, resamples=0)
     assert [one.left_out for one in found] == [1, 1]
     assert [one.score.sentences for one in found] == [2, 2]
-    assert np.array_equal(counts[0].sweep.counts[:, :2], forced_counts(text.part([0, 1]), short, choice).sweep.counts)
+    assert np.array_equal(counts[0].counts[:, :2], forced_counts(text.part([0, 1]), short, choice).counts)
 
 
 def test_an_interrupted_run_goes_on(
