@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Union, cast
 
 from align_eval.errors import EncodingError, MissingFileError, OutputError
-from align_eval.first_bytes import ENOUGH, check_text, sniff
+from align_eval.first_bytes import ENOUGH, check_text, sniff, utf8_remedy
 from align_eval.zstd import zstd_reader, zstd_writer
 
 StrPath = Union[str, "os.PathLike[str]"]
@@ -148,8 +148,18 @@ def read_lines(path: StrPath) -> Iterator[tuple[int, str]]:
             stream.close()
 
 
-def decode_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
-    """Like :func:`read_lines`, from an open stream of bytes (which stays open); ``name`` is for messages."""
+#: Looks at a block of whole lines, given the number of lines before it and the file's name, and raises.
+LinesCheck = Callable[[bytes, int, str], None]
+
+
+def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -> Iterator[tuple[int, str]]:
+    """Like :func:`read_lines`, from an open stream of bytes (which stays open).
+
+    Args:
+        stream: the bytes.
+        name: for messages.
+        check: looks at each block of lines before they are given.
+    """
     read = getattr(stream, "read1", stream.read)
     number = 0
     parts: list[bytes] = []  # the pieces of a line whose end has not been read yet
@@ -172,6 +182,8 @@ def decode_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
                 chunk = chunk.replace(b"\r\n", b"\n")
                 if block and chunk.endswith(b"\r"):
                     chunk = chunk[:-1]
+            if check is not None:
+                check(chunk, number, name)
             try:
                 lines = chunk.decode("utf-8").split("\n")
             except UnicodeDecodeError:
@@ -194,7 +206,7 @@ def _decoded(raw: bytes, name: str, number: int) -> str:
             f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8",
             file=name,
             line=number,
-            remedy="Convert the file to UTF-8 (for example: iconv -f ISO-8859-1 -t UTF-8)",
+            remedy=utf8_remedy(raw, error.start),
         ) from None
 
 

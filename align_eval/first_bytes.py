@@ -73,3 +73,15 @@ def _wide(block: bytes) -> str | None:
     if max(even, odd) * 8 < len(block) // 2 or min(even, odd) * 8 > max(even, odd):
         return None
     return "UTF-16BE" if even > odd else "UTF-16LE"
+
+
+def utf8_remedy(line: bytes, at: int) -> str:
+    """What to do about a line that is not UTF-8 from byte ``at`` on: the encoding that its bytes speak for, if any."""
+    if line[at] >= 0xC2 and len(line) - at < 4 and all(0x80 <= byte < 0xC0 for byte in line[at + 1 :]):
+        return "The line ends within a character: fetch the file again, and cut it by lines, not by bytes"
+    high = sum(byte >= 0x80 for byte in line)
+    letters = sum(0x41 <= byte & 0xDF <= 0x5A for byte in line)
+    if high > max(2, letters):  # an alphabet without Latin letters, or a script of two bytes a character
+        return "Convert the file from its encoding to UTF-8 (iconv -f GB18030, SHIFT_JIS, KOI8-R, ... -t UTF-8)"
+    latin = "WINDOWS-1252" if any(0x80 <= byte < 0xA0 for byte in line) else "ISO-8859-1"
+    return f"Convert the file to UTF-8 (for example: iconv -f {latin} -t UTF-8)"

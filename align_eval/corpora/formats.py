@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Union
 
@@ -37,10 +37,12 @@ class Head:
     Args:
         data: the first bytes, decompressed.
         whole: whether that is the whole file.
+        asked: the options of reading that were given.
     """
 
     data: bytes
     whole: bool
+    asked: Options = field(default_factory=dict)
 
     @cached_property
     def text(self) -> str:
@@ -52,7 +54,7 @@ class Head:
     @cached_property
     def lines(self) -> list[str]:
         """The complete lines (all lines if the file is whole), at most 1000."""
-        lines = re.split(r"\r?\n", self.text)
+        lines = re.split(r"\r?\n", self.text) if self.data else []
         if len(lines) > 1 and (not self.whole or not lines[-1]):
             lines.pop()
         return lines[:1000]
@@ -86,6 +88,10 @@ class BitextFormat(ABC):
 
     def check_options(self, options: Options) -> None:  # noqa: B027
         """Raise :class:`InputError` if a value of ``options`` cannot be used. Names are checked already."""
+
+    def notes(self, source: Input, target: Input | None, options: Options) -> list[str]:
+        """What a user should know of how these files are read, beyond the format's name; nothing by default."""
+        return []
 
     @abstractmethod
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:

@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from align_eval.errors import InputError
 from align_eval.files import (
+    LinesCheck,
     StrPath,
     count_lines,
     decode_lines,
@@ -133,10 +134,10 @@ class Input:
         copy.seek(0)
         return copy
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield ``(line number from 1, line)`` as :func:`align_eval.files.read_lines` does."""
+    def lines(self, check: LinesCheck | None = None) -> Iterator[tuple[int, str]]:
+        """Yield ``(line number from 1, line)`` as :func:`align_eval.files.decode_lines` does."""
         with self.open() as stream:
-            yield from decode_lines(stream, self.name)
+            yield from decode_lines(stream, self.name, check)
 
     def count_lines(self) -> int:
         """The number of lines, counted without decoding."""

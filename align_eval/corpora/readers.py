@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,15 @@ from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record
 from align_eval.corpora.inputs import Input, open_inputs
 from align_eval.corpora.pair import Bitext, SentencePair, make_pair
 from align_eval.corpora.tokenize import Tokenize, Tokenizer, load_tokenizers
-from align_eval.errors import FormatError, InputError, LinkRangeError, MissingFileError, UnknownNameError
+from align_eval.corpora.unknown_forms import unknown_form
+from align_eval.errors import (
+    AlignEvalWarning,
+    FormatError,
+    InputError,
+    LinkRangeError,
+    MissingFileError,
+    UnknownNameError,
+)
 from align_eval.files import StrPath
 from align_eval.options import checked, parse_options, split_spec
 
@@ -32,9 +41,11 @@ def read_bitext(
         format: ``auto`` tells it by content. Else a name, or with options ``NAME:option=value,option=value``
             (``auto:base=1`` too). The names:
 
-            - ``parallel``: two files, line by line;
-            - ``pipes``: ``source ||| target``;
-            - ``tsv``: ``source<TAB>target``, or with gold links as third column (XL-WA). Options ``base``, ``header``;
+            - ``parallel``: two files, line by line, or of numbered sentences. Option ``header``;
+            - ``pipes``: ``source ||| target``, or with gold links behind a second bar. Options ``base``, ``header``;
+            - ``tsv``: ``source<TAB>target``, or with gold links as third column (XL-WA). Options ``base``, ``header``
+              (``yes``, ``no`` or ``auto``), ``columns``, ``source_language``, ``target_language``;
+            - ``csv``: as a spreadsheet saves it. The options of ``tsv``, and ``delimiter``;
             - ``jsonl``, ``parquet``: see :mod:`align_eval.corpora.rows`. Options ``columns``, ``source_language``,
               ``target_language``, ``base``;
             - ``tmx``: options ``source_language``, ``target_language``, ``missing``;
@@ -49,7 +60,7 @@ def read_bitext(
             ``target_language`` and they are not given.
         options: options of the format, beside those in ``format``. ``None`` is as good as not given.
 
-    The file is opened at once (and its beginning read, for ``auto``), and read anew for each pass. Standard input and
+    The file is opened at once and its beginning read, and read anew for each pass. Standard input and
     named pipes are copied to a temporary file during the first pass, so they can be read again too.
 
     Raises (at once):
@@ -58,14 +69,21 @@ def read_bitext(
         UnknownNameError: no such format, option or tokeniser.
         InputError: arguments that do not go together.
 
+    Warns:
+        AlignEvalWarning: a first line that is a header, numbers or markup that name the sentences: how they are read.
+
     Raises (while reading): see :meth:`Bitext.__iter__`.
     """
     if order not in ("st", "ts"):
         raise InputError(f"side order {order!r}", remedy="Pass st (source first) or ts (target first)")
     tokenizers = load_tokenizers(tokenize)
     format, written = split_spec(format)
-    source, other, reader, name = _chosen(path, target, format)
+    asked = {part.partition("=")[0].strip(): part.partition("=")[2].strip() for part in written.split(",") if part}
+    asked.update({key: value for key, value in options.items() if value is not None})
+    source, other, reader, name = _chosen(path, target, format, asked)
     given = _options(name, reader, written, options, languages)
+    for note in reader.notes(source, other, given) if not source.is_folder else ():
+        warnings.warn(AlignEvalWarning(note), stacklevel=2)
     swap = order == "ts"
     if swap:
         tokenizers = (tokenizers[1], tokenizers[0])
@@ -103,7 +121,9 @@ def _options(
     return given
 
 
-def _chosen(path: StrPath, target: StrPath | None, format: str) -> tuple[Input, Input | None, BitextFormat, str]:
+def _chosen(
+    path: StrPath, target: StrPath | None, format: str, asked: Mapping[str, Any]
+) -> tuple[Input, Input | None, BitextFormat, str]:
     """The inputs, the format and its name."""
     if format == "auto" and target is not None:
         format = "parallel"
@@ -120,7 +140,7 @@ def _chosen(path: StrPath, target: StrPath | None, format: str) -> tuple[Input, 
         if one is not None and one.is_folder and reader is not None:
             raise MissingFileError("is a folder, not a file", file=one.path, remedy="Name a file in it")
     if reader is None:
-        name = _detected(source)
+        name = _detected(source, asked)
         reader = FORMATS.get(name)
     return source, other, reader, name
 
@@ -135,10 +155,10 @@ def detect_format(path: StrPath) -> str:
         MissingFileError: the file cannot be opened.
         FormatError: no format fits, or several fit equally well.
     """
-    return _detected(Input(path))
+    return _detected(Input(path), {})
 
 
-def _detected(source: Input) -> str:
+def _detected(source: Input, asked: Mapping[str, Any]) -> str:
     names = ", ".join(FORMATS.names())
     remedy = f"Pass --bitext-format (format= in Python), one of: {names} (parallel with the target file too)"
     if source.is_folder:
@@ -149,18 +169,21 @@ def _detected(source: Input) -> str:
         raise FormatError(
             "is a folder, and not one that datasets.save_to_disk wrote", file=source.name, remedy="Name a file in it"
         )
-    head = Head(*source.head())
+    head = Head(*source.head(), asked)
     if not head.data:
         raise FormatError("an empty file has no content to tell its format by", file=source.name, remedy=remedy)
-    fits = sorted(((reader.detect(head), name) for name, reader in FORMATS.items()), reverse=True)
+    able = [(name, reader) for name, reader in FORMATS.items() if all(key in reader.options for key in asked)]
+    fits = sorted(((reader.detect(head), name) for name, reader in able), reverse=True)
+    if not fits or fits[0][0] < 0.5:  # then the options are at fault, which is said of the format that fits
+        fits = sorted(((reader.detect(head), name) for name, reader in FORMATS.items()), reverse=True)
     best = [name for fit, name in fits if fit == fits[0][0]]
     if fits[0][0] < 0.5:
-        raise FormatError(
+        what, mend = unknown_form(head, source.name) or (
             "the format cannot be told by content: not JSON lines, Parquet or TMX, and most lines have neither one "
             "' ||| ' nor one tab (or two tabs with links behind the second)",
-            file=source.name,
-            remedy=remedy,
+            remedy,
         )
+        raise FormatError(what, file=source.name, remedy=mend)
     if len(best) > 1:
         raise FormatError(f"the content fits {' and '.join(sorted(best))} equally", file=source.name, remedy=remedy)
     return best[0]

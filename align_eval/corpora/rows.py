@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.formats import Options, Record, Side
 from align_eval.corpora.goldtext import BASE, check_base
+from align_eval.corpora.markup import check_sentence
 from align_eval.corpora.raw_links import NULL
 from align_eval.corpora.row_links import LINK_COLUMNS, row_links
 from align_eval.errors import EncodingError, FormatError, InputError
@@ -170,6 +171,7 @@ class RowReader:
 def _side(value: Any, what: str) -> Side:
     if isinstance(value, str):
         _check_text(value, what)
+        check_sentence(value)
         return value
     if isinstance(value, (list, tuple)):
         for position, word in enumerate(value):

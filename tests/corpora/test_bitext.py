@@ -202,10 +202,10 @@ class TestStreams:
         data = "\n".join(LINES * 500).encode()
         bitext = read_bitext(put(tmp_path / f"f{suffix}", pack(data)))
         assert (bitext.format, len(bitext), bitext[4999].source_text) == ("pipes", 5000, "s9 a")
-        cut = read_bitext(put(tmp_path / f"cut{suffix}", pack(data)[:-20]), format="pipes")
+        path = put(tmp_path / f"cut{suffix}", pack(data)[:-20])
         for use in (len, ids):
             with pytest.raises(EncodingError, match="damaged"):
-                use(cut)
+                use(read_bitext(path, format="pipes"))
 
 
 class TestParallel:
@@ -241,9 +241,9 @@ class TestParallel:
 
 class TestWords:
     def test_only_ascii_spaces_separate(self, tmp_path: Path) -> None:
-        pair = read_bitext(put(tmp_path / "f", " a　 　  b\u00a0c   ||| d\tx  \n"), format="pipes")[0]
+        pair = read_bitext(put(tmp_path / "f", " a　 　  b\u00a0c   ||| d\u2003x  \n"), format="pipes")[0]
         assert pair.source == ("a　", "　", "b\u00a0c")
-        assert pair.target == ("d\tx",)
+        assert pair.target == ("d\u2003x",)
 
     def test_whitespace_tokeniser(self, tmp_path: Path) -> None:
         path = put(tmp_path / "f", "a\u3000b ||| c\u00a0d\n")
@@ -333,10 +333,10 @@ class TestDetection:
 
     @pytest.mark.parametrize(
         "content",
-        ["plain text\n", "a\tb\tc\n", "{ text\n", "<html>\n", "a ||| b\tc\n", "", "\n\n"],
+        ["plain text\n", "{ text\n", "a ||| b\tc\n", "", "\n\n"],
     )
     def test_undecidable(self, tmp_path: Path, content: str) -> None:
-        with pytest.raises(FormatError, match=r"Pass --bitext-format .*, one of: datasets, jsonl, parallel"):
+        with pytest.raises(FormatError, match=r"Pass --bitext-format .*, one of: csv, datasets, jsonl, parallel"):
             read_bitext(put(tmp_path / "f", content))
 
     def test_the_extension_does_not_decide(self, tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ class TestDetection:
         assert (len(bitext), ids(bitext), bool(bitext)) == (0, [], False)
 
     def test_names(self) -> None:
-        assert format_names() == ["datasets", "jsonl", "parallel", "parquet", "pipes", "tmx", "tsv"]
+        assert format_names() == ["csv", "datasets", "jsonl", "parallel", "parquet", "pipes", "tmx", "tsv"]
         assert all(reader.summary for _, reader in FORMATS.items())
 
     def test_wrong_arguments(self, tmp_path: Path, pipes: Path) -> None:
@@ -427,7 +427,7 @@ class TestLines:
     def test_tsv_header(self, tmp_path: Path) -> None:
         path = put(tmp_path / "f", "source\ttarget\tlinks\na\tb\t0-0\n")
         with pytest.raises(FormatError, match="tsv:header=yes"):
-            ids(read_bitext(path, format="tsv"))
+            ids(read_bitext(path, format="tsv", header=False))
         bitext = read_bitext(path, format="tsv", header=True)
         assert (len(bitext), ids(bitext)) == (1, ["1"])
 

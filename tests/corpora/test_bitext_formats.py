@@ -451,6 +451,7 @@ class TestEveryFormat:
 
     @QUICK
     @given(data=st.data())
+    @pytest.mark.filterwarnings("ignore::align_eval.errors.AlignEvalWarning")
     def test_any_bytes_give_pairs_or_a_typed_error(self, tmp_path: Path, format: str, data: st.DataObject) -> None:
         content = data.draw(st.one_of(st.binary(max_size=200), SNIPPETS))
         path = put(tmp_path / "f", content)
@@ -476,6 +477,7 @@ SNIPPETS = st.lists(st.sampled_from(_PIECES), max_size=25).map(b"".join)
 @example(content=b"PAR1" + b"\x00" * 40 + b"\x10\x00\x00\x00PAR1")
 @example(content=b'{"source": "a", "target": "b", "links": "0-0 99999999-0"}')
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".zst"])
+@pytest.mark.filterwarnings("ignore::align_eval.errors.AlignEvalWarning")
 def test_any_content_gives_pairs_or_a_typed_error(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = put(tmp_path / f"f{suffix}", content)
     message = f"{path}: none"

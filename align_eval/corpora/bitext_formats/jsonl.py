@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.json_rows import json_rows, parsed
+from align_eval.corpora.markup import fault_of
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
 from align_eval.corpora.textout import write_lines
 from align_eval.errors import AlignEvalError
@@ -61,7 +62,7 @@ def _compact(row: dict[str, Any]) -> dict[str, Any]:
     """Sides as text where splitting gives the words back; no keys without a value."""
     for side in ("source", "target"):
         text = " ".join(row[side])
-        if [w for w in text.split(" ") if w] == row[side]:
+        if [w for w in text.split(" ") if w] == row[side] and fault_of(text) is None:
             row[side] = text
     return {key: value for key, value in row.items() if value is not None}
 

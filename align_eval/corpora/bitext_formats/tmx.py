@@ -11,6 +11,7 @@ from xml.parsers import expat
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.markup import fault_of
 from align_eval.corpora.rows import languages_remedy
 from align_eval.corpora.textout import encoded, joined
 from align_eval.errors import EncodingError, FormatError, InputError
@@ -195,6 +196,9 @@ class Tmx(BitextFormat):
                     line=unit.line,
                     remedy="Pass --bitext-format tmx:missing=skip (format= in Python) to leave such units out",
                 )
+            for side in (one, other):
+                if fault := fault_of(side):
+                    raise FormatError(fault[0], file=source.name, line=unit.line, remedy=fault[1])
             yield unit.ident, one, other, None, unit.line
 
     def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from align_eval.corpora.bitext_formats import _columns as columns
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
-from align_eval.corpora.goldtext import BASE, check_base, gold_text, looks_like_links, parse_gold
+from align_eval.corpora.goldtext import gold_text
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.markup import check_cells
 from align_eval.corpora.textout import joined, write_lines
-from align_eval.errors import FormatError, InputError
+from align_eval.errors import InputError
 from align_eval.options import Option
 
 if TYPE_CHECKING:
@@ -17,56 +19,64 @@ if TYPE_CHECKING:
 
 
 class Tsv(BitextFormat):
-    """Two columns, or three. Quotes have no meaning; the first line decides how many columns there are."""
+    """Columns of source, target and perhaps links. Quotes have no meaning; all lines have as many columns as the first.
 
-    summary = "source TAB target, or source TAB target TAB links (i-j sure, ipj possible)"
-    options: ClassVar[Mapping[str, Option]] = {
-        "header": Option(default="no", choices=("yes", "no"), help="whether the first line names the columns"),
-        "base": BASE,
-    }
+    A first line of names is known by them, and so is a first column of numbers.
+    """
+
+    summary = "source TAB target, or source TAB target TAB links (i-j sure, ipj possible); more with a header"
+    options: ClassVar[Mapping[str, Option]] = columns.COLUMN_OPTIONS
     holds_gold = True
 
     def detect(self, head: Head) -> float:
-        rows = [line.split("\t") for line in head.lines]
-        two = head.share(len(row) == 2 for row in rows)
-        three = head.share(len(row) == 3 and looks_like_links(row[2]) for row in rows)
-        return max(two, three)
+        return columns.fits(_rows(head), head.asked)
+
+    def notes(self, source: Input, target: Input | None, options: Options) -> list[str]:
+        rows = _rows(Head(*source.head()))
+        found = columns.notes(columns.layout_of(rows, options, source.name, "tsv"), rows, options, source.name)
+        if any(len(cell) > 1 and cell[0] == cell[-1] == '"' and '""' in cell[1:-1] for row in rows for cell in row):
+            found.append(
+                f"{source.name}: cells are quoted as spreadsheets do, and are read with their quotes; "
+                "--bitext-format csv:delimiter=tab takes them off"
+            )
+        return found
 
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
-        base = check_base(options.get("base", 0))
-        width = 0
-        for number, line in source.lines():
-            row = line.split("\t")
-            if width == 0:
-                width = len(row)
-                if width not in (2, 3):
-                    raise _columns(width, "2 or 3 (source, target, links)", source.name, number)
-                if options.get("header") == "yes":
-                    continue
-            if len(row) != width:
-                raise _columns(len(row), f"{width}, as in line 1", source.name, number)
-            gold = None
-            if width == 3:
-                try:
-                    gold = parse_gold(row[2], base)
-                except FormatError as error:
-                    remedy = error.remedy
-                    if number == 1:
-                        remedy = "Pass --bitext-format tsv:header=yes if it names the columns (format= in Python)"
-                    raise FormatError(error.message, file=source.name, line=number, remedy=remedy) from None
-            yield None, row[0], row[1], gold, number
+        layout = columns.layout_of(_rows(Head(*source.head())), options, source.name, "tsv")
+        lines = source.lines(check_cells)
+        if (layout.source, layout.target, layout.sure, layout.ident, layout.width) == (0, 1, None, None, 2):
+            yield from _two(lines, layout, source.name)
+            return
+        rows = ((number, line.split("\t")) for number, line in lines)
+        yield from columns.records(rows, layout, options, source.name, "tsv")
 
     def count(self, source: Input, target: Input | None, options: Options) -> int:
-        return max(0, source.count_lines() - (options.get("header") == "yes"))
+        layout = columns.layout_of(_rows(Head(*source.head())), options, source.name, "tsv")
+        return max(0, source.count_lines() - layout.header)
 
     def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
         write_lines(path, _lines(pairs))
 
 
+def _rows(head: Head) -> list[list[str]]:
+    return [line.split("\t") for line in head.lines]
+
+
+def _two(lines: Iterator[tuple[int, str]], layout: columns.Layout, name: str) -> Iterator[Record]:
+    """Two columns, written out, as this runs once a line of millions."""
+    if layout.header:
+        next(lines, None)
+    for number, line in lines:
+        source, tab, target = line.partition("\t")
+        if not tab or "\t" in target:
+            raise columns.columns_error(line.count("\t") + 1, "2, as in line 1,", name, number, "tsv")
+        yield None, source, target, None, number
+
+
 def _lines(pairs: Iterable[SentencePair]) -> Iterator[str]:
     width = 0
     for pair in pairs:
-        row = [joined(pair.source, pair.id, "\t"), joined(pair.target, pair.id, "\t")]
+        row = [joined(pair.source, pair.id, "\t", "|||"), joined(pair.target, pair.id, "\t", "|||")]
         if pair.gold is not None:
             row.append(gold_text(pair.gold))
         width = width or len(row)
@@ -76,15 +86,6 @@ def _lines(pairs: Iterable[SentencePair]) -> Iterator[str]:
                 remedy="Give all pairs gold links, or none",
             )
         yield "\t".join(row)
-
-
-def _columns(found: int, wanted: str, name: str, line: int) -> FormatError:
-    return FormatError(
-        f"{found} tab-separated column{'s' if found != 1 else ''} where {wanted} are needed",
-        file=name,
-        line=line,
-        remedy="Mend the line, or pass another --bitext-format (format= in Python)",
-    )
 
 
 FORMATS.register("tsv", "xl-wa")(Tsv())

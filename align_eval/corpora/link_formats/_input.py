@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from align_eval.corpora.inputs import Input
 from align_eval.errors import EncodingError, FormatError
 from align_eval.files import unpacking_errors
-from align_eval.first_bytes import check_text
+from align_eval.first_bytes import check_text, utf8_remedy
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -57,7 +57,7 @@ class LinkInput(Input):
                     f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8",
                     file=self.name,
                     line=number,
-                    remedy="Convert the file to UTF-8 (for example: iconv -f ISO-8859-1 -t UTF-8)",
+                    remedy=utf8_remedy(raw, error.start),
                 ) from None
 
     def malformed(self, message: str, line: int | None, remedy: str) -> FormatError:
