@@ -77,7 +77,7 @@ def _wide(block: bytes) -> str | None:
 
 def utf8_remedy(line: bytes, at: int) -> str:
     """What to do about a line that is not UTF-8 from byte ``at`` on: the encoding that its bytes speak for, if any."""
-    if line[at] >= 0xC2 and len(line) - at < 4 and all(0x80 <= byte < 0xC0 for byte in line[at + 1 :]):
+    if 0xE0 <= line[at] < 0xF5 and 1 < len(line) - at < 4 and all(0x80 <= byte < 0xC0 for byte in line[at + 1 :]):
         return "The line ends within a character: fetch the file again, and cut it by lines, not by bytes"
     high = sum(byte >= 0x80 for byte in line)
     letters = sum(0x41 <= byte & 0xDF <= 0x5A for byte in line)

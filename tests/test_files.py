@@ -123,6 +123,22 @@ class TestReading:
         assert "iconv" in (caught.value.remedy or "")
 
     @pytest.mark.parametrize(
+        ("line", "remedy"),
+        [
+            ("für".encode("latin-1"), "iconv -f ISO-8859-1 -t UTF-8"),
+            (b"it\x92s", "iconv -f WINDOWS-1252 -t UTF-8"),
+            ("これは文です".encode("shift-jis"), "SHIFT_JIS"),
+            ("это предложение".encode("koi8-r"), "KOI8-R"),
+            ("世界".encode()[:-1], "ends within a character"),
+        ],
+    )
+    def test_the_remedy_fits_the_bytes(self, tmp_path: Path, line: bytes, remedy: str) -> None:
+        path = tmp_path / "f"
+        path.write_bytes(line + b"\n")
+        with pytest.raises(EncodingError, match=remedy):
+            lines_of(path)
+
+    @pytest.mark.parametrize(
         ("suffix", "damage"),
         [
             *((s, d) for s in (".gz", ".xz", ".zst") for d in ("cut", "cut at half", "garbage")),

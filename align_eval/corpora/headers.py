@@ -19,7 +19,7 @@ SIDES = (
     ("source_text", "target_text"), ("original", "translation"), ("l1", "l2"),
 )  # fmt: skip
 #: Names of a column of sentence names, and of columns of links.
-IDS = ("id", "sentence_id", "sent_id", "pair_id", "idx", "index", "number", "no", "nr", "line")
+IDS = ("id", "sentence_id", "sent_id", "pair_id", "idx", "index", "number", "nr", "line")
 LINKS = ("links", "alignment", "alignments", "alignment_links", "align", "word_alignment", "gold", "sure")
 POSSIBLE = ("possible", "possible_links")
 _SIDES = frozenset(name for pair in SIDES for one in pair for name in one.split("_")) - {"sentence", "text"}

@@ -52,7 +52,7 @@ def _cells(lines: list[str], name: str) -> tuple[str, str] | None:
     widths = {line.count("\t") + 1 for line in lines}
     if len(widths) == 1 and (width := widths.pop()) > 2:
         rows = [line.split("\t") for line in lines]
-        columns = [[row[k].strip() for row in rows] for k in range(width)]
+        columns = [[row[k].strip() for row in rows[1:] or rows] for k in range(width)]  # line 1 may name the columns
         links = [k for k, cells in enumerate(columns) if any(cells) and all(map(looks_like_links, cells))]
         texts = [k for k, cells in enumerate(columns) if k not in links and any(" " in cell for cell in cells)]
         chosen = (texts if len(texts) == 2 else [0, 1]) + (links[:2] if len(texts) == 2 else [])
