@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 from align_eval.corpora.formats import Options, Record, Side
 from align_eval.corpora.goldtext import BASE, check_base
 from align_eval.corpora.markup import check_sentence
-from align_eval.corpora.raw_links import NULL
-from align_eval.corpora.row_links import LINK_COLUMNS, row_links
 from align_eval.errors import EncodingError, FormatError, InputError
 from align_eval.options import Option
 
@@ -78,6 +76,8 @@ class RowReader:
         """
         have = list(names)
         wanted = {*self._sides(have), "id"}
+        from align_eval.corpora.row_links import LINK_COLUMNS
+
         wanted.update(LINK_COLUMNS if self.columns is None else self.columns[2:])
         return [n for n in have if n in wanted]
 
@@ -147,6 +147,8 @@ class RowReader:
     def _gold(self, row: Mapping[str, Any]) -> GoldLinks | None:
         if self.columns is not None:
             row = {"links": row[self.columns[2]]} if len(self.columns) == 3 else {}
+        from align_eval.corpora.row_links import NULL, row_links  # numpy comes with it
+
         found = row_links(row)
         if found is None:
             return None

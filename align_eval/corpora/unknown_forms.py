@@ -15,10 +15,8 @@ def unknown_form(head: Head, name: str) -> tuple[str, str] | None:
     """What the file ``name`` is, and the remedy; ``None`` if that is not known."""
     text = head.text.lstrip()
     lines = [line for line in head.lines if line.strip()] or [head.text]
-    if text.startswith("["):
-        if re.match(r"\[\s*[\[(]", text) or re.match(r"\[\s*\]", text):
-            return "lists of links, not sentences", "Pass the sentences here, and this file where links are read"
-        return "a JSON array; one object a line is read", f"Make lines of it: jq -c '.[]' {name} > {name}l"
+    if re.match(r"\[\s*[\[(\]]", text):
+        return "lists of links, not sentences", "Pass the sentences here, and this file where links are read"
     if text.startswith("{"):
         return _json_document(text, head.whole, name)
     lower = text[:1000].lower()
