@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from align_eval.corpora import Bitext, SentencePair, read_links
+from align_eval.corpora import Bitext, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import IndexBaseError, LengthMismatchError, LinkRangeError
 from align_eval.link_table import LinkTable
+from align_eval.scoring.reading import ReadOptions
+from align_eval.scoring.systems import score_files
 
 pytestmark = pytest.mark.shared
 
@@ -188,3 +190,57 @@ def test_blocks_are_the_file(gold_folder: Path, size: int) -> None:
     assert [b.sentences for b in blocks[:-1]] == [size] * (len(blocks) - 1)
     assert sum(b.sentences for b in blocks) == 508
     assert LinkTable.from_links([b.gold(k) for b in blocks for k in range(b.sentences)]) == whole
+
+
+SCORED = {  # gold, system, what the published figure is exactly
+    "enfr": ("enfr-wpt", "awesome-align/enfr.awesome-align.out", 4.07),
+    "jaen": ("jaen-gold", "awesome-align/jaen.awesome-align.out", 37.36),
+    "deen": ("deen-rwth", "cross-align/deen.out", 13.53),
+}
+FORMS = {"talp": "talp", "wpt": "naacl", "a3": "a3", "jsonl": "jsonl", "parquet": "parquet", "numbered": "numbered"}
+
+
+@pytest.mark.filterwarnings("ignore:.*null links left out")  # what A3 aligns to NULL
+@pytest.mark.parametrize("with_sentences", [True, False])
+@pytest.mark.parametrize("name", SCORED)
+def test_every_form_scores_the_same(
+    gold_folder: Path, oracle_folder: Path, tmp_path: Path, name: str, with_sentences: bool
+) -> None:
+    """Gold and system in their own form, NAACL, A3, JSONL, Parquet; the base is asked for where nothing proves it."""
+    gold_name, system, aer = SCORED[name]
+    links, text, *_, possible, base = SETS[gold_name]
+    pairs = list(piped(gold_folder / text))
+    sentences = pairs if with_sentences else None
+    gold = read_links(gold_folder / links, bitext=pairs)
+    hypothesis = read_links(oracle_folder / system, bitext=pairs)
+    golds, systems = {str(gold_folder / links): base}, [str(oracle_folder / system)]
+    for ending, form in FORMS.items():
+        systems.append(str(tmp_path / f"system.{ending}"))
+        write_links(systems[-1], hypothesis, format=form, bitext=pairs)
+        if form != "a3" or not possible:
+            path = str(tmp_path / f"gold.{ending}")
+            write_links(path, gold, format=form, bitext=pairs)
+            golds[path] = 0
+    for k, (path, gold_base) in enumerate(golds.items()):
+        own = gold_base if not with_sentences and Path(path).suffix not in (".wpt", ".a3") else "auto"
+        chosen = systems if k == 0 else systems[:1]
+        for score in score_files(
+            path, chosen, pairs=sentences, gold_options=ReadOptions(base=own), resamples=0, tests=()
+        ):
+            assert (round(score.score.aer, 2), score.score.sentences) == (aer, len(pairs)), (path, score.name)
+
+
+@pytest.mark.parametrize("folder", ["roen-wpt05", "enhi-wpt05"])
+def test_numbered_sets_keep_their_numbers_through_every_form(gold_folder: Path, tmp_path: Path, folder: str) -> None:
+    table = read_links(gold_folder / folder / "align.txt")
+    assert table.ids is not None
+    for ending, form in FORMS.items():
+        if form not in ("a3", "talp"):
+            write_links(tmp_path / f"x.{ending}", table, format=form)
+            base = 0 if form == "numbered" else "auto"
+            back = read_links(tmp_path / f"x.{ending}", base=base)
+            assert back == table
+            assert list(back.ids or ()) == list(table.ids)
+    with pytest.warns(match="lines without links are written"):
+        write_links(tmp_path / "x.talp", table, format="talp")
+    assert len((tmp_path / "x.talp").read_text("utf-8").splitlines()) == int(table.ids[-1])
