@@ -26,10 +26,11 @@ class LinkInput(Input):
         rest: list[bytes] = []
         start = True
         with self.open() as stream, unpacking_errors(self.name):
-            line = 1
+            done = 0
             while block := stream.read(size):
-                check_text(block, self.name, line, start=start)
-                line += block.count(b"\n")
+                if start or b"\0" in block:
+                    check_text(block, self.name, self._line_at(done), start=start)
+                done += len(block)
                 if start:
                     start = False
                     block = block.removeprefix(_BOM)
@@ -42,6 +43,11 @@ class LinkInput(Input):
                     rest.append(block)
         if last := b"".join(rest):
             yield last
+
+    def _line_at(self, place: int) -> int:
+        """The number of the line, from 1, in which byte ``place`` (from 0) stands."""
+        with self.open() as stream:
+            return 1 + stream.read(place).count(b"\n")
 
     def decode_block(self, block: bytes, first: int) -> Iterator[tuple[int, str]]:
         """The lines of one block of whole lines, the first of them being line ``first`` of the file.
