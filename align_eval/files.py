@@ -32,6 +32,12 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "align-eval"
 
 
+def config_folder() -> Path:
+    """The folder of what a user has set down for good: ``$XDG_CONFIG_HOME/align-eval``."""
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join("~", ".config")
+    return Path(base).expanduser() / "align-eval"
+
+
 def data_folder() -> Path:
     """The folder of the data that the project ships: inside the package, or ``data/`` of a checkout."""
     packaged = Path(__file__).resolve().parent / "_data"

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from align_eval.cli import _input as inputs
+from align_eval.shown import shown
+
 if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
     from align_eval.corpora.testset_entries import TestSetEntry
@@ -19,13 +22,15 @@ def add_to(app: typer.Typer) -> None:
     """Register the command group."""
     group = typer.Typer(
         no_args_is_help=True,
-        help="The named test sets: list them, show one, fetch and check their files. Files are looked for in the "
-        "folder that ALIGN_EVAL_DATA names and in the cache; ALIGN_EVAL_TESTSETS names registry files of your own.",
+        help="The named test sets: list, show, fetch and check them, add your own. Files are looked for in the folder "
+        "that ALIGN_EVAL_DATA names and in the cache; ALIGN_EVAL_TESTSETS names further registry files.",
     )
     group.command("list")(list_testsets)
     group.command("show")(show_testset)
     group.command("fetch")(fetch_testsets)
     group.command("check")(check_testsets)
+    group.command("add")(add_own)
+    group.command("remove")(remove_own)
     app.add_typer(group, name="testsets")
 
 
@@ -41,12 +46,12 @@ def list_testsets(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)
     table += [
         (
             row["name"],
-            f"{row['source_language']}-{row['target_language']}",
+            f"{row['source_language'] or '?'}-{row['target_language'] or '?'}",
             str(row["sentences"]),
             str(row["sure"]),
             str(row["possible"]),
             row["place"] or row["status"],
-            row["licence"],
+            row["licence"] or "-",
         )
         for row in rows
     ]
@@ -55,7 +60,7 @@ def list_testsets(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)
         cells = [
             c.rjust(w) if k in (2, 3, 4) else c.ljust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))
         ]
-        typer.echo("  ".join(cells).rstrip())
+        typer.echo(shown("  ".join(cells).rstrip()))
 
 
 def show_testset(
@@ -82,11 +87,11 @@ def show_testset(
         _print_json(data)
         return
     lines = [
-        f"{entry.name}: {entry.title}",
-        f"languages   {entry.source_language} (source) - {entry.target_language} (target)",
+        entry.name if entry.title == entry.name else f"{entry.name}: {entry.title}",
+        f"languages   {entry.source_language or '?'} (source) - {entry.target_language or '?'} (target)",
         f"size        {entry.sentences} sentence pairs, {entry.sure} sure and {entry.possible - entry.sure} "
         "possible-only links",
-        f"licence     {entry.licence}" + (f". {entry.notice}" if entry.notice else ""),
+        f"licence     {entry.licence or 'not stated'}" + (f". {entry.notice}" if entry.notice else ""),
         *(f"{'cite' if k == 0 else '':12}{c}" for k, c in enumerate(entry.citation)),
         f"checksum    {entry.checksum} (version {entry.version})",
         f"found       {data['place']}: {data['folder']}" if data["place"] else f"found       {data['status']}",
@@ -96,7 +101,7 @@ def show_testset(
         lines += [f"file        {file.path} ({file.role}, {file.format})", f"            sha256 {file.sha256}"]
         if file.url:
             lines.append(f"            {file.url}")
-    typer.echo("\n".join(lines))
+    typer.echo("\n".join(map(shown, lines)))
 
 
 def fetch_testsets(
@@ -147,11 +152,54 @@ def check_testsets(
         _print_json([{"name": c.name, "status": c.status, "place": c.place, "problems": c.problems} for c in checks])
     else:
         for check in checks:
-            typer.echo(f"{check.name}: {check.status}" + (f"  {check.place}" if check.place else ""))
+            typer.echo(shown(f"{check.name}: {check.status}" + (f"  {check.place}" if check.place else "")))
             for problem in check.problems if not everything or check.status != "not fetched" else ():
-                typer.echo(f"  {problem}")
+                typer.echo(shown(f"  {problem}"))
     if any(c.status != "ok" and not (everything and c.status == "not fetched") for c in checks):
         raise typer.Exit(1)
+
+
+def add_own(
+    name: str = typer.Argument(help="Letters, digits, '.', '_' and '-'."),
+    bitext: str | None = inputs.BITEXT,
+    source: str | None = inputs.SOURCE,
+    target: str | None = inputs.TARGET,
+    bitext_format: str = inputs.BITEXT_FORMAT,
+    gold: str | None = inputs.GOLD,
+    gold_format: str = inputs.GOLD_FORMAT,
+    gold_base: inputs.Base = inputs.GOLD_BASE,
+    source_language: str = typer.Option("", help="ISO 639-1 code of the source, such as de."),
+    target_language: str = typer.Option("", help="ISO 639-1 code of the target."),
+    title: str = typer.Option("", help="What it is, in a few words."),
+    citation: list[str] = typer.Option([], help="A reference to cite; may be given several times."),
+    licence: str = typer.Option("", help="Its licence."),
+    replace: bool = typer.Option(False, "--replace", help="Put it in the place of your set of that name."),
+) -> None:
+    """Register a test set of your own: every command then takes its name. The files stay where they are.
+
+    Numbers and checksums are made now and compared at each use.
+    """
+    files = inputs.files_of(bitext, source, target)
+    if not files:
+        raise typer.BadParameter("give --bitext, or --source with --target")
+    from align_eval.corpora.own_registry import add_testset
+
+    entry = add_testset(
+        name, files[0], gold, target=files[1] if len(files) == 2 else None, format=bitext_format,
+        gold_format=gold_format, gold_base=gold_base.value, source_language=source_language,
+        target_language=target_language, title=title, citation=tuple(citation), licence=licence, replace=replace,
+    )  # fmt: skip
+    links = f"{entry.sure} sure and {entry.possible - entry.sure} possible-only links, index base {entry.base}"
+    without = all(f.role not in ("gold", "sentences+gold") for f in entry.files)
+    told = "no gold links" if without else links
+    typer.echo(shown(f"{entry.name}: {entry.sentences} sentence pairs, {told}; registered in {entry.registry}"))
+
+
+def remove_own(name: str = typer.Argument(help="A test set that you added.")) -> None:
+    """Take a test set of your own out of its registry; its files stay."""
+    from align_eval.corpora.own_registry import remove_testset
+
+    typer.echo(shown(f"{name}: removed from {remove_testset(name)}"))
 
 
 def _summary(entry: TestSetEntry) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """The registry of named test sets: ``testsets.toml`` of this package, and files of the same form that a user adds.
 
-``ALIGN_EVAL_TESTSETS`` names further registry files (several are joined as in ``PATH``). The files of their sets may
-lie beside the registry file. A registry file has two kinds of tables::
+``align-eval testsets add`` writes a user's own sets to :func:`user_registry`, and ``ALIGN_EVAL_TESTSETS`` names further
+registry files (several are joined as in ``PATH``). The files of such sets may lie beside the registry file, or anywhere
+by their absolute path. A registry file has two kinds of tables::
 
-    [source.KEY]                    # what several sets have in common
+    [source.KEY]                    # optional: what several sets have in common
     citation = ["..."]              # one string a reference
     licence = "..."                 # as the origin states it
     notice = "..."                  # optional: what a user must know before using the set
 
     [testset.NAME]
-    source = "KEY"
+    source = "KEY"                  # or, of a set by itself, citation, licence and notice, which may be left out
     title = "..."
-    source_language = "de"          # of the first sentence of a pair
+    source_language = "de"          # of the first sentence of a pair; may be left out
     target_language = "en"
     version = "1"                   # raised when a file or the way it is read changes
     base = 1                        # index base of the links: 0 or 1
@@ -21,9 +22,9 @@ lie beside the registry file. A registry file has two kinds of tables::
     origin = "packaged"             # optional: the files come with align-eval
 
     [[testset.NAME.files]]          # in the order that the checksum of the set is made in
-    role = "gold"                   # or "sentences"; "source" and "target"; "sentences+gold"
+    role = "gold"                   # or "sentences"; "source" and "target"; "sentences+gold"; a set may have no gold
     path = "deen-rwth/deen.talp"    # below a data folder
-    format = "talp"                 # a link format for "gold", a bitext format for the others
+    format = "talp"                 # a link format for "gold", a bitext format (tsv:header=yes) for the others
     url = "https://..."             # optional
     sha256 = "..."
 """
@@ -41,11 +42,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
+from align_eval.files import config_folder
 
 #: The registry file of the package.
 REGISTRY_FILE = Path(__file__).with_name("testsets.toml")
 
-_LAYOUTS = [["gold", "sentences"], ["gold", "source", "target"], ["sentences+gold"]]
+_LAYOUTS = [
+    ["gold", "sentences"],
+    ["gold", "source", "target"],
+    ["sentences+gold"],
+    ["sentences"],
+    ["source", "target"],
+]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -56,7 +64,7 @@ class FileEntry:
 
     Attributes:
         role: ``"sentences"``, ``"source"``, ``"target"``, ``"gold"`` or ``"sentences+gold"``.
-        path: where it lies below a data folder: relative, ``/`` between the parts.
+        path: where it lies below a data folder: relative, ``/`` between the parts; or, in a user's registry, absolute.
         format: name of the bitext format or, with role ``"gold"``, of the link format.
         sha256: of its bytes, 64 hex digits.
         url: where it can be fetched, or ``None``.
@@ -101,23 +109,30 @@ class TestSetEntry:
         """Whether every file has a URL."""
         return all(f.url is not None for f in self.files)
 
+    @property
+    def own(self) -> bool:
+        """Whether it is a user's, and not of the registry of the package."""
+        return self.registry != REGISTRY_FILE
+
     def file(self, *roles: str) -> FileEntry | None:
         """The file with one of ``roles``, or ``None``."""
         return next((f for f in self.files if f.role in roles), None)
 
 
-def all_entries() -> dict[str, TestSetEntry]:
+def all_entries(*, missing: bool = False) -> dict[str, TestSetEntry]:
     """The entries of all test sets by name, in the order of the registry files.
+
+    Args:
+        missing: leave out registry files that do not exist.
 
     Raises:
         MissingFileError: a file named by ``ALIGN_EVAL_TESTSETS`` does not exist.
         FormatError: a registry file is malformed, or names a set that exists already.
     """
     entries = dict(_packaged_entries())
-    for name in os.environ.get("ALIGN_EVAL_TESTSETS", "").split(os.pathsep):
-        if not name:
+    for path in registries():
+        if missing and not path.is_file():
             continue
-        path = Path(name).expanduser()
         for key, entry in read_registry(path).items():
             if key in entries:
                 raise FormatError(
@@ -127,6 +142,22 @@ def all_entries() -> dict[str, TestSetEntry]:
                 )
             entries[key] = entry
     return entries
+
+
+def registries() -> list[Path]:
+    """The registry files beside that of the package: the user's if it exists, those of ``ALIGN_EVAL_TESTSETS``."""
+    named = [Path(name).expanduser() for name in os.environ.get("ALIGN_EVAL_TESTSETS", "").split(os.pathsep) if name]
+    own = config_folder() / "testsets.toml"
+    return [own, *named] if own.is_file() else named
+
+
+def user_registry() -> Path:
+    """Where ``align-eval testsets add`` writes; it need not exist.
+
+    The first file of ``ALIGN_EVAL_TESTSETS``, else ``testsets.toml`` of :func:`align_eval.files.config_folder`.
+    """
+    named = os.environ.get("ALIGN_EVAL_TESTSETS", "").split(os.pathsep)[0]
+    return Path(named).expanduser() if named else config_folder() / "testsets.toml"
 
 
 def get_entry(name: str) -> TestSetEntry:
@@ -161,10 +192,21 @@ def read_registry(path: Path) -> dict[str, TestSetEntry]:
             file=path,
             remedy="Check ALIGN_EVAL_TESTSETS",
         ) from None
+    return parse_registry(path, data)
+
+
+def parse_registry(path: Path, data: bytes) -> dict[str, TestSetEntry]:
+    """The entries of the content ``data`` of the registry file ``path``.
+
+    Raises:
+        FormatError: as :func:`read_registry`.
+    """
     try:
         tables = parse_toml(data.decode("utf-8"))
     except ValueError as error:
         raise FormatError(f"not a TOML file: {error}", file=path, remedy="Correct the registry file") from None
+    if not tables.get("testset"):
+        return {}
     sources = _Table(path, "", tables).table("source") if "source" in tables else _Table(path, "source", {})
     sets = _Table(path, "", tables).table("testset")
     return {name: _entry(path, name, sets.table(name), sources) for name in sets.values}
@@ -226,13 +268,17 @@ class _Table:
 def _entry(path: Path, name: str, table: _Table, sources: _Table) -> TestSetEntry:
     table.only(
         "source", "title", "source_language", "target_language", "version", "base", "sentences", "sure", "possible",
-        "origin", "files",
+        "origin", "files", *(() if "source" in table.values else ("citation", "licence", "notice")),
     )  # fmt: skip
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise table.wrong("a name is made of letters, digits, '.', '_' and '-', and begins with a letter or digit")
-    source = sources.table(table.text("source"))
-    source.only("citation", "licence", "notice")
-    citation = source.listed("citation")
+    if "source" in table.values:
+        source = sources.table(table.text("source"))
+        source.only("citation", "licence", "notice")
+        citation, licence = source.listed("citation"), source.text("licence")
+    else:
+        source, licence = table, table.text("licence", "")
+        citation = table.listed("citation") if table.values.get("citation") else []
     if not all(isinstance(c, str) for c in citation):
         raise source.wrong("'citation' has to be a list of texts")
     sure, possible = table.number("sure"), table.number("possible")
@@ -248,11 +294,11 @@ def _entry(path: Path, name: str, table: _Table, sources: _Table) -> TestSetEntr
         raise table.wrong(f"files with the roles {', '.join(roles)}; accepted: {layouts}")
     return TestSetEntry(
         name=name,
-        title=table.text("title"),
-        source_language=table.text("source_language"),
-        target_language=table.text("target_language"),
+        title=table.text("title", "") or name,
+        source_language=table.text("source_language", ""),
+        target_language=table.text("target_language", ""),
         citation=tuple(citation),
-        licence=source.text("licence"),
+        licence=licence,
         version=table.text("version"),
         base=table.number("base", 1),
         sentences=table.number("sentences"),
@@ -277,13 +323,19 @@ def _file(owner: _Table, value: object) -> FileEntry:
         sha256=table.text("sha256"),
         url=table.text("url", "") or None,
     )
-    if not is_inner_path(entry.path):
+    absolute = os.path.isabs(entry.path) and entry.url is None and owner.path != REGISTRY_FILE
+    if not absolute and not is_inner_path(entry.path):
         raise table.wrong(f"the path {entry.path!r} leaves its folder: it has to be relative, without '..'")
     if not _SHA256.fullmatch(entry.sha256):
         raise table.wrong(f"the sha256 of {entry.path!r} is not 64 hex digits in lower case")
     if entry.url is not None and not re.fullmatch(r"https?://[^\s]+", entry.url):
         raise table.wrong(f"the address of {entry.path!r} does not begin with https:// or http://")
     return entry
+
+
+def is_name(name: str) -> bool:
+    """Whether ``name`` can name a test set."""
+    return _NAME.fullmatch(name) is not None
 
 
 def is_inner_path(path: str) -> bool:

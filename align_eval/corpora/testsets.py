@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from align_eval.corpora.testset import TestSet
 from align_eval.corpora.testset_entries import REGISTRY_FILE, FileEntry, TestSetEntry, all_entries, get_entry
@@ -29,7 +29,7 @@ from align_eval.files import cache_folder, data_folder, sha256_of
 
 if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
-    from align_eval.corpora.pair import SentencePair
+    from align_eval.corpora.pair import Bitext, SentencePair
     from align_eval.link_table import LinkTable
 
 
@@ -68,7 +68,11 @@ def load_testset(name: str) -> TestSet:
         ChecksumError: a file is not the registered one.
         FormatError: the gold does not have the registered number of sentences and links.
     """
-    entry = get_entry(name)
+    return load_entry(get_entry(name))
+
+
+def load_entry(entry: TestSetEntry) -> TestSet:
+    """Load the test set of an entry; see :func:`load_testset`."""
     files = _verified_files(entry)
     table = _read_gold(entry, files)
     return TestSet(
@@ -169,6 +173,8 @@ def testset_cache() -> Path:
 def _folders(entry: TestSetEntry) -> list[tuple[str, Path]]:
     if entry.packaged:
         return [("packaged", data_folder())]
+    if all(os.path.isabs(f.path) for f in entry.files):
+        return [("own files", Path(os.path.commonpath([os.path.dirname(f.path) for f in entry.files])))]
     folders = [] if entry.registry == REGISTRY_FILE else [("registry folder", entry.registry.resolve().parent)]
     named = os.environ.get("ALIGN_EVAL_DATA")
     if named:
@@ -186,6 +192,8 @@ def _locate(entry: TestSetEntry) -> tuple[str, Path] | None:
 def _remedy(entry: TestSetEntry) -> str:
     if entry.packaged:
         return "Install align-eval again"
+    if entry.own and all(os.path.isabs(f.path) for f in entry.files):
+        return f"Put the file back, or register what is there now: align-eval testsets add {entry.name} --replace ..."
     where = f"set ALIGN_EVAL_DATA to the folder that holds {entry.files[0].path}"
     if not entry.fetchable:
         return where[0].upper() + where[1:]
@@ -195,7 +203,10 @@ def _remedy(entry: TestSetEntry) -> str:
 def _verified_files(entry: TestSetEntry) -> tuple[Path, ...]:
     found = _locate(entry)
     if found is None:
-        raise MissingFileError(f"the test set {entry.name!r} is not on this machine", remedy=_remedy(entry))
+        missing = next((f.path for f in entry.files if os.path.isabs(f.path) and not os.path.isfile(f.path)), None)
+        raise MissingFileError(
+            f"the test set {entry.name!r} is not on this machine", file=missing, remedy=_remedy(entry)
+        )
     folder = found[1]
     for file in entry.files:
         _verify(entry, file, folder / file.path)
@@ -211,6 +222,7 @@ def _verify(entry: TestSetEntry, file: FileEntry, path: Path) -> None:
     remedies = {
         "packaged": "Install align-eval again",
         "cache": f"Fetch it again: align-eval testsets fetch {entry.name}",
+        "own files": _remedy(entry),
     }
     raise ChecksumError(
         f"sha256 {digest}, but the test set {entry.name!r} is registered with {file.sha256}",
@@ -221,12 +233,25 @@ def _verify(entry: TestSetEntry, file: FileEntry, path: Path) -> None:
     )
 
 
-def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable:
-    from align_eval.corpora.linkio import read_links
+def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable | None:
+    file, path = next(
+        ((f, p) for f, p in zip(entry.files, files, strict=True) if f.role in ("gold", "sentences+gold")), (None, None)
+    )
+    if file is None or path is None:
+        return None
+    table: LinkTable | None
+    if file.role == "gold" or not entry.own:
+        from align_eval.corpora.linkio import read_links
 
-    file, path = next((f, p) for f, p in zip(entry.files, files, strict=True) if f.role in ("gold", "sentences+gold"))
-    table = read_links(path, format=file.format, base=entry.base)
+        named = _bitext(entry, files) if file.role == "gold" and entry.own else None  # matches links by name
+        table = read_links(path, format=file.format, base=entry.base, bitext=named)
+    else:
+        table = _bitext(entry, files).gold()
     _verify(entry, file, path)  # what has been read is what was registered, not what has come there meanwhile
+    if table is None:
+        raise FormatError(
+            "has no gold links", file=path, remedy=f"Correct the entry {entry.name!r} in {entry.registry}"
+        )
     found = {"sentences": table.sentences, "sure links": table.sure_links, "possible links (all of P)": table.links}
     registered = (entry.sentences, entry.sure, entry.possible)
     for (what, number), wanted in zip(found.items(), registered, strict=True):
@@ -239,28 +264,36 @@ def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable:
     return table
 
 
-def _read_sentences(entry: TestSetEntry, files: tuple[Path, ...], gold: LinkTable) -> list[SentencePair]:
+def _bitext(entry: TestSetEntry, files: tuple[Path, ...]) -> Bitext:
+    """The sentence pairs of an entry, to be read."""
     from align_eval.corpora.readers import read_bitext
 
-    by_role = {f.role: (f, path) for f, path in zip(entry.files, files, strict=True)}
-    if "source" in by_role:
-        used = [by_role["source"], by_role["target"]]
-        bitext = read_bitext(used[0][1], used[1][1], format=used[0][0].format)
-    else:
-        used = [by_role.get("sentences") or by_role["sentences+gold"]]
-        bitext = read_bitext(used[0][1], format=used[0][0].format)
-    pairs = [pair for pair in bitext]  # noqa: C416 - list() would ask for the length, which reads everything once more
-    path = used[0][1]
-    for file, one in used:
-        _verify(entry, file, one)
-    if len(pairs) != gold.sentences:
+    roles = {f.role: (f, path) for f, path in zip(entry.files, files, strict=True)}
+    file, path = roles.get("source") or roles.get("sentences") or roles["sentences+gold"]
+    target = roles["target"][1] if "target" in roles else None
+    options: dict[str, Any] = {}
+    if file.role == "sentences+gold" and entry.own and entry.base and "base=" not in file.format:
+        options["base"] = entry.base
+    languages = (entry.source_language or None, entry.target_language or None)
+    return read_bitext(path, target, format=file.format, languages=languages, **options)
+
+
+def _read_sentences(entry: TestSetEntry, files: tuple[Path, ...], gold: LinkTable | None) -> list[SentencePair]:
+    pairs = [pair for pair in _bitext(entry, files)]  # noqa: C416 - list() would ask for the length: one more pass
+    path = next(p for f, p in zip(entry.files, files, strict=True) if f.role != "gold")
+    for file, one in zip(entry.files, files, strict=True):
+        if file.role != "gold":
+            _verify(entry, file, one)
+    registered = entry.sentences if gold is None else gold.sentences
+    if len(pairs) != registered:
         raise LengthMismatchError(
-            f"{len(pairs)} sentence pairs, but gold links of {gold.sentences}",
+            f"{len(pairs)} sentence pairs, but {'gold links of ' if gold is not None else ''}{registered}",
             file=path,
             remedy=f"Correct the entry {entry.name!r} in {entry.registry}",
         )
-    try:
-        gold.check_range([len(p.source) for p in pairs], [len(p.target) for p in pairs])
-    except LinkRangeError as error:
-        raise LinkRangeError(error.message, file=path, line=error.line, remedy=error.remedy) from None
+    if gold is not None:
+        try:
+            gold.check_range([len(p.source) for p in pairs], [len(p.target) for p in pairs])
+        except LinkRangeError as error:
+            raise LinkRangeError(error.message, file=path, line=error.line, remedy=error.remedy) from None
     return pairs
