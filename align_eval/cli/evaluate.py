@@ -129,9 +129,12 @@ def add_to(app: typer.Typer) -> None:
                 )  # fmt: skip
             heads.say_long(found[-1].long)
         if output is not None:
+            from align_eval.corpora.own_registry import keep_testset
             from align_eval.runs.results import write_evaluations
 
             write_evaluations(found, output)
+            for testset in loaded:
+                keep_testset(testset, output)
         if json_:
             sys.stdout.write(json.dumps([e.to_json() for e in found], indent=2, ensure_ascii=False) + "\n")
         else:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from align_eval.corpora import SentencePair, TestSet, load_testset, read_links
+from align_eval.corpora import SentencePair, TestSet, read_links
+from align_eval.corpora.own_registry import kept_testset
 from align_eval.errors import FormatError, InputError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, open_binary
 from align_eval.link_table import LinkTable
@@ -44,7 +45,7 @@ def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | 
         )
     if testset is not None and testset not in names:
         raise UnknownNameError("test set in the folder", testset, names)
-    loaded = load_testset(testset or names[0])
+    loaded = kept_testset(folder, testset or names[0])
     own = [system for system in systems if system["testset"] == loaded.name]
     tables = [_links(Path(folder), system, loaded) for system in own]
     rows, columns, order = _grid(own)

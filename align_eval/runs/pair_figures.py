@@ -84,7 +84,8 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
         MissingFileError: it is no result folder, or a file of links or of a test set is not there.
         UnknownNameError: no such system in it.
     """
-    from align_eval.corpora import load_testset, read_links
+    from align_eval.corpora import read_links
+    from align_eval.corpora.own_registry import kept_testset
 
     base = Path(folder)
     try:
@@ -104,7 +105,7 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
     for name in systems or known:
         row, path = known[name], base / "links" / f"{name}.talp"
         if row["testset"] not in loaded:
-            loaded[row["testset"]] = load_testset(row["testset"])
+            loaded[row["testset"]] = kept_testset(base, row["testset"])
         testset = loaded[row["testset"]]
         links = read_links(os.fspath(path), format="pharaoh", base=0)
         if len(links) != len(testset.pairs):
