@@ -10,6 +10,7 @@ from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System,
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.links import Links
+from align_eval.options import split_spec
 
 # Our names, the letters and the keys of the package (SentenceAligner.matching_methods).
 LETTERS = {"argmax": "a", "itermax": "i", "match": "m", "forward": "f", "reverse": "r"}
@@ -36,7 +37,7 @@ class SimAlign(Aligner):
         from align_eval.models import load_model
         from align_eval.models.hub import quiet
 
-        self.names = list(dict.fromkeys(method.partition(":")[2] or "itermax" for method in settings.methods))
+        self.names = list(dict.fromkeys(split_spec(method)[1] or "itermax" for method in settings.methods))
         for name in self.names:
             if name not in LETTERS:
                 raise UnknownNameError("method of simalign", name, LETTERS)

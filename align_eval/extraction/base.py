@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from align_eval.errors import InputError, UnknownNameError
+from align_eval.errors import InputError
+from align_eval.options import check_fields, options_of, parse_options, split_spec
 from align_eval.registry import Registry
 
 
@@ -41,6 +42,9 @@ class Extractor(ABC):
 
     name: ClassVar[str] = ""
     needs: ClassVar[str] = "similarity"
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"the method {self.name}")
 
     def __call__(self, scores: Tensor, source_lengths: Tensor, target_lengths: Tensor) -> Extraction:
         """Extract links from ``scores`` ``(B, M, N)``; see the module for the shapes.
@@ -81,36 +85,16 @@ def make_extractor(spec: str | Extractor) -> Extractor:
 
     Raises:
         UnknownNameError: unknown method or option; the message lists what exists.
-        InputError: a value of the wrong kind.
+        InputError: a value of the wrong kind or out of its range, an option given twice.
 
     >>> make_extractor("softmax:threshold=0.01").spec
     'softmax:threshold=0.01'
     """
     if isinstance(spec, Extractor):
         return spec
-    name, _, tail = spec.partition(":")
+    name, tail = split_spec(spec)
     method = EXTRACTORS.get(name)
-    defaults = _defaults(method)
-    kinds = {key: type(value) for key, value in defaults.items()}
-    options: dict[str, Any] = {}
-    for part in filter(None, tail.split(",")):
-        key, equals, value = part.partition("=")
-        if key not in kinds:
-            raise UnknownNameError(f"option of the method {name}", key, kinds)
-        try:
-            options[key] = kinds[key](value)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise InputError(
-                f"option {part!r} of the method {name} is not {key}=<{kinds[key].__name__}>",
-                remedy=f"Write for example {name}:{key}={defaults[key]}",
-            )
-    return method(**options)
-
-
-def _defaults(method: type[Extractor]) -> dict[str, Any]:
-    return {f.name: f.default for f in dataclasses.fields(method)}
+    return method(**parse_options(f"the method {name}", tail, options_of(method)))
 
 
 def cell_mask(scores: Tensor, source_lengths: Tensor, target_lengths: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor
 from align_eval.extraction.softmax import link_probability
+from align_eval.options import option
 
 
 @EXTRACTORS.register("entmax")
@@ -26,7 +27,7 @@ class Entmax(Extractor):
 
     name: ClassVar[str] = "entmax"
     needs: ClassVar[str] = "dot"
-    threshold: float = 0.0
+    threshold: float = option(0.0, low=0, high=1)
 
     def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
         links = (entmax15(scores, mask, 2) > self.threshold) & (entmax15(scores, mask, 1) > self.threshold)

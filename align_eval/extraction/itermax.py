@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor, column_maxima, row_maxima
+from align_eval.options import option
 
 
 @EXTRACTORS.register("itermax")
@@ -27,8 +28,8 @@ class Itermax(Extractor):
     """
 
     name: ClassVar[str] = "itermax"
-    passes: int = 2
-    alpha: float = 0.9
+    passes: int = option(2, low=1)
+    alpha: float = option(0.9, low=0, high=1)
 
     def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
         links = row_maxima(scores, mask) & column_maxima(scores, mask)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor
+from align_eval.options import option
 
 
 @EXTRACTORS.register("softmax")
@@ -26,7 +27,7 @@ class Softmax(Extractor):
 
     name: ClassVar[str] = "softmax"
     needs: ClassVar[str] = "dot"
-    threshold: float = 1e-3
+    threshold: float = option(1e-3, low=0, high=1)
 
     def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
         filled = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)

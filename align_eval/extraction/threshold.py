@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from align_eval.errors import UnknownNameError
+from align_eval.errors import InputError
 from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor
+from align_eval.options import option
 
 SCALES = ("minmax", "none")
 
@@ -28,16 +29,20 @@ class Threshold(Extractor):
         scale: ``minmax`` or ``none``.
 
     Raises:
-        UnknownNameError: no such scale.
+        InputError: no such scale, or c is out of range.
     """
 
     name: ClassVar[str] = "threshold"
     above: float = 0.5
-    scale: str = "minmax"
+    scale: str = option("minmax", choices=SCALES)
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise UnknownNameError("scale of the method threshold", self.scale, SCALES)
+        super().__post_init__()
+        if self.scale == "minmax" and not 0 <= self.above <= 1:
+            raise InputError(
+                f"option above={self.above} of the method threshold is out of range",
+                remedy="Give a number from 0 to 1, or the values as they are: threshold:scale=none",
+            )
 
     def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
         if self.scale == "minmax":

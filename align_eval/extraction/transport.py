@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import sinkhorn
 from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor, column_maxima, row_maxima
 from align_eval.models.double import widest
+from align_eval.options import option
 
 KINDS = ("balanced", "partial", "unbalanced", "xlm-align")
 
@@ -36,20 +36,11 @@ class Transport(Extractor):
     """
 
     name: ClassVar[str] = "transport"
-    kind: str = "balanced"
-    threshold: float = 0.4
-    eps: float = 0.1
-    mass: float = 0.8
-    tau: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise UnknownNameError("kind of transport", self.kind, KINDS)
-        if not (self.eps >= sinkhorn.SMALLEST_EPS and self.tau > 0 and 0 < self.mass <= 1):
-            raise InputError(
-                f"transport with eps={self.eps}, tau={self.tau}, mass={self.mass}",
-                remedy=f"Give eps from {sinkhorn.SMALLEST_EPS}, tau above 0 and mass in (0, 1]",
-            )
+    kind: str = option("balanced", choices=KINDS)
+    threshold: float = option(0.4, low=0, high=1)
+    eps: float = option(0.1, low=sinkhorn.SMALLEST_EPS)
+    mass: float = option(0.8, above=0, high=1)
+    tau: float = option(0.5, above=0)
 
     @property
     def needs(self) -> str:  # type: ignore[override]

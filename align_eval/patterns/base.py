@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.options import split_spec
 from align_eval.registry import Registry
 
 if TYPE_CHECKING:
@@ -157,14 +158,16 @@ def make_mask_kind(spec: str | MaskKind) -> MaskKind:
     """
     if isinstance(spec, MaskKind):
         return spec
-    name, _, tail = spec.partition(":")
-    kind = MASK_KINDS.get(name.strip())
+    name, tail = split_spec(spec)
+    kind = MASK_KINDS.get(name)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     given: dict[str, Any] = {}
     for part in filter(None, (p.strip() for p in tail.split(","))):
         key, equals, value = part.partition("=")
         if key not in fields:
             raise UnknownNameError(f"parameter of the mask {kind.name}", key, fields)
+        if key in given:
+            raise InputError(f"parameter {key} of the mask {kind.name} is given twice", remedy="Give it once")
         default = _default(fields[key])
         try:
             given[key] = _parsed(value, default)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -128,6 +128,7 @@ class HeadFlow(StepReader):
     """
 
     quantity = "attention x gradient"
+    limits: ClassVar[dict[str, dict[str, Any]]] = {**StepReader.limits, "rows": {"choices": ROWS}}
 
     def __init__(self, model: Any, *, rows: str = "own", token_budget: int = TOKEN_BUDGET) -> None:
         super().__init__(model, token_budget=token_budget)

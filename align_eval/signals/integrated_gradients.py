@@ -15,7 +15,7 @@ from 0 and jumps at its beginning, where no rule finds it: take the baseline ``p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +47,11 @@ class IntegratedGradients(InputReader):
     """
 
     quantity = "integrated gradient"
+    limits: ClassVar[dict[str, dict[str, Any]]] = {
+        **InputReader.limits,
+        "steps": {"low": 1},
+        "baseline": {"choices": BASELINES},
+    }
 
     def __init__(
         self, model: Any, *, steps: int = 20, baseline: str = "zero", absolute: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from align_eval.models.layout import Layout, PairModel
 from align_eval.signals.attention import pair_model
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 class SignalReader(PairModel):
     """A model seen through a signal: layouts and forward pass are the model's, :meth:`attend` is the signal's.
 
+    ``limits`` says what an option of the signal may be, as arguments of :class:`align_eval.options.Option`.
+
     Args:
         model: of :func:`align_eval.models.load_model`, of any family; its weights are shared.
 
     Raises:
         InputError: it is no such model.
     """
+
+    limits: ClassVar[dict[str, dict[str, Any]]] = {"token_budget": {"low": 1}}
 
     def __init__(self, model: Any) -> None:
         reader = pair_model(model)

@@ -10,12 +10,12 @@ signal's maps in place of attention weights. So whatever works on attention work
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from align_eval.errors import InputError, UnknownNameError
 from align_eval.models.layout import PairModel
+from align_eval.options import options_of, parse_options, split_spec
 from align_eval.registry import Registry
 
 SIGNALS: Registry[Callable[..., PairModel]] = Registry("signal", "align_eval.signals")
@@ -30,10 +30,10 @@ def make_signal(spec: str, model: Any) -> PairModel:
 
     Raises:
         UnknownNameError: no such signal or option; the message lists what exists.
-        InputError: a value of the wrong kind.
+        InputError: a value of the wrong kind or out of its range, an option given twice.
         ModelError: the model cannot be read by this signal.
     """
-    return SIGNALS.get(spec.partition(":")[0])(model, **signal_options(spec))
+    return SIGNALS.get(split_spec(spec)[0])(model, **signal_options(spec))
 
 
 def signal_options(spec: str) -> dict[str, Any]:
@@ -42,26 +42,8 @@ def signal_options(spec: str) -> dict[str, Any]:
     Raises:
         UnknownNameError, InputError: as :func:`make_signal`.
     """
-    name, _, tail = spec.partition(":")
+    name, tail = split_spec(spec)
     signal = SIGNALS.get(name)
-    known = {
-        key: parameter.default
-        for key, parameter in inspect.signature(signal).parameters.items()
-        if parameter.default is not inspect.Parameter.empty
-    }
-    out: dict[str, Any] = {}
-    for part in filter(None, tail.split(",")):
-        key, equals, value = part.partition("=")
-        if key not in known:
-            raise UnknownNameError(f"option of the signal {name}", key, known)
-        kind = type(known[key])
-        try:
-            if not equals or (kind is bool and value not in ("true", "false")):
-                raise ValueError
-            out[key] = value == "true" if kind is bool else kind(value)
-        except ValueError:
-            raise InputError(
-                f"option {part!r} of the signal {name} is not {key}=<{kind.__name__}>",
-                remedy=f"Write for example {name}:{key}={str(known[key]).lower()}",
-            ) from None
-    return out
+    limits: dict[str, Any] = getattr(signal, "limits", {})
+    known = {key: dataclasses.replace(kind, **limits.get(key, {})) for key, kind in options_of(signal).items()}
+    return parse_options(f"the signal {name}", tail, known)

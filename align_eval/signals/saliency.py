@@ -13,9 +13,9 @@ secondary sources.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from align_eval.signals.input_gradients import InputReader, reduced, require_norm
+from align_eval.signals.input_gradients import NORMS, InputReader, reduced, require_norm
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.steps import TOKEN_BUDGET, Step
 
@@ -37,6 +37,7 @@ class Saliency(InputReader):
     """
 
     quantity = "saliency"
+    limits: ClassVar[dict[str, dict[str, Any]]] = {**InputReader.limits, "norm": {"choices": NORMS}}
 
     def __init__(self, model: Any, *, norm: str = "l2", token_budget: int = TOKEN_BUDGET) -> None:
         super().__init__(model, token_budget=token_budget)

@@ -12,14 +12,14 @@ embeddings of the sentence. The noise of a sentence depends on the seed and on i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.signals.input_gradients import InputReader, reduced, require_norm
+from align_eval.signals.input_gradients import NORMS, InputReader, reduced, require_norm
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.steps import TOKEN_BUDGET, Step
 
@@ -45,13 +45,17 @@ class SmoothGrad(InputReader):
     """
 
     quantity = "smoothed gradient"
+    limits: ClassVar[dict[str, dict[str, Any]]] = {
+        **InputReader.limits, "samples": {"low": 1}, "sigma": {"low": 0}, "seed": {"low": 0},
+        "smoothed": {"choices": SMOOTHED}, "norm": {"choices": NORMS},
+    }  # fmt: skip
 
     def __init__(
         self, model: Any, *, samples: int = 20, sigma: float = 0.15, seed: int = 1, smoothed: str = "saliency",
         norm: str = "l2", token_budget: int = TOKEN_BUDGET,
     ) -> None:  # fmt: skip
         super().__init__(model, token_budget=token_budget)
-        if samples < 1 or sigma < 0:
+        if samples < 1 or not 0 <= sigma < float("inf"):
             raise InputError(
                 f"{samples} noisy copies with a deviation of {sigma} are asked for",
                 remedy="Take at least 1 copy, and a deviation of 0 or more",

@@ -16,6 +16,7 @@ from align_eval.corpora import Bitext, SentencePair, read_bitext
 from align_eval.errors import InputError
 from align_eval.files import sha256_of
 from align_eval.links import Links
+from align_eval.options import split_spec
 from align_eval.statistical.options import StatisticalOptions, parse_options
 from align_eval.statistical.text import Directions
 from align_eval.symmetrization import symmetrize_table
@@ -47,7 +48,7 @@ class StatisticalAligner(Aligner):
         self.check()
         self._ways: dict[System, StatisticalOptions] = {}
         for method in settings.methods:
-            tail = method.partition(":")[2]
+            tail = split_spec(method)[1]
             if any(part.partition("=")[0] == "seed" for part in tail.split(",")):
                 raise InputError(f"{self.name} takes no seed: {self.seedless}", remedy="Leave out seed=")
             options = parse_options(self.name, self.kind, tail)

@@ -6,7 +6,9 @@ import dataclasses
 import math
 from typing import Any, TypeVar
 
+from align_eval import options
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.options import options_of
 from align_eval.symmetrization import METHODS, RULES
 
 #: What ``sym`` may be: a way to combine both directions, or one direction alone.
@@ -80,32 +82,8 @@ def parse_options(name: str, kind: type[Options], text: str) -> Options:
         UnknownNameError: no such option, symmetrisation or rule; the message lists what exists.
         InputError: a value of the wrong kind or out of range, or an option given twice.
     """
-    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    given: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
-        if key not in defaults:
-            raise UnknownNameError(f"option of the method {name}", key, defaults)
-        default = defaults[key]
-        if key in given and not isinstance(default, tuple):
-            raise InputError(f"option {key} of the method {name} is given twice", remedy="Give it once")
-        try:
-            if not equals or not value:
-                raise ValueError
-            given[key] = (*given.get(key, ()), value) if isinstance(default, tuple) else _read(value, type(default))
-        except ValueError:
-            wanted = "FILE" if isinstance(default, tuple) else f"<{type(default).__name__}>"
-            example = "FILE" if isinstance(default, tuple) else str(default).lower() or "13a"
-            raise InputError(
-                f"option {part!r} of the method {name} is not {key}={wanted}",
-                remedy=f"Write for example {name}:{key}={example}",
-            ) from None
-    return kind(**given)
-
-
-def _read(text: str, kind: type) -> Any:
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError
-        return text.lower() == "true"
-    return kind(text)
+    known = {
+        key: dataclasses.replace(each, many="again", kind=str, example="FILE") if each.many else each
+        for key, each in options_of(kind).items()
+    }
+    return kind(**options.parse_options(f"the method {name}", text, known))

@@ -78,7 +78,7 @@ BAD: dict[str, tuple[str, str, str, str]] = {
     "unknown method": ("align --bitext text -x itremax", "", "unknown method 'itremax'", "Did you mean 'itermax'"),
     "unknown method evaluated": ("evaluate mini-ende -x itremax", "", "unknown method", "Did you mean 'itermax'"),
     "unknown option of a method": ("align --bitext text -x softmax:treshold=1", "", "unknown option", "'threshold'"),
-    "bad option of a method": ("align --bitext text -x softmax:threshold=a", "", "is not threshold=<float>", "Write"),
+    "bad option of a method": ("align --bitext text -x softmax:threshold=a", "", "is not threshold=<number>", "Write"),
     "unknown format": ("convert gold out --from faraoh", "", "unknown link format", "Did you mean 'pharaoh'"),
     "unknown bitext format": ("align --bitext text --bitext-format jsnl", "", "unknown bitext format", "mean 'jsonl'"),
     "unknown tokenizer": ("align --bitext text --tokenize 13b", "", "unknown tokeni[sz]er", "Did you mean '13a'"),

@@ -123,10 +123,10 @@ def test_defaults_are_spelled_out_where_a_reader_asks() -> None:
     [
         ("spann", UnknownNameError, "Did you mean 'span'"),
         ("span:shar=0.5", UnknownNameError, "Did you mean 'share'"),
-        ("span:share=x", InputError, "Write span:share=0.5"),
-        ("span:share", InputError, "Write span:share=0.5"),
+        ("span:share=x", InputError, "Write for example span:share=0.5"),
+        ("span:share", InputError, "Write for example span:share=0.5"),
         ("span:share=0", InputError, "above 0"),
-        ("span:share=nan", InputError, "above 0"),
+        ("span:share=nan", InputError, "finite number"),
         ("span:share=0.5,count=2", InputError, "not both"),
         ("span:share=0.5,share=0.5", InputError, "twice"),
         ("random:draws=0", InputError, "at least 1"),

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from align_eval.errors import InputError, UnknownNameError
+from align_eval.errors import InputError
+from align_eval.options import Option, parse_options, split_spec
 from align_eval.registry import Registry
 
 if TYPE_CHECKING:
@@ -69,25 +70,10 @@ class MaskPlan(ABC):
 
         Raises:
             UnknownNameError: an unknown option.
-            InputError: a value of the wrong kind, an option given twice.
+            InputError: a value of the wrong kind, an option given twice or without a name.
         """
-        options: dict[str, Any] = {}
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            key, equals, value = part.partition("=")
-            if key not in cls.kinds:
-                raise UnknownNameError(f"option of the mask plan {cls.name}", key, cls.kinds)
-            if key in options:
-                raise InputError(f"the option {key!r} of the mask plan {cls.name} is given twice")
-            try:
-                options[key] = cls.kinds[key](value)
-            except ValueError:
-                equals = ""
-            if not equals:
-                raise InputError(
-                    f"{part!r} is no option of the mask plan {cls.name}",
-                    remedy=f"Write {cls.name}:{key}={_EXAMPLES[cls.kinds[key]]}",
-                )
-        return cls(**options)
+        known = {key: Option(_KINDS.get(kind, str), example=_EXAMPLES[kind]) for key, kind in cls.kinds.items()}
+        return cls(**parse_options(f"the mask plan {cls.name}", text, known))
 
 
 PLANS: Registry[type[MaskPlan]] = Registry("mask plan", "align_eval.infilling.plans")
@@ -110,8 +96,8 @@ def make_plan(spec: str | MaskPlan, *, language: str | None = None) -> MaskPlan:
     if isinstance(spec, MaskPlan):
         plan = spec
     else:
-        name, _, tail = spec.strip().partition(":")
-        plan = PLANS.get(name.strip()).from_options(tail)
+        name, tail = split_spec(spec)
+        plan = PLANS.get(name).from_options(tail)
     if language is not None and getattr(plan, "language", language) == "":
         plan = dataclasses.replace(plan, language=language)  # type: ignore[call-arg]
     return plan
@@ -138,6 +124,7 @@ def yes_or_no(text: str) -> bool:
     return values[text.strip().lower()]
 
 
+_KINDS: dict[Any, type] = {int: int, float: float, yes_or_no: bool, str: str}
 _EXAMPLES: dict[Any, str] = {int: "2", float: "0.5", yes_or_no: "yes", str: "de"}
 
 
