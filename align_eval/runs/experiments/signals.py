@@ -122,7 +122,8 @@ class SignalsExperiment(ViewExperiment):
 
         try:
             what = f"{testset.name} {signal}"
-            found, parts = self.swept(testset, for_testset(model, testset), signal, watch, what, keep=False)
+            directed = for_testset(model, testset)
+            found, parts = self.swept(testset, directed, signal, watch, what, keep=False)
         except ModelError as error:
             return {"error": str(error)}
         one = select(found, "best", parts, resamples=self.resamples, seed=self.seed)
