@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from align_eval.cli._input import (
+    BITEXT,
+    BITEXT_FORMAT,
+    SOURCE,
+    TARGET,
+    read_pairs,
+    warnings_printed,
+)
+
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
     from align_eval.corpora.raw_links import LinkReport
@@ -49,9 +58,10 @@ def add_to(app: typer.Typer) -> None:
         out_of_range: str = typer.Option(
             "raise", callback=_one_of("drop", "raise"), help="Links outside their sentence pair: raise or drop."
         ),
-        bitext: str | None = typer.Option(None, help="File of the sentence pairs (evidence, ranges, a3 and tsv)."),
-        source: str | None = typer.Option(None, help="File of the source sentences, with --target."),
-        target: str | None = typer.Option(None, help="File of the target sentences, with --source."),
+        bitext: str | None = BITEXT,
+        source: str | None = SOURCE,
+        target: str | None = TARGET,
+        bitext_format: str = BITEXT_FORMAT,
     ) -> None:
         """Convert links between formats, index bases and side orders.
 
@@ -60,31 +70,24 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.corpora.link_formats import LINK_FORMATS
         from align_eval.corpora.linkio import link_format_of, read_links_report, sentences_of_links, write_links
 
-        if (source is None) != (target is None):
-            raise typer.BadParameter("--source and --target go together")
-        if bitext is not None and source is not None:
-            raise typer.BadParameter("give either --bitext or --source and --target")
         name = link_format_of(target_file) if to_format == "auto" else to_format
-        needs_sentences = LINK_FORMATS.get(name).needs_sentences
-        pairs: Iterable[SentencePair] | None = None
-        if bitext is not None or source is not None:
-            from align_eval.corpora.readers import read_bitext
-
-            pairs = read_bitext(bitext if bitext is not None else source or "", target)
-        table, report = read_links_report(
-            source_file,
-            format=from_format,
-            base=base_in,
-            order=order_in,
-            bitext=pairs,
-            nulls=nulls,
-            out_of_range=out_of_range,
-        )
-        if pairs is None and needs_sentences and os.path.isfile(source_file):
-            pairs = sentences_of_links(source_file, format=report.format, order=report.order)
-        base = None if base_out == "auto" else int(base_out)
-        write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
-        typer.echo(_told(report, name, table.scores is not None and not LINK_FORMATS.get(name).has_scores), err=True)
+        written = LINK_FORMATS.get(name)
+        pairs: Iterable[SentencePair] | None = read_pairs(bitext, source, target, bitext_format)
+        with warnings_printed():
+            table, report = read_links_report(
+                source_file,
+                format=from_format,
+                base=base_in,
+                order=order_in,
+                bitext=pairs,
+                nulls=nulls,
+                out_of_range=out_of_range,
+            )
+            if pairs is None and written.needs_sentences and os.path.isfile(source_file):
+                pairs = sentences_of_links(source_file, format=report.format, order=report.order)
+            base = None if base_out == "auto" else int(base_out)
+            write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
+        typer.echo(_told(report, name, table.scores is not None and not written.has_scores), err=True)
 
 
 def _told(report: LinkReport, name: str, scores_lost: bool) -> str:
@@ -100,6 +103,7 @@ def _told(report: LinkReport, name: str, scores_lost: bool) -> str:
         parts.append(f"{report.duplicates} repeated links")
     if report.out_of_range:
         parts.append(f"{report.out_of_range} links out of range left out (first: {report.first_out_of_range})")
+    parts += report.notes
     if scores_lost:
         parts.append(f"scores are not kept by {name}")
     return "; ".join(parts)

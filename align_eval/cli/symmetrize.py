@@ -6,7 +6,17 @@ from enum import Enum
 
 import typer
 
-from align_eval.cli._input import Base
+from align_eval.cli._input import (
+    BITEXT,
+    BITEXT_FORMAT,
+    MISSING_SENTENCES,
+    SOURCE,
+    TARGET,
+    Base,
+    Missing,
+    read_pairs,
+    warnings_printed,
+)
 from align_eval.cli.score import Order
 
 
@@ -33,6 +43,7 @@ class OutputBase(str, Enum):
 
     zero = "0"
     one = "1"
+    auto = "auto"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,7 +52,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def symmetrize(
         forward: str = typer.Argument(..., metavar="FORWARD", help="Links of one direction; - is standard input."),
-        reverse: str = typer.Argument(..., metavar="REVERSE", help="Links of the other direction, line for line."),
+        reverse: str = typer.Argument(..., metavar="REVERSE", help="Links of the other direction, of the same text."),
         method: Method = typer.Option(Method.grow_diag_final_and, help="How the two directions are combined."),
         rule: Rule = typer.Option(
             Rule.both,
@@ -50,37 +61,51 @@ def add_to(app: typer.Typer) -> None:
         ),
         output: str = typer.Option("-", "-o", "--output", help="Write to this file instead of standard output."),
         base: Base = typer.Option(Base.auto, help="What the indices of the input count from; auto proves it or fails."),
-        base_out: OutputBase = typer.Option(OutputBase.zero, help="What the indices of the output count from."),
+        base_out: OutputBase = typer.Option(
+            OutputBase.auto, help="What the indices of the output count from; auto: that of the format."
+        ),
         forward_order: Order = typer.Option(Order.st, help="Side order of FORWARD: source-target or target-source."),
         reverse_order: Order = typer.Option(
-            Order.ts,
-            help="Side order of REVERSE: target-source, as aligners run in that direction write it "
-            "(files named *.reverse.talp), or source-target (st).",
+            Order.auto,
+            help="Side order of REVERSE: st (source-target: fast_align -r, eflomal -r, align --method reverse), ts "
+            "(target-source: an aligner that was given the sides swapped, *.reverse.talp), or auto: the order that the "
+            "sentences allow, else the one in which both directions agree; it is told, and asked for if unclear.",
         ),
-        bitext: str | None = typer.Option(None, help="The sentences in one file. They prove base and order."),
-        source: str | None = typer.Option(None, help="The source sentences, one a line (with --target)."),
-        target: str | None = typer.Option(None, help="The target sentences, one a line (with --source)."),
+        bitext: str | None = BITEXT,
+        source: str | None = SOURCE,
+        target: str | None = TARGET,
+        bitext_format: str = BITEXT_FORMAT,
         format: str = typer.Option("auto", help="Format of both files; auto tells it by content."),
-        format_out: str = typer.Option("pharaoh", help="Format of the output."),
+        missing_sentences: Missing = MISSING_SENTENCES,
+        format_out: str = typer.Option(
+            "auto", help="Format of the output; auto goes by its name: .naacl, .jsonl, ..., else pharaoh."
+        ),
     ) -> None:
-        """Combine the links of two directions: intersection, union, or one of the grow methods."""
-        if (source is None) != (target is None):
-            raise typer.BadParameter("--source and --target go together")
-        if bitext is not None and source is not None:
-            raise typer.BadParameter("--bitext and --source/--target exclude each other")
+        """Combine the links of two directions: intersection, union, or one of the grow methods.
 
-        from align_eval.corpora.linkio import read_links, write_links
-        from align_eval.corpora.readers import read_bitext
-        from align_eval.errors import InputError
-        from align_eval.symmetrization import symmetrize_table
+        The output is source-target. Files that name their sentence pairs are matched by name, others line by line.
+        """
+        from align_eval.corpora.linkio import link_format_of, write_links
+        from align_eval.runs.symmetrize_file import symmetrize_files
+        from align_eval.side_order import ORDER_NAMES
 
-        if forward == reverse == "-":
-            raise InputError("standard input can be read once only", remedy="Name a file for one direction")
-        text = bitext if bitext is not None else source
-        pairs = None if text is None else read_bitext(text, target)
-        one, other = (
-            read_links(path, format=format, base=base.value, order=order.value, bitext=pairs)
-            for path, order in ((forward, forward_order), (reverse, reverse_order))
-        )
-        combined = symmetrize_table(one, other, method.value, rule.value)
-        write_links(output, combined, format=format_out, base=int(base_out.value), bitext=pairs)
+        with warnings_printed():
+            pairs = read_pairs(bitext, source, target, bitext_format)
+            combined = symmetrize_files(
+                forward,
+                reverse,
+                method.value,
+                rule.value,
+                format=format,
+                base=base.value,
+                forward_order=forward_order.value,
+                reverse_order=reverse_order.value,
+                bitext=pairs,
+                missing_sentences=missing_sentences.value,
+            )
+            number = None if base_out is OutputBase.auto else int(base_out.value)
+            name = link_format_of(output) if format_out == "auto" else format_out
+            write_links(output, combined.table, format=name, base=number, bitext=pairs)
+        if reverse_order is Order.auto:
+            order = ORDER_NAMES[combined.reverse_order]
+            typer.echo(f"align-eval: {reverse}: taken as {order}: {combined.reason}", err=True)

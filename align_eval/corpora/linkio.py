@@ -21,8 +21,8 @@ from align_eval.corpora.link_formats._detect import detect
 from align_eval.corpora.link_formats.naacl import written_names
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.raw_links import LinkReport
-from align_eval.corpora.sentence_list import write_sentence_list
 from align_eval.corpora.sentence_names import listing
+from align_eval.corpora.sidecar import read_provenance, write_sidecar
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.files import StrPath, output_stream
 from align_eval.link_columns import number_places
@@ -63,7 +63,8 @@ def read_links(
 
     Returns:
         A table of 0-based, source-target links, sorted and unique, with S a subset of P (a link given both as sure and
-        as possible is sure). Scores and ids where the format has them.
+        as possible is sure). Scores and ids where the format has them; ``provenance`` where a note lies beside the file
+        (:mod:`align_eval.corpora.sidecar`).
 
     Raises:
         MissingFileError, EncodingError: the file cannot be read.
@@ -93,6 +94,7 @@ def read_links_report(
     """As :func:`read_links`, and with it what was found and left out. Gives no warnings."""
     reader = LinkReader(path, format, base, order, bitext, nulls, out_of_range)
     table = reader.read()
+    table.provenance = read_provenance(path)
     return table, reader.report
 
 
@@ -143,12 +145,13 @@ def write_links(
     What the format does to the names of the sentence pairs (``table.ids``):
 
     - NAACL, GIZA++ A3, JSONL and Parquet keep them (NAACL and A3 if they are ascending numbers). NAACL has no line for
-      a sentence pair without links; the names of all pairs are then written beside it, ``FILE.sentences.json``.
+      a sentence pair without links; the names of all pairs are then written beside it.
     - Pharaoh and TALP hold none. If the names are ascending numbers with gaps (1, 3) and no ``bitext`` says which
       sentence pairs there are, a line without links is written for each number that is missing, up to the last, and an
       :class:`~align_eval.errors.AlignEvalWarning` tells how many. So no line moves up.
 
-    Scores are kept by JSONL, Parquet and NAACL, possible links by all but GIZA++ A3.
+    Scores are kept by JSONL, Parquet and NAACL, possible links by all but GIZA++ A3. What is known of how the links
+    came about (``table.provenance``) is written beside the file, see :mod:`align_eval.corpora.sidecar`.
 
     Raises:
         UnknownNameError: no such format.
@@ -181,6 +184,7 @@ def write_links(
             raise LengthMismatchError(
                 f"links of {table.sentences} sentence pairs but {len(sentences)} sentence pairs of text", file=path
             )
+    provenance = table.provenance
     if order == "ts":
         table = table.reverse()
         sentences = None if sentences is None else [pair.reverse() for pair in sentences]
@@ -189,7 +193,7 @@ def write_links(
     with output_stream(path) as stream:
         link_format.write(stream, table, WriteOptions(number, sentences))
     whole = not link_format.skips_empty or bool((np.diff(table.offsets) > 0).all())
-    write_sentence_list(path, None if whole else written_names(table))
+    write_sidecar(path, provenance, table.sentences, None if whole else written_names(table))
 
 
 def _with_empty_lines(table: LinkTable, format: str, path: StrPath) -> LinkTable:

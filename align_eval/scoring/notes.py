@@ -10,7 +10,7 @@ from align_eval.scoring.score import Score
 _TITLES = {"aer": "AER", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
-def reading_notes(report: LinkReport, nulls: str) -> Iterator[str]:
+def reading_notes(report: LinkReport, nulls: str = "drop") -> Iterator[str]:
     """What was left out of a file, or put in, when it was read."""
     if report.nulls:
         done = "counted as links" if nulls == "count" else "left out"

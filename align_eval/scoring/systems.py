@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.corpora.link_reader import measure
-from align_eval.corpora.matching import placed
+from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, InputError
+from align_eval.link_parts import placed
 from align_eval.link_table import LinkTable
 from align_eval.links import BoolArray, IntArray
 from align_eval.scoring.alternatives import Alternatives
@@ -20,7 +21,6 @@ from align_eval.scoring.breakdown import Breakdown, breakdown
 from align_eval.scoring.counts import counts
 from align_eval.scoring.notes import reading_notes, score_notes, unannotated_notes
 from align_eval.scoring.paired import PairedTest, paired_tests
-from align_eval.scoring.provenance import read_provenance
 from align_eval.scoring.reading import GoldSource, ReadOptions, find_gold, side_by_side
 from align_eval.scoring.score import Score, check_gold, check_resampling, score_counts
 
@@ -105,7 +105,7 @@ def score_files(
     Args:
         gold: a file of links or the name of a test set. What has a folder in its name or exists as a file is a file.
         hypotheses: files of links, one a system; ``-`` is standard input (once). What ``align-eval align`` wrote beside
-            a file goes into its signature, see :mod:`align_eval.scoring.provenance`.
+            a file goes into its signature, see :mod:`align_eval.corpora.sidecar`.
         pairs: the sentence pairs. They prove index bases and check ranges; a test set brings its own.
         gold_options, hypothesis_options: how the files are read. A test set knows its base and format.
         missing_sentences: a sentence pair that one file names and another does not: ``raise``, or ``empty``: it is one
@@ -276,7 +276,9 @@ def _check(
 
 def _measure(source: GoldSource, readers: Sequence[LinkReader], first: int | None) -> None:
     """Measure the sentences once, for all files."""
-    lengths, ids = (None, None) if source.pairs is None else measure(source.pairs, True)
+    if source.pairs is None:
+        return
+    lengths, ids = measure(source.pairs, True)
     for reader in readers if source.reader is None else [source.reader, *readers]:
         reader.lengths, reader.ids, reader.first = lengths, ids if reader.format.names_sentences else None, first
         if reader.format.needs_sentences_to_read and source.pairs is not None:

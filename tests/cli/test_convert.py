@@ -107,7 +107,7 @@ def test_what_was_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
         (["{in}", "{out}", "--base-in", "2"], 2, "not one of"),
         (["{in}", "{out}", "--order-out", "auto"], 2, "not one of"),
         (["{in}", "{out}", "--source", "x"], 2, "go together"),
-        (["{in}", "{out}", "--bitext", "x", "--source", "x", "--target", "y"], 2, "either"),
+        (["{in}", "{out}", "--bitext", "x", "--source", "x", "--target", "y"], 2, "exclude each other"),
         (["{in}"], 2, "OUT"),
     ],
 )

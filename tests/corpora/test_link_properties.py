@@ -177,7 +177,7 @@ def test_damaged_files_raise_only_typed_errors(folder: Path, seed: int, cuts: in
         else:
             content[at:at] = content[at : at + 9]
     path.write_bytes(content)
-    (folder / "damaged.sentences.json").unlink(missing_ok=True)
+    path.with_name("damaged.meta.json").unlink(missing_ok=True)
     with suppress(AlignEvalError):
         read_links(path, format=chance.choice([name, "auto"]), base=chance.choice([0, 1, "auto"]))
 

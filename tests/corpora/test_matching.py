@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from align_eval.corpora.matching import Matching, joined, match_tables, part_of, same_pairs
+from align_eval.corpora.matching import Matching, match_tables, same_pairs
 from align_eval.errors import InputError, LengthMismatchError
+from align_eval.link_parts import joined, part_of
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
 

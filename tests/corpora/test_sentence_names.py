@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from align_eval.corpora import Bitext, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
-from align_eval.link_table import LinkTable
-from align_eval.links import Links
 
 FOUR = Bitext.from_texts(["a b", "c", "d e f", "g h"], ["x y", "z", "u v w", "p q"])
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,20 +111,6 @@ def test_naacl_written_here_keeps_sentences_without_links(tmp_path: Path, links:
     assert back == table
     write_links(tmp_path / "c.talp", back, format="talp")
     assert (tmp_path / "c.talp").read_text("utf-8") == links
-
-
-def test_a_list_of_sentences_counts_for_its_file_only(tmp_path: Path) -> None:
-    path = tmp_path / "b.wpt"
-    write_links(path, LinkTable.from_links([Links("0-0"), Links(), Links()]), format="naacl")
-    assert read_links(path).sentences == 3
-    put(path, "1 1 1\n2 1 1\n")
-    with pytest.warns(AlignEvalWarning, match=r"was changed since .*sentences\.json was written"):
-        assert read_links(path).sentences == 2
-    write_links(path, LinkTable.from_links([Links("0-0"), Links("0-0")]), format="naacl")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.wpt"]
-    put(tmp_path / "b.wpt.sentences.json", "[1")
-    with pytest.warns(AlignEvalWarning, match="is not a list"):
-        read_links(path)
 
 
 @pytest.mark.parametrize(

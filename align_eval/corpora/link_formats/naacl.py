@@ -13,7 +13,7 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput,
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import check_scores
 from align_eval.corpora.raw_links import NULL
-from align_eval.corpora.sentence_list import read_sentence_list
+from align_eval.corpora.sidecar import sidecar_names
 from align_eval.link_columns import number_places
 from align_eval.link_table import LinkTable
 
@@ -59,7 +59,7 @@ class Naacl(LinkFormat):
                 scores.append(score)
             if scores and len(scores) != len(rows):
                 raise file.malformed("some links have a probability and others have not", line, "Give all or none")
-        for name in read_sentence_list(file.path) or ():
+        for name in sidecar_names(file.path) or ():
             if _NUMBER.fullmatch(name):
                 names.setdefault(int(name), name)
         numbers = sorted(names)

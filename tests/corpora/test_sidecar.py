@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from align_eval.cli import main
+from align_eval.corpora.linkio import read_links, write_links
+from align_eval.corpora.sidecar import KEYS, SUFFIX, read_provenance
 from align_eval.errors import AlignEvalWarning
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 from align_eval.scoring import Signature
-from align_eval.scoring.provenance import KEYS, SUFFIX, read_provenance
 from align_eval.scoring.signature import SIGNATURE_KEYS
 
 ORIGIN = {
@@ -65,7 +68,9 @@ def test_a_pipe_is_not_read(tmp_path: Path) -> None:
 def test_a_changed_file(links: Path) -> None:
     note(links)
     links.write_text("0-0\n0-0\n")
-    with pytest.warns(AlignEvalWarning, match=r"system\.links: was changed since it was aligned; .*meta\.json is left"):
+    with pytest.warns(
+        AlignEvalWarning, match=r"system\.links: was changed since .*meta\.json was written, which is left"
+    ):
         assert read_provenance(links) == {}
 
 
@@ -81,7 +86,7 @@ def test_a_changed_file(links: Path) -> None:
 )  # fmt: skip
 def test_a_damaged_note(content: bytes, links: Path) -> None:
     note(links).write_bytes(content)
-    with pytest.warns(AlignEvalWarning, match=r"meta\.json: is not what align-eval align writes"):
+    with pytest.warns(AlignEvalWarning, match=r"meta\.json: is not what align-eval writes beside links"):
         assert read_provenance(links) == {}
 
 
@@ -105,10 +110,55 @@ def test_score_shows_it(links: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     first, second, third = (Signature.parse(row["signature"]) for row in json.loads(out))
     assert {key: first[key] for key in ORIGIN} == ORIGIN
     assert not set(ORIGIN) & {*second, *third}
+    assert first["sym"] == "unknown"
     assert {key: value for key, value in first.items() if key not in ORIGIN} == {
         key: value for key, value in second.items() if key != "ar"
     }
-    assert (
-        err
-        == f"align-eval: {changed}: was changed since it was aligned; {changed}{SUFFIX} is left out of the signature\n"
-    )
+    said = f"{changed}: was changed since {changed}{SUFFIX} was written, which is left out of the signature"
+    assert err == f"align-eval: {said}\n"
+
+
+def test_links_that_are_written_take_their_origin_along(tmp_path: Path) -> None:
+    """Written, read, converted and combined: what is known goes with the links."""
+    table = LinkTable.from_links([Links([(0, 0)]), Links(), Links([(1, 1)])])
+    write_links(tmp_path / "bare.talp", table)
+    assert not (tmp_path / f"bare.talp{SUFFIX}").exists()
+    table.provenance = {**ORIGIN, "sym": "none", "version": "0"}
+    write_links(tmp_path / "a.talp.gz", table)
+    assert read_links(tmp_path / "a.talp.gz").provenance == {**ORIGIN, "sym": "none"}
+    for name in ("b.jsonl", "c.parquet", "d.wpt", "e.talp"):
+        with pytest.raises(SystemExit) as left:
+            main(["convert", str(tmp_path / "a.talp.gz"), str(tmp_path / name), "--order-out", "ts"])
+        assert not left.value.code
+        assert read_links(tmp_path / name, order="ts").provenance == {**ORIGIN, "sym": "none"}
+        assert read_links(tmp_path / name, order="ts") == table
+    write_links(tmp_path / "a.talp.gz", LinkTable.from_links([Links([(0, 0)])]))  # no stale note stays
+    assert read_provenance(tmp_path / "a.talp.gz") == {}
+
+
+@pytest.mark.parametrize(
+    ("links", "ids"),
+    [
+        ([[(0, 0)], [], [(1, 1)]], None),
+        ([[], [(0, 0)], []], None),
+        ([[], []], ["0026", "0030"]),
+        ([[(0, 0)], [], []], ["7", "9", "100"]),
+    ],
+)
+def test_naacl_keeps_sentence_pairs_without_links(
+    links: list[list[tuple[int, int]]], ids: list[str] | None, tmp_path: Path
+) -> None:
+    """The format has no line for them; the note beside it names them."""
+    table = LinkTable.from_links([Links(pairs) for pairs in links], ids)
+    path = tmp_path / "x.wpt"
+    write_links(path, table, format="naacl")
+    back = read_links(path, format="naacl")
+    assert back == table
+    assert back.ids == (ids or [str(k + 1) for k in range(len(links))])
+    write_links(tmp_path / "back.talp", back)
+    assert len((tmp_path / "back.talp").read_text().splitlines()) == len(links)
+    lines = path.read_text().splitlines(keepends=True)
+    if len(lines) > 1:
+        path.write_text("".join(lines[1:]))  # the note does not count for another file
+        with pytest.warns(AlignEvalWarning, match="was changed"):
+            assert len(read_links(path)) < len(links)

@@ -1,0 +1,121 @@
+"""What is known of a file of links beside it, in ``FILE.meta.json``: how the links came about, and all sentence names.
+
+The note is a JSON object with the ``signature`` of what made the links (model, layer, method, symmetrisation, ...), the
+number of ``lines`` (sentence pairs), the ``sha256`` of the file, and ``names`` of all sentence pairs where the file
+leaves out those without links (NAACL). It counts only while the file has that sha256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from align_eval.errors import AlignEvalWarning
+from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.version import __version__
+
+#: What is added to the name of a file of links.
+SUFFIX = ".meta.json"
+#: The keys of a signature that a note can give; the others are the scorer's to say.
+KEYS = (
+    "model", "revision", "dtype", "device", "layer", "head", "selection", "signal", "method", "params", "subword",
+    "long", "sym",
+)  # fmt: skip
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def write_sidecar(
+    path: StrPath, signature: Mapping[str, object], sentences: int, names: Sequence[str] | None = None
+) -> None:
+    """Write the note beside a file of links that has just been written, or take away that of an earlier one.
+
+    Where there is nothing to say there is no note; pipes and ``-`` get none.
+
+    Args:
+        path: the file of links.
+        signature: how the links came about, by the keys of a signature; those that are not :data:`KEYS` are left out.
+        sentences: number of sentence pairs.
+        names: the names of all of them, where the file does not tell them.
+
+    Raises:
+        OutputError: the note cannot be written.
+    """
+    name = os.fspath(path)
+    if name == "-" or not os.path.isfile(name):
+        return
+    if not signature and names is None:
+        with contextlib.suppress(OSError):
+            os.unlink(name + SUFFIX)
+        return
+    note: dict[str, Any] = {
+        "signature": {**{key: signature[key] for key in KEYS if key in signature}, "version": __version__},
+        "lines": sentences,
+        "sha256": sha256_of(name),
+    }
+    if names is not None:
+        note["names"] = list(names)
+    with atomic_writer(name + SUFFIX) as stream:
+        json.dump(note, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+
+def read_provenance(path: StrPath) -> dict[str, str]:
+    """What the signature of a score can say of the origin of a file of links.
+
+    Args:
+        path: the file of links. Pipes and ``-`` (standard input) have no note.
+
+    Returns:
+        some of :data:`KEYS` and their values; nothing if there is no note or it does not count. The latter is told by
+            an :class:`~align_eval.errors.AlignEvalWarning`: the note is damaged, or the file was changed since.
+    """
+    data, why = _read(path)
+    if why is not None:
+        warnings.warn(AlignEvalWarning(f"{why} is left out of the signature"), stacklevel=2)
+    return {} if data is None else _values(data["signature"])
+
+
+def sidecar_names(path: StrPath) -> list[str] | None:
+    """The names of all sentence pairs of a file, those that it leaves out included; ``None``: no note says them."""
+    data, _ = _read(path)
+    names = None if data is None else data.get("names")
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def _read(path: StrPath) -> tuple[dict[str, Any] | None, str | None]:
+    """The note that counts, or why it does not."""
+    name = os.fspath(path)
+    note = name + SUFFIX
+    if name == "-" or not os.path.isfile(name) or not os.path.lexists(note):
+        return None, None
+    try:
+        with open(note, "rb") as stream:
+            data = json.loads(stream.read())
+    except OSError as error:
+        return None, f"{note}: cannot be opened: {error.strerror}; it"
+    except (ValueError, RecursionError):
+        data = None
+    if not _is_note(data):
+        return None, f"{note}: is not what align-eval writes beside links; it"
+    if sha256_of(name) != data["sha256"]:
+        return None, f"{name}: was changed since {note} was written, which"
+    return data, None
+
+
+def _is_note(data: Any) -> bool:
+    if not isinstance(data, dict) or not isinstance(data.get("signature"), dict):
+        return False
+    if not isinstance(data.get("sha256"), str) or not _SHA256.fullmatch(data["sha256"]):
+        return False
+    return all(isinstance(data["signature"].get(key, 0), (str, int, type(None))) for key in KEYS) and all(
+        data["signature"].get(key) != "" for key in KEYS
+    )
+
+
+def _values(signature: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(signature[key]) for key in KEYS if signature.get(key) is not None}

@@ -1,0 +1,172 @@
+"""Two files of links, one a direction, combined: sentence pairs by name, the side order of the reverse file proven."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from align_eval.corpora.linkio import read_links_report
+from align_eval.corpora.matching import Matching, check_missing, match_tables
+from align_eval.corpora.raw_links import LinkReport
+from align_eval.errors import AlignEvalWarning, IndexBaseError, InputError, LinkRangeError
+from align_eval.files import StrPath
+from align_eval.link_table import LinkTable
+from align_eval.scoring.notes import reading_notes
+from align_eval.side_order import ORDER_NAMES, Agreement, agreement
+from align_eval.symmetrization import check_names, symmetrize_table
+
+if TYPE_CHECKING:
+    from align_eval.corpora.pair import SentencePair
+
+REMEDY = (
+    "Pass --reverse-order st (the file is source-target, as fast_align -r and eflomal -r write it) or ts "
+    "(target-source, as an aligner writes it that was given the sides swapped), or give the sentences"
+)
+
+
+@dataclass(frozen=True)
+class Symmetrized:
+    """What :func:`symmetrize_files` gives.
+
+    Attributes:
+        table: the combined links, 0-based, source-target; ``provenance`` says how they came about.
+        reverse_order: the side order that the reverse file was read in, ``st`` or ``ts``.
+        reason: why that one, a clause.
+    """
+
+    table: LinkTable
+    reverse_order: str
+    reason: str
+
+
+def symmetrize_files(
+    forward: StrPath,
+    reverse: StrPath,
+    method: str = "grow-diag-final-and",
+    rule: str = "both",
+    *,
+    format: str = "auto",
+    base: int | str = "auto",
+    forward_order: str = "st",
+    reverse_order: str = "auto",
+    bitext: Iterable[SentencePair] | None = None,
+    missing_sentences: str = "raise",
+) -> Symmetrized:
+    """Combine the links of two directions of alignment.
+
+    Args:
+        forward, reverse: files of links; one of them may be ``-``, standard input.
+        method, rule: see :mod:`align_eval.symmetrization`.
+        format, base: of both files, as in :func:`align_eval.corpora.linkio.read_links`.
+        forward_order: side order of ``forward``.
+        reverse_order: side order of ``reverse``; ``auto``: the one that the sentences allow, else the one in which both
+            directions agree (:mod:`align_eval.side_order`).
+        bitext: the sentence pairs, as evidence.
+        missing_sentences: see :class:`align_eval.corpora.matching.Matching`.
+
+    Raises:
+        IndexBaseError: the order, or a base, is unclear.
+        LengthMismatchError: the files have other sentence pairs.
+        AlignEvalError: what reading raises.
+    """
+    check_names(method, rule)
+    check_missing(missing_sentences)
+    if os.fspath(forward) == os.fspath(reverse) == "-":
+        raise InputError("standard input can be read once only", remedy="Name a file for one direction")
+    pairs = None if bitext is None else list(bitext)
+
+    def read(path: StrPath, order: str) -> tuple[LinkTable, LinkReport]:
+        return read_links_report(path, format=format, base=base, order=order, bitext=pairs)
+
+    one, report = read(forward, forward_order)
+    readings, reason = _readings(read, reverse, reverse_order, pairs is not None)
+    reports = [report, readings[0].report]
+    skips = [found.format not in ("jsonl", "parquet") for found in reports]
+    files, notes = [os.fspath(forward), os.fspath(reverse)], []
+    for reading in readings:
+        how = Matching(files, missing_sentences, pairs is not None, skips)
+        reading.matched = match_tables([one, reading.table], how)
+        notes = how.notes
+    chosen = readings[0]
+    found = agreement(*chosen.matched)
+    if len(readings) == 2:
+        if found.swap is None:
+            raise _unclear(files[0], files[1], found)
+        chosen, reason = readings[found.swap], _agreed(found, found.swap)
+    elif found.swap:
+        other = "ts" if chosen.order == "st" else "st"
+        probably = f"it is probably {ORDER_NAMES[other]} (--reverse-order {other})"
+        notes.append(f"{reverse}: {_agreed(found, True)}: {probably}")
+    for file_report in reports:
+        notes += reading_notes(file_report)
+    for note in notes:
+        warnings.warn(AlignEvalWarning(note), stacklevel=2)
+    table = symmetrize_table(chosen.matched[0], chosen.matched[1], method, rule)
+    table.provenance = combined_provenance(one.provenance, readings[0].table.provenance, method, rule)
+    return Symmetrized(table, chosen.order, reason)
+
+
+def combined_provenance(
+    forward: Mapping[str, str], reverse: Mapping[str, str], method: str, rule: str
+) -> dict[str, str]:
+    """What is known of combined links: what both directions have in common, and ``sym``."""
+    common = {key: value for key, value in forward.items() if reverse.get(key) == value}
+    return {**common, "sym": f"{method}/{rule}"}
+
+
+@dataclass
+class _Reading:
+    """The reverse file, read in one order."""
+
+    order: str
+    table: LinkTable
+    report: LinkReport
+    matched: list[LinkTable] = field(default_factory=list)
+
+
+def _readings(
+    read: Callable[[StrPath, str], tuple[LinkTable, LinkReport]], reverse: StrPath, order: str, with_sentences: bool
+) -> tuple[list[_Reading], str]:
+    """The reverse file in each order that is possible, and why if it is one.
+
+    Raises:
+        AlignEvalError: it cannot be read in any.
+    """
+    if order != "auto":
+        return [_Reading(order, *read(reverse, order))], "given"
+    if not with_sentences:
+        table, report = read(reverse, "st")
+        return [_Reading("st", table, report), _Reading("ts", table.reverse(), report)], ""
+    if os.fspath(reverse) == "-":
+        table, report = read(reverse, "auto")  # a stream is read once
+        return [_Reading(report.order, table, report)], report.order_from
+    out, errors = [], []
+    for each in ("st", "ts"):
+        try:
+            out.append(_Reading(each, *read(reverse, each)))
+        except (LinkRangeError, IndexBaseError) as error:
+            errors.append(error)
+    if not out:
+        raise errors[0]
+    return out, f"read in the other order, {errors[0].message}" if errors else ""
+
+
+def _agreed(found: Agreement, swap: bool) -> str:
+    """Why an order is taken."""
+    if not found.links:
+        return "all its links join words at the same position, so that the order makes no difference"
+    readings = [f"{found.same} as they are", f"{found.swapped} with source and target swapped"]
+    first, second = reversed(readings) if swap else readings
+    return f"of its {found.links} links off the diagonal the other direction has {first}, {second}"
+
+
+def _unclear(forward: str, reverse: str, found: Agreement) -> IndexBaseError:
+    return IndexBaseError(
+        f"the side order is unclear: of its {found.links} links off the diagonal, {found.same} are in {forward} if it "
+        f"is read as source-target and {found.swapped} if as target-source",
+        file=reverse,
+        remedy=REMEDY,
+    )
