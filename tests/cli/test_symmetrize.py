@@ -150,7 +150,7 @@ def test_sentences_prove_the_order(tmp_path: Path, capsys: pytest.CaptureFixture
     ("forward", "reverse", "expected"),
     [
         ("1 1 1\n1 2 2\n3 1 1\n3 2 2\n", "1 1 1\n2 1 2\n", ["0-0 1-1", "1-0", "0-0 1-1"]),
-        ("1 1 1\n4 1 2\n", "2 1 1\n4 2 1\n", ["0-0", "0-0", "0-1"]),
+        ("1 1 1\n4 1 2\n", "2 1 1\n4 2 1\n", ["0-0", "0-0", "", "0-1"]),
         (
             '{"id": "a", "links": [[0, 0]]}\n{"id": "c", "links": [[1, 1]]}\n',
             '{"id": "c", "links": [[1, 1], [0, 1]]}\n{"id": "b", "links": [[2, 2]]}\n',

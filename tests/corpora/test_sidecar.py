@@ -155,8 +155,9 @@ def test_naacl_keeps_sentence_pairs_without_links(
     back = read_links(path, format="naacl")
     assert back == table
     assert back.ids == (ids or [str(k + 1) for k in range(len(links))])
-    write_links(tmp_path / "back.talp", back)
-    assert len((tmp_path / "back.talp").read_text().splitlines()) == len(links)
+    if ids is None:
+        write_links(tmp_path / "back.talp", back)
+        assert len((tmp_path / "back.talp").read_text().splitlines()) == len(links)
     lines = path.read_text().splitlines(keepends=True)
     if len(lines) > 1:
         path.write_text("".join(lines[1:]))  # the note does not count for another file
