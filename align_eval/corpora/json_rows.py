@@ -53,10 +53,11 @@ def _of_whole(file: Input, lines: list[str]) -> list[tuple[int, dict[str, Any]]]
     if isinstance(value, list):
         for number, entry in enumerate(value, 1):
             if not isinstance(entry, dict):
+                texts = isinstance(entry, str)
                 raise FormatError(
                     f"element {number} of a JSON array is a {type(entry).__name__} where an object is needed",
                     file=file.name,
-                    remedy=_FORM,
+                    remedy="Write its texts, one a line: jq -r '.[]' FILE > NEW" if texts else _FORM,
                 )
         return list(enumerate(value, 1))
     if isinstance(value, dict):
@@ -83,7 +84,13 @@ def _unwrapping(value: dict[str, Any]) -> str | None:
 def lacks(row: dict[str, Any], what: str) -> FormatError:
     """The error that an object has no key ``what``: says which it has, and how rows inside of it are taken out."""
     keys = ", ".join(map(repr, row))[:80] or "none"
-    return FormatError(f"no key {what!r}; there are: {keys}", remedy=_unwrapping(row) or f"Name it {what!r}")
+    remedy = _unwrapping(row)
+    lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], list)]
+    if remedy is None and len(lists) == 1:
+        remedy = f"Name it {what!r}: jq -c '.{what} = .{lists[0]}' FILE > NEW"
+    elif remedy is None and len(lists) > 1 and len(lists) == len(row):
+        remedy = f"Make a line of each: jq -c 'to_entries[] | {{id: .key, {what}: .value}}' FILE > NEW"
+    return FormatError(f"no key {what!r}; there are: {keys}", remedy=remedy or f"Name it {what!r}")
 
 
 def _object(file: Input, number: int, text: str) -> dict[str, Any]:
@@ -97,6 +104,6 @@ def _object(file: Input, number: int, text: str) -> dict[str, Any]:
             f"a JSON {type(value).__name__} where an object is needed",
             file=file.name,
             line=number,
-            remedy=f"{_FORM} (from an array: jq -c '.[]' FILE)",
+            remedy=f"{_FORM} (from an array of objects: jq -c '.[]' FILE; from an array of texts: jq -r '.[]' FILE)",
         )
     return value

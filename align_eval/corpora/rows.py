@@ -147,7 +147,8 @@ class RowReader:
     def _gold(self, row: Mapping[str, Any]) -> GoldLinks | None:
         if self.columns is not None:
             row = {"links": row[self.columns[2]]} if len(self.columns) == 3 else {}
-        from align_eval.corpora.row_links import NULL, row_links  # numpy comes with it
+        from align_eval.corpora.raw_links import NULL  # numpy comes with it
+        from align_eval.corpora.row_links import row_links
 
         found = row_links(row)
         if found is None:

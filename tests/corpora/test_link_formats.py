@@ -95,7 +95,7 @@ def test_malformed_link_is_named(file, bad: str) -> None:
         read_links(path)
     assert (caught.value.line, caught.value.file) == (3001, str(path))
     assert repr(bad) in caught.value.message
-    assert "i-j" in (caught.value.remedy or "")
+    assert ("tr '\\t'" if "\t" in bad else "i-j") in (caught.value.remedy or "")
 
 
 def test_bytes_that_are_not_utf8(file) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from align_eval.corpora.json_rows import parsed
+from align_eval.corpora.link_formats._hints import hint
 from align_eval.corpora.link_formats._input import LinkInput
 from align_eval.corpora.link_formats._tokens import parse_token, split_scores
 from align_eval.errors import FormatError
@@ -106,7 +107,7 @@ def _pharaoh(line: str) -> float:
     if _PLAIN.fullmatch(line):
         return 1.0
     words = [word for word in split_scores(line)[0].split(" ") if word]
-    if "|||" in words:
+    if "|||" in words or "\t" in line:
         return 0.0
     good = sum(parse_token(word) is not None for word in words)
     return 0.0 if not good else 1.0 if good == len(words) else 0.5
@@ -135,16 +136,13 @@ _FITS: dict[str, Callable[[str], float]] = {
 
 def _unknown(file: LinkInput, number: int, line: str) -> FormatError:
     shown = line if len(line) <= 60 else line[:60] + "..."
-    remedy = f"Name the format (--from, --format, --gold-format or --hyp-format; format= in Python): {NAMES}"
     if "|||" in line.split(" "):
         return file.malformed(f"{shown!r} is sentences, not links", number, "Give a file of links")
-    cells = line.split("\t")
-    if len(cells) > 3:
-        at = [str(k) for k, cell in enumerate(cells, 1) if cell.strip(" ") and _links(cell)]
-        if at:
-            return file.malformed(
-                f"{len(cells)} columns between tabs, with links in column {' and '.join(at)}",
-                number,
-                "Take the columns of source, target and links out: cut -fSOURCE,TARGET,LINKS FILE > NEW.tsv",
-            )
-    return file.malformed(f"cannot tell the format of links from {shown!r}", number, remedy)
+    known = hint(line)
+    if known is not None:
+        return file.malformed(f"{shown!r} is {known[0]}", number, known[1])
+    return file.malformed(
+        f"cannot tell the format of links from {shown!r}",
+        number,
+        f"Name the format (--from, --format, --gold-format or --hyp-format; format= in Python): {NAMES}",
+    )

@@ -94,11 +94,10 @@ def parse_lines(file: LinkInput, lines: Iterable[tuple[int, str]]) -> RawLinks:
                 parsed = parse_token(token)
                 if parsed is None:
                     shown = token if len(token) <= 40 else token[:40] + "..."
-                    raise file.malformed(
-                        f"{shown!r} is not a link",
-                        number,
-                        f"Links are separated by spaces and have the forms {FORMS}",
-                    )
+                    from align_eval.corpora.link_formats._hints import token_hint
+
+                    what, remedy = token_hint(text)
+                    raise file.malformed(f"{shown!r} is not a link{what}", number, remedy)
                 if len(known) < 1 << 16:
                     known[token] = parsed
             rows.append(parsed)

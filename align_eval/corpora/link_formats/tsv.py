@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from align_eval.corpora.headers import is_header
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_block
@@ -19,14 +21,15 @@ if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
 
 _LINES_AT_ONCE = 1 << 13
+_DIGIT = re.compile(r"[0-9]")
 
 
 @LINK_FORMATS.register("tsv", "xl-wa", "xlwa")
 class Tsv(LinkFormat):
     """The third column holds links in any form of Pharaoh or TALP; possible ones are written ``ipj``.
 
-    Further columns have to be empty. Ranges are checked against the file's own sentences where no bitext is given.
-    With ``order="ts"`` the first column is the target.
+    A first line that names the columns is left out. Further columns have to be empty. Ranges are checked against the
+    file's own sentences where no bitext is given. With ``order="ts"`` the first column is the target.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".tsv",)
@@ -35,7 +38,7 @@ class Tsv(LinkFormat):
 
     def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
         """Yield blocks of some thousand lines."""
-        rows = (self._row(file, line, text) for line, text in file.lines())
+        rows = (self._row(file, line, text) for line, text in self._lines(file))
         while chunk := list(islice(rows, _LINES_AT_ONCE)):
             start = chunk[0][0]
             raw = parse_block("".join(row[1] + "\n" for row in chunk).encode(), start)
@@ -49,9 +52,16 @@ class Tsv(LinkFormat):
 
     def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the words of the two sides."""
-        for line, text in file.lines():
+        for line, text in self._lines(file):
             first, second, _ = self.cells(file, line, text)
             yield split_words(first), split_words(second)
+
+    def _lines(self, file: LinkInput) -> Iterator[tuple[int, str]]:
+        """The lines, without a first one that names the columns."""
+        for line, text in file.lines():
+            cells = text.split("\t")
+            if line > 1 or len(cells) < 3 or not is_header(cells, file.name, "auto") or _DIGIT.search(cells[2]):
+                yield line, text
 
     def _row(self, file: LinkInput, line: int, text: str) -> tuple[int, str, int, int]:
         first, second, links = self.cells(file, line, text)
