@@ -11,7 +11,7 @@ import pytest
 
 from align_eval.corpora import Bitext, read_bitext, read_links, write_links
 from align_eval.corpora.linkio import read_links_report, sentences_of_links
-from align_eval.errors import AlignEvalWarning, EncodingError, FormatError, InputError
+from align_eval.errors import AlignEvalWarning, EncodingError, FormatError, InputError, LinkRangeError
 from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
 
@@ -186,6 +186,36 @@ def test_one_schema_for_links_and_for_sentence_pairs(tmp_path: Path, form: str, 
     table = bitext.gold()
     assert table is not None
     assert gold(table) == gold(read_links(path)) == [want]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+@pytest.mark.parametrize("sides", [("source", "target"), ("src", "tgt")])
+def test_scores_in_text_and_sentences_of_rows(tmp_path: Path, form: str, sides: tuple[str, str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for links, possible in (
+        ("0-0:0.5 1-1:0.25", None),
+        ("0-0:0.5", "1-1:0.25"),
+        ("0-0:0.5 1-1", None),
+        ("0-9:1", None),
+    ):
+        row = {sides[0]: "a b", sides[1]: "x y", "links": links, "possible": possible}
+        path = tmp_path / "f"
+        if form == "parquet":
+            pq.write_table(pa.Table.from_pylist([row]), path)
+        else:
+            put(path, json.dumps(row) + "\n")
+        if "9" in links:
+            with pytest.raises(LinkRangeError):
+                read_links(path)
+        elif ":" in links.split(" ")[-1]:
+            table = read_links(path)
+            assert table.scores is not None
+            assert (str(table[0]), table.scores.tolist()) == ("0-0 1-1", [0.5, 0.25])
+        else:
+            with pytest.raises(FormatError, match="some links have a score and others have not"):
+                read_links(path)
 
 
 def test_a_column_twice_is_an_error_for_both(tmp_path: Path) -> None:

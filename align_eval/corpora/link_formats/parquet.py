@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
 
 _ROWS_AT_ONCE = 1 << 16
-_READ = ("links", "sure", "possible", "scores", "id", "source", "target")
+_READ = ("links", "sure", "possible", "scores", "id", "source", "target", "src", "tgt")
 _FORM = "A link is [i, j], whole numbers; -1 is a missing side"
 
 
@@ -115,6 +115,11 @@ def _block(file: LinkInput, table: Any, row: int) -> RawLinks:
     order = np.argsort(sentence, kind="stable")
     sentence = sentence[order]
     scores = _scores(file, table, sentence, row) if "scores" in table.column_names else None
+    if scores is None and any(part[4] is not None for part in parts):
+        found = [part[4] if part[4] is not None else part[1][:0].astype(np.float32) for part in parts]
+        if sum(map(len, found)) != len(sentence):
+            raise file.malformed("some links have a score and others have not", row + 1, "Give all or none")
+        scores = np.concatenate(found)[order]
     return RawLinks(
         sentence=sentence,
         first=np.concatenate([part[1] for part in parts])[order],
@@ -130,7 +135,7 @@ def _block(file: LinkInput, table: Any, row: int) -> RawLinks:
 
 def _column(
     file: LinkInput, table: Any, name: str, row: int, sure: bool
-) -> tuple[IntArray, IntArray, IntArray, NDArray[np.bool_]]:
+) -> tuple[IntArray, IntArray, IntArray, NDArray[np.bool_], FloatArray | None]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -140,10 +145,10 @@ def _column(
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         raw = parse_lines(file, enumerate((text or "" for text in column.to_pylist()), row + 1))
         marks = raw.sure if raw.sure is not None else np.ones(len(raw.first), dtype=bool)
-        return raw.sentence, raw.first, raw.second, marks & sure
+        return raw.sentence, raw.first, raw.second, marks & sure, raw.scores
     if pa.types.is_null(column.type):
         nothing = np.empty(0, dtype=np.int32)
-        return nothing, nothing, nothing, np.empty(0, dtype=bool)
+        return nothing, nothing, nothing, np.empty(0, dtype=bool), None
     inner: Any = column.flatten() if _is_list(column.type) else column
     if pa.types.is_null(inner.type):
         inner = pa.array([None] * len(inner), pa.list_(pa.int32()))
@@ -161,7 +166,7 @@ def _column(
         at = int(bad.argmax())
         shown = str(inner[at].as_py())[:40]
         raise file.malformed(f"{shown} in {name!r} is not a link", row + int(sentence[at]) + 1, _FORM)
-    return sentence, pairs[:, 0].astype(np.int32), pairs[:, 1].astype(np.int32), np.full(len(pairs), sure)
+    return sentence, pairs[:, 0].astype(np.int32), pairs[:, 1].astype(np.int32), np.full(len(pairs), sure), None
 
 
 def _is_list(kind: Any) -> bool:
@@ -217,7 +222,7 @@ def _ids(file: LinkInput, table: Any) -> list[str] | None:
 
 def _lengths(file: LinkInput, table: Any) -> Lengths | None:
     sides: list[IntArray] = []
-    for name in ("source", "target"):
+    for name in ("source", "target") if "source" in table.column_names else ("src", "tgt"):
         if name not in table.column_names or table[name].null_count:
             return None
         values = table[name].to_pylist()
