@@ -162,6 +162,18 @@ def test_usage(kind: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert err.splitlines()[-1].startswith("Error: ")
 
 
+@pytest.mark.parametrize("name", ["-v", "--verbose"])
+def test_a_value_is_no_option(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "links").write_text("0-0 1-1\n", "utf-8")
+    for words in (["--base", "0", "-o", name], ["--base", "0", f"--output={name}"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["symmetrize", "links", "links", "--reverse-order", "st", *words])
+        assert not stop.value.code
+        assert (tmp_path / name).read_text("utf-8") == "0-0 1-1\n"
+        (tmp_path / name).unlink()
+
+
 @pytest.mark.parametrize(
     "command", ["-v score gold absent", "--verbose score gold absent", "score gold absent -v", "score -v gold absent"]
 )
