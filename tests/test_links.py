@@ -53,6 +53,53 @@ class TestLinks:
         assert (a == b) == (left == right)
 
     @SETTINGS
+    @given(pairs=PAIRS, scored=st.booleans())
+    def test_reads_its_own_representation(self, pairs: list[tuple[int, int]], scored: bool) -> None:
+        links = Links(pairs, np.arange(len(pairs)) / 7 if scored else None)
+        for back in (Links(repr(links)), Links(repr(links)[7:-2]), eval(repr(links))):
+            assert back == links
+            assert (back.scores is None) == (links.scores is None or not len(links))
+            if back.scores is not None:
+                assert back.scores.tolist() == links.scores.tolist()
+        assert Links(str(links)) == links
+
+    @pytest.mark.parametrize(
+        "bad", ["0-0 x", "0p0", "0-0:0.5 1-1", "0:0", ["0-0", "1-1"], ["12"], [(0.5, 1.0)], [(0, 0, 1)], [(0, 0), 3], 7]
+    )
+    def test_what_is_no_link(self, bad: Any) -> None:
+        with pytest.raises(InputError) as caught:
+            Links(bad)
+        assert caught.value.remedy
+
+    @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
+    def test_scores_are_finite(self, score: float) -> None:
+        with pytest.raises(InputError, match="finite"):
+            Links([(0, 0)], [score])
+        assert Links([(0, 0)], [-3.5]).scores == [-3.5]
+
+    @SETTINGS
+    @given(rows=st.lists(st.tuples(st.integers(0, 2), INDEX, INDEX, st.integers(-9, 9), st.booleans()), max_size=20))
+    def test_the_highest_score_of_a_link_is_kept(self, rows: list[tuple[int, int, int, int, bool]]) -> None:
+        best: dict[tuple[int, int, int], tuple[int, bool]] = {}
+        for k, i, j, score, sure in rows:
+            old = best.get((k, i, j), (score, False))
+            best[k, i, j] = (max(score, old[0]), sure or old[1])
+        columns = np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3).T
+        sure, scores = np.array([row[4] for row in rows], dtype=bool), np.array([row[3] for row in rows], dtype=float)
+        table = LinkTable(columns[0], columns[1], columns[2], 3, sure, scores)
+        assert table.scores is not None
+        found = zip(table.sentence.tolist(), table.source.tolist(), table.target.tolist(), strict=True)
+        values = zip(table.scores.tolist(), table.sure.tolist(), strict=True)
+        assert dict(zip(found, values, strict=True)) == best
+        for k in range(3):
+            mine = [(row[1:3], row[3]) for row in rows if row[0] == k]
+            links = Links([pair for pair, _ in mine], [score for _, score in mine])
+            halves = [Links([p for p, _ in half], [s for _, s in half]) for half in (mine[::2], mine[1::2])]
+            assert table[k] == links == halves[0] | halves[1]
+            if len(links):
+                assert table[k].scores.tolist() == links.scores.tolist() == (halves[0] | halves[1]).scores.tolist()
+
+    @SETTINGS
     @given(pairs=PAIRS)
     def test_matrix(self, pairs: list[tuple[int, int]]) -> None:
         matrix = Links(pairs).matrix(13, 13)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
     from align_eval.corpora.raw_links import LinkReport
 
-_FORMATS = "pharaoh, talp, naacl, a3, tsv, jsonl, parquet"
+_FORMATS = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl, parquet"
 
 
 def _one_of(*known: str) -> Callable[[str], str]:

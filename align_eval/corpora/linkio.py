@@ -51,20 +51,24 @@ def read_links(
 
     Args:
         path: a file (``.gz``, ``.xz``, ``.zst`` read transparently), a pipe, or ``-`` for standard input.
-        format: a name of :func:`link_format_names`, or ``"auto"``: told by the content.
+        format: a name of :func:`link_format_names`, or ``"auto"``: told by the first lines.
         base: 0, 1, or ``"auto"``: proven from the whole file (see :mod:`align_eval.corpora.index_base`) unless the
-            format fixes it (NAACL and GIZA++ A3: 1; JSONL, Parquet and XL-WA TSV: 0).
+            format fixes it (GIZA++ A3: 1; JSONL, Parquet, ``pipes``, MultiMWA and XL-WA TSV: 0). NAACL counts from 1
+            unless a link ``0 0`` proves the other. A link ``0-0`` under base 1 is an error.
         order: ``"st"`` (first index is the source's), ``"ts"``, or ``"auto"``: proven, which needs the sentences.
         bitext: the sentence pairs, to check the number of lines and the range of every link, and as evidence.
-            Formats that hold their sentences are checked against those where no bitext is given.
+            Formats that hold their sentences are checked against those where no bitext is given. Where the file names
+            its sentence pairs (NAACL, A3, ``numbered``, JSONL, Parquet) they are matched by name with those of the
+            bitext, or by number with its positions; NAACL leaves out sentence pairs without links.
+            Needed by ``answers``.
         nulls: ``"drop"`` or ``"raise"`` (a null link is an error).
         out_of_range: ``"raise"``, or ``"drop"``: links outside their sentence pair are left out and their number is
             told by an :class:`~align_eval.errors.AlignEvalWarning`; :func:`read_links_report` gives it as a value.
 
     Returns:
         A table of 0-based, source-target links, sorted and unique, with S a subset of P (a link given both as sure and
-        as possible is sure). Scores and ids where the format has them; ``provenance`` where a note lies beside the file
-        (:mod:`align_eval.corpora.sidecar`).
+        as possible is sure; of the scores of a link given twice the highest is kept). Scores and ids where the file has
+        them; ``provenance`` where a note lies beside the file (:mod:`align_eval.corpora.sidecar`).
 
     Raises:
         MissingFileError, EncodingError: the file cannot be read.
@@ -175,7 +179,7 @@ def write_links(
         raise InputError(
             f"the format {format!r} cannot mark possible links, and {table.links - table.sure_links} are possible only",
             file=path,
-            remedy="Write talp, pharaoh, naacl, tsv, jsonl or parquet",
+            remedy="Write talp, pharaoh, naacl, tsv, pipes, jsonl or parquet",
         )
     sentences = None
     if bitext is not None and link_format.needs_sentences:
@@ -255,7 +259,10 @@ def sentences_of_links(path: StrPath, *, format: str = "auto", order: str = "st"
 
 
 def warn_of(report: LinkReport) -> None:
-    """Warn of what reading left out: links out of range, and the notes of the report."""
+    """Warn of what reading left out: null links of a stated base 1, links out of range, and the notes of the report."""
+    if report.nulls and report.base == 1 and report.base_from == "given":
+        text = f"{report.file}: {report.nulls} null links left out (an index 0 is one, for base 1 was passed)"
+        warnings.warn(AlignEvalWarning(text), stacklevel=3)
     for text in report.notes:
         warnings.warn(AlignEvalWarning(f"{report.file}: {text}"), stacklevel=3)
     if report.out_of_range:
