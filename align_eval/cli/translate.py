@@ -8,6 +8,7 @@ from enum import Enum
 
 import typer
 
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 
 
@@ -40,23 +41,33 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def translate(
-        text: str = typer.Argument(
-            ...,
-            metavar="TESTSET_OR_BITEXT",
-            help="A named test set (align-eval testsets list) or a file with sentence pairs; - is standard input. A "
-            "file goes first.",
+        text: str | None = typer.Argument(
+            None,
+            metavar="[TESTSET]",
+            help="A named test set (align-eval testsets list), or a file with sentence pairs as --bitext names one.",
         ),
         model: list[str] = typer.Option(
-            ...,
+            [],
             "--model",
             "-m",
             help="An encoder-decoder model: offline:NAME, a hub name, or a folder. Give it several times for several "
             "models; they are tested against the first.",
         ),
-        target: str | None = typer.Option(
-            None, help="The file of the reference translations, if TESTSET_OR_BITEXT holds the sources only."
+        hypothesis: list[str] = typer.Option(
+            [],
+            metavar="FILE",
+            help="Translations that exist already, one a line; judged after the models, or without any. Give it "
+            "several times for several files.",
         ),
-        bitext_format: str = typer.Option("auto", help="Format of the bitext; auto tells it by content."),
+        bitext: str | None = inputs.BITEXT,
+        source: str | None = inputs.SOURCE,
+        target: str | None = typer.Option(
+            None, help="The reference translations, one a line (with --source, or a file of sources as TESTSET)."
+        ),
+        bitext_format: str = inputs.BITEXT_FORMAT,
+        gold: str | None = inputs.GOLD,
+        gold_format: str = inputs.GOLD_FORMAT,
+        gold_base: inputs.Base = inputs.GOLD_BASE,
         source_language: str | None = typer.Option(
             None, help="Language of the sources: a code of the model, or what it begins with. A test set knows it."
         ),
@@ -121,7 +132,7 @@ def add_to(app: typer.Typer) -> None:
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
     ) -> None:
-        """Translate a text with encoder-decoder models and judge them: sacrebleu, alignment, words left out or made up.
+        """Translate a text with models, or read translations of it, and judge them: scores, words left out or made up.
 
         BLEU, chrF and TER with sacrebleu's signatures and intervals; AER of the models' attention against gold links,
         if the text has them; and the words of sources and translations that an independent aligner does not link.
@@ -130,6 +141,8 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--development must be between 0 and 1, for example 0.2")
         if revision is not None and len(model) > 1:
             raise typer.BadParameter("--revision goes with one model only")
+        if not model and not hypothesis:
+            raise typer.BadParameter("give --model, or --hypothesis FILE with translations that exist")
         if resamples == 1:
             raise typer.BadParameter("--resamples must be 0 (none) or at least 2")
         words = tokenize.split(",") if tokenize else []
@@ -139,14 +152,23 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.cli._progress import progress_bar
         from align_eval.models.decoding import Decoding
         from align_eval.runs.forced import AttentionChoice
+        from align_eval.runs.hypotheses import read_hypotheses
         from align_eval.runs.parallel_text import open_text
         from align_eval.runs.translate import TranslateSettings, translate_and_score
         from align_eval.runs.translation_report import render, to_json, write_folder
 
-        opened = open_text(
-            text, target, format=bitext_format, reverse=reverse, source_language=source_language,
-            target_language=target_language, detokenize=detokenize.value, limit=limit,
+        if text is not None and target is not None and source is None:
+            text, source = None, text  # the sources, and the references beside them
+        languages = (source_language, target_language)
+        given = inputs.read_testset(
+            text, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
+            gold_format=gold_format, gold_base=gold_base, languages=languages[::-1] if reverse else languages,
         )  # fmt: skip
+        opened = open_text(
+            given, reverse=reverse, source_language=source_language, target_language=target_language,
+            detokenize=detokenize.value, limit=limit,
+        )  # fmt: skip
+        hypotheses = read_hypotheses(hypothesis, len(given), limit)
         settings = TranslateSettings(
             decoding=Decoding(beam, max_length, on_long.value, batch_tokens),
             loading={
@@ -166,7 +188,7 @@ def add_to(app: typer.Typer) -> None:
             tests={"both": ("randomisation", "bootstrap"), "none": ()}.get(paired.value, (paired.value,)),
         )  # fmt: skip
         found = translate_and_score(
-            opened, model, settings, folder=output, resume=not restart,
+            opened, model, settings, hypotheses=hypotheses, folder=output, resume=not restart,
             bars=lambda what, total: progress_bar(what, total, "sentences"),
         )  # fmt: skip
         if output is not None:

@@ -1,18 +1,14 @@
-"""A text to translate with its reference translation, from a named test set or a bitext."""
+"""A text to translate with its reference translation, from a test set."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from align_eval.corpora.detokenize import load_detokenizer
-from align_eval.corpora.testset import content_checksum
-from align_eval.errors import EmptyGoldError, InputError, UnknownNameError
+from align_eval.errors import EmptyGoldError, InputError
 from align_eval.link_table import LinkTable
 from align_eval.models.languages import ISO3
 
@@ -77,23 +73,18 @@ def plain_language(code: str | None) -> str | None:
 
 
 def open_text(
-    name: str,
-    target: str | None = None,
+    testset: str | TestSet,
     *,
-    format: str = "auto",
     reverse: bool = False,
     source_language: str | None = None,
     target_language: str | None = None,
     detokenize: str = "none",
     limit: int | None = None,
 ) -> ParallelText:
-    """Read a text to translate into memory.
+    """A text to translate, in memory.
 
     Args:
-        name: a test set, or a bitext that :func:`align_eval.corpora.read_bitext` reads (the source file, with
-            ``target``). What has a folder in its name or exists as a file is a file.
-        target: the file of the references, if the sides are in two files.
-        format: of the bitext.
+        testset: a named test set, or one of :func:`align_eval.make_testset`, with gold links or without.
         reverse: translate the second side into the first; gold links are turned round.
         source_language, target_language: of the sides as they are translated, in any form that
             :func:`plain_language` reads. A test set knows its own.
@@ -102,86 +93,56 @@ def open_text(
         limit: the first pairs only.
 
     Raises:
-        UnknownNameError: neither a file nor a test set.
-        InputError: no pairs, one language on both sides, or other languages than the test set's.
+        UnknownNameError: no such test set.
+        InputError: one language on both sides, or other languages than the test set's.
+        EmptyGoldError: gold links for the pairs, but not a single one.
         AlignEvalError: what reading raises.
     """
-    languages = (plain_language(source_language), plain_language(target_language))
-    base: int | None = None
-    checksum = None
-    if target is not None or name == "-" or os.sep in name or os.path.exists(name):
-        from align_eval.corpora import read_bitext
+    from align_eval.corpora import load_testset
 
-        pairs = list(islice(read_bitext(name, target, format=format), limit))
-        label = "stdin" if name == "-" else Path(name).name
-    else:
-        if format != "auto":
-            raise InputError(f"the test set {name!r} knows its format", remedy="Leave --bitext-format out")
-        testset = _testset(name)
-        pairs = testset.pairs[:limit]
-        label, base, checksum = testset.name, testset.base, testset.checksum
-        own = (testset.source_language, testset.target_language)
-        languages = _checked(label, own[::-1] if reverse else own, languages, reverse)
-    if not pairs:
-        raise InputError(
-            "there is no sentence pair", file=None if checksum else name, remedy="Give a text that has one"
-        )
+    given = load_testset(testset) if isinstance(testset, str) else testset
+    named = (plain_language(source_language), plain_language(target_language))
+    own = (given.source_language or None, given.target_language or None)
+    languages = _checked(given.name, own[::-1] if reverse else own, named, reverse)
     if languages[0] and languages[0] == languages[1]:
         raise InputError(
             f"the source and the target language are both {languages[0]}",
             remedy="Give two languages with --source-language and --target-language",
         )
+    pairs = given.pairs[:limit]
+    if given.table is not None and not any(pair.gold is not None and pair.gold.possible for pair in pairs):
+        raise EmptyGoldError(
+            f"{given.name} has gold links for {len(pairs)} sentence pairs but not a single one",
+            remedy="Give gold links, or a text without them",
+        )
     if reverse:
         pairs = [pair.reverse() for pair in pairs]
     joined = [load_detokenizer(detokenize, language) for language in languages]
+    gold = None if given.table is None else LinkTable.from_links([p.gold for p in pairs if p.gold is not None])
     return ParallelText(
-        label,
+        given.name,
         tuple(pairs),
         tuple(joined[0](pair.source) for pair in pairs),
         tuple(joined[1](pair.target) for pair in pairs),
         *languages,
-        _gold(pairs, label),
-        checksum or content_checksum(pairs),
-        base,
+        gold,
+        given.checksum,
+        given.base,
         reverse,
         detokenize,
     )
 
 
-def _testset(name: str) -> TestSet:
-    from align_eval.corpora import load_testset
-
-    try:
-        return load_testset(name)
-    except UnknownNameError as error:
-        if error.kind != "test set":
-            raise
-        raise UnknownNameError("test set (and there is no such file)", name, error.known) from None
-
-
 def _checked(
-    name: str, own: tuple[str, str], named: tuple[str | None, str | None], reverse: bool
+    name: str, own: tuple[str | None, str | None], named: tuple[str | None, str | None], reverse: bool
 ) -> tuple[str | None, str | None]:
-    """The languages of a test set, if those that the user named are not others."""
+    """The languages of a test set, or those that the user named where it does not know them."""
     for side, known, given in zip(("source", "target"), own, named, strict=True):
-        if given and given != known:
+        if given and known and given != known:
             turned = "Leave --reverse out" if reverse else "Give --reverse"
             what = "sources" if side == "source" else "references"
             raise InputError(
                 f"the {what} of {name} are {known}, not {given}",
                 remedy=f"{turned} to translate the other way" if given in own else f"Leave --{side}-language out",
             )
-    return own
-
-
-def _gold(pairs: Sequence[SentencePair], name: str) -> LinkTable | None:
-    """The gold links of all pairs; ``None`` if there are none at all."""
-    from align_eval.corpora import Bitext
-
-    table = Bitext.from_pairs(pairs, name).gold()
-    if table is not None and not table.links:
-        raise EmptyGoldError(
-            f"{name} has gold links for {len(pairs)} sentence pairs but not a single one",
-            remedy="Give gold links, or a text without them",
-        )
-    return table
+    return own[0] or named[0], own[1] or named[1]

@@ -17,6 +17,7 @@ from align_eval.runs.parallel_text import ParallelText, plain_language
 from align_eval.runs.results import file_name, make_folder
 from align_eval.runs.sweep import Sweep
 from align_eval.runs.translations_file import translate_text
+from align_eval.scoring.coverage import coverage_tests
 from align_eval.scoring.translation import (
     MetricScore,
     MetricTest,
@@ -27,6 +28,8 @@ from align_eval.scoring.translation import (
 
 if TYPE_CHECKING:
     from align_eval.models.seq2seq import Seq2Seq
+    from align_eval.runs.hypotheses import Hypothesis
+    from align_eval.scoring.paired import PairedTest
 
 Bars = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
@@ -69,14 +72,15 @@ class TranslatedText:
 
     Attributes:
         text: the text.
-        model: its name.
-        decoding: :meth:`align_eval.models.translation.Translator.describe`.
+        model: its name; of translations that were read from a file the file's.
+        decoding: :meth:`align_eval.models.translation.Translator.describe`; of a file its sha256.
         translations: one a sentence.
         scores: by metric of :data:`align_eval.scoring.translation.METRICS`.
         attention: AER of its attention; ``None`` without gold.
         diagnosis: of its own translations; ``None`` without an aligner. ``reference``: of the references.
         against: name of the first model, for those after it.
         tests: sacrebleu's paired tests against the first, by metric and test.
+        coverage_tests: paired tests of the words without a link against the first, by test.
         bleu_tokenize: tokeniser of BLEU that was asked for; ``None``: that of the language.
     """
 
@@ -91,6 +95,7 @@ class TranslatedText:
     against: str | None = None
     tests: dict[str, dict[str, MetricTest]] = field(default_factory=dict)
     bleu_tokenize: str | None = None
+    coverage_tests: dict[str, PairedTest] = field(default_factory=dict)
 
     @property
     def hypotheses(self) -> list[str]:
@@ -103,6 +108,7 @@ def translate_and_score(
     models: Sequence[str | Seq2Seq],
     settings: TranslateSettings = TranslateSettings(),
     *,
+    hypotheses: Sequence[Hypothesis] = (),
     folder: str | os.PathLike[str] | None = None,
     resume: bool = True,
     bars: Bars | None = None,
@@ -111,9 +117,10 @@ def translate_and_score(
 
     Args:
         text: of :func:`align_eval.runs.parallel_text.open_text`.
-        models: names, or models of :func:`align_eval.models.translation.load_translator`; the first is the one that
-            the others are tested against.
+        models: names, or models of :func:`align_eval.models.translation.load_translator`.
         settings: what is asked for.
+        hypotheses: translations that exist, of :func:`align_eval.runs.hypotheses.read_hypotheses`; they come after the
+            models. The first translator of all is the one that the others are tested against.
         folder: translations are written here as they come, so that an interrupted run goes on where it stopped.
         resume: take over translations of an earlier run with the same settings.
         bars: makes a progress bar from its name and total.
@@ -122,8 +129,8 @@ def translate_and_score(
         InputError: no model, wrong languages or options; ModelError: a model that does not translate;
         SentenceTooLongError: a sentence over a model's window; and what the parts raise.
     """
-    if not models:
-        raise InputError("no model is named", remedy="Give --model")
+    if not models and not hypotheses:
+        raise InputError("no model and no translations are named", remedy="Give --model, or --hypothesis FILE")
     draw = bars or _no_bar
     budget = settings.decoding.token_budget
     aligner = None
@@ -150,6 +157,7 @@ def translate_and_score(
                 )  # fmt: skip
         done.append((name, translator.describe(), translations))
         del translator
+    done += [(one.name, {"file": one.name, "sha256": one.sha256}, one.translations) for one in hypotheses]
     attention: list[AttentionScore] = []
     options: dict[str, Any] = {"resamples": settings.resamples, "seed": settings.seed}
     if forced:
@@ -167,11 +175,17 @@ def translate_and_score(
     tested: list[dict[str, dict[str, MetricTest]]] = [{} for _ in outputs]
     if settings.resamples and settings.tests:
         tested[1:] = paired_translation_tests(outputs, text.references, tests=settings.tests, **metric)
+    covered: list[dict[str, PairedTest]] = [{} for _ in outputs]
+    if settings.resamples and settings.tests and diagnoses:
+        covered[1:] = [
+            coverage_tests(diagnoses[1].coverage, later.coverage, tests=settings.tests, **options)
+            for later in diagnoses[2:]
+        ]
     return [
         TranslatedText(
-            text, name, described, translations, scores[k], attention[k] if attention else None,
+            text, name, described, translations, scores[k], attention[k] if k < len(attention) else None,
             diagnoses[k + 1] if diagnoses else None, diagnoses[0] if diagnoses else None,
-            done[0][0] if k else None, tested[k], settings.bleu_tokenize,
+            done[0][0] if k else None, tested[k], settings.bleu_tokenize, covered[k],
         )
         for k, (name, described, translations) in enumerate(done)
     ]  # fmt: skip

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from align_eval.runs.diagnose import Diagnosis
     from align_eval.runs.translate import TranslatedText
 
-_TITLES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "aer": "AER"}
+_UNLINKED = ("uncovered_source", "unsupported_target")
+_TITLES = {
+    "bleu": "BLEU", "chrf": "chrF", "ter": "TER", "aer": "AER", "uncovered_source": "uncovered",
+    "unsupported_target": "unsupported",
+}  # fmt: skip
 WORST = 5
 # Words listed of one sentence and side in the tables for people; JSON and TSV have all.
 _SHOWN = 12
@@ -68,6 +72,12 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
                 test: {"difference": rounded(found.difference["aer"]), "p_value": found.p_value["aer"]}
                 for test, found in one.attention.tests.items()
             }
+    for name in _UNLINKED if one.coverage_tests else ():
+        paired[name] = {}
+        for test, tested in one.coverage_tests.items():
+            paired[name][test] = {"difference": rounded(tested.difference[name]), "p_value": tested.p_value[name]}
+            if name in tested.ci:
+                paired[name][test]["ci"] = _rounded(tested.ci[name])
     if one.diagnosis is not None and one.reference is not None:
         found, reference = one.diagnosis.coverage.to_json(), one.reference.coverage.to_json()
         ci |= found.pop("ci")
@@ -118,7 +128,7 @@ def render(found: Sequence[TranslatedText], worst: int = WORST) -> str:
     words = {"none": "words joined by spaces"}.get(text.detokenize, f"detokenised: {text.detokenize}")
     table = TextTable(
         f"{text.name}: {len(text)} sentence pairs, {way}, {words}",
-        ["model", "BLEU", "chrF", "TER", "AER", "uncovered", "unsupported"],
+        ["model", "BLEU", "chrF", "TER", "AER", "uncovered %", "unsupported %"],
     )
     for one in found:
         row = [one.model, *(_with_interval(one.scores[name].score, one.scores[name].ci) for name in METRICS)]
@@ -146,8 +156,8 @@ def _shares(diagnosis: Diagnosis | None) -> list[str]:
     if diagnosis is None:
         return ["-", "-"]
     found = diagnosis.coverage
-    shares = (found.uncovered_source, found.unsupported_target)
-    return ["-" if share is None else f"{share:.2f} %" for share in shares]
+    shares = {"uncovered_source": found.uncovered_source, "unsupported_target": found.unsupported_target}
+    return ["-" if share is None else _with_interval(share, found.ci.get(name)) for name, share in shares.items()]
 
 
 def _test_tables(found: Sequence[TranslatedText]) -> list[TextTable]:
@@ -156,8 +166,9 @@ def _test_tables(found: Sequence[TranslatedText]) -> list[TextTable]:
     names = [name for one in found[1:2] for name in next(iter(one.tests.values()), {})]
     for test in names:
         table = TextTable(f"Against {found[0].model}, {test}", ["model"])
-        with_aer = any(one.attention is not None for one in found)
-        columns = [*METRICS, *(["aer"] if with_aer else [])]
+        with_aer = sum(one.attention is not None for one in found) > 1
+        unlinked = _UNLINKED if any(one.coverage_tests for one in found) else ()
+        columns = [*METRICS, *(["aer"] if with_aer else []), *unlinked]
         table.columns = ["model", *(c for name in columns for c in (f"Δ{_TITLES[name]}", "p"))]
         for one in found[1:]:
             row = [one.model]
@@ -168,6 +179,9 @@ def _test_tables(found: Sequence[TranslatedText]) -> list[TextTable]:
                 row += ["-", "-"] if result is None else [
                     signed(result.difference["aer"]), p_value(result.p_value["aer"])
                 ]  # fmt: skip
+            for name in unlinked:
+                tested = one.coverage_tests[test]
+                row += [signed(tested.difference[name]), p_value(tested.p_value[name])]
             table.rows.append(row)
         tables.append(table)
     return tables

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.corpora.punctuation import is_punctuation
-from align_eval.errors import LengthMismatchError
-from align_eval.scoring.resample import bootstrap_sums, percentile_interval
+from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
+from align_eval.scoring.measures import known, live
+from align_eval.scoring.paired import TESTS, PairedTest, two_sided
+from align_eval.scoring.resample import bootstrap_sums, percentile_interval, swap_sums
 from align_eval.scoring.score import DECIMALS, check_resampling
 
 if TYPE_CHECKING:
@@ -150,6 +152,77 @@ def coverage(
             if len(live):
                 ci[name] = percentile_interval(100 * live[:, k] / live[:, k + 1], confidence)
     return Coverage(sentences, shares[0], shares[1], ci)
+
+
+#: The shares that are tested, each as (name, column of the words without a link, column of the words counted).
+SHARES = (("uncovered_source", 0, 1), ("unsupported_target", 2, 3))
+
+
+def coverage_tests(
+    first: Coverage,
+    other: Coverage,
+    *,
+    tests: Sequence[str] = ("randomisation",),
+    resamples: int = 1000,
+    seed: int = 12345,
+    confidence: float = 0.95,
+) -> dict[str, PairedTest]:
+    """Test whether two translations of one text differ in their shares of words without a link.
+
+    The sentence is the unit, as in :func:`align_eval.scoring.paired.paired_tests`: resamples draw sentences, trials let
+    the two translations of a sentence change places. The difference is this one minus the first, in percent points.
+
+    Args:
+        first, other: of the same text, same words of the source.
+        tests: names of :data:`align_eval.scoring.paired.TESTS`.
+        resamples, seed, confidence: of tests and intervals; resamples at least 1.
+
+    Returns:
+        for each test the differences, p-values and (bootstrap) intervals of ``uncovered_source`` and
+        ``unsupported_target``.
+
+    Raises:
+        LengthMismatchError: other numbers of sentences.
+        UnknownNameError: no such test. InputError: a parameter out of its range.
+    """
+    check_resampling(resamples, seed, confidence)
+    if len(first.sentences) != len(other.sentences):
+        raise LengthMismatchError(f"{len(first.sentences)} sentences but {len(other.sentences)} of the other")
+    if not resamples:
+        raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
+    a, b = _rows(first.sentences).astype(np.int64), _rows(other.sentences).astype(np.int64)
+    totals = (a.sum(axis=0), b.sum(axis=0))
+    out = {}
+    for test in tests:
+        if test == "bootstrap":
+            drawn = bootstrap_sums(np.concatenate([a, b], axis=1), resamples, seed)
+            pair = (drawn[:, :4], drawn[:, 4:])
+        elif test == "randomisation":
+            swapped = swap_sums(b - a, resamples, seed)
+            pair = (totals[0] + swapped, totals[1] - swapped)
+        else:
+            raise UnknownNameError("paired test", test, TESTS)
+        differences: dict[str, float | None] = {}
+        p_values: dict[str, float | None] = {}
+        ci = {}
+        for name, part, whole in SHARES:
+            observed = _percent(totals[1], part, whole) - _percent(totals[0], part, whole)
+            sample = live(_percent(pair[1], part, whole) - _percent(pair[0], part, whole))
+            differences[name] = known(float(observed))
+            p_values[name] = None
+            if differences[name] is None or not len(sample):
+                continue
+            if test == "bootstrap":
+                ci[name] = percentile_interval(sample, confidence)
+            p_values[name] = two_sided(sample - (sample.mean() if test == "bootstrap" else 0.0), float(observed))
+        out[test] = PairedTest(test, differences, p_values, ci, resamples)
+    return out
+
+
+def _percent(sums: NDArray[Any], part: int, whole: int) -> NDArray[np.float64]:
+    """A share in percent of sums ``(..., 4)``; NaN where no word is counted."""
+    below = sums[..., whole].astype(np.float64)
+    return np.divide(100.0 * sums[..., part], below, out=np.full_like(below, np.nan), where=below > 0)
 
 
 def _rows(sentences: Sequence[SentenceCoverage]) -> NDArray[np.int32]:

@@ -117,7 +117,7 @@ def paired_tests(
                 left_out[name] = resamples - len(sample)
             if test == "bootstrap":
                 ci[name] = percentile_interval(sample, confidence)
-            p_values[name] = _p_value(sample - (sample.mean() if test == "bootstrap" else 0.0), difference)
+            p_values[name] = two_sided(sample - (sample.mean() if test == "bootstrap" else 0.0), difference)
         out[test] = PairedTest(test, differences, p_values, ci, resamples, left_out)
     return out
 
@@ -141,7 +141,7 @@ def _randomise(first: Counts, other: Counts, trials: int, seed: int, alpha: floa
     return _difference(totals[0] + swapped, totals[1] - swapped, alpha, np.nan)
 
 
-def _p_value(null: NDArray[np.float64], observed: float) -> float:
+def two_sided(null: NDArray[np.float64], observed: float) -> float:
     """Two-sided p-value of a difference against a sample of its distribution where the systems are the same."""
     extreme = int((np.abs(null) >= abs(observed) - _ROUNDING).sum())
     return (extreme + 1) / (len(null) + 1)

@@ -122,3 +122,24 @@ def test_usage_errors(folder: Path, capsys: Any) -> None:
     assert run("mini-ende", "-m", folder, "--limit", 6, "--reading", "block", *QUICK) == 1
     assert "awo, awi" in capsys.readouterr().err
     assert len(load_testset("mini-ende").pairs) == 40
+
+
+def test_translations_of_files(tmp_path: Path, capsys: Any) -> None:
+    for name, lines in (("s", "das Haus\nein Baum\n"), ("t", "the house\na tree\n"), ("h1", "the house\ntree\n"),
+                        ("h2", "a\nb\n"), ("g", "1-1 2-2\n1-1 2-2\n")):  # fmt: skip
+        (tmp_path / name).write_text(lines, "utf-8")
+    at = {name: tmp_path / name for name in ("s", "t", "h1", "h2", "g")}
+    both = ("--hypothesis", at["h1"], "--hypothesis", at["h2"], "--resamples", 20)
+    given = ("--source", at["s"], "--target", at["t"], "--gold", at["g"], "--gold-base", 1)
+    assert run(*given, *both, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["model"], row["aer"]) for row in rows] == [("h1", None), ("h2", None)]
+    assert set(rows[1]["paired"]) == {"bleu", "chrf", "ter", "uncovered_source", "unsupported_target"}
+    assert run(at["s"], "--target", at["t"], *both) == 0
+    assert "Δunsupported" in capsys.readouterr().out
+    assert run(at["s"], "--target", at["t"], "--hypothesis", at["g"], "--limit", 1) == 0
+    (tmp_path / "h1").write_text("one\n", "utf-8")
+    assert run(*given, *both) == 1
+    assert "h1: 1 translations but 2 sentence pairs" in capsys.readouterr().err
+    assert run(*given) == 2
+    assert "give --model, or --hypothesis FILE" in capsys.readouterr().err

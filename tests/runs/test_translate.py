@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ import numpy as np
 import pytest
 
 import align_eval as ae
+from align_eval.corpora import make_testset
 from align_eval.corpora.detokenize import load_detokenizer
-from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.errors import InputError, LengthMismatchError, MissingFileError, SentenceTooLongError, UnknownNameError
 from align_eval.models.decoding import Decoding
 from align_eval.models.translation import Translator
 from align_eval.runs.diagnose import diagnose, diagnostic_aligner, word_tokenizers
 from align_eval.runs.forced import AttentionChoice, forced_counts, score_forced
+from align_eval.runs.hypotheses import read_hypotheses
 from align_eval.runs.parallel_text import ParallelText, open_text
 from align_eval.runs.sweep import split, sweep_testset
 from align_eval.runs.translate import TranslateSettings, translate_and_score
@@ -72,32 +76,29 @@ def test_what_cannot_be_translated(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not fr\. Leave --target-language out"):
         open_text("mini-ende", target_language="fr")
     with pytest.raises(InputError, match="both de"):
-        open_text(str(bitext(tmp_path)), source_language="de_DE", target_language="deu_Latn")
-    with pytest.raises(UnknownNameError, match=r"no such file.*mini-ende"):
+        open_text(make_testset(bitext(tmp_path)), source_language="de_DE", target_language="deu_Latn")
+    with pytest.raises(UnknownNameError, match="mini-ende"):
         open_text("mini-end")
-    (tmp_path / "empty.tsv").write_text("", "utf-8")
-    with pytest.raises(InputError, match="no sentence pair"):
-        open_text(str(tmp_path / "empty.tsv"), format="tsv")
 
 
 def test_a_bitext_is_a_file_or_two(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("das Haus\nein Haus .\n", "utf-8")
     (tmp_path / "b").write_text("the house\na house .\n", "utf-8")
-    two = open_text(str(tmp_path / "a"), str(tmp_path / "b"))
+    two = open_text(make_testset(tmp_path / "a", target=tmp_path / "b"))
     assert two.sources == ("das Haus", "ein Haus .")
     assert two.gold is None
-    one = open_text(str(bitext(tmp_path)), limit=2)
+    one = open_text(make_testset(bitext(tmp_path)), limit=2)
     assert (one.sources, one.references) == (two.sources, two.references)
-    assert one.checksum == two.checksum != open_text(str(bitext(tmp_path))).checksum
+    assert one.checksum != two.checksum, "of the whole data"
 
 
 def test_words_become_text_as_asked(tmp_path: Path) -> None:
     path = bitext(tmp_path)
-    moses = open_text(str(path), source_language="de", target_language="en", detokenize="moses", limit=2)
+    moses = open_text(make_testset(path), source_language="de", target_language="en", detokenize="moses", limit=2)
     assert moses.sources == ("das Haus", "ein Haus.")
     assert moses.pairs[1].source == ("ein", "Haus", ".")
     with pytest.raises(InputError, match="needs the languages"):
-        open_text(str(path), detokenize="moses")
+        open_text(make_testset(path), detokenize="moses")
     with pytest.raises(UnknownNameError, match="moses"):
         load_detokenizer("mose", "de")
 
@@ -134,7 +135,7 @@ def test_a_named_view_is_scored_on_all(text: ParallelText, model: Any) -> None:
 
 
 def test_pairs_over_a_window_are_left_out_for_all_models(tmp_path: Path, model: Any) -> None:
-    text = open_text(str(bitext(tmp_path, sure=[[0, 0]])), source_language="de", target_language="en")
+    text = open_text(make_testset(bitext(tmp_path, sure=[[0, 0]])), source_language="de", target_language="en")
     assert text.gold is not None
     choice = AttentionChoice(1, 1, "awo")
     short = families.build("marian", length=60)
@@ -199,7 +200,7 @@ def test_links_of_translations_are_counted(text: ParallelText) -> None:
 
 def test_words_of_the_diagnostics(text: ParallelText, tmp_path: Path) -> None:
     assert word_tokenizers(text, (None, None)) == ("none", "13a")
-    raw = open_text(str(bitext(tmp_path)), source_language="zh", target_language="en", limit=1)
+    raw = open_text(make_testset(bitext(tmp_path)), source_language="zh", target_language="en", limit=1)
     assert word_tokenizers(raw, (None, None)) == ("zh", "13a")
     assert word_tokenizers(raw, ("char", "none")) == ("char", "none")
     with pytest.raises(UnknownNameError, match="13a"):
@@ -232,7 +233,7 @@ def test_models_side_by_side(text: ParallelText, model: Any, tmp_path: Path, mon
         assert len(row["worst"]) == 5
     assert "against" not in rows[0]
     assert rows[1]["against"] == "marian"
-    assert set(rows[1]["paired"]) == {"bleu", "chrf", "ter", "aer"}
+    assert set(rows[1]["paired"]) == {"bleu", "chrf", "ter", "aer", "uncovered_source", "unsupported_target"}
     assert all(set(tests) == {"randomisation", "bootstrap"} for tests in rows[1]["paired"].values())
     shown = render(found)
     assert "Against marian, bootstrap" in shown
@@ -263,3 +264,100 @@ def test_wrong_options_are_said_before_anything_is_translated(text: ParallelText
         translate_and_score(text, [model], settings(bleu_tokenize="13b"))
     with pytest.raises(InputError, match="no model"):
         translate_and_score(text, [], settings())
+
+
+def hypothesis_files(folder: Path) -> list[Path]:
+    files = []
+    for name, lines in (
+        ("a.txt", ["the house", "a house .", "the garden and the house"]),
+        ("b.txt", ["", "house", "x y z"]),
+    ):
+        files.append(folder / name)
+        files[-1].write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return files
+
+
+def test_translations_that_exist_are_judged_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("align_eval.runs.translate.diagnostic_aligner", lambda *given, **options: Stub())
+    text = open_text(make_testset(bitext(tmp_path), source_language="de", target_language="en"))
+    files = hypothesis_files(tmp_path)
+    given = read_hypotheses(files, len(text))
+    found = translate_and_score(
+        text, [], settings(aligner="stub", tests=("randomisation", "bootstrap")), hypotheses=given
+    )
+    assert [one.model for one in found] == ["a.txt", "b.txt"]
+    assert found[0].attention is None
+    assert found[0].scores["bleu"].score > found[1].scores["bleu"].score
+    row = to_json(found[1])
+    assert row["against"] == "a.txt"
+    assert row["decoding"] == {"file": "b.txt", "sha256": given[1].sha256, "at_limit": 0, "left": 0, "in_pieces": 0,
+                               "empty": 1}  # fmt: skip
+    first, second = (one.diagnosis.coverage for one in found if one.diagnosis is not None)
+    for name, share in (
+        ("uncovered_source", second.uncovered_source),
+        ("unsupported_target", second.unsupported_target),
+    ):
+        before = getattr(first, name)
+        assert share is not None
+        for test in ("randomisation", "bootstrap"):
+            told = row["paired"][name][test]
+            assert told["difference"] == pytest.approx(share - before, abs=1e-5)
+            assert 0 < told["p_value"] <= 1
+        assert (
+            row["paired"][name]["bootstrap"]["ci"][0] <= told["difference"] <= row["paired"][name]["bootstrap"]["ci"][1]
+        )
+    table = render(found)
+    assert "Δuncovered" in table
+    assert "Δunsupported" in table
+    write_folder(found, tmp_path / "out")
+    assert (tmp_path / "out" / "2.b.txt.txt").read_text("utf-8") == "\nhouse\nx y z\n"
+
+
+def test_translations_stand_beside_those_of_models(tmp_path: Path, model: Any) -> None:
+    text = open_text(make_testset(bitext(tmp_path, sure=[[0, 0]]), source_language="de", target_language="en"), limit=2)
+    given = read_hypotheses(hypothesis_files(tmp_path), 3, 2)
+    found = translate_and_score(text, [model], settings(choice=AttentionChoice(1, 1, "awi")), hypotheses=given)
+    assert [one.attention is None for one in found] == [False, True, True]
+    assert found[2].against == found[0].model
+    assert "a.txt" in render(found)
+
+
+def test_files_that_are_no_translations_of_the_text(tmp_path: Path) -> None:
+    files = hypothesis_files(tmp_path)
+    with pytest.raises(LengthMismatchError, match=r"a\.txt: 3 translations but 4 sentence pairs"):
+        read_hypotheses(files, 4)
+    with pytest.raises(LengthMismatchError, match="3 translations but 2"):
+        read_hypotheses(files[1:], 2)
+    with pytest.raises(InputError, match="named twice"):
+        read_hypotheses([files[0], files[0]], 3)
+    with pytest.raises(InputError, match="not from standard input"):
+        read_hypotheses(["-"], 3)
+    with pytest.raises(MissingFileError):
+        read_hypotheses([tmp_path / "c"], 3)
+    with pytest.raises(InputError, match="--hypothesis FILE"):
+        translate_and_score(open_text(make_testset(bitext(tmp_path))), [], settings())
+    (tmp_path / "d").mkdir()
+    twin = tmp_path / "d" / "a.txt"
+    twin.write_bytes(files[0].read_bytes())
+    assert [one.name for one in read_hypotheses([files[0], twin], 3)] == [str(files[0]), str(twin)]
+
+
+def test_one_model_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = open_text(make_testset(bitext(tmp_path, sure=[[0, 0]]), source_language="de", target_language="en"), limit=2)
+    alive: list[weakref.ref[Any]] = []
+
+    def load(name: str, **options: Any) -> Any:
+        gc.collect()
+        assert [one() for one in alive if one() is not None] == [], "an earlier model is still there"
+        made = families.build("marian", length=200)
+        alive.extend((weakref.ref(made), weakref.ref(made.model)))
+        return made
+
+    monkeypatch.setattr("align_eval.runs.translate.load_translator", load)
+    found = translate_and_score(
+        text, ["a", "b", "c"], settings(choice=AttentionChoice(None, None, "awi", development=0.5))
+    )
+    gc.collect()
+    assert len(found) == 3
+    assert all(one.attention is not None for one in found)
+    assert [one() for one in alive if one() is not None] == [], "and none is kept by the results"

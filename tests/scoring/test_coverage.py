@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align_eval.corpora import SentencePair
-from align_eval.errors import LengthMismatchError, LinkRangeError
+from align_eval.errors import InputError, LengthMismatchError, LinkRangeError, UnknownNameError
 from align_eval.links import Links
-from align_eval.scoring.coverage import coverage, sentence_coverage
+from align_eval.scoring.coverage import coverage, coverage_tests, sentence_coverage
 
 # "Der kleine Hund schläft heute ." - "The dog sleeps in bed ."
 PAIR = SentencePair("1", ("Der", "kleine", "Hund", "schläft", "heute", "."), ("The", "dog", "sleeps", "in", "bed", "."))
@@ -65,3 +65,32 @@ def test_more_links_never_leave_more_words(links: set[tuple[int, int]], punctuat
     assert set(more.unsupported) <= set(fewer.unsupported)
     turned = sentence_coverage(PAIR.reverse(), Links(links).reverse(), punctuation=punctuation)
     assert (turned.uncovered, turned.unsupported) == (more.unsupported, more.uncovered)
+
+
+LINKED = st.lists(st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))), min_size=3, max_size=3)
+
+
+@given(LINKED, LINKED)
+def test_tests_of_coverage(first: list[set[tuple[int, int]]], other: list[set[tuple[int, int]]]) -> None:
+    made = [coverage([PAIR] * 3, [Links(one) for one in links], resamples=0) for links in (first, other)]
+    for test, found in coverage_tests(made[0], made[1], tests=("bootstrap", "randomisation"), resamples=50).items():
+        for name in ("uncovered_source", "unsupported_target"):
+            difference = found.difference[name]
+            assert difference == pytest.approx(getattr(made[1], name) - getattr(made[0], name))
+            p_value = found.p_value[name]
+            assert p_value is not None
+            assert 0 < p_value <= 1
+            if [s.uncovered for s in made[0].sentences] == [s.uncovered for s in made[1].sentences]:
+                assert name != "uncovered_source" or p_value == 1
+            assert (name in found.ci) == (test == "bootstrap")
+
+
+def test_coverage_tests_that_cannot_be() -> None:
+    one, empty = coverage([PAIR], [LINKS], resamples=0), coverage([SentencePair("0", (), ())], [Links()], resamples=0)
+    assert coverage_tests(one, empty, resamples=5)["randomisation"].p_value["uncovered_source"] is None
+    with pytest.raises(LengthMismatchError):
+        coverage_tests(one, coverage([PAIR] * 2, [LINKS] * 2, resamples=0))
+    with pytest.raises(InputError):
+        coverage_tests(one, one, resamples=0)
+    with pytest.raises(UnknownNameError):
+        coverage_tests(one, one, tests=("t",))
