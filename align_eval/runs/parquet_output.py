@@ -82,9 +82,14 @@ class ParquetOutput:
             os.replace(self.part, self.path)
 
     def close(self) -> None:
-        """Leave the file unfinished."""
+        """Give the file up: what was written cannot be continued, unless it is whole."""
+        if not self._writer.is_open:
+            return
         with contextlib.suppress(OSError):  # what a full disk refused
             self._writer.close()
+        with contextlib.suppress(OSError):
+            self.part.unlink(missing_ok=True)
+        self.lines = 0
 
 
 def check_name(path: StrPath) -> None:

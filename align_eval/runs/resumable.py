@@ -2,7 +2,8 @@
 
 While a run is under way its output stands in ``NAME.part`` beside a journal ``NAME.part.json``, which is replaced
 atomically after each block and says what the run was asked for and how far ``NAME.part`` holds. Whatever a killed run
-wrote after its last journal entry is cut off. The last step renames ``NAME.part`` to ``NAME``.
+wrote after its last journal entry is cut off. The last step renames ``NAME.part`` to ``NAME``. A run that fails before
+its first block removes both, and one that was killed before it blocks no other.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class LineOutput(Protocol):
         """Give the output its name."""
 
     def close(self) -> None:
-        """Leave the run unfinished."""
+        """Leave the run unfinished; if no line holds, leave nothing."""
 
 
 class ResumableOutput:
@@ -130,7 +131,7 @@ class ResumableOutput:
                 file=self.journal,
                 remedy="Start over with --restart",
             ) from None
-        if settings != self.settings:
+        if settings != self.settings and lines:
             before, now = _flat(settings), _flat(self.settings)
             differing = sorted(k for k in {*before, *now} if before.get(k, ...) != now.get(k, ...))
             raise InputError(
@@ -138,7 +139,7 @@ class ResumableOutput:
                 file=self.part,
                 remedy="Repeat its settings to finish it, or start over with --restart",
             )
-        if os.fstat(self._stream.fileno()).st_size >= size:
+        if settings == self.settings and os.fstat(self._stream.fileno()).st_size >= size:
             self.lines, self._bytes, self.resumed = lines, size, True
 
     def _write_journal(self) -> None:
@@ -185,8 +186,12 @@ class ResumableOutput:
             os.replace(self.part, self.path)
             self.journal.unlink()
 
-    def close(self) -> None:
-        """Leave the run unfinished; it can be resumed."""
+    def close(self, keep: bool = False) -> None:
+        """Leave the run unfinished; it can be resumed. If no line holds, nothing stays behind, unless ``keep``."""
+        if not self.lines and not keep and not self._stream.closed:
+            with contextlib.suppress(OSError):
+                self.journal.unlink(missing_ok=True)
+                self.part.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # bytes that a full disk refused; they are not in the journal
             self._stream.close()
 
@@ -203,11 +208,12 @@ def _lock(stream: IO[bytes], path: Path) -> None:
         import fcntl
     except ImportError:
         return
+    busy = OutputError("another run is writing this file", file=path, remedy="Wait for it, or write elsewhere")
     try:
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise OutputError(
-            "another run is writing this file", file=path, remedy="Wait for it, or write elsewhere"
-        ) from None
+        raise busy from None
     except OSError:
         return  # a file system without locks
+    if not path.exists() or not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+        raise busy  # it ended in the meantime and took the file away

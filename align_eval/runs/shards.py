@@ -117,10 +117,10 @@ class ShardedOutput:
         self.manifest.finish()
 
     def close(self) -> None:
-        """Leave the run unfinished; it can be resumed."""
+        """Leave the run unfinished; it can be resumed. If no line holds, nothing stays behind."""
         if self._shard is not None:
             self._shard.close()
-        self.manifest.close()
+        self.manifest.close(keep=self.lines > 0)
 
     def _open(self, resume: bool) -> LineOutput:
         number = self.manifest.lines
