@@ -65,7 +65,9 @@ GOLD_BASE = typer.Option(Base.auto, help="What the indices of the gold file coun
 SOURCE_LANGUAGE = typer.Option(None, help="Language of the source, a code such as de. Default: the test set's.")
 TARGET_LANGUAGE = typer.Option(None, help="Language of the target. Default: the test set's.")
 TOKENIZE = typer.Option(
-    None, help="Tokenise raw text: whitespace, or a sacrebleu tokenizer (13a, zh, ...); two as SOURCE,TARGET."
+    None,
+    help="Tokenise raw text: auto (by language), whitespace, or a sacrebleu tokenizer (13a, zh, ...); two as "
+    "SOURCE,TARGET.",
 )
 
 

@@ -64,6 +64,12 @@ def add_to(app: typer.Typer) -> None:
         ),
         bitext_format: str = inputs.BITEXT_FORMAT,
         tokenize: str | None = inputs.TOKENIZE,
+        keep_text: str | None = typer.Option(
+            None,
+            metavar="FILE",
+            help="Write the words that the links count to FILE (source ||| target). With --tokenize: OUTPUT.text, if "
+            "the output itself does not hold them as jsonl and parquet do.",
+        ),
         subword: options.Subword = options.SUBWORD,
         on_long: options.OnLong = options.ON_LONG,
         shard_lines: int | None = typer.Option(
@@ -134,6 +140,7 @@ def add_to(app: typer.Typer) -> None:
             aligner = make_aligner(asked)
             for line in align_lines(aligner, pairs, format.value):
                 sys.stdout.write(line + "\n")
+            _keep_text(keep_text, pairs, tokenize is not None and format is LineFormat.pharaoh)
             heads.say_long(aligner.take_long())
             return
         if spread:
@@ -152,8 +159,25 @@ def add_to(app: typer.Typer) -> None:
             long=long,
         )
         heads.say_long(long)
+        if keep_text is None and tokenize is not None and format is LineFormat.pharaoh:
+            keep_text = f"{output}.text"
+        _keep_text(keep_text, pairs, False)
         into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"
         sys.stderr.write(f"align-eval: {lines} lines in {into}\n")
+
+
+def _keep_text(file: str | None, pairs: Iterable[SentencePair], needed: bool) -> None:
+    """Write the sentences that were aligned, as words; where they are needed and no file is named, say so."""
+    if file is not None:
+        from align_eval.corpora import write_bitext
+
+        write_bitext(file, pairs, "pipes", drop_gold=True)
+        sys.stderr.write(f"align-eval: the words that the links count are in {file}\n")
+    elif needed:
+        sys.stderr.write(
+            "align-eval: the links count words of the tokeniser, which are not kept: pass --keep-text FILE, or "
+            "--format jsonl\n"
+        )
 
 
 def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record
 from align_eval.corpora.inputs import Input, open_inputs
 from align_eval.corpora.pair import Bitext, SentencePair, make_pair
+from align_eval.corpora.scripts import NAMES, TOKENIZERS, tokenizer_for, unsplit
 from align_eval.corpora.tokenize import Tokenize, Tokenizer, load_tokenizers
 from align_eval.corpora.unknown_forms import unknown_form
 from align_eval.errors import (
@@ -21,6 +24,9 @@ from align_eval.errors import (
 )
 from align_eval.files import StrPath
 from align_eval.options import checked, parse_options, split_spec
+
+# Sentence pairs at the beginning that are looked at for their scripts.
+_LOOKED_AT = 1000
 
 
 def read_bitext(
@@ -54,7 +60,8 @@ def read_bitext(
 
             ``columns`` are joined by ``+`` in text: ``jsonl:columns=en+de``.
         tokenize: ``None``: the words are what ASCII spaces separate. Else a name that
-            :func:`align_eval.corpora.tokenize.load_tokenizer` knows, a function from text to words, or two of those.
+            :func:`align_eval.corpora.tokenize.load_tokenizer` knows, ``auto`` (by the languages of the sides where
+            they are given, else by their scripts; told by a warning), a function from text to words, or two of those.
         order: ``st``, or ``ts`` if what stands first is the target; the pairs (and gold links) are then turned round.
         languages: of source and target, used where the format has the options ``source_language`` and
             ``target_language`` and they are not given.
@@ -76,7 +83,8 @@ def read_bitext(
     """
     if order not in ("st", "ts"):
         raise InputError(f"side order {order!r}", remedy="Pass st (source first) or ts (target first)")
-    tokenizers = load_tokenizers(tokenize)
+    if not _auto(tokenize):
+        tokenizers = load_tokenizers(tokenize)
     format, written = split_spec(format)
     asked = {part.partition("=")[0].strip(): part.partition("=")[2].strip() for part in written.split(",") if part}
     asked.update({key: value for key, value in options.items() if value is not None})
@@ -85,11 +93,19 @@ def read_bitext(
     for note in reader.notes(source, other, given) if not source.is_folder else ():
         warnings.warn(AlignEvalWarning(note), stacklevel=2)
     swap = order == "ts"
+    if _auto(tokenize):
+        known = (given.get("source_language", languages[0]), given.get("target_language", languages[1]))
+        chosen = _chosen_tokenizers(tokenize, lambda: reader.records(source, other, given), known, swap)
+        tokenizers = load_tokenizers(chosen)
     if swap:
         tokenizers = (tokenizers[1], tokenizers[0])
 
+    looked: list[bool] = []  # filled when the first sentences have been looked at
+
     def open_pairs() -> Iterator[SentencePair]:
         pairs = _pairs(reader.records(source, other, given), tokenizers[0], tokenizers[1], source.name)
+        if not looked:
+            pairs = _looked_at(pairs, source.name, other, looked)
         return (pair.reverse() for pair in pairs) if swap else pairs
 
     label = source.name if other is None else f"{source.name}, {other.name}"
@@ -187,6 +203,58 @@ def _detected(source: Input, asked: Mapping[str, Any]) -> str:
     if len(best) > 1:
         raise FormatError(f"the content fits {' and '.join(sorted(best))} equally", file=source.name, remedy=remedy)
     return best[0]
+
+
+def _auto(tokenize: Tokenize) -> bool:
+    """Whether a tokeniser is to be chosen by language."""
+    return "auto" in (tokenize if isinstance(tokenize, (tuple, list)) else (tokenize,))
+
+
+def _chosen_tokenizers(
+    tokenize: Tokenize,
+    records: Callable[[], Iterable[Record]],
+    languages: tuple[str | None, str | None],
+    swap: bool,
+) -> Tokenize:
+    """The tokenisers with ``auto`` replaced, by the languages given, else by the script of the first sentences."""
+    first = list(islice(records(), _LOOKED_AT))
+    chosen = list(tokenize if isinstance(tokenize, (tuple, list)) else (tokenize, tokenize))
+    said = []
+    for k, side in enumerate(("source", "target")):
+        if chosen[k] == "auto":
+            at = 1 - k if swap else k
+            texts = (text for record in first if isinstance(text := record[1 + at], str))
+            chosen[k], why = tokenizer_for(languages[at], texts)
+            said.append(f"{side}: {chosen[k]} ({why})")
+    warnings.warn(AlignEvalWarning(f"tokeniser auto: {', '.join(said)}"), stacklevel=3)
+    return chosen[0], chosen[1]
+
+
+def _looked_at(
+    pairs: Iterator[SentencePair], name: str, other: Input | None, looked: list[bool]
+) -> Iterator[SentencePair]:
+    """The pairs; a warning if the first ones hold sentences without a space between their words."""
+    counts: Counter[tuple[str, str]] = Counter()
+    seen = 0
+    for pair in islice(pairs, _LOOKED_AT):
+        for side, words in (("source", pair.source), ("target", pair.target)):
+            if len(words) < 2 or len(max(words, key=len)) > 19:
+                found = unsplit(words)
+                if found is not None:
+                    counts[side, found] += 1
+        seen += 1
+        yield pair
+    looked.append(True)
+    for (side, language), count in counts.items():
+        warnings.warn(
+            AlignEvalWarning(
+                f"{name if side == 'source' or other is None else other.name}: {count} of the first {seen} {side} "
+                f"sentences are {NAMES[language]} without spaces between words, so that each is one word: tokenise "
+                f"them (--tokenize {TOKENIZERS[language]}, or auto; tokenize= in Python)"
+            ),
+            stacklevel=2,
+        )
+    yield from pairs
 
 
 def _pairs(

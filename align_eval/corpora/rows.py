@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.formats import Options, Record, Side
 from align_eval.corpora.goldtext import BASE, check_base
-from align_eval.corpora.markup import check_sentence
+from align_eval.corpora.markup import check_sentence, fault_of
+from align_eval.corpora.tokenize import split_words
 from align_eval.errors import EncodingError, FormatError, InputError
 from align_eval.options import Option
 
@@ -196,6 +197,16 @@ def _check_text(text: str, what: str) -> None:
                 f"half of a surrogate pair in {what} (U+{ord(text[error.start]):04X})",
                 remedy="Mend the text's encoding",
             ) from None
+
+
+def sides_row(pair: SentencePair) -> dict[str, str | list[str]]:
+    """``source`` and ``target``: text where splitting gives the words back, else the words."""
+    return {"source": _text(pair.source), "target": _text(pair.target)}
+
+
+def _text(words: tuple[str, ...]) -> str | list[str]:
+    text = " ".join(words)
+    return text if split_words(text) == words and fault_of(text) is None else list(words)
 
 
 def pair_row(pair: SentencePair) -> dict[str, Any]:

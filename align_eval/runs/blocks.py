@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from align_eval.corpora.rows import sides_row
 from align_eval.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def _pharaoh(pair: SentencePair, links: Links) -> str:
 
 
 def _jsonl(pair: SentencePair, links: Links) -> str:
-    row: dict[str, Any] = {"id": pair.id, "links": [list(p) for p in links]}
+    row: dict[str, Any] = {"id": pair.id, **sides_row(pair), "links": [list(p) for p in links]}
     if links.scores is not None:
         row["scores"] = [round(float(s), 6) for s in links.scores]
     return json.dumps(row, ensure_ascii=False)

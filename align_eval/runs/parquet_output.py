@@ -1,4 +1,4 @@
-"""Links as Parquet, one shard a file: columns ``id``, ``links`` (a list of [i, j], from 0) and ``scores``."""
+"""Links as Parquet, one shard a file: columns ``id``, ``source``, ``target`` (words), ``links``, ``scores``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from align_eval.corpora.tokenize import split_words
 from align_eval.errors import InputError
 from align_eval.files import StrPath, output_errors, sha256_of
 
@@ -40,8 +41,15 @@ class ParquetOutput:
         self.part = self.path.with_name(f"{self.path.name}.part")
         self.lines = 0
         self._rows: list[dict[str, Any]] = []
+        words = pa.list_(pa.string())
         self._schema = pa.schema(
-            {"id": pa.string(), "links": pa.list_(pa.list_(pa.int32())), "scores": pa.list_(pa.float32())}
+            {
+                "id": pa.string(),
+                "source": words,
+                "target": words,
+                "links": pa.list_(pa.list_(pa.int32())),
+                "scores": pa.list_(pa.float32()),
+            }
         )
         with output_errors(path):
             self._writer: Any = pq.ParquetWriter(os.fspath(self.part), self._schema, compression="zstd")
@@ -52,7 +60,12 @@ class ParquetOutput:
         Raises:
             OutputError: the disk is full or the file cannot be written.
         """
-        self._rows.extend(json.loads(line) for line in lines)
+        for line in lines:
+            row = json.loads(line)
+            for side in ("source", "target"):
+                if isinstance(row[side], str):
+                    row[side] = split_words(row[side])
+            self._rows.append(row)
         self.lines += len(lines)
         if len(self._rows) >= ROW_GROUP:
             self._write()

@@ -44,11 +44,33 @@ def test_align_writes_a_line_a_pair(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert captured.out == ""
     rows = [json.loads(line) for line in (tmp_path / "out").read_text("utf-8").splitlines()]
     assert [row["id"] for row in rows] == ["1", "2", "3"]
-    assert rows[1] == {"id": "2", "links": [], "scores": []}
+    assert rows[1] == {"id": "2", "source": "", "target": "leer", "links": [], "scores": []}
     assert all(0.5 < s <= 1 for s in rows[2]["scores"])
     meta = json.loads((tmp_path / "out.meta.json").read_text("utf-8"))
     assert meta["signature"]["model"] == "offline:e5-small"
     assert meta["lines"] == 3
+
+
+def test_the_words_of_a_tokeniser_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "s", tmp_path / "t"
+    source.write_text("The house, here.\n\n", "utf-8")
+    target.write_text("房子在这里。\n好\n", "utf-8")
+    named = ("align", "--source", source, "--target", target, "--layer", 7)
+    assert run(*named, "--tokenize", "auto", "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert "tokeniser auto: source: 13a (text with spaces), target: zh (Chinese text)" in said
+    assert f"the words that the links count are in {tmp_path / 'out'}.text" in said
+    assert (tmp_path / "out.text").read_text("utf-8") == "The house , here . ||| 房 子 在 这 里 。\n ||| 好\n"
+    assert run("align", "--bitext", tmp_path / "out.text", "--layer", 7) == 0
+    assert capsys.readouterr().out == (tmp_path / "out").read_text("utf-8")
+    assert run(*named) == 0
+    assert "1 of the first 2 target sentences are Chinese without spaces" in (said := capsys.readouterr().err)
+    assert "--tokenize zh" in said
+    assert run(*named, "--tokenize", "13a,zh") == 0
+    assert "pass --keep-text FILE" in capsys.readouterr().err
+    assert run(*named, "--tokenize", "13a,zh", "--format", "jsonl", "--keep-text", tmp_path / "kept") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["source"] == "The house , here ."
+    assert (tmp_path / "kept").read_bytes() == (tmp_path / "out.text").read_bytes()
 
 
 def test_align_then_score_equals_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from align_eval.errors import InputError, MissingFileError, NonFiniteError, OutputError, UnknownNameError
+from align_eval.errors import FormatError, InputError, MissingFileError, NonFiniteError, OutputError, UnknownNameError
 from align_eval.files import read_lines
 from align_eval.links import Links
 from align_eval.runs import align_file as module
@@ -71,7 +71,7 @@ def test_jsonl_of_an_aligner_without_scores(tmp_path: Path) -> None:
             return {s: [Links(list(x)) for x in found] for s, found in super().align_all(pairs).items()}
 
     align_file(Plain(), PAIRS[:9], tmp_path / "out", format="jsonl")
-    assert [list(json.loads(line)) for line in lines_of(tmp_path / "out")] == [["id", "links"]] * 9
+    assert [list(json.loads(line)) for line in lines_of(tmp_path / "out")] == [["id", "source", "target", "links"]] * 9
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 16, 17])
@@ -229,7 +229,7 @@ from align_eval.errors import OutputError
 from align_eval.runs import align_file
 from tests.runs.stub import Stub, make_pairs
 align_file.BLOCK = 8
-resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2500, resource.RLIM_INFINITY))
 try:
     align_file.align_file(Stub(), make_pairs(50), sys.argv[1], format="jsonl")
 except OutputError as error:
@@ -246,6 +246,41 @@ def test_no_more_room_is_a_typed_error_and_the_run_goes_on_later(tmp_path: Path)
     align_file(Stub(), PAIRS, out, format="jsonl")
     align_file(Stub(), PAIRS, tmp_path / "whole", format="jsonl")
     assert out.read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("format", "shards", "fails"), [("pharaoh", None, 0), ("pharaoh", None, 5), ("jsonl", 20, 3), ("parquet", 20, 7)]
+)
+def test_a_run_that_wrote_no_line_leaves_nothing(tmp_path: Path, format: str, shards: int | None, fails: int) -> None:
+    """A fault in the first block, whatever it is: the run after it, with the file mended, starts afresh."""
+
+    def pairs(broken: bool) -> Any:
+        yield from PAIRS[:fails]
+        if broken:
+            raise FormatError("a fault", file="in", line=fails + 1)
+        yield from PAIRS[fails:]
+
+    out = tmp_path / "out.parquet"
+    with pytest.raises(FormatError):
+        align_file(Stub(), pairs(True), out, format=format, shard_lines=shards, settings={"inputs": "broken"})
+    assert list(tmp_path.iterdir()) == []
+    assert align_file(Stub(), pairs(False), out, format=format, shard_lines=shards) == 50
+
+
+def test_a_killed_run_without_lines_blocks_no_other(tmp_path: Path) -> None:
+    for name, text in (("out.part", ""), ("out.part.json", '{"settings": {"a": 1}, "lines": 0, "bytes": 0}')):
+        (tmp_path / name).write_text(text)
+    assert align_file(Stub(), PAIRS, tmp_path / "out") == 50
+
+
+def test_what_an_earlier_run_has_written_stays(tmp_path: Path) -> None:
+    """A run that fails before its first block leaves the lines of the run that it was to continue."""
+    with pytest.raises(NonFiniteError):
+        align_file(Stub("p45"), PAIRS, tmp_path / "out")
+    before = (tmp_path / "out.part").read_bytes()
+    with pytest.raises(NonFiniteError):
+        align_file(Stub("p45"), PAIRS, tmp_path / "out")
+    assert (tmp_path / "out.part").read_bytes() == before != b""
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

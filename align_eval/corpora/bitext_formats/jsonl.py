@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.json_rows import json_rows, parsed
-from align_eval.corpora.markup import fault_of
-from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
+from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row, sides_row
 from align_eval.corpora.textout import write_lines
 from align_eval.errors import AlignEvalError
 from align_eval.options import Option
@@ -55,16 +54,12 @@ class JsonLines(BitextFormat):
         return sum(1 for _ in json_rows(source)) if start.startswith(b"[") else source.count_lines()
 
     def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
-        write_lines(path, (json.dumps(_compact(pair_row(p)), ensure_ascii=False) for p in pairs))
+        write_lines(path, (json.dumps(_row(p), ensure_ascii=False) for p in pairs))
 
 
-def _compact(row: dict[str, Any]) -> dict[str, Any]:
-    """Sides as text where splitting gives the words back; no keys without a value."""
-    for side in ("source", "target"):
-        text = " ".join(row[side])
-        if [w for w in text.split(" ") if w] == row[side] and fault_of(text) is None:
-            row[side] = text
-    return {key: value for key, value in row.items() if value is not None}
+def _row(pair: SentencePair) -> dict[str, Any]:
+    """A pair as an object, without keys that have no value."""
+    return {key: value for key, value in {**pair_row(pair), **sides_row(pair)}.items() if value is not None}
 
 
 FORMATS.register("jsonl", "json")(JsonLines())
