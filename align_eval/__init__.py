@@ -31,14 +31,13 @@ if TYPE_CHECKING:
     from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks, Links
     from align_eval.models import Encoder, load_model
-    from align_eval.runs.api import align, evaluate, score
+    from align_eval.runs.api import align, evaluate, score, symmetrize
     from align_eval.runs.explore import explore_page
     from align_eval.runs.explore_folder import explore_folder
     from align_eval.runs.explore_text import explore_text
     from align_eval.runs.infill import infill_testset
     from align_eval.runs.infill_pair import infill_pair
     from align_eval.scoring import Score, Signature
-    from align_eval.symmetrization import symmetrize
 
 _HOME = {
     "Bitext": "corpora", "SentencePair": "corpora", "TestSet": "corpora", "load_testset": "corpora",
@@ -49,7 +48,7 @@ _HOME = {
     "align": "runs.api", "evaluate": "runs.api", "score": "runs.api",
     "explore_folder": "runs.explore_folder", "explore_page": "runs.explore", "explore_text": "runs.explore_text",
     "infill_pair": "runs.infill_pair", "infill_testset": "runs.infill",
-    "Score": "scoring", "Signature": "scoring", "symmetrize": "symmetrization",
+    "Score": "scoring", "Signature": "scoring", "symmetrize": "runs.api",
 }  # fmt: skip
 
 __all__ = [

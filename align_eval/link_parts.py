@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.link_table import LinkTable
+from align_eval.links import BoolArray
 
 
 def placed(table: LinkTable, places: NDArray[np.int64], sentences: int, ids: Sequence[str] | None) -> LinkTable:
@@ -24,6 +25,15 @@ def placed(table: LinkTable, places: NDArray[np.int64], sentences: int, ids: Seq
         nulls[0] = places[nulls[0]]
         moved.nulls = nulls[:, nulls[0] >= 0]
     return moved
+
+
+def kept(table: LinkTable, keep: BoolArray) -> LinkTable:
+    """The sentence pairs that are true in ``keep`` ``(sentence pairs,)``, in their order."""
+    if keep.all():
+        return table
+    places = np.where(keep, np.cumsum(keep) - 1, -1)
+    names = None if table.ids is None else [name for name, left in zip(table.ids, keep, strict=True) if left]
+    return placed(table, places, int(keep.sum()), names)
 
 
 def part_of(table: LinkTable, start: int, stop: int) -> LinkTable:

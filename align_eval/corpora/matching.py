@@ -108,8 +108,8 @@ def match_tables(tables: Sequence[LinkTable], how: Matching, done: int = 0) -> l
         named = set(own)
         lacking = [name for name in order if name not in named]
         if lacking:
-            is_one = "is a sentence pair" if len(lacking) == 1 else "are sentence pairs"
-            how.notes.append(f"{file}: {listing(lacking)} {is_one} without links, for the file does not name them")
+            taken = "it is taken as a pair" if len(lacking) == 1 else "they are taken as pairs"
+            how.notes.append(f"{file} does not name {listing(lacking)}: {taken} without links")
     return [
         placed(table, np.array([places.get(name, -1) for name in own], dtype=np.int64), len(order), ids)
         for table, own in zip(tables, keys, strict=True)
@@ -134,6 +134,16 @@ def _check_order(tables: Sequence[LinkTable], how: Matching) -> None:
                 file=file,
                 remedy="Give sentences with names (JSONL, with ids), or leave the sentences out",
             )
+
+
+def check_first(sentences: int, first: int | None, file: str | None = None) -> None:
+    """Raise :class:`LengthMismatchError` if there are fewer sentence pairs than the first ones that are asked for."""
+    if first is not None and sentences < first:
+        raise LengthMismatchError(
+            f"has {sentences} sentence pairs, fewer than the first {first}",
+            file=file,
+            remedy=f"Pass --first {sentences} or less (first={sentences} in Python)",
+        )
 
 
 def lengths_error(first: str, sentences: int, file: str, other: int) -> LengthMismatchError:

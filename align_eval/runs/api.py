@@ -1,22 +1,30 @@
-"""The verbs of the command line as Python functions: align, score, evaluate."""
+"""The verbs of the command line as Python functions: align, score, symmetrize, evaluate."""
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.aligners import AlignerSettings, make_aligner, needs_model
 from align_eval.aligners.heads import attention_settings
-from align_eval.corpora import SentencePair, TestSet, load_testset
-from align_eval.errors import AlignEvalWarning
+from align_eval.corpora import TestSet, load_testset, testset_names
+from align_eval.corpora.matching import Matching, match_tables
+from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.link_table import LinkTable
-from align_eval.links import GoldLinks, Links
+from align_eval.links import Links
 from align_eval.runs.align_file import align_stream
 from align_eval.runs.evaluate import Evaluation, aligners_for, evaluate_testset
+from align_eval.runs.plain import Pairs, as_gold, as_pairs, as_table
+from align_eval.runs.symmetrize_file import combined_provenance
 from align_eval.scoring import Score, Signature
 from align_eval.scoring import score as score_tables
+from align_eval.scoring.prepare import prepare
+from align_eval.side_order import agreement
+from align_eval.symmetrization import symmetrize as symmetrize_links
+from align_eval.symmetrization import symmetrize_table
 
 if TYPE_CHECKING:
     from align_eval.models.layout import PairModel
@@ -24,30 +32,9 @@ if TYPE_CHECKING:
 
     Model = VectorModel | PairModel
 
-Sentence = str | Sequence[str]
-
-
-def as_pairs(pairs: Iterable[SentencePair | tuple[Sentence, Sentence]] | TestSet) -> Iterable[SentencePair]:
-    """Sentence pairs from pairs, from a test set, or from ``(source, target)`` of texts or lists of words.
-
-    The words of a text are what single ASCII spaces separate.
-    """
-    if isinstance(pairs, TestSet):
-        yield from pairs.pairs
-        return
-    for number, pair in enumerate(pairs, 1):
-        if isinstance(pair, SentencePair):
-            yield pair
-        else:
-            yield SentencePair(str(number), _words(pair[0]), _words(pair[1]))
-
-
-def _words(sentence: Sentence) -> tuple[str, ...]:
-    return tuple(filter(None, sentence.split(" "))) if isinstance(sentence, str) else tuple(sentence)
-
 
 def align(
-    pairs: Iterable[SentencePair | tuple[Sentence, Sentence]] | TestSet,
+    pairs: Pairs,
     model: str | Model = "offline:e5-small",
     method: str | None = None,
     layer: int | None = None,
@@ -66,7 +53,8 @@ def align(
     """Align sentence pairs with a model of any family: by its hidden states, or by one of its attention heads.
 
     Args:
-        pairs: a test set, a bitext, or ``(source, target)`` pairs of texts or lists of words.
+        pairs: a test set or its name, a bitext or the path of one, or ``(source, target)`` pairs of texts or lists of
+            words; see :func:`align_eval.runs.plain.as_pairs`.
         model: a model of :func:`align_eval.load_model` or its name. Hidden states are those of an encoder, of the
             encoder of an encoder-decoder model, or of a decoder-only model.
         method: an extraction method with its options, such as ``itermax`` or ``softmax:threshold=0.01``, or
@@ -90,10 +78,15 @@ def align(
 
     Raises:
         UnknownNameError: no such model or method.
-        InputError: a layer or head that the model does not have.
+        InputError: a layer or head that the model does not have, or something else than sentence pairs.
         SentenceTooLongError: only with ``on_long="raise"``.
         NonFiniteError: the model gave NaN or infinity.
     """
+    if isinstance(model, list | tuple):
+        raise InputError("the model is a list", remedy="Give pairs as one list, zip(sources, targets), then the model")
+    if isinstance(pairs, str) and pairs in testset_names() and not os.path.isfile(pairs):
+        pairs = load_testset(pairs)
+    sentences = as_pairs(pairs)
     asked = attention_settings(attention, mode, attribution, symmetrize, choose_on)
     method = method or ("argmax" if asked is None else "reverse")
     if isinstance(pairs, TestSet):
@@ -109,7 +102,7 @@ def align(
         settings = choose_head(settings, testset_to_choose_on(choose_on, source_language, target_language)).settings
     aligner = make_aligner(settings)
     found: list[Links] = []
-    for block in align_stream(aligner, as_pairs(pairs)):
+    for block in align_stream(aligner, sentences):
         found.extend(block)
     if left := aligner.take_long()["left_out"]:
         warnings.warn(
@@ -123,33 +116,82 @@ def align(
 
 
 def score(
-    gold: TestSet | LinkTable | Sequence[GoldLinks | Links],
-    hypothesis: LinkTable | Sequence[Links],
+    gold: Any,
+    hypothesis: Any,
+    *,
+    missing_sentences: str = "raise",
+    unannotated: str = "count",
+    first: int | None = None,
     **options: Any,
 ) -> Score:
     """Score links against gold; corpus-level, in percent, with bootstrap intervals.
 
     Args:
-        gold: a test set, a table, or one :class:`GoldLinks` a pair.
-        hypothesis: a table or one :class:`Links` a pair, 0-based.
+        gold: a test set or its name, a file of gold links, or gold links in any form of ``hypothesis``; text such as
+            ``"0-0 1p2"``, :class:`GoldLinks` and ``{"sure": ..., "possible": ...}`` tell sure from possible links.
+        hypothesis: a table, a file of links, or one item a sentence pair: :class:`Links`, text such as ``"0-0 1-2"``, a
+            list of ``(i, j)``. Indices count from 0. See :func:`align_eval.runs.plain.as_table`.
+        missing_sentences, unannotated, first: see :func:`align_eval.scoring.systems.score_files`. Sentence pairs are
+            matched by name where both sides name them.
         options: ``resamples``, ``seed``, ``alpha``, ``confidence``, ``signature`` of
-            :func:`align_eval.scoring.score`. By default the signature names the test set and, for links of
-            :func:`align`, how they came about.
+            :func:`align_eval.scoring.score`. By default the signature names the test set and how the links came
+            about, where that is known.
+
+    An :class:`~align_eval.errors.AlignEvalWarning` tells of sentence pairs without gold in which links count as wrong,
+    and of another index base or side order that would give an AER lower by more than 15 points.
 
     Raises:
+        InputError: something that is no links.
+        UnknownNameError: ``gold`` is neither a file nor a test set.
         EmptyGoldError: the gold has no sentence pair or no link.
-        LengthMismatchError: gold and hypothesis have different numbers of sentence pairs.
+        LengthMismatchError: gold and hypothesis have different sentence pairs.
     """
-    if not isinstance(hypothesis, LinkTable):
-        hypothesis = LinkTable.from_links(hypothesis)
+    table, testset = as_gold(gold)
+    links = as_table(hypothesis, "the hypothesis")
     named: dict[str, str | int] = {}
-    if isinstance(gold, TestSet):
-        named = {"set": gold.name, "sha256": gold.checksum[:8], "base": gold.base}
-        gold = gold.gold
-    elif not isinstance(gold, LinkTable):
-        gold = LinkTable.from_links(gold)
-    options.setdefault("signature", Signature({"sym": "none", **named, **hypothesis.provenance}))
-    return score_tables(gold, hypothesis, **options)
+    if testset is not None:
+        named = {"set": testset.name, "sha256": testset.checksum[:8], "base": testset.base}
+    prepared = prepare(table, links, missing_sentences, unannotated, first)
+    for note in prepared.notes:
+        warnings.warn(AlignEvalWarning(note), stacklevel=2)
+    signature = Signature({"sym": "unknown", **named, **prepared.signature, **links.provenance})
+    options.setdefault("signature", signature)
+    return score_tables(prepared.gold, prepared.links, **options)
+
+
+def symmetrize(forward: Any, reverse: Any, method: str = "grow-diag-final-and", rule: str = "both") -> Any:
+    """Combine two directions of alignment. Links of both are (source, target), 0-based, as everywhere in Python.
+
+    Links that were read from a file of the other order are swapped when they are read, ``read_links(order="ts")``, or
+    with ``reverse()``.
+
+    Args:
+        forward, reverse: :class:`Links` of one sentence pair each; or the links of many in any form of :func:`score`.
+        method: one of :data:`align_eval.symmetrization.METHODS`.
+        rule: ``both`` or ``either``; no influence on intersection and union.
+
+    Returns:
+        :class:`Links`, or a table of those of many sentence pairs. An :class:`~align_eval.errors.AlignEvalWarning`
+        tells where both directions agree much better with the sides of ``reverse`` swapped.
+
+    Raises:
+        UnknownNameError: no such method or rule.
+        LengthMismatchError: the directions have different sentence pairs.
+        InputError: something that is no links.
+
+    >>> symmetrize(Links("0-0 1-1 2-1"), Links("0-0 1-1 1-2"), "grow-diag", "either")
+    Links('0-0 1-1 1-2 2-1')
+    """
+    if isinstance(forward, Links) and isinstance(reverse, Links):
+        return symmetrize_links(forward, reverse, method, rule)
+    tables = [as_table(forward, "forward"), as_table(reverse, "reverse")]
+    matched = match_tables(tables, Matching(("forward", "reverse")))
+    if agreement(*matched).swap:
+        text = "forward and reverse agree much better with the sides of reverse swapped: pass reverse.reverse()"
+        warnings.warn(AlignEvalWarning(text), stacklevel=2)
+    table = symmetrize_table(matched[0], matched[1], method, rule)
+    table.provenance = combined_provenance(tables[0].provenance, tables[1].provenance, method, rule)
+    return table
 
 
 def evaluate(

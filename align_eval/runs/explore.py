@@ -15,7 +15,7 @@ from align_eval.errors import InputError
 from align_eval.extraction import Extractor, make_extractor
 from align_eval.models.layout import READINGS, hide
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
-from align_eval.runs.api import as_pairs
+from align_eval.runs.plain import as_pairs
 from align_eval.signals.attention import WHOLE, has_words, layout_maps
 from align_eval.signals.attention_maps import AttentionMaps
 from align_eval.signals.fitting import lay_out_fitting

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.link_reader import LinkReader
-from align_eval.corpora.matching import Matching, lengths_error, match_tables, same_pairs
-from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
+from align_eval.corpora.matching import Matching, check_first, lengths_error, match_tables, same_pairs
+from align_eval.errors import InputError, UnknownNameError
 from align_eval.link_parts import joined, part_of
 from align_eval.link_table import LinkTable
 from align_eval.scoring.score import check_gold
@@ -165,12 +165,7 @@ def side_by_side(
             break
     if not done:
         check_gold(0, 0, gold.file)
-    if first is not None and done < first:
-        raise LengthMismatchError(
-            f"has {done} sentence pairs, fewer than the first {first}",
-            file=files[0],
-            remedy=f"Pass --first {done} or less (first={done} in Python)",
-        )
+    check_first(done, first, files[0])
 
 
 def _skips(reader: LinkReader) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from align_eval.corpora.link_reader import measure
 from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, InputError
-from align_eval.link_parts import placed
+from align_eval.link_parts import kept
 from align_eval.link_table import LinkTable
 from align_eval.links import BoolArray, IntArray
 from align_eval.scoring.alternatives import Alternatives
@@ -21,6 +21,7 @@ from align_eval.scoring.breakdown import Breakdown, breakdown
 from align_eval.scoring.counts import counts
 from align_eval.scoring.notes import reading_notes, score_notes, unannotated_notes
 from align_eval.scoring.paired import PairedTest, paired_tests
+from align_eval.scoring.prepare import check_policies
 from align_eval.scoring.reading import GoldSource, ReadOptions, find_gold, side_by_side
 from align_eval.scoring.score import Score, check_gold, check_resampling, score_counts
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadOptions", "SystemScore", "score_files"]
 
-#: Policies for sentence pairs without a gold link.
-UNANNOTATED = ("count", "skip")
 # Sentence pairs read at a time.
 _BLOCK = 1 << 13
 
@@ -228,8 +227,7 @@ class _Counts:
         self.sentences += gold.sentences
         self.bare += int(empty.sum())
         if skip:
-            places = np.where(empty, -1, np.cumsum(~empty) - 1)
-            read, both = ([placed(table, places, int((~empty).sum()), None) for table in them] for them in (read, both))
+            read, both = ([kept(table, ~empty) for table in them] for them in (read, both))
             if self.pairs is not None:
                 self.pairs = [pair for pair, left in zip(self.pairs, empty, strict=True) if not left]
         self.possible += both[0].links
@@ -261,12 +259,7 @@ def _check(
     """Check the parameters; whether null links are counted."""
     if files.count("-") > 1:
         raise InputError("standard input can be read once only", remedy="Name files for the others")
-    if unannotated not in UNANNOTATED:
-        raise InputError(
-            f"unknown policy for sentence pairs without gold {unannotated!r}", remedy=f"Known: {', '.join(UNANNOTATED)}"
-        )
-    if first is not None and first < 1:
-        raise InputError(f"the first {first} sentence pairs cannot be scored", remedy="Give 1 or more")
+    check_policies(unannotated, first)
     if ("count" in (gold_options.nulls, options.nulls)) and gold_options.nulls != options.nulls:
         raise InputError("null links are counted on one side alone", remedy="Count them on both sides, or on none")
     if options.nulls == "count" and with_breakdown:

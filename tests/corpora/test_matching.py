@@ -79,8 +79,8 @@ def test_a_missing_pair_is_empty_if_asked_for() -> None:
     assert (marks(one), marks(other)) == ([1, None, 3, 4], [1, 2, None, 4])
     assert one.ids == other.ids == ["1", "2", "3", "4"]
     assert notes == [
-        "one: '2' is a sentence pair without links, for the file does not name them",
-        "other: '3' is a sentence pair without links, for the file does not name them",
+        "one does not name '2': it is taken as a pair without links",
+        "other does not name '3': it is taken as a pair without links",
     ]
     with pytest.raises(LengthMismatchError, match="no name is in both"):
         match(table(["a"]), table(["b"]), missing="empty")
