@@ -82,7 +82,7 @@ def test_the_other_base_and_order_are_made_without_reading_again(links) -> None:
                 others = {(b, o): t for b, o, t in reader.alternatives(table)}
                 assert len(others) == 3
                 for (b, o), other in others.items():
-                    whole = read_links(path, format="pharaoh", base=b, order=o)
+                    whole = read_links_report(path, format="pharaoh", base=b, order=o)[0]
                     want = [set(whole[i]) for i in range(k * size, min(2, k * size + size))]
                     assert [set(links) for links in other] == want
 
@@ -199,6 +199,11 @@ def test_unknown_order_and_policies(links) -> None:
     for option in ("nulls", "out_of_range"):
         with pytest.raises(InputError, match="Known: drop, raise"):
             read_links(links("0-0\n"), **{option: "keep"})
+
+
+def test_null_links_of_a_stated_base_are_told(links) -> None:
+    with pytest.warns(match="2 null links left out .an index 0 is one, for base 1 was passed"):
+        read_links(links("1-0 1-1\n0-2\n"), base=1)
 
 
 def test_null_policy(links) -> None:
