@@ -18,6 +18,7 @@ from typing import IO, Any, BinaryIO, Union, cast
 
 from align_eval.errors import EncodingError, MissingFileError, OutputError
 from align_eval.first_bytes import ENOUGH, check_text, sniff, utf8_remedy
+from align_eval.temporaries import temporary_beside
 from align_eval.zstd import zstd_reader, zstd_writer
 
 StrPath = Union[str, "os.PathLike[str]"]
@@ -28,14 +29,20 @@ def cache_folder() -> Path:
     named = os.environ.get("ALIGN_EVAL_CACHE")
     if named:
         return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    return Path(base).expanduser() / "align-eval"
+    return _below_home("XDG_CACHE_HOME", ".cache", "Set ALIGN_EVAL_CACHE to a folder for models and downloads")
 
 
 def config_folder() -> Path:
     """The folder of what a user has set down for good: ``$XDG_CONFIG_HOME/align-eval``."""
-    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join("~", ".config")
-    return Path(base).expanduser() / "align-eval"
+    return _below_home("XDG_CONFIG_HOME", ".config", "Set ALIGN_EVAL_TESTSETS to a file for own test sets")
+
+
+def _below_home(variable: str, usual: str, remedy: str) -> Path:
+    base = Path(os.environ.get(variable) or os.path.join("~", usual))
+    try:
+        return base.expanduser() / "align-eval"
+    except RuntimeError:  # a user whom the machine does not know, as in containers
+        raise MissingFileError("this user has no home folder", remedy=remedy) from None
 
 
 def data_folder() -> Path:
@@ -269,22 +276,12 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
             with _writable(os.open(path, os.O_WRONLY), mode) as stream:
                 yield stream
             return
-        import tempfile
-
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-        try:
+        with temporary_beside(target) as (handle, temporary):
             with _writable(handle, mode) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
             os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
 
 
 def _is_special(path: StrPath) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import pkgutil
 import sys
 import warnings
@@ -17,6 +16,7 @@ from typing import Any
 
 import typer
 
+from align_eval.cli._process import ending_signals, flush, prepare_streams, reader_left, silence
 from align_eval.errors import AlignEvalError, AlignEvalWarning
 from align_eval.shown import shown
 from align_eval.version import __version__
@@ -111,11 +111,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Run ``align-eval``. Exit code 0; 1 for bad input or data (one line on standard error); 2 for wrong usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked: list[bool] = []
+    prepare_streams()
     try:
-        with _warnings_as_lines():
+        with _warnings_as_lines(), ending_signals():
             command: Any = typer.main.get_command(build_app(words, asked))
             _add_verbose(command, asked)
-            command(args=words, prog_name="align-eval")
+            try:
+                command(args=words, prog_name="align-eval")
+            finally:
+                flush()
+    except SystemExit as left:
+        if not reader_left(left):
+            raise
+        silence()
+        sys.exit(0)
     except AlignEvalError as error:
         if asked:
             _traceback()
@@ -131,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left: that is no error. Python must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
         sys.exit(0)
     except KeyboardInterrupt:
         sys.stderr.write("align-eval: interrupted\n")

@@ -25,6 +25,7 @@ from typing import Any
 from align_eval.corpora.testset_entries import is_inner_path
 from align_eval.errors import ChecksumError, DownloadError, InputError
 from align_eval.files import StrPath, output_errors, sha256_of
+from align_eval.temporaries import open_unlinked
 from align_eval.version import __version__
 
 #: Called with the bytes at hand and, where the server says it, the bytes of the whole file.
@@ -127,7 +128,7 @@ def _part(target: Path, sha256: str) -> Iterator[tuple[FileIO, Path]]:
         while True:
             part = target.with_name(f".{target.name}.{sha256[:12]}.part")
             with output_errors(part):
-                stream = FileIO(part, "a+")
+                stream = FileIO(open_unlinked(part, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
             locked = _lock(stream)
             if locked and not _is_open_at(stream, part):  # moved or removed by another process meanwhile
                 stream.close()

@@ -147,7 +147,10 @@ def all_entries(*, missing: bool = False) -> dict[str, TestSetEntry]:
 def registries() -> list[Path]:
     """The registry files beside that of the package: the user's if it exists, those of ``ALIGN_EVAL_TESTSETS``."""
     named = [Path(name).expanduser() for name in os.environ.get("ALIGN_EVAL_TESTSETS", "").split(os.pathsep) if name]
-    own = config_folder() / "testsets.toml"
+    try:
+        own = config_folder() / "testsets.toml"
+    except MissingFileError:  # without a home nothing can be there
+        return named
     return [own, *named] if own.is_file() else named
 
 

@@ -102,6 +102,9 @@ def load_model(
             beside another dtype, a GPU or a head.
     """
     from align_eval.models.families import FamilyOptions
+    from align_eval.models.side_by_side import watch_forks
+
+    watch_forks()
 
     given = FamilyOptions(source_language, target_language, source_prefix, template, head, decoder_mode, precision)
     chosen = (family, given)

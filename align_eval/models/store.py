@@ -11,14 +11,16 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from align_eval.digests import digest_of
 from align_eval.errors import AlignEvalError, OutputError
 from align_eval.files import sha256_of
+from align_eval.temporaries import open_unlinked
 
 MANIFEST = "manifest.json"
 LOADED = (".json", ".safetensors", ".spm", ".model", ".txt", ".py", ".bin", ".jinja")
@@ -85,21 +87,19 @@ def build(folder: Path, fill: Callable[[Path], None], *, thorough: bool = False)
 
 
 def _build(folder: Path, fill: Callable[[Path], None]) -> None:
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_PART))
+    temporary = _new_folder(folder)
+    rights = stat.S_IMODE(temporary.stat().st_mode)
     try:
         _fill(temporary, fill)
-        umask = os.umask(0)
-        os.umask(umask)
         files = {}
         for path in sorted(temporary.iterdir()):
-            path.chmod(0o666 & ~umask)
+            path.chmod(0o666 & rights)
             files[path.name] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
         (temporary / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n", "utf-8")
-        temporary.chmod(0o777 & ~umask)
         if folder.exists():
             # Damaged, or made by a process that does not see the lock. Moved first: a rename needs an empty place.
-            broken = tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_PART)
-            os.rename(folder, Path(broken) / folder.name)
+            broken = _new_folder(folder)
+            os.rename(folder, broken / folder.name)
             shutil.rmtree(broken, ignore_errors=True)
         try:
             os.rename(temporary, folder)
@@ -108,6 +108,13 @@ def _build(folder: Path, fill: Callable[[Path], None]) -> None:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _new_folder(folder: Path) -> Path:
+    """A new, empty folder beside ``folder``, with the rights that the process gives to new folders."""
+    path = folder.parent / f".{folder.name}.{secrets.token_hex(8)}{_PART}"
+    path.mkdir(0o777)
+    return path
 
 
 def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -132,7 +139,8 @@ def _lock(path: Path) -> Iterator[bool]:
     except ImportError:  # Windows
         yield False
         return
-    with open(path, "w", encoding="utf-8") as stream:
+    handle = open_unlinked(path, os.O_RDWR | os.O_CREAT)
+    with os.fdopen(handle, "r+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX)
         except OSError:  # a file system without locks

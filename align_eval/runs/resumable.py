@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol, cast
 
 from align_eval.errors import InputError, OutputError
 from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
+from align_eval.temporaries import open_unlinked
 
 
 def compressor(path: StrPath) -> Any:
@@ -106,7 +107,7 @@ class ResumableOutput:
         if self.path.exists() and not self.path.is_file():
             raise OutputError("is not a regular file", file=self.path, remedy="Name another output file")
         unfinished = resume and self.journal.exists() and self.part.exists()
-        handle = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        handle = open_unlinked(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0))
         self._stream: IO[bytes] = cast(IO[bytes], os.fdopen(handle, "r+b"))
         try:
             _lock(self._stream, self.part)

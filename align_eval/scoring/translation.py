@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 #: Names of the metrics, and whether more is better.
 METRICS = {"bleu": True, "chrf": True, "ter": False}
 #: Names of the paired tests, as :data:`align_eval.scoring.paired.TESTS`, and sacrebleu's names of them.
+_SEED, _DEFAULT_SEED = "SACREBLEU_SEED", 12345
+_environment = threading.RLock()
 TESTS = {"bootstrap": "bs", "randomisation": "ar"}
 # Languages written without spaces: sacrebleu's tokeniser for BLEU, and TER's support of their characters.
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
@@ -242,13 +245,17 @@ def _check(systems: Sequence[Sequence[str]], references: Sequence[str], resample
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """sacrebleu reads its seed from the environment."""
-    before = os.environ.get("SACREBLEU_SEED")
-    os.environ["SACREBLEU_SEED"] = str(seed)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SACREBLEU_SEED"]
-        else:
-            os.environ["SACREBLEU_SEED"] = before
+    """sacrebleu reads its seed from the environment, which all threads share: one of them at a time sets it."""
+    with _environment:
+        before = os.environ.get(_SEED)
+        if before == str(seed) or (before is None and seed == _DEFAULT_SEED):
+            yield
+            return
+        os.environ[_SEED] = str(seed)
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_SEED]
+            else:
+                os.environ[_SEED] = before

@@ -8,12 +8,12 @@ import re
 import resource
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from align_eval import files
 from align_eval.cli import main
 
 FILES = {
@@ -225,7 +225,7 @@ def test_a_folder_that_may_not_be_written(
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)  # root, who may run the tests, may write everywhere
+    monkeypatch.setattr(files, "temporary_beside", refuse)  # root, who may run the tests, may write everywhere
     code, out, err = run(capsys, "convert", "gold", "folder/out")
     assert (code, out) == (1, "")
     remedy = "Check the rights of the folder or write elsewhere with -o"
