@@ -260,7 +260,12 @@ def sentences_of_links(path: StrPath, *, format: str = "auto", order: str = "st"
 
 def warn_of(report: LinkReport) -> None:
     """Warn of what reading left out: null links of a stated base 1, links out of range, and the notes of the report."""
-    if report.nulls and report.base == 1 and report.base_from == "given":
+    if (
+        report.nulls
+        and report.base == 1
+        and report.base_from == "given"
+        and LINK_FORMATS.get(report.format).own_base != 1
+    ):
         text = f"{report.file}: {report.nulls} null links left out (an index 0 is one, for base 1 was passed)"
         warnings.warn(AlignEvalWarning(text), stacklevel=3)
     for text in report.notes:
