@@ -40,7 +40,8 @@ def markdown(text: str) -> str:
     >>> print(markdown("`a` [b](c) <img> &lt; opus_mt _x_"))
     \`a\` \[b\](c) \<img> \&lt; opus_mt \_x\_
     """
-    text = re.sub(r"([\\`*<\[\]~|]|&(?=#?\w+;)|(?<!\w)_|_(?!\w))", r"\\\1", shown(text))
+    text = re.sub(r"([\\`*<\[\]~|]|&(?=#?\w+;)|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    text = shown(text)  # a backslash before a letter stands for itself in Markdown
     return re.sub(r"^(#+|[+=-]+|>|[0-9]+(?=[.)]))([.)]?)(?=\s|(?<=>))", _not_a_block, text)
 
 
