@@ -146,13 +146,15 @@ def add_to(app: typer.Typer) -> None:
             from align_eval.corpora import write_links
             from align_eval.runs.attention_links import attention_links, both_directions
 
-            view = found.views[selected[names.index("best")].selection.views[0]]
+            chosen = selected[names.index("best")]
+            view = found.views[chosen.selection.views[0]]
             rules: dict[str, Any] = {"signal": signal, "method": method, "keys": keys, "queries": queries}
             rules |= {"token_budget": batch_tokens, "on_long": on_long.value}
             if both is None:
                 table = attention_links(loaded.pairs, encoder, view, **rules)
             else:
                 table = both_directions(loaded, asked, view, both, **rules)
+            table.provenance["selection"] = chosen.score.signature["selection"]
             write_links(links, table)
         if json_:
             rows = [*found.to_json(), *(one.to_json(found) for one in selected)]

@@ -48,7 +48,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 LANGUAGES = ("--source-language", "en", "--target-language", "de")
 
 
-def test_sweep(own: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep(own: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for form in ("parallel", "jsonl"):
         assert run("sweep", *own[form], "--model", "offline:tiny-deen", *LANGUAGES, "--layers", "3", "--json") == 0
@@ -56,6 +56,12 @@ def test_sweep(own: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) ->
         found.append([(row["layer"], row["head"], row["reading"], row["aer"]) for row in rows])
         assert rows[0]["sentences"] == KEPT
     assert found[0] == found[1]
+    links = tmp_path / "links.talp"
+    words = ("--layers", "3", "--links", links, "--both", "grow-diag")
+    assert run("sweep", *own["jsonl"], "--model", "offline:tiny-deen", *LANGUAGES, *words) == 0
+    assert run("score", own["parallel"][5], links, "--gold-base", "1", "--hyp-base", "0", "--resamples", "0") == 0
+    assert "|selection:best/0.2|" in (said := capsys.readouterr().out)
+    assert "|sym:grow-diag/both|" in said
     assert run("sweep", *own["without gold"], "--model", "offline:tiny-deen", *LANGUAGES) == 1
     assert "has no gold links to score against. Give them: --gold FILE" in capsys.readouterr().err
 
