@@ -153,7 +153,12 @@ def add_to(app: typer.Typer) -> None:
             output,
             format=format.value,
             inputs=[] if "-" in files else files,
-            settings={"bitext_format": bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens},
+            settings={
+                "bitext_format": bitext_format,
+                "tokenize": tokenize,
+                "batch_tokens": batch_tokens,
+                "languages": [asked.source_language, asked.target_language],
+            },
             resume=not restart and "-" not in files,
             shard_lines=shard_lines,
             long=long,

@@ -124,6 +124,20 @@ def require_words(family: str, name: str, tokenizer: Any) -> None:
         )
 
 
+def require_vocabulary(name: str, tokenizer: Any) -> None:
+    """Check that the tokenizer knows more than special tokens: without its files it is made empty, without a word.
+
+    Raises:
+        ModelError: it does not.
+    """
+    known = tokenizer.get_vocab() if tokenizer.vocab_size < 1000 else {}
+    if (known and not set(known) - set(tokenizer.all_special_tokens) - {"<unk>", "▁"}) or not tokenizer.vocab_size:
+        raise ModelError(
+            f"{name} has no tokenizer: the files of its vocabulary are missing",
+            remedy="Copy them there, too (tokenizer.json, or vocabulary and SentencePiece files)",
+        )
+
+
 def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOptions, **known: Any) -> Any:
     """The model of the package: an ``Encoder``, a ``Seq2Seq`` or a ``Decoder``, or a kind of it that fills.
 

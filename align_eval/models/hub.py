@@ -291,11 +291,16 @@ def loading_errors(name: str) -> Iterator[None]:
             remedy = "Check its files, or copy or download them again"
             if isinstance(error, ImportError):
                 remedy = "Install the package that it names"
-            elif "model type" in text or "Unrecognized" in text or "Transformers does not recognize" in text:
-                what = f"{name} is of an architecture that the installed transformers does not know"
+            elif "does not recognize this architecture" in text:
                 kind = re.search(r"model type [`'\"]([^`'\"]+)", text)
-                what += f" ({kind[1]})" if kind else ""
+                what = f"{name} is of an architecture that is not supported{f' ({kind[1]})' if kind else ''}"
                 remedy = "Choose another model; or pass --trust-remote-code if it brings its own code and you trust it"
+            elif "Unrecognized configuration class" in text or isinstance(error, AttributeError):
+                kind = re.search(r"(\w+)Config\b", text)
+                what = f"{name} is of an architecture that is not supported{f' ({kind[1]})' if kind else ''}"
+                remedy = "Choose a text model: an encoder, an encoder-decoder or a decoder-only model"
+            elif "Unrecognized model" in text:
+                what, remedy = f"config.json of {name} names no model_type", "Copy the file of the model again"
             elif "okenizer" in text:
                 remedy = "Copy the tokenizer's files (tokenizer.json, or vocabulary and SentencePiece files) there, too"
         raise ModelError(what, remedy=remedy) from error

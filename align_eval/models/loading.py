@@ -154,6 +154,7 @@ def _load(
         weights = weights_of(folder, name)
         tokenizer = AutoTokenizer.from_pretrained(where, config=config, use_fast=True, **options)
         families.require_words(family, name, tokenizer)
+        families.require_vocabulary(name, tokenizer)
         chosen[1].check(family, name)
         with_head = families.wants_head(family, name, config, chosen[1])
         auto = families.auto_class(family, head=with_head)
@@ -161,7 +162,12 @@ def _load(
         with unpickling_errors(weights):
             model, report = _weights(auto, where, config, getattr(torch, dtype), {**form, **options})
         lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
-        lacking += [str(key) for key in report["mismatched_keys"]]
+        other = [key if isinstance(key, str) else str(key[0]) for key in report["mismatched_keys"]]
+        if other:
+            raise ModelError(
+                f"{name} has {len(other)} weights of another shape than its config.json says: {', '.join(other[:3])}",
+                remedy="Copy config.json and weights of one model",
+            )
         body = f"{model.base_model_prefix}."
         of_head = [key for key in lacking if with_head and not key.startswith(body)]
         if of_head and chosen[1].head:
@@ -198,7 +204,7 @@ def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, 
 
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     word = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
-    common = {"config": config, "output_loading_info": True, word: dtype, **options}
+    common = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True, word: dtype, **options}
     try:
         loaded = auto.from_pretrained(where, attn_implementation="sdpa", **common)
     except ValueError as error:

@@ -120,7 +120,7 @@ def test_missing_weights(bert: Path) -> None:
 def test_weights_of_another_shape(bert: Path) -> None:
     config = json.loads((bert / "config.json").read_text("utf-8"))
     (bert / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}), "utf-8")
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match=r"12 weights of another shape than its config\.json says: encoder\.layer"):
         load_model(str(bert))
 
 
@@ -139,6 +139,47 @@ def test_slow_tokenizer(bert: Path) -> None:
     (bert / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ModelError, match="no fast tokenizer"):
         load_model(str(bert))
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost"),
+    [((), ("tokenizer.json", "tokenizer_config.json")), (("tokenizer_config.json",), ("tokenizer.json",))],
+)
+@pytest.mark.parametrize("tokenizer", ["BertTokenizer", "LlamaTokenizer", "XLMRobertaTokenizer"])
+def test_a_folder_without_a_vocabulary(
+    bert: Path, kept: tuple[str, ...], lost: tuple[str, ...], tokenizer: str
+) -> None:
+    """``transformers`` makes an empty tokenizer, without a word, and every word would be unknown."""
+    for name in lost:
+        (bert / name).unlink()
+    for name in kept:
+        (bert / name).write_text(json.dumps({"tokenizer_class": tokenizer}), "utf-8")
+    with pytest.raises(ModelError, match="has no tokenizer: the files of its vocabulary are missing"):
+        load_model(str(bert))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_type": "zorg"}, r"not supported \(zorg\).*Choose another model"),
+        ({"model_type": None}, "names no model_type"),
+        ({"model_type": "whisper", "is_encoder_decoder": True}, r"not supported \(Whisper\).*Choose a text model"),
+        ({"model_type": "zorg", "auto_map": {"AutoConfig": "a.B", "AutoModel": "c.D"}}, "Pass --trust-remote-code"),
+        ({"num_attention_heads": 5}, "not a multiple"),
+        ({"num_hidden_layers": 6}, r"lacks 32 weights that its config\.json asks for: encoder\.layer"),
+        ({"vocab_size": 20}, r"1 weights of another shape.*word_embeddings"),
+    ],
+)
+def test_other_configurations(bert: Path, change: dict[str, object], said: str) -> None:
+    config = {**json.loads((bert / "config.json").read_text("utf-8")), **change}
+    config = {key: value for key, value in config.items() if value is not None}
+    if "model_type" not in config:
+        del config["architectures"]
+    (bert / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ModelError, match=said) as caught:
+        load_model(str(bert))
+    for word in ("update", "upgrade", "pip install", "attn_implementation", "from_pretrained"):
+        assert word not in str(caught.value).lower()
 
 
 def test_other_families(tmp_path: Path) -> None:
