@@ -57,19 +57,25 @@ def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
         return both, both
     if family != "seq2seq":
         raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
-    both_ways = {model.source_language, model.target_language} <= set(model.codes)
-    if model.model.config.model_type in _ONE_SIDED and not both_ways:
-        warnings.warn(
-            f"{model.name} translates one way: its encoder was trained on source sentences alone, so that its states "
-            "of target sentences may mean little; align by its attention (--attention), or take a model of both "
-            "languages",
-            AlignEvalWarning,
-            stacklevel=2,
-        )
+    languages = {model.source_language, model.target_language}
+    if model.model.config.model_type in _ONE_SIDED and not languages <= set(model.codes):
+        warnings.warn(_one_sided(model, None in languages), AlignEvalWarning, stacklevel=2)
     states = HiddenStates(model.model.get_encoder())
     source = EncoderStates(model, states, "source")
     target = EncoderStates(model, states, "target") if model.codes else source
     return source, target
+
+
+def _one_sided(model: Any, unknown: bool) -> str:
+    if model.codes and unknown:
+        return (
+            f"{model.name} translates into {len(model.codes)} languages: whether its encoder was trained on both sides "
+            "is known once they are named (--source-language, --target-language)"
+        )
+    return (
+        f"{model.name} translates one way: its encoder was trained on source sentences alone, so that its states of "
+        "target sentences may mean little; align by its attention (--attention), or take a model of both languages"
+    )
 
 
 class EncoderStates(VectorModel):
