@@ -50,7 +50,8 @@ class Option:
         """What is written behind ``=``, for messages."""
         if self.choices:
             return "|".join(self.choices)
-        one = {bool: "yes|no", int: "<whole number>", float: "<number>"}.get(self.kind, f"<{self.example or 'text'}>")
+        example = self.example if self.many != "+" and self.example else "text"
+        one = {bool: "yes|no", int: "<whole number>", float: "<number>"}.get(self.kind, f"<{example}>")
         return f"{one}+{one}+..." if self.many == "+" else one
 
     def bounds(self) -> str:

@@ -283,6 +283,33 @@ class TestTmx:
             list(read_bitext(path, format="tmx"))
         assert caught.value.file == str(path)
 
+    @pytest.mark.parametrize(
+        ("content", "kind", "remedy"),
+        [
+            ("<tmx><a></tmx>", FormatError, "xmllint"),
+            ("<x><tmx/></x>", FormatError, "another --bitext-format"),
+            ("<tmx><tu><tu/></tu></tmx>", FormatError, "Mend the file"),
+            (tmx(unit(("en", "a & b"), ("de", "b"))), FormatError, "&amp;"),
+            (tmx(unit(("en", "a < b"), ("de", "b"))), FormatError, "&lt;"),
+            (tmx(unit(("en", "für mich"), ("de", "b"))).encode("latin-1"), EncodingError, "ISO-8859-1"),
+            ('<?xml version="1.0" encoding="nope"?><tmx/>', EncodingError, "UTF-8"),
+        ],
+    )
+    def test_faults_of_form_are_no_faults_of_encoding(
+        self, tmp_path: Path, content: str | bytes, kind: type[FormatError], remedy: str
+    ) -> None:
+        with pytest.raises(FormatError) as caught:
+            list(read_bitext(put(tmp_path / "f", content), format="tmx"))
+        assert type(caught.value) is kind
+        assert remedy in (caught.value.remedy or "")
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+    def test_the_encoding_that_a_file_declares(self, tmp_path: Path, encoding: str) -> None:
+        content = tmx(unit(("en", "für"), ("de", "b"))).replace("<?xml", "<?xml", 1)
+        head = f'<?xml version="1.0" encoding="{"utf-8" if encoding == "utf-8-sig" else encoding}"?>'
+        content = head + content.split("?>", 1)[-1]
+        assert sides(put(tmp_path / "f", content.encode(encoding)))[0] == ("für", "b")
+
     def test_large_files_are_streamed(self, tmp_path: Path) -> None:
         import tracemalloc
 

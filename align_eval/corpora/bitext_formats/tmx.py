@@ -14,8 +14,9 @@ from align_eval.corpora.inputs import Input
 from align_eval.corpora.markup import fault_of
 from align_eval.corpora.rows import languages_remedy
 from align_eval.corpora.textout import encoded, joined
-from align_eval.errors import EncodingError, FormatError, InputError
+from align_eval.errors import AlignEvalError, EncodingError, FormatError, InputError
 from align_eval.files import output_stream, unpacking_errors
+from align_eval.first_bytes import utf8_remedy
 from align_eval.options import Option
 from align_eval.version import __version__
 
@@ -47,6 +48,7 @@ class _Parser:
         self._language = ""
         self._text: list[str] | None = None
         self._code_depth = 0
+        self._read = 0  # bytes before the block that is being parsed
         self._expat = expat.ParserCreate()
         self._expat.buffer_text = True
         self._expat.StartElementHandler = self._start
@@ -60,17 +62,27 @@ class _Parser:
         try:
             self._expat.Parse(block, last)
         except expat.ExpatError as error:
-            kind = EncodingError if error.code in _ENCODING_CODES else FormatError
-            raise kind(
-                f"not well-formed XML: {expat.ErrorString(error.code)} (column {error.offset + 1})",
-                file=self.name,
-                line=error.lineno,
-                remedy="Mend the file (xmllint --noout shows all faults)",
-            ) from None
+            raise self._not_xml(error, block) from None
+        except AlignEvalError:  # of the handlers below
+            raise
         except (ValueError, LookupError) as error:  # an encoding that Python does not know or cannot map
             raise EncodingError(f"the encoding cannot be read: {error}", file=self.name, remedy="Use UTF-8") from None
+        self._read += len(block)
         done, self.done = self.done, []
         return done
+
+    def _not_xml(self, error: expat.ExpatError, block: bytes) -> FormatError:
+        """The error for what is no XML: bytes that are not of its encoding, or a fault in its form."""
+        what = f"not well-formed XML: {expat.ErrorString(error.code)} (column {error.offset + 1})"
+        at = self._expat.ErrorByteIndex - self._read
+        raw = block[at : at + 4] if at >= 0 else b""
+        if error.code in _ENCODING_CODES or (raw[:1] >= b"\x80" and not _is_utf8(raw)):
+            remedy = utf8_remedy(block[at:].split(b"\n")[0], 0) if raw[:1] >= b"\x80" else "Use UTF-8"
+            return EncodingError(what, file=self.name, line=error.lineno, remedy=remedy)
+        remedy = "Mend the file (xmllint --noout shows all faults)"
+        if error.code == _INVALID:
+            remedy = f"{remedy}; & and < of text are written &amp; and &lt;"
+        return FormatError(what, file=self.name, line=error.lineno, remedy=remedy)
 
     def _fail(self, message: str, remedy: str) -> FormatError:
         return FormatError(message, file=self.name, line=self._expat.CurrentLineNumber, remedy=remedy)
@@ -131,12 +143,24 @@ class _Parser:
 _ENCODING_CODES = {
     expat.errors.codes[message]
     for message in (
-        expat.errors.XML_ERROR_INVALID_TOKEN,
         expat.errors.XML_ERROR_UNKNOWN_ENCODING,
         expat.errors.XML_ERROR_INCORRECT_ENCODING,
         expat.errors.XML_ERROR_PARTIAL_CHAR,
     )
 }
+_INVALID = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+
+
+def _is_utf8(raw: bytes) -> bool:
+    """Whether the first character of some bytes is UTF-8."""
+    return any(_decodes(raw[:size]) for size in range(1, len(raw) + 1))
+
+
+def _decodes(raw: bytes) -> bool:
+    try:
+        return len(raw.decode("utf-8")) == 1
+    except UnicodeDecodeError:
+        return False
 
 
 def _matches(language: str, wanted: str) -> bool:
