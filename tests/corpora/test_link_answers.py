@@ -88,6 +88,8 @@ def test_answers_are_matched_by_id_or_by_number_of_lines(tmp_path: Path) -> None
     assert [str(x) for x in read_links(put(tmp_path / "f", rows), bitext=TEXT)] == ["1-1", "0-0"]
     array = '[{"id": 1, "pairs": [["house", "Haus"]]},\n {"id": 2, "pairs": {"yes": "ja"}}]\n'
     assert [str(x) for x in read_links(put(tmp_path / "f", array), bitext=TEXT)] == ["1-1", "0-0"]
+    for array in ('[[["house", "Haus"]], [["yes", "ja"]]]', '[\n {"x": {"house": "Haus"}},\n {"x": {"yes": "ja"}}\n]'):
+        assert [str(x) for x in read_links(put(tmp_path / "f", array), bitext=TEXT)] == ["1-1", "0-0"]
     with pytest.raises(LengthMismatchError, match="1 answers but 2 sentence pairs"):
         read_links(put(tmp_path / "f", YES), bitext=TEXT)
 

@@ -133,6 +133,8 @@ def test_round_trip(tmp_path: Path, name: str, base: int) -> None:
         ('"0-0 1-1"\n', "quotation marks", "tr -d"),
         ("# made by hand\n0-0\n", "(a comment)", "grep -v"),
         ("1,1,1\n1,2,2\n", "numbers between commas", "tr ',;'"),
+        ("source,target,links\na b,x y,0-0 1-1\n", "(CSV)", "tab-separated"),
+        ('a;b;"0-0"\nc;d;"0-0"\n', "(CSV)", "tab-separated"),
         ("<!DOCTYPE html><html>\n", "an HTML page", "download"),
         ("version https://git-lfs.github.com/spec/v1\n", "Git LFS", "git lfs pull"),
         ("0-0 1-1\r0-0\r", "lines that end in CR alone", "tr '\\r' '\\n'"),

@@ -65,7 +65,7 @@ def _of_json(first: str, lines: list[str]) -> str:
     from align_eval.corpora.link_formats.lists import value_of
 
     whole = parsed("\n".join(lines)) if first.lstrip(" ").startswith("[") else None
-    rows = [json.dumps(entry) for entry in whole if isinstance(entry, dict)] if isinstance(whole, list) else []
+    rows = [json.dumps(entry) for entry in whole if isinstance(entry, (dict, list))] if isinstance(whole, list) else []
     if any(looks_like_answer(line) for line in (*lines, *rows, "".join(lines)) if line):
         return "answers"
     if value_of(first) is not None:

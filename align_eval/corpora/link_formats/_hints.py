@@ -14,6 +14,11 @@ _KNOWN = (
         "a pointer of Git LFS, not the file itself",
         "Fetch the file: git lfs pull",
     ),
+    (
+        re.compile(rf'(?i)"?(?:source|src)\w*"?[,;]|[^\t|]+[,;][^\t|]+[,;] *"?{_LINK}'),
+        "columns between commas or semicolons (CSV)",
+        "Save it as tab-separated text",
+    ),
     (re.compile(r"<"), "XML or SGML", "Write one line a sentence pair, links as i-j between spaces"),
     (re.compile(r"#"), "a comment", "Take such lines out: grep -v '^#' FILE > NEW"),
     (re.compile(rf'"[^"]*{_LINK}'), "links between quotation marks", "Take those out: tr -d '\"' < FILE > NEW"),

@@ -140,15 +140,18 @@ def _answers(file: LinkInput) -> Iterator[tuple[int, str | None, Pairs | None]]:
     """``(line, name or None, word pairs or None)`` of each answer; of an array of objects the line is the element."""
     lines = list(file.lines())
     whole = parsed("\n".join(text for _, text in lines)) if lines and lines[0][1].lstrip().startswith("[") else None
-    if isinstance(whole, list) and whole and all(isinstance(x, dict) and _holds_list(x) for x in whole):
+    if isinstance(whole, list) and whole and is_many(whole):
         lines = [(number, json.dumps(entry)) for number, entry in enumerate(whole, 1)]
     for line, text in lines:
         name, pairs = _pairs_in(text)
         yield line, name, pairs
 
 
-def _holds_list(entry: dict[str, Any]) -> bool:
-    return any(isinstance(value, (list, dict)) for value in entry.values())
+def is_many(entries: list[Any]) -> bool:
+    """Whether a JSON array holds one answer in each element, and is not one answer."""
+    if all(isinstance(entry, dict) for entry in entries):
+        return all(any(isinstance(value, (list, dict)) for value in entry.values()) for entry in entries)
+    return _word_pairs(entries) is None and all(_word_pairs(entry) is not None for entry in entries)
 
 
 def _pairs_in(text: str) -> tuple[str | None, Pairs | None]:
@@ -178,7 +181,8 @@ def _word_pairs(value: Any) -> Pairs | None:
                 return _word_pairs(value[key])
             if key in value and key in ("links", "pairs"):
                 return None
-        inside = [entry for entry in value.values() if isinstance(entry, list) and entry and not _is_word(entry[0])]
+        nested = [entry for entry in value.values() if isinstance(entry, (list, dict)) and entry]
+        inside = [entry for entry in nested if isinstance(entry, dict) or not _is_word(entry[0])]
         if len(inside) == 1:
             return _word_pairs(inside[0])
         lists = ((key, entry if isinstance(entry, list) else [entry]) for key, entry in value.items())
