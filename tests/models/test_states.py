@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def states(view: Any, row: list[int]) -> torch.Tensor:
     return torch.stack([state[0] for state in found])
 
 
-@pytest.mark.filterwarnings("ignore:marian translates one way")
+@pytest.mark.filterwarnings("ignore:marian translates")
 @pytest.mark.parametrize("kind", [*families.SEQ2SEQ, *families.DECODERS])
 def test_vectors_are_the_models_own_states(kind: str) -> None:
     for view, sentences in zip(views(kind), (SOURCES, TARGETS), strict=True):
@@ -88,8 +89,13 @@ def test_encoders_are_themselves() -> None:
 
 
 def test_what_cannot_be_is_said() -> None:
-    with pytest.warns(AlignEvalWarning, match="marian translates one way"):
-        vector_models(families.build("marian"))
+    marian = families.build("marian")
+    for languages, said in (((None, "en"), "known once they are named"), (("fr", "en"), "marian translates one way")):
+        with pytest.warns(AlignEvalWarning, match=said):
+            vector_models(marian.with_languages(*languages))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vector_models(marian.with_languages("de", "en"))
     with pytest.raises(InputError, match="target language is not named"):
         vector_models(families.build("nllb", target_language=None))
     view, _ = views("bart")
