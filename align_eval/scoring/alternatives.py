@@ -20,6 +20,8 @@ from align_eval.scoring.measures import measures
 POINTS = 15.0
 # A reading that is not lower by so many points in the first block is not counted in later ones.
 _HOPE = 5.0
+# Readings whose AERs differ by less are told together: the base of the gold may be wrong in place of the system's.
+_SAME = 0.5
 _ORDERS = {"st": "source-target", "ts": "target-source"}
 
 # Where a base or order is not proven by the links themselves.
@@ -66,10 +68,12 @@ class Alternatives:
             found: the sums of the four counts of all sentence pairs as read, ``(4,)``.
         """
         aer = float(measures(found)["aer"])
-        lowest = min(((float(measures(s)["aer"]), remedy) for remedy, s in (self._sums or {}).items()), default=None)
-        if lowest is None or aer - lowest[0] <= POINTS:
+        others = {said: float(measures(sums)["aer"]) for said, sums in (self._sums or {}).items()}
+        lowest = min(others.values(), default=aer)
+        if aer - lowest <= POINTS:
             return None
-        return f"AER is {aer:.2f}; {lowest[1].replace('#', f'{lowest[0]:.2f}')}"
+        told = [said.replace("#", f"{other:.2f}") for said, other in others.items() if other - lowest < _SAME]
+        return f"AER is {aer:.2f}; {', or '.join(told)}"
 
     def _readings(self, gold: LinkTable, table: LinkTable) -> Iterator[tuple[str, LinkTable, LinkTable]]:
         """What would be said (with ``#`` for the AER), the gold and the system, for each other reading."""

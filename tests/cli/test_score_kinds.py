@@ -266,3 +266,12 @@ def test_another_base_or_order_would_be_much_better(
     code, out, err = run(capsys, "score", *right)
     assert "would be" not in err
     assert " 30.00 " in out
+
+
+def test_the_base_of_either_file_may_be_the_wrong_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "gold.wpt").write_text("1 1 1\n1 2 3\n1 4 4\n2 2 1\n2 3 2\n")
+    (folder / "hyp.jsonl").write_text(_JSONL.format(1, "[[1,1],[2,3],[4,4]]") + _JSONL.format(2, "[[2,1],[3,2]]"))
+    found, err = told(capsys, "gold.wpt", "hyp.jsonl")
+    assert float(str(found["aer"])) > 50
+    assert "with base 1 it would be 0.00: pass --hyp-base 1 (base=1 in Python), or with base 0 of the gold" in err
+    assert told(capsys, "gold.wpt", "hyp.jsonl", "--hyp-base", "1")[0]["aer"] == 0
