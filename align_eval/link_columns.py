@@ -28,19 +28,19 @@ def int32(column: NDArray[np.integer]) -> IntArray:
 
 
 def number_places(names: Sequence[str]) -> IntArray | None:
-    """The places, from 0, that sentence pairs named by ascending whole numbers have by their numbers.
+    """The places, from 0, that sentence pairs named by whole numbers have by their numbers.
 
-    Numbers count from 1, or from 0 if the first one is 0. ``None``: the names are no such numbers.
+    Numbers count from 1, or from 0 if one is 0. ``None``: the names are not numbers, or one is there twice.
 
-    >>> number_places(["0001", "3"]).tolist(), number_places(["0", "2"]).tolist(), number_places(["3", "1"])
-    ([0, 2], [0, 2], None)
+    >>> number_places(["0001", "3"]).tolist(), number_places(["2", "0"]).tolist(), number_places(["3", "3"])
+    ([0, 2], [2, 0], None)
     """
     if not all(_NUMBER.fullmatch(name) for name in names):
         return None
     numbers = np.array([int(name) for name in names], dtype=np.int32)
-    if (numbers[1:] <= numbers[:-1]).any():
+    if len(set(numbers.tolist())) != len(numbers):
         return None
-    return numbers - np.int32(len(numbers) and numbers[0] > 0)
+    return numbers - np.int32(len(numbers) and numbers.min() > 0)
 
 
 def sort_unique(

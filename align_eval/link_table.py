@@ -252,7 +252,7 @@ class LinkTable(Sequence[Links]):
         return table
 
     def by_number(self, sentences: int | None = None) -> LinkTable | None:
-        """The table with one sentence pair for each number, if its names are whole numbers that ascend.
+        """The table with one sentence pair for each number, in their order, if its names are whole numbers.
 
         The pair named ``k`` becomes the ``k``-th one (or the one after it, if a pair is named 0); a number that is not
         among the names becomes a sentence pair without links. So nothing is closed up by rank.
@@ -264,10 +264,11 @@ class LinkTable(Sequence[Links]):
             a table without names, or ``None`` if the names are not such numbers or go beyond ``sentences``.
         """
         places = number_places(self.ids or ())
-        if places is None or (sentences is not None and len(places) and int(places[-1]) >= sentences):
+        highest = -1 if places is None else int(places.max(initial=-1))
+        if places is None or (sentences is not None and highest >= sentences):
             return None
-        count = (int(places[-1]) + 1 if len(places) else 0) if sentences is None else sentences
-        return LinkTable.presorted(places[self.sentence], self.source, self.target, count, self.sure, self.scores)
+        count = highest + 1 if sentences is None else sentences
+        return LinkTable(places[self.sentence], self.source, self.target, count, self.sure, self.scores)
 
     def check_range(self, source_lengths: Sequence[int], target_lengths: Sequence[int]) -> None:
         """Raise :class:`LinkRangeError` naming the first sentence pair with a link outside its words.

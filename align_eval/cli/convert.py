@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,8 +18,10 @@ from align_eval.cli._input import (
 )
 
 if TYPE_CHECKING:
+    from align_eval.corpora.link_formats import LinkFormat
     from align_eval.corpora.pair import SentencePair
     from align_eval.corpora.raw_links import LinkReport
+    from align_eval.link_table import LinkTable
 
 _FORMATS = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl, parquet"
 
@@ -87,10 +89,21 @@ def add_to(app: typer.Typer) -> None:
                 pairs = sentences_of_links(source_file, format=report.format, order=report.order)
             base = None if base_out == "auto" else int(base_out)
             write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
-        typer.echo(_told(report, name, table.scores is not None and not written.has_scores), err=True)
+        typer.echo(_told(report, name, _lost(table, name, written)), err=True)
 
 
-def _told(report: LinkReport, name: str, scores_lost: bool) -> str:
+def _lost(table: LinkTable, name: str, written: type[LinkFormat]) -> list[str]:
+    """What the written format does not keep."""
+    from align_eval.link_columns import number_places
+
+    lost = [f"scores are not kept by {name}"] if table.scores is not None and not written.has_scores else []
+    by_number = written.names_sentences and name not in ("jsonl", "json", "parquet")
+    if table.ids is not None and by_number and number_places(table.ids) is None:
+        lost.append(f"the names of the sentence pairs are no numbers and not kept by {name}, which counts them from 1")
+    return lost
+
+
+def _told(report: LinkReport, name: str, lost: Sequence[str]) -> str:
     """One line about what was read, on which evidence, and what was left out."""
     proof = "" if report.base_from in ("given", "format", "no links") else f" ({report.base_from})"
     parts = [
@@ -104,6 +117,5 @@ def _told(report: LinkReport, name: str, scores_lost: bool) -> str:
     if report.out_of_range:
         parts.append(f"{report.out_of_range} links out of range left out (first: {report.first_out_of_range})")
     parts += report.notes
-    if scores_lost:
-        parts.append(f"scores are not kept by {name}")
+    parts += lost
     return "; ".join(parts)

@@ -148,7 +148,7 @@ def write_links(
 
     What the format does to the names of the sentence pairs (``table.ids``):
 
-    - NAACL, GIZA++ A3, JSONL and Parquet keep them (NAACL and A3 if they are ascending numbers). NAACL has no line for
+    - NAACL, GIZA++ A3, JSONL and Parquet keep them (NAACL and A3 if they are whole numbers). NAACL has no line for
       a sentence pair without links; the names of all pairs are then written beside it.
     - Pharaoh and TALP hold none. If the names are ascending numbers with gaps (1, 3) and no ``bitext`` says which
       sentence pairs there are, a line without links is written for each number that is missing, up to the last, and an
@@ -205,13 +205,16 @@ def _with_empty_lines(table: LinkTable, format: str, path: StrPath) -> LinkTable
     names = list(table.ids or ())
     if not names:
         return table
-    whole = table.by_number(table.sentences)
-    if whole is not None:
-        return whole
     places = number_places(names)
     if places is None:
         return table
-    missing = int(places[-1]) + 1 - len(names)
+    if bool((places[1:] < places[:-1]).any()):
+        text = f"{os.fspath(path)}: its lines are in the order of the numbers that name the pairs: {listing(names)}"
+        warnings.warn(AlignEvalWarning(text), stacklevel=3)
+    whole = table.by_number(table.sentences)
+    if whole is not None:
+        return whole
+    missing = int(places.max()) + 1 - len(names)
     if missing > 10 * len(names) + 1000:
         raise InputError(
             f"the format {format!r} holds no names: the sentence pairs named {listing(names)} would need {missing} "

@@ -135,3 +135,26 @@ def test_no_model_is_loaded() -> None:
     assert done.stderr.strip() == "[]"
     for option in ("--base-in", "--order-out", "--nulls", "--bitext", "--from"):
         assert option in done.stdout
+
+
+@pytest.mark.parametrize("ids", [("3", "1", "2"), ("10", "2", "7"), ("0002", "0000", "0001"), ("b", "a", "c")])
+def test_names_out_of_order_stay_with_their_links(
+    ids: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers that name sentence pairs are kept, or lines are put in their order; other names are told to be lost."""
+    lines = [f'{{"id": "{name}", "links": [[{k}, 0]]}}\n' for k, name in enumerate(ids)]
+    (tmp_path / "in.jsonl").write_text("".join(lines))
+    numbers = ids[0].isdigit()
+    for name in ("out.wpt", "out.parquet", "out.talp"):
+        assert run(tmp_path / "in.jsonl", tmp_path / name) == 0
+        err = capsys.readouterr().err
+        found = read_links(tmp_path / name, base=0 if name == "out.talp" else "auto")
+        if found.ids is not None and numbers:
+            assert {int(i): str(found[k]) for k, i in enumerate(found.ids)} == {
+                int(i): f"{k}-0" for k, i in enumerate(ids)
+            }
+        if name == "out.talp":
+            assert ("order of the numbers" in err) == numbers
+            expected = sorted(range(3), key=lambda k: int(ids[k])) if numbers else range(3)
+            assert [str(links) for links in found if len(links)] == [f"{k}-0" for k in expected]
+        assert ("not kept by naacl" in err) == (name == "out.wpt" and not numbers)

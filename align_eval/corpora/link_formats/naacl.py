@@ -120,7 +120,7 @@ def _parse(file: LinkInput, line: int, words: list[str]) -> tuple[tuple[int, int
 
 
 def written_names(table: LinkTable) -> list[str]:
-    """The numbers that the sentence pairs of ``table`` are written with: its ids where those ascend, else 1, 2, ..."""
+    """The numbers that the sentence pairs of ``table`` are written with: its ids if they are numbers, else 1, 2, ..."""
     if table.ids is not None and number_places(table.ids) is not None:
         return list(table.ids)
     return [str(k + 1) for k in range(table.sentences)]
