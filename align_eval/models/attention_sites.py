@@ -12,7 +12,7 @@ import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import ModelError, NonFiniteError
@@ -263,12 +263,28 @@ def _whole(weights: torch.Tensor, output: Any) -> bool:
 TOLERANCE = {"torch.float64": 1e-6, "torch.float32": 1e-4, "torch.float16": 1e-2, "torch.bfloat16": 4e-2}
 
 
+def not_finite(what: str, name: str, where: torch.Tensor, pairs: Sequence[str]) -> NonFiniteError:
+    """The error that names the first sentence pair with NaN or infinity.
+
+    Args:
+        what: is not finite; ``name``: the model's.
+        where: bool, true where a number is not; its first axis is of ``pairs``, if they are named.
+        pairs: their names.
+    """
+    at = f" for sentence pair {pairs[int(where.flatten(1).any(dim=1).nonzero()[0])]}" if len(pairs) else ""
+    return NonFiniteError(
+        f"the {what} of {name} has NaN or infinite values{at}",
+        remedy="Load the model with --dtype float32, or check its weights",
+    )
+
+
 def check_rows(
     weights: torch.Tensor,
     layer: int,
     name: str,
     dtype: torch.dtype | None = None,
     rows: torch.Tensor | None = None,
+    pairs: Sequence[str] = (),
 ) -> None:
     """Check that attention weights are finite, not negative, and that each row sums to 1.
 
@@ -277,6 +293,7 @@ def check_rows(
         layer: its number, for messages.
         dtype: the model's, if the weights have been converted since.
         rows: ``(..., queries)`` bool, the rows to check; ``None``: all.
+        pairs: names of the sentence pairs that the first axis is of, for messages.
 
     Raises:
         NonFiniteError: NaN or infinity.
@@ -288,15 +305,13 @@ def check_rows(
         return
     wide = weights.float() if weights.dtype in (torch.float16, torch.bfloat16) else weights
     sums, least = wide.sum(dim=-1), wide.amin(dim=-1)
+    infinite = ~torch.isfinite(sums) if rows is None else ~torch.isfinite(sums) & rows
+    if bool(infinite.any()):
+        raise not_finite(f"attention of layer {layer}", name, infinite, pairs)
     if rows is not None:
         sums, least = sums[rows], least[rows]
     if not sums.numel():
         return
-    if not bool(torch.isfinite(sums).all()):
-        raise NonFiniteError(
-            f"the attention of layer {layer} of {name} has NaN or infinite weights",
-            remedy="Load the model with --dtype float32, or check its weights",
-        )
     worst = float((sums - 1).abs().max())
     if float(least.min()) < 0:
         raise ModelError(

@@ -188,7 +188,7 @@ def _maps(
     pair = layout.pair
     query, key = (pair.target, pair.source) if block.side == "target" else (pair.source, pair.target)
     for number, layer in enumerate(choice.layers if reader.distribution else ()):
-        check_rows(values[number], layer, reader.name, reader.dtype)
+        check_rows(values[number][None], layer, reader.name, reader.dtype, pairs=[pair.id])
     key_words = torch.from_numpy(block.column_words).to(values.device)
     return AttentionMaps(
         values, choice.layer_names, choice.head_names, block.row_labels, block.column_labels,

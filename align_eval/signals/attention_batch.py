@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from align_eval.errors import NonFiniteError
-from align_eval.models.attention_sites import check_rows
+from align_eval.models.attention_sites import check_rows, not_finite
 from align_eval.models.layout import Layout, PairModel
 from align_eval.models.tokenized import IdArray
 from align_eval.signals.softmap import SoftMapBatch
@@ -167,13 +166,11 @@ class WordBlocks:
     def check(self, weights: Tensor, layer: int, model: PairModel) -> None:
         """Check the rows that belong to a block, see :func:`check_rows`; ``weights`` is ``(B, H, Q, K)``."""
         rows = self._rows[:, : weights.shape[2]][:, None, :].expand(weights.shape[:3])
+        pairs = [layout.pair.id for layout in self.layouts]
         if model.distribution:
-            check_rows(weights, layer, model.name, model.dtype, rows=rows)
-        elif not bool((torch.isfinite(weights).all(dim=-1) | ~rows).all()):
-            raise NonFiniteError(
-                f"the {model.quantity} of layer {layer} of {model.name} has NaN or infinite values",
-                remedy="Load the model with --dtype float32, or check its weights",
-            )
+            check_rows(weights, layer, model.name, model.dtype, rows=rows, pairs=pairs)
+        elif bool((bad := ~torch.isfinite(weights).all(dim=-1) & rows).any()):
+            raise not_finite(f"{model.quantity} of layer {layer}", model.name, bad, pairs)
 
     def words(self, weights: Tensor, reading: str, heads: Sequence[int], names: Sequence[Number]) -> Found:
         """Pool ``(B, H, Q, K)`` to words, and take heads or aggregates over them.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.models.attention_sites import check_rows
+from align_eval.signals.similarity import at_least_float32
 from align_eval.signals.subwords import pool, renormalise
 
 Number = int | str
@@ -20,7 +21,7 @@ class AttentionMaps:
     """Weights of chosen layers and heads for one pair and one reading.
 
     Attributes:
-        values: ``(L, H, Q, K)`` float.
+        values: ``(L, H, Q, K)`` float32 or float64; half precision is widened, so that it can be drawn and summed.
         layers, heads: the number (from 1) of each item of the first two axes, or ``"mean"`` / ``"max"``.
         query_labels, key_labels: sub-words (or words, after :meth:`words`) of rows and columns.
         query_words, key_words: ``(Q,)`` and ``(K,)`` int64: the word (0-based) of each row and column; -1 for special
@@ -49,6 +50,8 @@ class AttentionMaps:
     model: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("values", "left_out"):
+            object.__setattr__(self, name, at_least_float32(getattr(self, name)))
         shape = (len(self.layers), len(self.heads), len(self.query_labels), len(self.key_labels))
         if tuple(self.values.shape) != shape or self.left_out.shape != self.values.shape[:3]:
             raise InputError(
@@ -60,8 +63,9 @@ class AttentionMaps:
                 f"{len(self.query_words)} and {len(self.key_words)} words for {shape[2]} x {shape[3]} cells"
             )
         if not bool(torch.isfinite(self.values).all()):
+            pair = f"{' '.join(self.query_text)!r} over {' '.join(self.key_text)!r}"
             raise NonFiniteError(
-                f"the {self.quantity} of {self.model or 'the model'} has NaN or infinite values",
+                f"the {self.quantity} of {self.model or 'the model'} has NaN or infinite values: {pair[:120]}",
                 remedy="Load the model with --dtype float32, or check its weights",
             )
 
@@ -133,7 +137,7 @@ class AttentionMaps:
         rows, columns = self.query_words[None], self.key_words[None]
         values = pool(flat, rows, columns, q, k, keys, queries).reshape(layers, heads, q, k)
         rest = self.left_out.reshape(1, layers * heads, -1, 1)
-        left = pool(rest, rows, torch.zeros_like(columns[:, :1]), q, 1, "sum", queries).reshape(layers, heads, q)
+        left = pool(rest, rows, columns.new_zeros((1, 1)), q, 1, "sum", queries).reshape(layers, heads, q)
         device = self.query_words.device
         return replace(
             self,

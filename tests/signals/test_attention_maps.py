@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
+from align_eval.signals.attention import attention_maps, attention_softmap, pair_model
 from align_eval.signals.attention_maps import AttentionMaps
 from align_eval.signals.subwords import RULES, pool_last_axis
+from tests.models import families
 
 QUERY = ("a", "b1", "b2", "</s>")
 KEY = ("<de>", "x1", "x2", "y", "</s>")
@@ -103,12 +107,12 @@ def test_weights_are_checked(bad: float, error: type[Exception], message: str) -
 def test_negative_weights_are_no_distribution() -> None:
     values = WEIGHTS.clone()
     values[0, :2] = torch.tensor([-0.1, 0.4])
-    with pytest.raises(ModelError, match="no distribution"):
+    with pytest.raises(ModelError, match="negative weights"):
         maps(values[None, None])
 
 
 def test_half_precision_is_tolerated() -> None:
-    assert maps(WEIGHTS.to(torch.bfloat16)[None, None]).values.dtype == torch.bfloat16
+    assert maps(WEIGHTS.to(torch.bfloat16)[None, None]).values.dtype == torch.float32
 
 
 def test_shapes_are_checked() -> None:
@@ -133,3 +137,44 @@ def test_pooling_equals_a_plain_loop(words: list[int], rule: str, seed: int) -> 
                 "last": members[-1] if members else 0.0,
             }[rule]
             assert float(found[row, word]) == pytest.approx(plain, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_maps_of_half_precision_can_be_drawn(dtype: torch.dtype) -> None:
+    model = families.build("bart")
+    model.model.to(dtype)
+    model.dtype = dtype
+    (maps,) = attention_maps(model, families.pairs()[:1], layers=1)
+    kept = replace(maps, values=maps.values.to(dtype), left_out=maps.left_out.to(dtype))
+    for found in (maps, kept, kept.words(), kept.head_mean()):
+        assert found.values.numpy().dtype == found.left_out.numpy().dtype == "float32"
+        assert "image/png" in found._repr_mimebundle_() or "text/html" in found._repr_mimebundle_()
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "marian"])
+def test_a_side_without_tokens_has_an_empty_map(kind: str) -> None:
+    model = families.build(kind)
+    sides = [((), ("the",)), (("das",), ()), ((), ()), (("",), ("", ""))]
+    pairs = [SentencePair(str(k + 1), *both) for k, both in enumerate(sides)]
+    for reading in pair_model(model).readings:
+        for pair, maps in zip(pairs, attention_maps(model, pairs, [1], reading=reading), strict=True):
+            words = maps.words()
+            target = maps.query_side == "target"
+            size = (len(pair.target), len(pair.source)) if target else (len(pair.source), len(pair.target))
+            assert words.values.shape[2:] == size
+            assert not words.values.any()
+        assert list(attention_softmap(model, pairs, readings=reading)) == []
+
+
+def test_numbers_that_are_not_finite_name_their_sentence() -> None:
+    for kind in ("bart", "bert"):
+        model = families.build(kind)
+        (letter,) = {int(model.tokenize([["S"]]).ids[0][-1])}
+        with torch.no_grad():
+            model.model.get_input_embeddings().weight[letter] = torch.nan
+        pairs = [
+            SentencePair("first", ("das", "Haus"), ("the", "house")), SentencePair("second", ("S",), ("the", "house"))
+        ]  # fmt: skip
+        for door in (attention_maps, attention_softmap):
+            with pytest.raises(NonFiniteError, match="for sentence pair second"):
+                list(door(model, pairs, layers=[1]))
