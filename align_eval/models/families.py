@@ -138,6 +138,20 @@ def require_vocabulary(name: str, tokenizer: Any) -> None:
         )
 
 
+def require_room(name: str, tokenizer: Any, model: Any) -> None:
+    """Check that the model has an embedding for each token of the tokenizer's vocabulary (added tokens aside).
+
+    Raises:
+        ModelError: it has fewer, so that tokenizer and model do not belong together.
+    """
+    rows = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (0,))[0]
+    if rows and tokenizer.vocab_size > rows:
+        raise ModelError(
+            f"the tokenizer of {name} has {tokenizer.vocab_size} tokens, and the model embeddings for {rows}",
+            remedy="Copy the tokenizer's files of this very model",
+        )
+
+
 def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOptions, **known: Any) -> Any:
     """The model of the package: an ``Encoder``, a ``Seq2Seq`` or a ``Decoder``, or a kind of it that fills.
 

@@ -183,6 +183,7 @@ def _load(
                 f"{name} lacks {len(lacking)} weights that its config.json asks for: {', '.join(lacking[:3])}",
                 remedy="Fetch the model again, or correct its files",
             )
+        families.require_room(name, tokenizer, model)
         model = model.to(device)
         headed = {"masked_lm": model} if with_head and not of_head else {}
         return families.make(

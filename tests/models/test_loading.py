@@ -158,6 +158,17 @@ def test_a_folder_without_a_vocabulary(
         load_model(str(bert))
 
 
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "roberta"])
+def test_the_tokenizer_of_another_model(tmp_path: Path, kind: str) -> None:
+    from transformers import AutoTokenizer
+
+    folder = write_model(tmp_path / "m", kind)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    write_model(tmp_path / "m", kind, vocab_size=tokenizer.vocab_size - 3)
+    with pytest.raises(ModelError, match=rf"has {tokenizer.vocab_size} tokens, and the model embeddings for"):
+        load_model(str(folder))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
