@@ -59,7 +59,7 @@ def find(
         return Found(_inner(local), "", local)
     found = _cached(name, revision)
     if found is None or not _whole(_inner(found), trust_remote_code, only_config):
-        with _hub_errors(name, revision):
+        with _hub_errors(name, revision), _client_errors_only():
             found = _fetch(name, revision, only_config)
     return Found(_inner(found), found.name, found)
 
@@ -234,7 +234,7 @@ def _hub_errors(name: str, revision: str | None) -> Iterator[None]:
             ) from error  # fmt: skip
         text = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
-            f"{name} could not be fetched whole: {text[:200].rstrip('.')}",
+            f"{name} could not be fetched whole: {_first(text)}",
             remedy="Check the network and run the same command again: what was fetched is kept",
         ) from error
 
@@ -315,21 +315,30 @@ def _first(text: str) -> str:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars and notes of ``transformers`` while a model loads; missing weights are checked by us."""
-    import logging as standard
-
     from transformers.utils import logging
 
     level = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
-    client = standard.getLogger("huggingface_hub")
-    client_level = client.level
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    client.setLevel(standard.ERROR)
+    try:
+        with _client_errors_only():
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _client_errors_only() -> Iterator[None]:
+    """No notes of ``huggingface_hub`` on each of its retries; its progress bars stay."""
+    import logging
+
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        client.setLevel(client_level)
-        if bars:
-            logging.enable_progress_bar()
+        client.setLevel(level)
