@@ -113,12 +113,13 @@ class LinkTable(Sequence[Links]):
 
     @classmethod
     def from_links(cls, items: Iterable[Links | GoldLinks], ids: Sequence[str] | None = None) -> LinkTable:
-        """Build a table from one :class:`Links` or :class:`GoldLinks` a sentence pair."""
+        """Build a table from one :class:`Links`, :class:`GoldLinks`, or what :class:`Links` takes, a sentence pair."""
         pairs: list[IntArray] = []
         sure: list[BoolArray] = []
         scores: list[FloatArray] = []
         scored = True
-        for item in items:
+        for given in items:
+            item = given if isinstance(given, Links | GoldLinks) else Links(given)
             if isinstance(item, GoldLinks):
                 pairs.append(item.possible.pairs)
                 inside = set(item.sure)

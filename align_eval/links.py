@@ -207,6 +207,9 @@ class GoldLinks:
     possible: Links = field(default_factory=Links)
 
     def __post_init__(self) -> None:
+        for name in ("sure", "possible"):  # plain pairs and text are taken as Links takes them
+            if not isinstance(getattr(self, name), Links):
+                object.__setattr__(self, name, Links(getattr(self, name)))
         if not self.sure <= self.possible:
             object.__setattr__(self, "possible", self.sure | self.possible)
 

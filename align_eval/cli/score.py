@@ -77,8 +77,8 @@ def add_to(app: typer.Typer) -> None:
         hypotheses: list[str] = typer.Argument(
             ...,
             metavar="HYP...",
-            help="Files of links, one a system; - is standard input. What `align-eval align -o FILE` wrote beside one "
-            "(FILE.meta.json: model, layer, method, ...) goes into its signature, unless the file was changed since.",
+            help="Files of links, one a system; - is standard input. What align-eval wrote beside one when it made it "
+            "(FILE.meta.json: model, method, symmetrisation) goes into its signature, unless it has changed since.",
         ),
         bitext: str | None = BITEXT,
         source: str | None = SOURCE,

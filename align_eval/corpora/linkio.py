@@ -27,6 +27,7 @@ from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.files import StrPath, output_stream
 from align_eval.link_columns import number_places
 from align_eval.link_table import LinkTable
+from align_eval.links import Links
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
@@ -128,7 +129,7 @@ def iter_link_blocks(
 
 def write_links(
     path: StrPath,
-    table: LinkTable,
+    table: LinkTable | Iterable[Links],
     *,
     format: str = "pharaoh",
     base: int | None = None,
@@ -139,7 +140,7 @@ def write_links(
 
     Args:
         path: the file; a name in ``.gz``, ``.xz`` or ``.zst`` is compressed.
-        table: 0-based, source-target.
+        table: 0-based, source-target; or one :class:`~align_eval.links.Links` a sentence pair.
         format: a name of :func:`link_format_names`.
         base: 0 or 1; ``None``: what the format fixes (NAACL and GIZA++ A3: 1), else 0.
         order: ``"st"``, or ``"ts"``: the file is written as seen from the other side (and the sentences swapped in
@@ -163,6 +164,8 @@ def write_links(
         LengthMismatchError: the table and ``bitext`` differ in their number of sentence pairs.
         OutputError: the file cannot be written.
     """
+    if not isinstance(table, LinkTable):
+        table = LinkTable.from_links(table)
     link_format = LINK_FORMATS.get(format)()
     own = link_format.own_base
     number = parse_base(own or 0 if base is None else base)

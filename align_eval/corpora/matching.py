@@ -101,6 +101,9 @@ def match_tables(tables: Sequence[LinkTable], how: Matching, done: int = 0) -> l
             raise InputError(
                 f"the sentence pair {str(twice)!r} is there twice", file=file, remedy="Name each pair once"
             )
+    if len({0 in own for own in keys}) > 1 and all(isinstance(name, int) for own in keys for name in own):
+        zero = next(file for own, file in zip(keys, how.files, strict=True) if 0 in own)
+        how.notes.append(f"{zero} names a sentence pair 0, and not all files do: do its numbers count from 0?")
     order = _order(keys, how)
     places = {name: k for k, name in enumerate(order)}
     ids = _ids(order, tables, keys)

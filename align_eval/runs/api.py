@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -182,8 +182,9 @@ def symmetrize(forward: Any, reverse: Any, method: str = "grow-diag-final-and", 
     >>> symmetrize(Links("0-0 1-1 2-1"), Links("0-0 1-1 1-2"), "grow-diag", "either")
     Links('0-0 1-1 1-2 2-1')
     """
-    if isinstance(forward, Links) and isinstance(reverse, Links):
-        return symmetrize_links(forward, reverse, method, rule)
+    if isinstance(forward, Links) or isinstance(reverse, Links):
+        one, other = (links if isinstance(links, Links) else Links(links) for links in (forward, reverse))
+        return symmetrize_links(one, other, method, rule)
     tables = [as_table(forward, "forward"), as_table(reverse, "reverse")]
     matched = match_tables(tables, Matching(("forward", "reverse")))
     if agreement(*matched).swap:
@@ -225,6 +226,11 @@ def evaluate(
     """
     if isinstance(testsets, str | TestSet):
         testsets = [testsets]
+    if not isinstance(testsets, Iterable) or not all(isinstance(t, str | TestSet) for t in testsets):
+        raise InputError(
+            "these are neither names of test sets nor test sets",
+            remedy="Give names, or make test sets of your own data: align_eval.corpora.make_testset",
+        )
     loaded = [load_testset(t) if isinstance(t, str) else t for t in testsets]
     asked = attention_settings(attention, mode, attribution, symmetrize, choose_on)
     model_options = model_options or {}

@@ -72,6 +72,9 @@ def _item(item: Any, number: int, what: str) -> Links | GoldLinks:
             return GoldLinks(_all(sure), _all(possible))
         if isinstance(item, np.ndarray):
             return Links(item)
+        item = list(item)
+        if item and all(isinstance(link, str) for link in item):
+            return _item(" ".join(item), number, what)
         pairs = [tuple(pair) if isinstance(pair, list | np.ndarray) else pair for pair in item]
     except AlignEvalError as error:
         raise InputError(f"sentence pair {number} of {what}: {error.message}", remedy=error.remedy or _LINKS) from None

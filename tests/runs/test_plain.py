@@ -26,6 +26,7 @@ FORMS: dict[str, Callable[[Corpus], Any]] = {
     "sets": lambda corpus: list(corpus),
     "generators": lambda corpus: (iter(sorted(pairs)) for pairs in corpus),
     "text": lambda corpus: [" ".join(f"{i}-{j}" for i, j in sorted(pairs)) for pairs in corpus],
+    "lists of text": lambda corpus: [[f"{i}-{j}" for i, j in sorted(pairs)] for pairs in corpus],
     "one text": lambda corpus: "".join(" ".join(f"{i}-{j}" for i, j in sorted(pairs)) + "\n" for pairs in corpus),
     "arrays": lambda corpus: [np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2) for pairs in corpus],
     "arrays of rows": lambda corpus: [list(np.array(sorted(pairs), dtype=np.int32).reshape(-1, 2)) for pairs in corpus],
@@ -82,6 +83,7 @@ def test_names_and_files(tmp_path: Path) -> None:
         np.array([[0, 0], [1, 1]]),
         ["0-0", "1-x"],
         ["0-0", "a b c"],
+        [["0-0", "x"]],
         "some text",
         [None, None],
         [[(0, 0)], [(0, 1, 2)]],
@@ -210,3 +212,22 @@ def test_align_takes_plain_data(e5: Any) -> None:
         ae.align(["I give up ."], ["Ich gebe auf ."])  # type: ignore[arg-type]
     with pytest.raises(InputError):
         ae.align(("I give up .", "Ich gebe auf ."), e5)
+
+
+def test_types_take_plain_data_too(tmp_path: Path) -> None:
+    gold = ae.GoldLinks("0-0", [(1, 1)])  # type: ignore[arg-type]
+    assert str(gold) == "0-0 1p1"
+    table = ae.LinkTable.from_links([gold, "0-0", [(1, 0)]])  # type: ignore[list-item]
+    assert [str(links) for links in table] == ["0-0 1-1", "0-0", "1-0"]
+    ae.write_links(tmp_path / "x.talp", [[(0, 0)], "1-1"])  # type: ignore[list-item]
+    assert (tmp_path / "x.talp").read_text() == "0-0\n1-1\n"
+    assert ae.symmetrize("0-0 1-1", ae.Links("0-0"), "intersection") == ae.Links("0-0")
+    for call in (
+        lambda: ae.GoldLinks(5),  # type: ignore[arg-type]
+        lambda: ae.LinkTable.from_links([5]),  # type: ignore[list-item]
+        lambda: ae.write_links(tmp_path / "y.talp", [["a"]]),  # type: ignore[list-item]
+        lambda: ae.evaluate([("a", "b")]),  # type: ignore[list-item]
+        lambda: ae.evaluate(None),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputError):
+            call()
