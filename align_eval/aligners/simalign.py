@@ -35,7 +35,7 @@ class SimAlign(Aligner):
 
         from align_eval.aligners.similarity import chosen_layers
         from align_eval.models import load_model
-        from align_eval.models.hub import quiet
+        from align_eval.models.loading_errors import quiet
 
         self.names = list(dict.fromkeys(split_spec(method)[1] or "itermax" for method in settings.methods))
         for name in self.names:

@@ -20,6 +20,7 @@ from typing import Any
 from align_eval.errors import AlignEvalError, MissingFileError, ModelError, OutputError, nearest_names
 from align_eval.models import weights
 from align_eval.models.identity import SMALL_FILES
+from align_eval.models.loading_errors import client_errors_only, first_sentence
 from align_eval.models.provider import MODELS, PREFIX
 
 
@@ -59,7 +60,7 @@ def find(
         return Found(_inner(local), "", local)
     found = _cached(name, revision)
     if found is None or not _whole(_inner(found), trust_remote_code, only_config):
-        with _hub_errors(name, revision), _client_errors_only():
+        with _hub_errors(name, revision), client_errors_only():
             found = _fetch(name, revision, only_config)
     return Found(_inner(found), found.name, found)
 
@@ -234,7 +235,7 @@ def _hub_errors(name: str, revision: str | None) -> Iterator[None]:
             ) from error  # fmt: skip
         text = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
-            f"{name} could not be fetched whole: {_first(text)}",
+            f"{name} could not be fetched whole: {first_sentence(text)}",
             remedy="Check the network and run the same command again: what was fetched is kept",
         ) from error
 
@@ -266,79 +267,3 @@ def licence_of(folder: Path | None) -> str:
     head = readme.read_text("utf-8", errors="replace").split("\n---", 1)[0]
     stated = re.search(r"^license:\s*[\"']?([^\s\"']+)", head, re.MULTILINE)
     return stated[1] if stated else "unknown"
-
-
-@contextlib.contextmanager
-def loading_errors(name: str) -> Iterator[None]:
-    """Turn whatever ``transformers`` raises for a folder that cannot be loaded into a :class:`ModelError`.
-
-    Its libraries raise OSError, ValueError, ImportError, KeyError, bare Exceptions and more for broken files.
-    """
-    try:
-        yield
-    except (AlignEvalError, MemoryError):
-        raise
-    except Exception as error:
-        from align_eval.models.batches import is_out_of_memory, no_room
-
-        if is_out_of_memory(error):
-            raise no_room(f"the weights of {name}") from error
-        text = " ".join(str(error).split()) or type(error).__name__
-        if "trust_remote_code" in text:
-            what, remedy = f"{name} comes with code of its own", "Pass --trust-remote-code if you trust its authors"
-        else:
-            what = f"{name} cannot be loaded: {_first(text)}"
-            remedy = "Check its files, or copy or download them again"
-            if isinstance(error, ImportError):
-                remedy = "Install the package that it names"
-            elif "does not recognize this architecture" in text:
-                kind = re.search(r"model type [`'\"]([^`'\"]+)", text)
-                what = f"{name} is of an architecture that is not supported{f' ({kind[1]})' if kind else ''}"
-                remedy = "Choose another model; or pass --trust-remote-code if it brings its own code and you trust it"
-            elif "Unrecognized configuration class" in text or isinstance(error, AttributeError):
-                kind = re.search(r"(\w+)Config\b", text)
-                what = f"{name} is of an architecture that is not supported{f' ({kind[1]})' if kind else ''}"
-                remedy = "Choose a text model: an encoder, an encoder-decoder or a decoder-only model"
-            elif "Unrecognized model" in text:
-                what, remedy = f"config.json of {name} names no model_type", "Copy the file of the model again"
-            elif "okenizer" in text:
-                remedy = "Copy the tokenizer's files (tokenizer.json, or vocabulary and SentencePiece files) there, too"
-        raise ModelError(what, remedy=remedy) from error
-
-
-def _first(text: str) -> str:
-    """The first sentence of a text, cut where advice to load the model otherwise begins, which no option follows."""
-    text = re.split(r"\. (?=[A-Z])|(?i:\W*(?:please|you can|try to|make sure|consider)\b)", text, maxsplit=1)[0]
-    return text[:300].rstrip(".:, ")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and notes of ``transformers`` while a model loads; missing weights are checked by us."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with _client_errors_only():
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _client_errors_only() -> Iterator[None]:
-    """No notes of ``huggingface_hub`` on each of its retries; its progress bars stay."""
-    import logging
-
-    client = logging.getLogger("huggingface_hub")
-    level = client.level
-    client.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        client.setLevel(level)

@@ -62,10 +62,11 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
         )
     from align_eval.models import hub
     from align_eval.models.identity import revision_of
+    from align_eval.models.loading_errors import loading_errors, quiet
     from align_eval.models.weights import main_file, weights_of
 
     found = hub.find(name, revision, trust_remote_code, only_config=True)
-    with hub.loading_errors(name), hub.quiet():
+    with loading_errors(name), quiet():
         config = read_config(str(found.folder), trust_remote_code=trust_remote_code)
         present = [path.name for path in found.folder.iterdir()]
         weights = weights_of(found.folder, name) if main_file(present) and not found.commit else None

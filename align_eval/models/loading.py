@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from align_eval.errors import InputError, ModelError
 from align_eval.models import hub
+from align_eval.models.loading_errors import loading_errors, quiet
 from align_eval.models.provider import MODELS, PREFIX
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _load(
     from align_eval.models.weights import unpickling_errors, weights_of
 
     where, options = str(folder), {"trust_remote_code": trust, "local_files_only": not trust}
-    with hub.loading_errors(name), hub.quiet():
+    with loading_errors(name), quiet():
         config = read_config(where, **options)
         family = families.choose_family(name, config, chosen[0])
         weights = weights_of(folder, name)

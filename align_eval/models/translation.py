@@ -237,7 +237,7 @@ class Translator:
         """Text, sub-words and whether the limit was met, of each piece of a batch."""
         import torch
 
-        from align_eval.models.hub import quiet
+        from align_eval.models.loading_errors import quiet
 
         model = self.model.model
         ids, mask = padded([np.concatenate([self.before, piece, self.after]) for piece in pieces], self.model.pad)
