@@ -149,8 +149,9 @@ def write_links(
 
     What the format does to the names of the sentence pairs (``table.ids``):
 
-    - NAACL, GIZA++ A3, JSONL and Parquet keep them (NAACL and A3 if they are whole numbers). NAACL has no line for
-      a sentence pair without links; the names of all pairs are then written beside it.
+    - JSONL and Parquet keep them. NAACL, GIZA++ A3 and ``numbered`` keep numbers; other names are told by an
+      :class:`~align_eval.errors.AlignEvalWarning` and lost. NAACL has no line for a sentence pair without links; the
+      names of all pairs are then written beside it.
     - Pharaoh and TALP hold none. If the names are ascending numbers with gaps (1, 3) and no ``bitext`` says which
       sentence pairs there are, a line without links is written for each number that is missing, up to the last, and an
       :class:`~align_eval.errors.AlignEvalWarning` tells how many. So no line moves up.
@@ -197,6 +198,8 @@ def write_links(
         sentences = None if sentences is None else [pair.reverse() for pair in sentences]
     if bitext is None and not link_format.names_sentences:
         table = _with_empty_lines(table, format, path)
+    elif link_format.names_by_number and table.ids is not None and written_names(table) != list(table.ids):
+        _tell(path, f"the sentence pairs are named {listing(list(table.ids))}, and {format} holds numbers: 1, 2, ...")
     with output_stream(path) as stream:
         link_format.write(stream, table, WriteOptions(number, sentences))
     whole = not link_format.skips_empty or bool((np.diff(table.offsets) > 0).all())
@@ -212,8 +215,7 @@ def _with_empty_lines(table: LinkTable, format: str, path: StrPath) -> LinkTable
     if places is None:
         return table
     if bool((places[1:] < places[:-1]).any()):
-        text = f"{os.fspath(path)}: its lines are in the order of the numbers that name the pairs: {listing(names)}"
-        warnings.warn(AlignEvalWarning(text), stacklevel=3)
+        _tell(path, f"its lines are in the order of the numbers that name the pairs: {listing(names)}")
     whole = table.by_number(table.sentences)
     if whole is not None:
         return whole
@@ -226,15 +228,17 @@ def _with_empty_lines(table: LinkTable, format: str, path: StrPath) -> LinkTable
             remedy="Give the sentences, --bitext FILE or --source FILE --target FILE (bitext= in Python), "
             "or write jsonl",
         )
-    warnings.warn(
-        AlignEvalWarning(
-            f"{os.fspath(path)}: the sentence pairs are named {listing(names)}, and {format} holds no names: "
-            f"{missing} lines without links are written for the numbers that are missing. Give the sentences "
-            "(--bitext, or --source and --target) if those are not in the text"
-        ),
-        stacklevel=3,
+    _tell(
+        path,
+        f"the sentence pairs are named {listing(names)}, and {format} holds no names: "
+        f"{missing} {'line' if missing == 1 else 'lines'} without links stand for the numbers that are missing. "
+        "Give the sentences (--bitext, or --source and --target) if those are not in the text",
     )
     return table.by_number() or table
+
+
+def _tell(path: StrPath, text: str) -> None:
+    warnings.warn(AlignEvalWarning(f"{os.fspath(path)}: {text}"), stacklevel=4)
 
 
 def link_format_of(path: StrPath) -> str:

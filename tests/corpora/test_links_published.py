@@ -241,6 +241,6 @@ def test_numbered_sets_keep_their_numbers_through_every_form(gold_folder: Path, 
             back = read_links(tmp_path / f"x.{ending}", base=base)
             assert back == table
             assert list(back.ids or ()) == list(table.ids)
-    with pytest.warns(match="lines without links are written"):
+    with pytest.warns(match="without links stand for the numbers that are missing"):
         write_links(tmp_path / "x.talp", table, format="talp")
     assert len((tmp_path / "x.talp").read_text("utf-8").splitlines()) == int(table.ids[-1])

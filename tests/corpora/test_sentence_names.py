@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from align_eval.corpora import Bitext, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 
 FOUR = Bitext.from_texts(["a b", "c", "d e f", "g h"], ["x y", "z", "u v w", "p q"])
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -124,7 +126,7 @@ def test_naacl_written_here_keeps_sentences_without_links(tmp_path: Path, links:
 )
 def test_no_line_moves_up_where_a_number_is_missing(tmp_path: Path, text: str, lines: str) -> None:
     table = read_links(put(tmp_path / "f", text))
-    with pytest.warns(AlignEvalWarning, match="lines without links are written"):
+    with pytest.warns(AlignEvalWarning, match="without links stand for the numbers that are missing"):
         write_links(tmp_path / "o.talp", table, format="talp")
     assert (tmp_path / "o.talp").read_text("utf-8") == lines
 
@@ -147,3 +149,15 @@ def test_any_order_of_lines_gives_the_same(tmp_path: Path, places: list[str], ba
     path = put(tmp_path / "f", rows)
     table = read_links_report(path, format="naacl", base=base, bitext=FOUR, out_of_range="drop")[0]
     assert [bool(len(links)) for links in table] == [name in places for name in "1234"]
+
+
+@pytest.mark.parametrize("format", ["naacl", "a3", "numbered"])
+def test_numbers_are_kept_in_any_order(tmp_path: Path, format: str) -> None:
+    table = LinkTable.from_links([Links("0-0"), Links("0-1"), Links("0-0")], ids=["40", "7", "12"])
+    pairs = [SentencePair(name, ("a",), ("x", "y")) for name in ("40", "7", "12")]
+    write_links(tmp_path / "f", table, format=format, bitext=pairs)
+    back = read_links(tmp_path / "f", base="auto" if format != "numbered" else 0)
+    assert dict(zip(back.ids or (), map(str, back), strict=True)) == {"40": "0-0", "7": "0-1", "12": "0-0"}
+    named = LinkTable.from_links([Links("0-0"), Links("0-0")], ids=["a", "b"])
+    with pytest.warns(AlignEvalWarning, match="'a', 'b', and .* holds numbers"):
+        write_links(tmp_path / "f", named, format=format, bitext=pairs[:2])

@@ -49,6 +49,8 @@ class LinkFormat(ABC):
     needs_sentences_to_read: ClassVar[bool] = False
     #: Whether a file names its sentence pairs (:attr:`RawLinks.ids`), so that they are matched by name.
     names_sentences: ClassVar[bool] = False
+    #: Whether those names are whole numbers.
+    names_by_number: ClassVar[bool] = False
     #: Whether a sentence pair without links may be missing from a file.
     skips_empty: ClassVar[bool] = False
     #: Endings of file names (before ``.gz``, ``.xz``, ``.zst``) that say this format when writing.

@@ -62,6 +62,7 @@ class A3(LinkFormat):
 
     suffixes: ClassVar[tuple[str, ...]] = (".a3", ".final")
     names_sentences: ClassVar[bool] = True
+    names_by_number: ClassVar[bool] = True
     own_base: ClassVar[int | None] = 1
     base_may_differ: ClassVar[bool] = False
     needs_sentences: ClassVar[bool] = True

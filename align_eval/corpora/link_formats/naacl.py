@@ -40,6 +40,7 @@ class Naacl(LinkFormat):
     own_base: ClassVar[int | None] = 1
     base_is_default: ClassVar[bool] = True
     names_sentences: ClassVar[bool] = True
+    names_by_number: ClassVar[bool] = True
     skips_empty: ClassVar[bool] = True
     has_scores: ClassVar[bool] = True
 

@@ -28,6 +28,7 @@ class Numbered(LinkFormat):
     """
 
     names_sentences: ClassVar[bool] = True
+    names_by_number: ClassVar[bool] = True
     has_scores: ClassVar[bool] = False
 
     def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
