@@ -84,7 +84,8 @@ class AttentionAligner(Aligner):
             self.other = make_signal(self.asked.attribution, in_languages(model, *languages[::-1]))
         self.mode = chosen_mode(self.reader, self.asked.mode)
         self.head = _checked_head(self.reader, self.asked)
-        self.systems = [System(e.spec, head=str(self.head), mode=self.mode) for e in self.extractors]
+        self.sym = "" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize)
+        self.systems = [System(e.spec, None, str(self.head), self.mode, self.sym) for e in self.extractors]
 
     @property
     def _reading(self) -> str:
@@ -98,7 +99,7 @@ class AttentionAligner(Aligner):
             "head": str(self.head.head),
             "subword": f"{self.rules['keys']}/{self.rules['queries']}",
             "long": self.settings.on_long,
-            "sym": "none" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize),
+            "sym": self.sym or "none",
         }
         if self.asked.chosen_on:
             out["selection"] = f"best/{self.asked.chosen_on}"

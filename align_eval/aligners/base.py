@@ -29,16 +29,18 @@ class System:
         layer: 0 is the embeddings, k the output of block k; ``None`` where the method has no layer.
         head: the attention head, such as ``L6H1``; empty: none.
         mode: its alignment mode; empty without a head.
+        sym: how both directions are combined, such as ``grow-diag/both``; empty: they are not.
     """
 
     method: str
     layer: int | None = None
     head: str = ""
     mode: str = ""
+    sym: str = ""
 
     def __str__(self) -> str:
         if self.head:
-            return f"{self.method} {self.head} {self.mode}"
+            return " ".join(filter(None, (self.method, self.head, self.mode, self.sym)))
         return self.method if self.layer is None else f"{self.method} layer {self.layer}"
 
 

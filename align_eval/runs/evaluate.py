@@ -51,7 +51,7 @@ class Evaluation:
         """Plain data for ``json.dumps``."""
         found = self.result.to_json()
         where = {"testset": self.testset, "model": self.model, "method": self.system.method}
-        head = {"head": self.system.head, "mode": self.system.mode} if self.system.head else {}
+        head = {k: v for k in ("head", "mode", "sym") if (v := getattr(self.system, k))}
         return {"system": found.pop("system"), **where, "layer": self.system.layer, **head, **found, **self.long}
 
 

@@ -87,7 +87,7 @@ def _systems(folder: Path) -> list[dict[str, Any]]:
 
 def _links(folder: Path, system: dict[str, Any], testset: TestSet) -> LinkTable:
     name = links_file(
-        system["testset"], system["method"], system["layer"], system.get("head", ""), system.get("mode", "")
+        system["testset"], system["method"], system["layer"], *(system.get(k, "") for k in ("head", "mode", "sym"))
     )
     path = folder / "links" / name
     return read_links(path, format="pharaoh", base=0, bitext=testset.pairs)

@@ -54,13 +54,13 @@ def file_name(*parts: object) -> str:
     return ".".join(re.sub(r"[^\w.-]+", "-", str(part)).strip("-") for part in parts if part is not None)
 
 
-def links_file(testset: str, method: str, layer: int | None, head: str = "", mode: str = "") -> str:
+def links_file(testset: str, method: str, layer: int | None, head: str = "", mode: str = "", sym: str = "") -> str:
     """The name of the file of a system's links.
 
     >>> links_file("mini-ende", "argmax", 7), links_file("mini-ende", "reverse", None, "L2H1", "awi")
     ('mini-ende.argmax.layer7.talp', 'mini-ende.reverse.L2H1.awi.talp')
     """
-    parts = (testset, method, None if layer is None else f"layer{layer}", head or None, mode or None)
+    parts = (testset, method, None if layer is None else f"layer{layer}", head or None, mode or None, sym or None)
     return file_name(*parts) + ".talp"
 
 
@@ -75,7 +75,7 @@ def write_evaluations(found: Sequence[Evaluation], folder: StrPath) -> list[Path
     paths = []
     for evaluation in found:
         system = evaluation.system
-        path = links / links_file(evaluation.testset, system.method, system.layer, system.head, system.mode)
+        path = links / links_file(evaluation.testset, system.method, system.layer, system.head, system.mode, system.sym)
         write_links(os.fspath(path), evaluation.links, format="pharaoh", base=0)
         paths.append(path)
     write_json(base / "scores.json", {"environment": environment(), "systems": [e.to_json() for e in found]})
