@@ -37,7 +37,7 @@ FORMATS = [
     "parquet",
 ]
 SURE_ONLY = ("a3", "lists")
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Words hold anything but what separates words, lines or columns; so also U+3000, U+2028 and the words of A3's markup.
 WORD = st.one_of(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from align_eval.corpora.json_rows import parsed
 from align_eval.corpora.link_formats._hints import hint
 from align_eval.corpora.link_formats._input import LinkInput
-from align_eval.corpora.link_formats._tokens import parse_token, split_scores
+from align_eval.corpora.link_formats._tokens import is_score, parse_token, split_scores
 from align_eval.errors import FormatError
 from align_eval.first_bytes import check_text
 
@@ -100,14 +100,14 @@ def _pipes(line: str) -> float:
     if "|||" not in line:
         return 0.0
     fields = split_fields(line)
-    return len(fields) == 3 and _links(fields[2])
+    return len(fields) >= 3 and _links(fields[2]) and all(map(is_score, fields[3:]))
 
 
 def _pharaoh(line: str) -> float:
     if _PLAIN.fullmatch(line):
         return 1.0
-    words = [word for word in split_scores(line)[0].split(" ") if word]
-    if "|||" in words or "\t" in line:
+    words = [word for word in split_scores(line.strip("\t"))[0].split(" ") if word]
+    if "|||" in words or "\t" in line.strip("\t"):
         return 0.0
     good = sum(parse_token(word) is not None for word in words)
     return 0.0 if not good else 1.0 if good == len(words) else 0.5
@@ -136,8 +136,16 @@ _FITS: dict[str, Callable[[str], float]] = {
 
 def _unknown(file: LinkInput, number: int, line: str) -> FormatError:
     shown = line if len(line) <= 60 else line[:60] + "..."
-    if "|||" in line.split(" "):
-        return file.malformed(f"{shown!r} is sentences, not links", number, "Give a file of links")
+    fields = [field.strip(" ") for field in line.split("|||")]
+    if len(fields) > 1:
+        at = next((k for k, field in enumerate(fields, 1) if field and _links(field)), None)
+        if at is None:
+            return file.malformed(f"{shown!r} is sentences, not links", number, "Give a file of links")
+        return file.malformed(
+            f"{shown!r} is {len(fields)} fields between '|||', with links in field {at}",
+            number,
+            f"Take it out: awk -F ' *[|][|][|] *' '{{print ${at}}}' FILE > NEW",
+        )
     known = hint(line)
     if known is not None:
         return file.malformed(f"{shown!r} is {known[0]}", number, known[1])

@@ -24,7 +24,8 @@ _TOKEN = re.compile(
     r"(?::(-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)|-(-?[0-9]*\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE]-[0-9]+))?"
 )
 # What aligners write behind the links of a line: scores of the sentence pair.
-_SENTENCE_SCORES = re.compile(r"(?: *\|\|\| *-?[0-9.]+(?:[eE][-+]?[0-9]+)?)+ *")
+_SCORE = r"-?[0-9.]+(?:[eE][-+]?[0-9]+)?"
+_SENTENCE_SCORES = re.compile(rf"(?: *\|\|\| *{_SCORE})+ *")
 
 #: The two indices, whether the link is sure, and its score.
 Token = tuple[int, int, bool, "float | None"]
@@ -57,6 +58,11 @@ def parse_token(token: str) -> Token | None:
     return i, j, mark == "-" and suffix != "P", score
 
 
+def is_score(text: str) -> bool:
+    """Whether ``text`` is one number."""
+    return re.fullmatch(rf" *{_SCORE} *", text) is not None
+
+
 def split_scores(text: str) -> tuple[str, bool]:
     """The links of a line without the scores of its sentence pair (`` ||| -12.3``), and whether there were any."""
     at = text.find("|||")
@@ -82,6 +88,7 @@ def parse_lines(file: LinkInput, lines: Iterable[tuple[int, str]]) -> RawLinks:
     for number, text in lines:
         start = start or number
         before = len(rows)
+        text = text.strip("\t")
         if "|" in text:
             text, found = split_scores(text)
             if found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, ClassVar
 
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, WriteOptions
+from align_eval.corpora.link_formats._tokens import is_score
 from align_eval.corpora.link_formats._words import plain_words
 from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
 from align_eval.corpora.link_formats.tsv import Tsv
@@ -13,7 +14,7 @@ from align_eval.link_table import LinkTable
 
 @LINK_FORMATS.register("pipes", "triple-bar")
 class Pipes(Tsv):
-    """As TSV, with ``|||`` between the fields. The third field may be empty."""
+    """As TSV, with ``|||`` between the fields. The third field may be empty; scores behind it are not kept."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
 
@@ -25,6 +26,8 @@ class Pipes(Tsv):
             FormatError: the line has another form.
         """
         cells = split_fields(text)
+        if len(cells) > 3 and all(map(is_score, cells[3:])):  # of the sentence pair: left out, and told
+            return cells[0], cells[1], " ||| ".join(cells[2:])
         if len(cells) != 3:
             raise file.malformed(
                 f"{len(cells)} fields instead of 3",
