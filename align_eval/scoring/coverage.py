@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.corpora.punctuation import is_punctuation
-from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.scoring.measures import known, live
-from align_eval.scoring.paired import TESTS, PairedTest, two_sided
-from align_eval.scoring.resample import bootstrap_sums, percentile_interval, swap_sums
+from align_eval.errors import InputError, LengthMismatchError
+from align_eval.scoring.paired import PairedTest, compare
 from align_eval.scoring.score import DECIMALS, check_resampling
+from align_eval.scoring.studentised import studentise
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
@@ -57,7 +56,7 @@ class Coverage:
         sentences: each pair.
         uncovered_source, unsupported_target: shares in percent of the words counted in the whole text; ``None`` where
             there is no word.
-        ci: of each, (low, high) in percent (percentile bootstrap over sentence pairs); empty without resamples.
+        ci: of each, (low, high) in percent (studentised bootstrap over sentence pairs); empty without resamples.
     """
 
     sentences: tuple[SentenceCoverage, ...]
@@ -146,11 +145,13 @@ def coverage(
     shares = [100 * float(sums[k]) / float(sums[k + 1]) if sums[k + 1] else None for k in (0, 2)]
     ci = {}
     if resamples and len(rows):
-        drawn = bootstrap_sums(rows, resamples, seed)
-        for k, name in ((0, "uncovered_source"), (2, "unsupported_target")):
-            live = drawn[drawn[:, k + 1] > 0]
-            if len(live):
-                ci[name] = percentile_interval(100 * live[:, k] / live[:, k + 1], confidence)
+        fractions = studentise(
+            rows, lambda sums: {name: share / 100 for name, share in _shares(sums).items()}, resamples, seed
+        )
+        for name, found in fractions.items():
+            if len(found.sample):
+                low, high = found.interval(confidence)
+                ci[name] = 100 * low, 100 * high
     return Coverage(sentences, shares[0], shares[1], ci)
 
 
@@ -191,32 +192,14 @@ def coverage_tests(
     if not resamples:
         raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
     a, b = _rows(first.sentences).astype(np.int64), _rows(other.sentences).astype(np.int64)
-    totals = (a.sum(axis=0), b.sum(axis=0))
-    out = {}
-    for test in tests:
-        if test == "bootstrap":
-            drawn = bootstrap_sums(np.concatenate([a, b], axis=1), resamples, seed)
-            pair = (drawn[:, :4], drawn[:, 4:])
-        elif test == "randomisation":
-            swapped = swap_sums(b - a, resamples, seed)
-            pair = (totals[0] + swapped, totals[1] - swapped)
-        else:
-            raise UnknownNameError("paired test", test, TESTS)
-        differences: dict[str, float | None] = {}
-        p_values: dict[str, float | None] = {}
-        ci = {}
-        for name, part, whole in SHARES:
-            observed = _percent(totals[1], part, whole) - _percent(totals[0], part, whole)
-            sample = live(_percent(pair[1], part, whole) - _percent(pair[0], part, whole))
-            differences[name] = known(float(observed))
-            p_values[name] = None
-            if differences[name] is None or not len(sample):
-                continue
-            if test == "bootstrap":
-                ci[name] = percentile_interval(sample, confidence)
-            p_values[name] = two_sided(sample - (sample.mean() if test == "bootstrap" else 0.0), float(observed))
-        out[test] = PairedTest(test, differences, p_values, ci, resamples)
-    return out
+    before, after = _shares(a.sum(axis=0)), _shares(b.sum(axis=0))
+    observed = {name: float(after[name] - before[name]) for name, _, _ in SHARES}
+    return compare(a, b, _shares, observed, tests=tests, resamples=resamples, seed=seed, confidence=confidence)
+
+
+def _shares(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """The shares in percent, from sums ``(..., 4)``."""
+    return {name: _percent(sums, part, whole) for name, part, whole in SHARES}
 
 
 def _percent(sums: NDArray[Any], part: int, whole: int) -> NDArray[np.float64]:

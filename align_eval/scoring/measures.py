@@ -69,6 +69,11 @@ def measures(sums: NDArray[np.number], alpha: float = 0.5, nothing: float = 0.0)
     return {name: 100 * value for name, value in values.items()}
 
 
+def fractions(sums: NDArray[np.number], alpha: float = 0.5) -> dict[str, Floats]:
+    """:func:`measures` as fractions of 0 to 1, NaN where undefined, AER of nothing against nothing too."""
+    return {name: value / 100 for name, value in measures(sums, alpha, np.nan).items()}
+
+
 def check_alpha(alpha: float) -> None:
     """Raise :class:`InputError` if ``alpha`` is not within 0 to 1."""
     if not 0 <= alpha <= 1:

@@ -25,29 +25,31 @@ _SMALL_CORPUS = 20_000
 _CELLS = 1 << 21
 
 
-def bootstrap_sums(rows: NDArray[np.integer[Any]], resamples: int, seed: int) -> Sums:
+def bootstrap_sums(rows: NDArray[np.integer[Any]], resamples: int, seed: int, *, products: bool = False) -> Sums:
     """Sums of ``resamples`` samples of N rows out of N, drawn with replacement (Efron & Tibshirani 1993).
 
     Args:
         rows: ``(N, columns)`` integers, N at least 1.
         resamples: how many samples.
         seed: of numpy's PCG64 generator. For N up to 20 000, equal N and seed draw the same sentence pairs.
+        products: also sum the products of every two columns, :func:`with_products`.
 
     Returns:
         float64 ``(resamples, columns)``; exact integers.
     """
     rng = np.random.default_rng(seed)
     n = len(rows)
+    widen = with_products if products else np.asarray
     if n <= _SMALL_CORPUS:
-        return _draw(rng, rows, np.full(resamples, n))
+        return _draw(rng, widen(rows), np.full(resamples, n))
     kind, kinds, size = _kinds(rows)
     common = size >= _KIND
-    rare = rows[~common[kind]]
+    rare = widen(rows[~common[kind]])
     # One category a common kind, one for all rare rows together; rare rows then are drawn singly.
     chance = np.append(size[common], len(rare)) / n
-    sums = np.empty((resamples, rows.shape[1]))
+    values = widen(kinds[common]).astype(np.float64)
+    sums = np.empty((resamples, values.shape[1]))
     singly = np.empty(resamples, dtype=np.int64)
-    values = kinds[common].astype(np.float64)
     for start, stop in _blocks(resamples, len(chance)):
         drawn = rng.multinomial(n, chance, size=stop - start)
         sums[start:stop] = drawn[:, :-1] @ values
@@ -55,7 +57,14 @@ def bootstrap_sums(rows: NDArray[np.integer[Any]], resamples: int, seed: int) ->
     return sums + _draw(rng, rare, singly)
 
 
-def _draw(rng: np.random.Generator, rows: NDArray[np.integer[Any]], draws: NDArray[np.int64]) -> Sums:
+def with_products(rows: NDArray[np.number[Any]]) -> NDArray[np.float64]:
+    """``(N, C)`` to ``(N, C + C (C + 1) / 2)``: behind the columns the products of each with itself and those after."""
+    rows = rows.astype(np.float64)
+    first, second = np.triu_indices(rows.shape[1])
+    return np.concatenate([rows, rows[:, first] * rows[:, second]], axis=1)
+
+
+def _draw(rng: np.random.Generator, rows: NDArray[np.number[Any]], draws: NDArray[np.int64]) -> Sums:
     """Sums of ``draws[r]`` rows drawn with replacement, for each resample ``r``."""
     n = len(rows)
     sums = np.zeros((len(draws), rows.shape[1]))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from align_eval.errors import EmptyGoldError, InputError
 from align_eval.link_table import LinkTable
 from align_eval.scoring.counts import counts
-from align_eval.scoring.measures import MEASURES, check_alpha, known, live, measures
-from align_eval.scoring.resample import bootstrap_sums, percentile_interval
+from align_eval.scoring.measures import MEASURES, check_alpha, fractions, known, measures
 from align_eval.scoring.signature import Signature
+from align_eval.scoring.studentised import studentise
 from align_eval.version import __version__
 
 #: Decimals of percentages in JSON.
@@ -91,7 +91,7 @@ def score(
         resamples: how many bootstrap resamples the intervals come from; 0: no intervals.
         seed: of the resamples.
         alpha: weight of precision in ``f_alpha``.
-        confidence: level of the (percentile) intervals, between 0 and 1.
+        confidence: level of the intervals (:mod:`align_eval.scoring.studentised`), between 0 and 1.
         signature: what is known of where the links come from; sentences, resamples, seed and version are filled in.
 
     Raises:
@@ -142,12 +142,12 @@ def score_counts(
     values = {name: known(float(value)) for name, value in measures(sums, alpha).items()}
     ci, left_out = {}, {}
     if resamples:
-        for name, sample in measures(bootstrap_sums(rows, resamples, seed), alpha, np.nan).items():
-            defined = live(sample)
-            if len(defined):
-                ci[name] = percentile_interval(defined, confidence)
-            if values[name] is not None and len(defined) < len(sample):
-                left_out[name] = len(sample) - len(defined)
+        for name, found in studentise(rows, lambda sums: fractions(sums, alpha), resamples, seed).items():
+            if len(found.sample):
+                low, high = found.interval(confidence)
+                ci[name] = 100 * low, 100 * high
+            if values[name] is not None and found.undefined:
+                left_out[name] = found.undefined
     return Score(
         **values,  # type: ignore[arg-type]  # AER is never None
         links=int(sums[0]),
@@ -163,6 +163,7 @@ def score_counts(
             alpha=None if alpha == 0.5 else alpha,
             conf=None if confidence == 0.95 or not resamples else confidence,
             bs=resamples,
+            ci="studentised" if resamples else None,
             seed=seed,
             version=__version__,
         ),

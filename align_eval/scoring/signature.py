@@ -55,6 +55,7 @@ SIGNATURE_KEYS = (
     SignatureKey("alpha", "a", "weight of precision in F_alpha (left out for 0.5)"),
     SignatureKey("conf", "c", "level of the intervals (left out for 0.95)"),
     SignatureKey("bs", "bs", "resamples of the bootstrap; 0: no intervals"),
+    SignatureKey("ci", "ci", "how intervals are made of the resamples: studentised (symmetric, on the log odds)"),
     SignatureKey("ar", "ar", "trials of the approximate randomisation test"),
     SignatureKey("seed", "sd", "seed of the resamples and trials"),
     SignatureKey("version", "v", "version of align-eval"),

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
 
 
+#: Sentence pairs below which a table says that its intervals and tests are rough (``results/coverage``).
+FEW = 50
+
+
 @dataclass
 class TextTable:
     """Cells of text under a title; the first ``left`` columns are set left, the others right."""
@@ -42,7 +46,9 @@ def score_table(systems: Sequence[SystemScore]) -> TextTable:
         columns += ["ΔAER"]
         tests = next(list(system.paired) for system in systems if system.paired)
         columns += [f"p ({test})" if len(tests) > 1 else "p" for test in tests]
-    table = TextTable(f"{scores[0].signature['set']}: {scores[0].sentences} sentence pairs", columns)
+    few = (with_ci or with_test) and scores[0].sentences < FEW
+    rough = f" (fewer than {FEW}: take intervals and p-values for rough ones)" if few else ""
+    table = TextTable(f"{scores[0].signature['set']}: {scores[0].sentences} sentence pairs{rough}", columns)
     for system in systems:
         score = system.score
         row = [system.name, f"{score.aer:.2f}"]

@@ -25,7 +25,7 @@ def test_json_has_what_is_promised() -> None:
     assert set(out["ci"]) == {"aer", "precision", "recall", "f1", "f_alpha"}
     low, high = out["ci"]["aer"]
     assert 0 <= low <= out["aer"] <= high <= 100
-    assert out["signature"].startswith("sentences:2|bs:200|seed:4|version:")
+    assert out["signature"].startswith("sentences:2|bs:200|ci:studentised|seed:4|version:")
 
 
 def test_no_resamples_no_intervals() -> None:

@@ -1,0 +1,153 @@
+"""How often intervals hold the true value, and how often paired tests reject a true hypothesis: ``results/coverage``.
+
+Counts of real sentence pairs (links of ``offline:e5-small`` against published gold) are taken as populations: their
+corpus scores are the true values. Corpora of 25, 100 and 400 sentence pairs are drawn from each, with replacement, and
+each gets its intervals. For the tests, the links of two methods change places in each sentence pair with probability
+1/2, so that there is no difference between the two systems; a test at 5 % should reject that in 5 % of the corpora.
+
+    python experiments/coverage.py            # into results/coverage; needs the gold sets (ALIGN_EVAL_DATA)
+    python experiments/coverage.py --quick    # few corpora, into build/coverage
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import align_eval as ae
+from align_eval.files import atomic_writer
+from align_eval.scoring.counts import counts
+from align_eval.scoring.measures import fractions
+from align_eval.scoring.paired import paired_tests
+from align_eval.scoring.resample import percentile_interval
+from align_eval.scoring.studentised import studentise
+
+ROOT = Path(__file__).resolve().parent.parent
+SETS = ("deen-rwth", "enfr-wpt", "jaen-kftt", "zhen-tsinghua")
+METHODS = ("argmax", "forward")
+SIZES = (25, 100, 400)
+SHOWN = ("aer", "precision", "recall", "f1")
+RESAMPLES = 1000
+LEVEL = 0.95
+
+Counts = NDArray[np.int64]
+
+
+def populations() -> dict[str, tuple[Counts, Counts]]:
+    """The counts of both methods on each set, ``(sentence pairs, 4)``."""
+    model = ae.load_model("offline:e5-small")
+    out = {}
+    for name in SETS:
+        testset = ae.load_testset(name)
+        found = [counts(testset.gold, ae.align(testset, model, method=method)) for method in METHODS]
+        out[name] = (found[0].astype(np.int64), found[1].astype(np.int64))
+    return out
+
+
+def held(rows: Counts, size: int, corpora: int, resamples: int) -> dict[tuple[str, str], tuple[float, float]]:
+    """For each kind of interval and measure: in what share of corpora it holds the true value, and its mean width."""
+    true = {name: float(value) for name, value in fractions(rows.sum(axis=0)).items()}
+    draw = np.random.default_rng(size)
+    hits: dict[tuple[str, str], list[bool]] = {}
+    widths: dict[tuple[str, str], list[float]] = {}
+    for corpus in range(corpora):
+        drawn = rows[draw.integers(len(rows), size=size)]
+        for name, found in studentise(drawn, fractions, resamples, corpus).items():
+            ends = {"percentile": percentile_interval(found.sample, LEVEL), "studentised": found.interval(LEVEL)}
+            for kind, (low, high) in ends.items():
+                hits.setdefault((kind, name), []).append(low - 1e-12 <= true[name] <= high + 1e-12)
+                widths.setdefault((kind, name), []).append(100 * (high - low))
+    return {key: (100 * float(np.mean(hits[key])), float(np.mean(widths[key]))) for key in hits}
+
+
+def rejected(first: Counts, other: Counts, size: int, corpora: int, resamples: int) -> dict[tuple[str, str], float]:
+    """For each test and measure: in what share of corpora it rejects, at 5 %, that two equal systems are equal."""
+    draw = np.random.default_rng(size)
+    found: dict[tuple[str, str], list[bool]] = {}
+    for corpus in range(corpora):
+        chosen, swap = draw.integers(len(first), size=size), draw.random((size, 1)) < 0.5
+        one = np.where(swap, other[chosen], first[chosen])
+        two = np.where(swap, first[chosen], other[chosen])
+        for test, result in paired_tests(one, two, resamples=resamples, seed=corpus).items():
+            for name in SHOWN:
+                p_value = result.p_value[name]
+                found.setdefault((test, name), []).append(p_value is not None and p_value <= 0.05)
+        shifted = _shifted(one, two, resamples, corpus)
+        for name in SHOWN:
+            found.setdefault(("bootstrap without standard errors", name), []).append(shifted[name] <= 0.05)
+    return {key: 100 * float(np.mean(values)) for key, values in found.items()}
+
+
+def _shifted(first: Counts, other: Counts, resamples: int, seed: int) -> dict[str, float]:
+    """Koehn (2004): the differences of resamples, shifted to a mean of 0."""
+
+    def difference(sums: Any) -> dict[str, Any]:
+        a, b = fractions(sums[..., :4]), fractions(sums[..., 4:])
+        return {name: b[name] - a[name] for name in SHOWN}
+
+    found = studentise(np.concatenate([first, other], axis=1), difference, resamples, seed, shares=False)
+    return {
+        name: (int((np.abs(one.sample - one.sample.mean()) >= abs(one.value) - 1e-12).sum()) + 1) / (resamples + 1)
+        for name, one in found.items()
+    }
+
+
+def main() -> int:
+    """Simulate and write ``coverage.md``."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--quick", action="store_true", help="20 corpora a size in place of 1,000")
+    asked = options.parse_args()
+    corpora, resamples = (20, 100) if asked.quick else (1000, RESAMPLES)
+    folder = ROOT / ("build/coverage" if asked.quick else "results/coverage")
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "# Coverage of intervals, size of paired tests",
+        "",
+        f"Made by `python experiments/coverage.py`: {corpora:,} corpora of each size from each population, "
+        f"{resamples:,} resamples each. The standard error of a share of 95 % in {corpora:,} corpora is "
+        f"{100 * (0.95 * 0.05 / corpora) ** 0.5:.1f} points.",
+        "",
+        "## Intervals at 95 %: in how many corpora they hold the true value (mean width in points)",
+        "",
+        "| population | sentence pairs | interval | " + " | ".join(SHOWN) + " |",
+        "|---|---|---|" + "---|" * len(SHOWN),
+    ]
+    made = populations()
+    means: dict[tuple[str, int], list[float]] = {}
+    for name, (first, _) in made.items():
+        for size in SIZES:
+            found = held(first, size, corpora, resamples)
+            for kind in ("percentile", "studentised"):
+                cells = [f"{found[kind, measure][0]:.1f} % ({found[kind, measure][1]:.1f})" for measure in SHOWN]
+                lines.append(f"| {name}, {METHODS[0]} | {size} | {kind} | " + " | ".join(cells) + " |")
+                means.setdefault((kind, size), []).append(found[kind, "aer"][0])
+    lines += ["", "Mean over the populations, AER:", "", "| interval | " + " | ".join(map(str, SIZES)) + " |"]
+    lines.append("|---|" + "---|" * len(SIZES))
+    for kind in ("percentile", "studentised"):
+        lines.append(f"| {kind} | " + " | ".join(f"{np.mean(means[kind, size]):.1f} %" for size in SIZES) + " |")
+    lines += [
+        "",
+        "## Tests at 5 %: in how many corpora they reject that two equal systems are equal",
+        "",
+        "| population | sentence pairs | test | " + " | ".join(SHOWN) + " |",
+        "|---|---|---|" + "---|" * len(SHOWN),
+    ]
+    for name, (first, other) in made.items():
+        for size in SIZES:
+            rates = rejected(first, other, size, corpora, resamples)
+            for test in ("bootstrap without standard errors", "bootstrap", "randomisation"):
+                cells = [f"{rates[test, measure]:.1f} %" for measure in SHOWN]
+                lines.append(f"| {name}, {' and '.join(METHODS)} | {size} | {test} | " + " | ".join(cells) + " |")
+    with atomic_writer(folder / "coverage.md") as stream:
+        stream.write("\n".join(lines) + "\n")
+    sys.stdout.write(f"{folder / 'coverage.md'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
