@@ -172,7 +172,7 @@ def test_json_and_signature_of_a_file(files: Path, capsys: pytest.CaptureFixture
     assert got == expected
     digest = hashlib.sha256((files / "gold").read_bytes()).hexdigest()[:8]
     assert str(signature).startswith(
-        f"set:gold|sha256:{digest}|sentences:3|base:1|hyp-base:0|nulls:drop|sym:unknown|alpha:0.3|bs:1000|seed:12345|"
+        f"set:gold|sha256:{digest}|sentences:3|base:1|hyp-base:0|nulls:drop|sym:unknown|alpha:0.3|bs:1000|ci:studentised|seed:12345|"
     )
     assert (got["sure"], got["possible"], got["links"], got["sentences"]) == (3, 4, 3, 3)
 
@@ -245,7 +245,7 @@ def test_table(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "score", files / "gold", files / "a.links", files / "b.links", "--gold-base", "1")
     lines = out.splitlines()
     assert code == 0
-    assert lines[0] == "gold: 3 sentence pairs"
+    assert lines[0] == "gold: 3 sentence pairs (fewer than 50: take intervals and p-values for rough ones)"
     assert lines[1].split() == ["system", "AER", "95%", "interval", "precision", "recall", "F1", "links", "ΔAER", "p"]
     assert lines[3].split()[:2] == ["a.links", "0.00"]
     assert lines[4].split()[:2] == ["b.links", "60.00"]
