@@ -1,14 +1,15 @@
-"""What stands in a text file beside its sentences and is no word: line numbers, ``<s snum=1>``, ``<seg id=1>``, tabs.
+"""What stands in a text file beside its sentences and is no word: numbers, ``<s snum=1>``, ``<seg id=1>``, tabs.
 
 A file of sentences is of one of these kinds, told by all lines of its beginning:
 
 - ``plain``: a line is a sentence;
 - ``numbered``: ``number TAB sentence`` (the samples of simalign);
+- ``listed``: ``[1] sentence``, ``(1) sentence``, ``1. sentence``, ``1: sentence``, numbers in order from 0 or 1;
 - ``s``: ``<s snum=0001> sentence </s>`` (WPT 2003), or ``<s> sentence </s>``;
 - ``seg``: SGML or XML of the WMT and IWSLT test sets, ``<seg id="1"> sentence </seg>`` within ``<doc>``.
 
-The numbers are the names of the sentences. In a plain file a tab, a ``|||`` that stands alone and a tag of markup are
-errors: none of them is ever a word.
+The numbers are the names of the sentences. In a plain file a tab, a carriage return, a ``|||`` that stands alone and a
+tag of markup are errors: none of them is ever a word.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from align_eval.errors import FormatError
 Sentence = tuple[int, "str | None", str]
 
 _NUMBERED = re.compile(r"[ ]*([0-9]{1,10})[ ]*\t(.*)", re.DOTALL)
+_LISTED = re.compile(r"\s*(?:\[([0-9]+)\]|\(([0-9]+)\)|#?([0-9]+)[.):]|#([0-9]+))(?:\s+(.*))?", re.DOTALL)
+_COUNTED = re.compile(r" *([0-9]+) +\S")
 _S = re.compile(r"\s*<s(?:\s+(?:snum|id|num)\s*=\s*[\"']?([^\s\"'>]+)[\"']?)?\s*>(.*?)(?:</s>)?\s*", re.I | re.DOTALL)
 _SEG = re.compile(r"<seg\b([^<>]*)>(.*?)(</seg>|$)", re.I | re.DOTALL)
 _DOC = re.compile(r"<doc\b([^<>]*)>", re.I)
@@ -48,11 +51,29 @@ def kind_of(lines: Sequence[str]) -> str:
     numbers = [found[1] for line in lines if (found := _NUMBERED.fullmatch(line))]
     if numbers and len(numbers) == len(lines) and len({int(number) for number in numbers}) == len(numbers):
         return "numbered"
+    listed = [int(_listed(found)[0]) for line in lines if (found := _LISTED.fullmatch(line))]
+    if len(lines) > 1 and listed in (list(range(len(lines))), list(range(1, len(lines) + 1))):
+        return "listed"
     return "plain"
 
 
-def note_of(kind: str, name: str) -> str | None:
-    """What a user should know of how a file of this kind is read, or ``None``."""
+def _listed(found: re.Match[str]) -> tuple[str, str]:
+    """The number and the sentence of a line of a listed file."""
+    return next(number for number in found.groups()[:4] if number is not None), found[5] or ""
+
+
+def is_counted(lines: Sequence[str]) -> bool:
+    """Whether lines of a plain file begin with 1, 2, 3, ... and a space, which are most likely no words."""
+    numbers = [int(found[1]) for line in lines if (found := _COUNTED.match(line))]
+    return len(lines) > 2 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1)))
+
+
+def note_of(kind: str, name: str, lines: Sequence[str]) -> str | None:
+    """What a user should know of how a file of this kind, with these first lines, is read, or ``None``."""
+    if kind == "plain" and is_counted(lines):
+        return f"{name}: each line begins with its number, which is read as a word; leave it out: cut -d' ' -f2-"
+    if kind == "listed":
+        return f"{name}: numbered sentences ({lines[0].split()[0]}): the numbers are read as names, not as words"
     if kind == "numbered":
         return f"{name}: 'number TAB sentence': the numbers are read as names of the sentences, not as words"
     if kind == "s":
@@ -89,7 +110,11 @@ def sentences(source: Input, kind: str) -> Iterator[Sentence]:
 
 
 def _lines(source: Input, kind: str) -> Iterator[Sentence]:
-    form, what = (_NUMBERED, "number TAB sentence") if kind == "numbered" else (_S, "<s snum=...> sentence </s>")
+    form, what = {
+        "numbered": (_NUMBERED, "number TAB sentence"),
+        "listed": (_LISTED, "number. sentence"),
+        "s": (_S, "<s snum=...> sentence </s>"),
+    }[kind]
     for number, line in source.lines():
         found = form.fullmatch(line)
         if found is None:
@@ -99,7 +124,7 @@ def _lines(source: Input, kind: str) -> Iterator[Sentence]:
                 line=number,
                 remedy="Mend the line",
             )
-        yield number, found[1], found[2]
+        yield number, *(_listed(found) if kind == "listed" else (found[1], found[2]))
 
 
 def _segments(source: Input) -> Iterator[Sentence]:
@@ -160,7 +185,7 @@ def fault_of(text: str, *, tabs: bool = True, bars: bool = True) -> tuple[str, s
 
     Args:
         text: the sentence, or a line of several.
-        tabs: whether a tab is a fault.
+        tabs: whether a tab is a fault; a carriage return always is.
         bars: whether a ``|||`` that stands alone is.
     """
     if tabs and "\t" in text:
@@ -170,6 +195,8 @@ def fault_of(text: str, *, tabs: bool = True, bars: bool = True) -> tuple[str, s
             f"a tab within a sentence ({_shown(text)})",
             "Words are separated by spaces: replace the tab (tr '\\t' ' '), or take the column of sentences (cut -f2)",
         )
+    if "\r" in text:
+        return f"a carriage return within a line ({text[:20]!r})", "Make line ends of them (tr '\\r' '\\n')"
     if bars and "|||" in text and "|||" in re.split("[ \t]", text):
         return (
             f"a ||| that stands alone ({_shown(text)})",
@@ -199,14 +226,14 @@ def checker(*marks: bytes, tabs: bool, bars: bool) -> Callable[[bytes, int, str]
 
 
 #: For lines that are one sentence, for ``source ||| target``, and for cells between tabs.
-check_lines = checker(b"\t", b"|||", b"\n<", tabs=True, bars=True)
-check_piped = checker(b"\t", b"\n<", b"||| <", tabs=True, bars=False)
-check_cells = checker(b"|||", b"\n<", b"\t<", tabs=False, bars=True)
+check_lines = checker(b"\t", b"\r", b"|||", b"\n<", tabs=True, bars=True)
+check_piped = checker(b"\t", b"\r", b"\n<", b"||| <", tabs=True, bars=False)
+check_cells = checker(b"\r", b"|||", b"\n<", b"\t<", tabs=False, bars=True)
 
 
 def check_sentence(text: str) -> None:
     """Raise :class:`FormatError` if something in a sentence is no word: a tab, a ``|||`` alone, markup."""
-    if ("\t" in text or "|||" in text or text.startswith("<")) and (fault := fault_of(text)):
+    if ("\t" in text or "\r" in text or "|||" in text or text.startswith("<")) and (fault := fault_of(text)):
         raise FormatError(fault[0], remedy=fault[1])
 
 

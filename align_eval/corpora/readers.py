@@ -23,6 +23,7 @@ from align_eval.errors import (
     UnknownNameError,
 )
 from align_eval.files import StrPath
+from align_eval.first_bytes import check_text
 from align_eval.options import checked, parse_options, split_spec
 
 # Sentence pairs at the beginning that are looked at for their scripts.
@@ -194,6 +195,7 @@ def _detected(source: Input, asked: Mapping[str, Any]) -> str:
         fits = sorted(((reader.detect(head), name) for name, reader in FORMATS.items()), reverse=True)
     best = [name for fit, name in fits if fit == fits[0][0]]
     if fits[0][0] < 0.5:
+        check_text(head.data, source.name, start=True)
         what, mend = unknown_form(head, source.name) or (
             "the format cannot be told by content: not JSON lines, Parquet or TMX, and most lines have neither one "
             "' ||| ' nor one tab (or two tabs with links behind the second)",

@@ -50,7 +50,7 @@ def load_tokenizer(name: str) -> Tokenizer:
         return str.split
     names = tokenizer_names()
     if name not in names:
-        raise UnknownNameError("tokeniser", name, names)
+        raise UnknownNameError("tokeniser", name, [*names, "auto"])
     from sacrebleu.metrics.bleu import BLEU
 
     try:

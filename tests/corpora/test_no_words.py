@@ -44,6 +44,9 @@ class TestNamedSentences:
                 "<s> markup",
             ),
             ('<s snum="12">a b</s>\n<S ID="13">c</S>\n', "12\tx\n13\ty z\n", "12 13", "<s> markup"),
+            ("[1] a b\n[2] c\n", "(1) x\n(2) y z\n", "1 2", "numbered sentences ([1])"),
+            ("0. a b\n1. c\n", "0: x\n1: y z\n", "0 1", "numbered sentences (0.)"),
+            ("#1 a b\n#2 c\n", "x\ny z\n", "1 2", "numbered sentences (#1)"),
             ("<s> a b </s>\n<s> c </s>\n", "<s> x </s>\n<s> y z </s>\n", "1 2", "<s> markup"),
             (segs("a b", "c"), segs("x", "y z"), "1 2", "SGML"),
             (segs("a b", "c"), "x\ny z\n", "1 2", "SGML"),
@@ -77,6 +80,7 @@ class TestNamedSentences:
             (segs("a").replace("</seg>", ""), segs("a"), "does not end in its line"),
             (segs("a") + "b\n", segs("a"), "text outside of <seg>"),
             ("<dataset><src lang='en'>\n" + segs("a"), segs("a"), "sources and references in one file"),
+            ("[1] a\n[2] b\n", "[1] x\n", "no counterpart"),
             ("<s snum=1> a </s>\n" * 1001 + "b\n", "x\n", "sentence '1' again"),
         ],
     )
@@ -85,6 +89,13 @@ class TestNamedSentences:
         with pytest.raises(FormatError, match=message) as caught:
             list(read_bitext(put(tmp_path / "s", source), put(tmp_path / "t", target)))
         assert caught.value.remedy
+
+    def test_numbers_before_a_space_are_told(self, tmp_path: Path) -> None:
+        with pytest.warns(AlignEvalWarning, match="begins with its number, which is read as a word"):
+            bitext = read_bitext(put(tmp_path / "s", "1 a\n2 b\n3 c\n"), put(tmp_path / "t", "x\ny\nz\n"))
+        assert bitext[0].source == ("1", "a")
+        read_bitext(put(tmp_path / "s", "1 a\n2 b\n4 c\n"), tmp_path / "t")
+        read_bitext(put(tmp_path / "s", "1.\n3. b\nc\n"), tmp_path / "t")
 
     def test_a_line_of_another_kind_is_refused(self, tmp_path: Path) -> None:
         lines = "".join(f"{k}\ta\n" for k in range(20_000))
@@ -103,6 +114,8 @@ class TestNamedSentences:
 
 WORDS = [
     "a\tb",
+    "a\rb",
+    "a\r\r",
     "1\ta",
     "a\t",
     "\ta",

@@ -46,9 +46,11 @@ class Csv(BitextFormat):
         if not rows or not lines:
             return 0.0
         quoted = all(_QUOTED.fullmatch(line) for line in lines)
-        if not (len(lines) < len(head.lines) or quoted or _named(rows[0])):
+        named = _named(rows[0])
+        if not (len(lines) < len(head.lines) or quoted or named):
             return 0.0
-        return columns.fits(rows, {**head.asked, "columns": ()}) * len(rows) / len(lines)
+        share = columns.fits(rows, {**head.asked, "columns": ()}) * len(rows) / len(lines)
+        return max(share, 0.6) if named else share
 
     def notes(self, source: Input, target: Input | None, options: Options) -> list[str]:
         head = Head(*source.head())

@@ -33,15 +33,15 @@ class Parallel(BitextFormat):
 
     def notes(self, source: Input, target: Input | None, options: Options) -> list[str]:
         assert target is not None
-        kinds, header = _looks(source, target, options)
-        found = [note_of(kind, one.name) for kind, one in zip(kinds, (source, target), strict=True)]
+        kinds, header, heads = _looks(source, target, options)
+        found = [note_of(*of) for of in zip(kinds, (source.name, target.name), heads, strict=True)]
         if header and options.get("header") != "yes":
             found.append(f"{source.name}, {target.name}: the first lines are left out: they name the columns")
         return [note for note in found if note is not None]
 
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
         assert target is not None
-        kinds, header = _looks(source, target, options)
+        kinds, header, _ = _looks(source, target, options)
         if kinds != ("plain", "plain"):
             yield from _named(source, target, kinds)
             return
@@ -55,7 +55,7 @@ class Parallel(BitextFormat):
 
     def count(self, source: Input, target: Input | None, options: Options) -> int:
         assert target is not None
-        kinds, header = _looks(source, target, options)
+        kinds, header, _ = _looks(source, target, options)
         if kinds != ("plain", "plain"):
             return super().count(source, target, options)
         lines = source.count_lines()
@@ -77,13 +77,13 @@ class Parallel(BitextFormat):
                 right.write(encoded(target_line, target))
 
 
-def _looks(source: Input, target: Input, options: Options) -> tuple[tuple[str, str], bool]:
-    """The kinds of the two files, and whether their first lines are a header."""
+def _looks(source: Input, target: Input, options: Options) -> tuple[tuple[str, str], bool, list[list[str]]]:
+    """The kinds of the two files, whether their first lines are a header, and their first lines."""
     heads = [first_lines(Head(*one.head()).lines) for one in (source, target)]
     kinds = kind_of(heads[0]), kind_of(heads[1])
     firsts = [lines[0] for lines in heads if lines]
     plain = kinds == ("plain", "plain") and len(firsts) == 2
-    return kinds, plain and has_header(firsts, options, source.name, "parallel")
+    return kinds, plain and has_header(firsts, options, source.name, "parallel"), heads
 
 
 def _named(source: Input, target: Input, kinds: tuple[str, str]) -> Iterator[Record]:
