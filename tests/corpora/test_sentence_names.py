@@ -161,3 +161,9 @@ def test_numbers_are_kept_in_any_order(tmp_path: Path, format: str) -> None:
     named = LinkTable.from_links([Links("0-0"), Links("0-0")], ids=["a", "b"])
     with pytest.warns(AlignEvalWarning, match="'a', 'b', and .* holds numbers"):
         write_links(tmp_path / "f", named, format=format, bitext=pairs[:2])
+
+
+@pytest.mark.parametrize("bitext", ["bitext.tsv", [("a b", "x y")], ["a b"], 3])
+def test_what_is_no_bitext(tmp_path: Path, bitext: object) -> None:
+    with pytest.raises(InputError, match="holds no sentence pairs"):
+        read_links(put(tmp_path / "f", "0-0\n"), bitext=bitext)  # type: ignore[arg-type]
