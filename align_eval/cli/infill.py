@@ -95,6 +95,7 @@ def add_to(app: typer.Typer) -> None:
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
         batch_tokens: int = options.BATCH_TOKENS,
+        on_long: options.OnLongPair = options.ON_LONG_PAIR,
         engine: engines.EngineName = engines.ENGINE,
         actors: int | None = engines.ACTORS,
         cpus_per_actor: float | None = engines.CPUS_PER_ACTOR,
@@ -149,7 +150,8 @@ def add_to(app: typer.Typer) -> None:
         else:
             from align_eval.runs.infill_work import ModelLoader
 
-            loader, asked = ModelLoader(model, loading), {**settings, "resamples": resamples}
+            loader = ModelLoader(model, loading)
+            asked = {**settings, "resamples": resamples, "on_long": on_long.value}
             _corpus(corpus, plan or [DEFAULT_PLAN], loader, runner, asked, output, json_)
 
 
@@ -202,9 +204,8 @@ def _corpus(
     with closing(engine), progress_bar(corpus.name, len(corpus.pairs)) as progress:
         found = infill_testset(corpus, model, plans, progress=progress, engine=engine, **settings)
     if found.left_out:
-        sys.stderr.write(
-            f"align-eval: {found.left_out} pairs are empty on a side or too long for the model: left out\n"
-        )
+        pairs = "1 pair is" if found.left_out == 1 else f"{found.left_out} pairs are"
+        sys.stderr.write(f"align-eval: {pairs} empty on a side or longer than the model's window: left out\n")
     if output is not None:
         from align_eval.runs.infill_files import write_infilling
 

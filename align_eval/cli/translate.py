@@ -10,6 +10,7 @@ import typer
 
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 
 class OnLong(str, Enum):
@@ -191,6 +192,16 @@ def add_to(app: typer.Typer) -> None:
             opened, model, settings, hypotheses=hypotheses, folder=output, resume=not restart,
             bars=lambda what, total: progress_bar(what, total, "sentences"),
         )  # fmt: skip
+        for one in found:
+            for count, what in (
+                (sum(t.left for t in one.translations), "left without a translation"),
+                (sum(t.pieces > 1 for t in one.translations), "translated in pieces"),
+            ):
+                if count:
+                    sources = "1 source is" if count == 1 else f"{count} sources are"
+                    sys.stderr.write(
+                        f"align-eval: {shown(one.model)}: {sources} longer than the model's window: {what}\n"
+                    )
         if output is not None:
             write_folder(found, output, worst)
         if json_:

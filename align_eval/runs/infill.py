@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.errors import InputError, UnknownNameError
+from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
 from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
 from align_eval.infilling.probe import TOKEN_BUDGET
@@ -125,6 +125,7 @@ def infill_testset(
     progress: Progress | None = None,
     engine: Engine | None = None,
     choose_by: str = "hidden",
+    on_long: str = "leave",
 ) -> Infilling:
     """Hide target words by plans and measure every row before and after.
 
@@ -151,8 +152,10 @@ def infill_testset(
             as the model rounds alike (number of threads, kind of machine).
         choose_by: ``"hidden"`` or ``"full"``: the rows whose gold peaks choose the view; ``"model"``: nothing is chosen
             and all pairs count, the view is :func:`align_eval.infilling.probe.default_view`, such as the guided head.
+        on_long: ``leave`` (pairs over the model's window are left out and counted) or ``raise``.
 
     Raises:
+        SentenceTooLongError: a pair over the model's window, with ``on_long="raise"``.
         EngineError: the engine has failed.
         InputError: no plan, an impossible option, a plan that needs gold links or a language where there is none.
         UnknownNameError: an unknown plan or option of one, or a language without a list of function words.
@@ -165,6 +168,7 @@ def infill_testset(
         raise InputError("no mask plan is given", remedy="Give one such as span:share=0.5")
     work = InfillWork(corpus, model, engine, view=view, token_budget=token_budget, progress=progress)
     usable = [k for k, look in work.looks.items() if look is not None]
+    _check_left(corpus, work, on_long)
     hideable = {k: look.hideable for k, look in work.looks.items() if look is not None}
     masks: dict[str, dict[int, Variants]] = {}
     for plan in made:
@@ -192,6 +196,22 @@ def infill_testset(
         corpus, work.facts.name, work.facts.revision, chosen, analyses, pooled, len(rest),
         len(corpus.pairs) - len(usable), unhideable, how,
     )  # fmt: skip
+
+
+def _check_left(corpus: InfillCorpus, work: InfillWork, on_long: str) -> None:
+    """Refuse pairs over the model's window if that is asked for, and a corpus of which nothing is left."""
+    long = [pair.id for k, pair in enumerate(corpus.pairs) if work.looks[k] is None and pair.source and pair.target]
+    if long and on_long == "raise":
+        raise SentenceTooLongError(
+            f"pair {long[0]} is longer than the window of {work.facts.name}",
+            remedy="Leave such pairs out (--on-long leave) or split them",
+        )
+    if all(look is None for look in work.looks.values()):
+        raise InputError(
+            f"no sentence pair of {corpus.name} can be used: {len(long)} are longer than the window of "
+            f"{work.facts.name}, {len(corpus.pairs) - len(long)} have an empty side",
+            remedy="Give pairs that have words and fit the model",
+        )
 
 
 def pick_view(

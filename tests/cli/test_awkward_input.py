@@ -6,6 +6,7 @@ Each ends well, with as many results as pairs, or with one line on standard erro
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,7 @@ COMMANDS: dict[str, list[str]] = {
     "symmetrize": ["symmetrize", "G", "G", "--base", "0", "--reverse-order", "st", *TEXT],
     "convert": ["convert", "G", "O", "--base-in", "0", *TEXT],
 }  # fmt: skip
-WINDOW = [
-    name for name in COMMANDS if name.split()[0] in ("align", "evaluate", "sweep", "explore") and "no gold" not in name
-]
+NO_WINDOW = ("evaluate no gold", "infill pair", "plot pairs", "score", "symmetrize", "convert")
 
 
 def words_of(words: list[str], folder: Path, pairs: list[tuple[str, str, str]]) -> list[str]:
@@ -116,8 +115,15 @@ def test_no_pair_brings_a_command_down(name: str, tmp_path: Path, capsys: pytest
             assert written.count("\n") == len(pairs), where
         if number == 0:
             assert bool(code) == (name == "evaluate no gold"), where
-            if name in WINDOW:
-                assert "1 pair is longer" in captured.err or "1 longer than" in captured.err, where
+            if name not in NO_WINDOW:
+                assert "longer than the model's window" in captured.err, where
+
+
+@pytest.mark.parametrize("name", ["align attention encoder", "evaluate", "sweep", "explore", "infill", "translate"])
+def test_pairs_over_the_window_are_refused_if_asked(name: str, tmp_path: Path, capsys: Any) -> None:
+    pairs = [GOOD, CASES["600 words"], GOOD, GOOD]
+    assert run(*words_of(COMMANDS[name], tmp_path / "x", pairs), "--on-long", "raise") == 1
+    assert re.search(r"(pair|sentence) 2\b.* window", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
