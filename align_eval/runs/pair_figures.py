@@ -277,8 +277,8 @@ def _settings(aligned: AlignedSet, strength: bool, quantity: str) -> dict[str, A
 
 
 def _settle(path: Path, settings: dict[str, Any], restart: bool) -> None:
-    """Write down what is drawn, unless something else has been drawn there."""
-    if path.exists() and not restart:
+    """Write down what is drawn, unless something else has been drawn there (a run that drew nothing blocks none)."""
+    if path.exists() and not restart and any(path.parent.glob("[0-9]*.*")):
         try:
             before = json.loads(path.read_text("utf-8"))
         except ValueError:

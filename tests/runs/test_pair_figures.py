@@ -72,6 +72,11 @@ def test_what_is_there_is_not_drawn_again(aligned: AlignedSet, tmp_path: Path, m
 
 
 def test_other_settings_do_not_mix(aligned: AlignedSet, tmp_path: Path) -> None:
+    def fails(pair: object) -> None:
+        raise ValueError("no map")
+
+    with pytest.raises(ValueError, match="no map"):  # it draws nothing, so it blocks nothing
+        draw_pairs(aligned, tmp_path, numbers=[1], strength=fails)  # type: ignore[arg-type]
     draw_pairs(aligned, tmp_path, numbers=[1])
     strength = {"strength": lambda pair: np.ones((len(pair.source), len(pair.target)))}
     with pytest.raises(InputError, match=r"other settings stand there \(different: strength\)"):
