@@ -191,15 +191,17 @@ def measure(bitext: Iterable[SentencePair] | None, with_ids: bool) -> tuple[Leng
     if bitext is None:
         return None, None
     source, target, ids = array("i"), array("i"), []
-    try:
-        for pair in bitext:
-            source.append(len(pair.source))
-            target.append(len(pair.target))
-            if with_ids:
-                ids.append(pair.id)
-    except (AttributeError, TypeError):
-        raise InputError(
-            f"bitext is a {type(bitext).__name__} that holds no sentence pairs",
-            remedy="Pass what read_bitext(FILE) gives, or a list of SentencePair",
-        ) from None
+    wrong = InputError(
+        f"bitext is a {type(bitext).__name__} that holds no sentence pairs",
+        remedy="Pass what read_bitext(FILE) gives, or a list of SentencePair",
+    )
+    if not isinstance(bitext, Iterable):
+        raise wrong
+    for pair in bitext:
+        if isinstance(pair, (str, list, tuple)):
+            raise wrong
+        source.append(len(pair.source))
+        target.append(len(pair.target))
+        if with_ids:
+            ids.append(pair.id)
     return (np.array(source, dtype=np.int32), np.array(target, dtype=np.int32)), ids if with_ids else None

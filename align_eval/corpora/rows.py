@@ -164,7 +164,7 @@ class RowReader:
             if first < self.base or second < self.base:
                 raise FormatError(
                     f"link [{first}, {second}] has an index 0 but the index base is 1",
-                    remedy="Pass base=0, or leave null links out",
+                    remedy="Pass --bitext-format auto:base=0 (format= in Python), or leave null links out",
                 )
             possible.append((first - self.base, second - self.base))
             if mark:
