@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.errors import InputError, NonFiniteError
+from align_eval.errors import InputError, ModelError, NonFiniteError
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +98,13 @@ def search_settings(model: Seq2Seq, decoding: Decoding, prefix: Sequence[int]) -
     Early stopping ``never`` becomes ``False``, because it would make a sentence depend on the others of its batch.
     """
     given, config = model.model.generation_config, model.model.config
-    ends = next(e for e in (given.eos_token_id, config.eos_token_id, model.tokenizer.eos_token_id) if e is not None)
+    own = (given.eos_token_id, getattr(config, "eos_token_id", None), model.tokenizer.eos_token_id)
+    ends = next((end for end in (*own, model.tokenizer.sep_token_id) if end is not None), None)
+    if ends is None:
+        raise ModelError(
+            f"{model.name} names no token that ends a sentence",
+            remedy="Set eos_token_id in its generation_config.json",
+        )
     return {
         "num_beams": decoding.beam,
         "do_sample": False,

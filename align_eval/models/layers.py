@@ -31,18 +31,20 @@ class HiddenStates:
 
     Args:
         model: the model (without a head that gives out words), in evaluation mode.
+        config: its configuration, if it has none of its own.
 
     Raises:
         ModelError: it gives out no hidden states.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, config: Any = None) -> None:
         self.model: Any = model
-        self.layers = int(getattr(self.model.config, "num_hidden_layers", 0) or 0)
+        self.config: Any = self.model.config if config is None else config
+        self.layers = int(getattr(self.config, "num_hidden_layers", 0) or 0)
         self._lock = threading.Lock()
         parameters = inspect.signature(self.model.forward).parameters
         self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
-        plain = self.model.config.model_type in _PLAIN
+        plain = self.config.model_type in _PLAIN
         full = [] if plain else self._probe()
         if full:
             self.layers = len(full) - 1
@@ -103,13 +105,13 @@ class HiddenStates:
         import torch
 
         device = next(self.model.parameters()).device
-        return torch.arange(5, 13, device=device).remainder(int(self.model.config.vocab_size))[None, :]
+        return torch.arange(5, 13, device=device).remainder(int(getattr(self.config, "vocab_size", 13)))[None, :]
 
     def _probe(self) -> list[torch.Tensor]:
         """All states of a few tokens, as ``output_hidden_states=True`` gives them."""
         import torch
 
-        kind = f"{type(self.model).__name__} ({self.model.config.model_type})"
+        kind = f"{type(self.model).__name__} ({self.config.model_type})"
         ids = self._probe_ids()
         try:
             with torch.inference_mode():

@@ -226,7 +226,7 @@ class Seq2Seq(PairModel):
     @property
     def pad(self) -> int:
         """The id of padding."""
-        pad = self.model.config.pad_token_id
+        pad = getattr(self.model.config, "pad_token_id", None)
         pad = self.tokenizer.pad_token_id if pad is None else pad
         return 0 if pad is None else int(pad)
 

@@ -60,7 +60,8 @@ def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
     languages = {model.source_language, model.target_language}
     if model.model.config.model_type in _ONE_SIDED and not languages <= set(model.codes):
         warnings.warn(_one_sided(model, None in languages), AlignEvalWarning, stacklevel=2)
-    states = HiddenStates(model.model.get_encoder())
+    stack = model.model.get_encoder()
+    states = HiddenStates(stack, getattr(stack, "config", model.model.config))
     source = EncoderStates(model, states, "source")
     target = EncoderStates(model, states, "target") if model.codes else source
     return source, target

@@ -24,7 +24,7 @@ from torch import Tensor
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.signals.input_gradients import InputReader
 from align_eval.signals.registry import SIGNALS
-from align_eval.signals.steps import TOKEN_BUDGET, Step
+from align_eval.signals.steps import TOKEN_BUDGET, Step, first_embeddings
 
 BASELINES = ("zero", "pad")
 
@@ -70,8 +70,7 @@ class IntegratedGradients(InputReader):
         """The baseline for ``embeddings`` ``(R, K, d)``, of the same shape."""
         if self.baseline == "zero":
             return torch.zeros_like(embeddings)
-        stack = self.model.get_encoder() if self.family == "seq2seq" else self.model
-        table = stack.get_input_embeddings()
+        table = first_embeddings(self)
         with torch.no_grad():
             pad = table(torch.tensor([self.tokenizer.pad_token_id], device=self.device))
         return pad.expand_as(embeddings)

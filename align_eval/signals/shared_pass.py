@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from align_eval.errors import ModelError
 from align_eval.models.attention_sites import eager
 from align_eval.models.layout import Layout
 from align_eval.signals.steps import Step, log_probability, logits_of
@@ -99,6 +100,11 @@ def step_gradients(
         wanted = list(inputs())
         if ends:
             hidden, leaf = ends
+            if hidden.shape[:-1] != logits.shape[:-1]:
+                raise ModelError(
+                    f"{reader.name} ({reader.model.config.model_type}) predicts a word from more than one state",
+                    remedy="Choose another model, or another attribution method",
+                )
             (at_rows,) = torch.autograd.grad(scores.sum(), leaf)
             top, turns = hidden, hidden.new_zeros((shared.turns, *hidden.shape))
             turns[shared.turn, shared.which, shared.rows] = at_rows[shared.which, shared.rows]

@@ -169,6 +169,23 @@ def logits_of(reader: PairModel, layouts: Sequence[Layout]) -> Tensor:
     return logits
 
 
+def first_embeddings(reader: PairModel) -> Any:
+    """The table of embeddings of what the model reads first: the source, or the whole context.
+
+    Raises:
+        ModelError: it has none.
+    """
+    stack = reader.model.get_encoder() if reader.family == "seq2seq" else reader.model
+    found = stack.get_input_embeddings() if hasattr(stack, "get_input_embeddings") else None
+    found = getattr(stack, "embed_tokens", None) if found is None else found
+    if found is None:
+        raise ModelError(
+            f"{reader.name} ({reader.model.config.model_type}) has no table of input embeddings",
+            remedy="Choose another model, or another attribution method",
+        )
+    return found
+
+
 @contextlib.contextmanager
 def changed_embeddings(reader: PairModel, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Let the model read ``change(e)`` in place of the embeddings ``e`` ``(R, K, d)`` of what it reads first.
@@ -176,8 +193,6 @@ def changed_embeddings(reader: PairModel, change: Callable[[Tensor], Tensor]) ->
     That is the source of an encoder-decoder model, also where its decoder has the same table, and the whole context
     of the others. Positions and scaling factors that come after the table are untouched.
     """
-    model = reader.model
-    stack = model.get_encoder() if reader.family == "seq2seq" else model
     done = False
 
     def hook(module: Any, given: Any, output: Tensor) -> Tensor | None:
@@ -185,9 +200,14 @@ def changed_embeddings(reader: PairModel, change: Callable[[Tensor], Tensor]) ->
         if done:
             return None
         done = True
+        if not isinstance(output, Tensor) or output.ndim != 3:
+            raise ModelError(
+                f"the input embeddings of {reader.name} ({reader.model.config.model_type}) are no vector a token",
+                remedy="Choose another model, or another attribution method",
+            )
         return change(output)
 
-    handle = stack.get_input_embeddings().register_forward_hook(hook)
+    handle = first_embeddings(reader).register_forward_hook(hook)
     try:
         yield
     finally:

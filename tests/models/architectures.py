@@ -67,7 +67,7 @@ def tokenizer_of(kind: str) -> Any:
         tokenizer = families.tokenizer_of("xlm-roberta")
     else:
         tokenizer = families.tokenizer_of("t5" if kind in SEQ2SEQ else "llama")
-    if tokenizer.mask_token is None:
+    if kind != "marian" and tokenizer.mask_token is None:
         tokenizer.mask_token = tokenizer.unk_token
     return tokenizer
 
