@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LINK = re.compile(r"([0-9]{1,9})(-|p|\?)([0-9]{1,9})")
 _LINE = re.compile(r" *(?:[0-9]{1,9}[-p?][0-9]{1,9}(?: +|$))*")
 
+_BASE_0 = "Pass --bitext-format auto:base=0 (format= in Python), or leave null links out"
 BASE = Option(default="0", choices=("0", "1"), help="what the links in the file count from")
 
 
@@ -53,7 +54,7 @@ def parse_gold(text: str, base: int) -> GoldLinks:
             raise FormatError(f"{word[:40]!r} is not a link", remedy="Links are written i-j (sure) or ipj (possible)")
         pair = (int(match[1]) - base, int(match[3]) - base)
         if pair[0] < 0 or pair[1] < 0:
-            raise FormatError(f"link {word!r} has an index 0 but the index base is 1", remedy="Pass base=0")
+            raise FormatError(f"link {word!r} has an index 0 but the index base is 1", remedy=_BASE_0)
         possible.append(pair)
         if match[2] == "-":
             sure.append(pair)

@@ -126,6 +126,7 @@ def test_round_trip(tmp_path: Path, name: str, base: int) -> None:
         ("0\t0-0\n0\t1-1\n", "sentence pair 0 is there twice", "once"),
         ("a ||| b ||| 0-0 ||| c\n", "4 fields between '|||', with links in field 3", "awk -F"),
         ("-3.5 ||| 0-0 1-1\n", "2 fields between '|||', with links in field 2", "{print $2}"),
+        ("a b\tx y\n", "two columns of text, not links", "file of links"),
         ("hello\n", "cannot tell the format", "--gold-format"),
         ("0-0,1-1\n", "links between commas", "tr ',' ' '"),
         ("0-0, 1-1\n", "'0-0,' is not a link (links between commas)", "tr ',' ' '"),

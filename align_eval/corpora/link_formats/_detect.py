@@ -147,6 +147,8 @@ def _unknown(file: LinkInput, number: int, line: str) -> FormatError:
             f"Take it out: awk -F ' *[|][|][|] *' '{{print ${at}}}' FILE > NEW",
         )
     known = hint(line)
+    if known is None and line.count("\t") == 1 and not any(map(_links, line.split("\t"))):
+        known = "two columns of text, not links", "Give a file of links"
     if known is not None:
         return file.malformed(f"{shown!r} is {known[0]}", number, known[1])
     return file.malformed(
