@@ -25,7 +25,9 @@ from align_eval.corpora.raw_links import Lengths, RawLinks, Shower
 from align_eval.errors import IndexBaseError, InputError, LinkRangeError
 
 BASE_REMEDY = "Pass the base: 0 or 1 (--gold-base, --hyp-base, --base or --base-in; base= in Python)"
-ORDER_REMEDY = "Pass the order: st or ts (--order-in or --hyp-order; order= in Python)"
+ORDER_REMEDY = (
+    "Pass the order: st or ts (--hyp-order, --order-in, --forward-order or --reverse-order; order= in Python)"
+)
 
 _ORDER_NAMES = {"st": "source-target", "ts": "target-source"}
 

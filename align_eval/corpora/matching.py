@@ -42,6 +42,7 @@ class Matching:
         in_order: the tables are known to be in the order of the same sentences.
         skips: for each table whether its numbers may leave out sentence pairs, so that their order is no position.
         first_only: sentence pairs that the first table does not have are left out.
+        may_cut: the first sentence pairs alone can be asked for (``--first``): errors name it.
         notes: what a person should know is added to it.
     """
 
@@ -50,6 +51,7 @@ class Matching:
     in_order: bool = False
     skips: Sequence[bool] = ()
     first_only: bool = False
+    may_cut: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -129,11 +131,15 @@ def _check_order(tables: Sequence[LinkTable], how: Matching) -> None:
     """Tables by position must have as many sentence pairs, and may not name them in different orders."""
     for table, file in zip(tables[1:], how.files[1:], strict=True):
         if table.sentences != tables[0].sentences:
-            raise lengths_error(how.files[0], tables[0].sentences, file, table.sentences)
+            raise lengths_error(how.files[0], tables[0].sentences, file, table.sentences, how.may_cut)
         one, other = tables[0].ids, table.ids
-        if one is not None and other is not None and list(one) != list(other) and set(one) == set(other):
+        if one is None or other is None or list(one) == list(other):
+            continue
+        numbers = all(_NUMBER.fullmatch(name) for name in (*one, *other))  # then they were looked up or told
+        if set(one) == set(other) or not numbers:
+            what = "its sentence pairs in another order" if set(one) == set(other) else "other sentence pairs"
             raise LengthMismatchError(
-                f"names the sentence pairs of {how.files[0]} in another order, and the sentences have no names",
+                f"names {what} than {how.files[0]}, and the sentences given do not have these names",
                 file=file,
                 remedy="Give sentences with names (JSONL, with ids), or leave the sentences out",
             )
@@ -149,15 +155,15 @@ def check_first(sentences: int, first: int | None, file: str | None = None) -> N
         )
 
 
-def lengths_error(first: str, sentences: int, file: str, other: int) -> LengthMismatchError:
-    """Two files by position with other numbers of sentence pairs."""
+def lengths_error(first: str, sentences: int, file: str, other: int, may_cut: bool = True) -> LengthMismatchError:
+    """Two files by position with other numbers of sentence pairs; ``may_cut`` as in :class:`Matching`."""
     fewer = min(sentences, other)
-    return LengthMismatchError(
-        f"{other} sentence pairs, but {sentences} in {first}",
-        file=file,
-        remedy="Give one line of links for each sentence pair, empty lines included. Where a file holds the first ones "
-        f"of the text alone, pass --first {fewer} (first={fewer} in Python)",
-    )
+    remedy = "Give one line of links for each sentence pair, empty lines included"
+    if may_cut:
+        remedy += (
+            f". Where a file holds the first ones of the text alone, pass --first {fewer} (first={fewer} in Python)"
+        )
+    return LengthMismatchError(f"{other} sentence pairs, but {sentences} in {first}", file=file, remedy=remedy)
 
 
 def _keys(tables: Sequence[LinkTable], how: Matching, done: int) -> list[Keys]:
@@ -197,7 +203,7 @@ def _lines(n: int, names: Keys, how: Matching, which: int, k: int, done: int) ->
     if how.first_only and which and not numbers and n < len(names):
         return names[:n]
     if len(names) != n:
-        raise lengths_error(how.files[which], len(names) + done, how.files[k], n + done)
+        raise lengths_error(how.files[which], len(names) + done, how.files[k], n + done, how.may_cut)
     raise LengthMismatchError(
         f"has {n} lines without names, but {how.files[which]} names {n} sentence pairs with gaps, {names[0]} to "
         f"{names[-1]}: nothing says which line is which pair",

@@ -48,7 +48,7 @@ def prepare(
         links = links if links.ids is not None else part_of(links, 0, min(first, links.sentences))
         check_first(gold.sentences, first, "the gold")
     notes: list[str] = []
-    how = Matching(("the gold", "the hypothesis"), missing, first_only=first is not None, notes=notes)
+    how = Matching(("the gold", "the hypothesis"), missing, first_only=first is not None, may_cut=True, notes=notes)
     gold, links = match_tables([gold, links], how)
     bare = np.diff(gold.offsets) == 0
     wrong = int(np.diff(links.offsets)[bare].sum())

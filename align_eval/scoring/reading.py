@@ -147,7 +147,9 @@ def side_by_side(
     """
     files = [gold.file or gold.name, *(reader.file.name for reader in readers)]
     skips = [gold.reader is not None and _skips(gold.reader), *map(_skips, readers)]
-    how = Matching(files, missing, gold.pairs is not None, skips, first is not None, [] if notes is None else notes)
+    how = Matching(
+        files, missing, gold.pairs is not None, skips, first is not None, True, [] if notes is None else notes
+    )
     streams = [gold.tables(size), *(_ahead(reader.file, reader.tables(size)) for reader in readers)]
     if first is not None:
         streams = [_limited(tables, first, k > 0) for k, tables in enumerate(streams)]

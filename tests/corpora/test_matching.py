@@ -111,6 +111,9 @@ def test_the_first_pairs_alone() -> None:
 def test_names_in_another_order_than_sentences_without_names() -> None:
     with pytest.raises(LengthMismatchError, match="in another order"):
         match(table(["a", "b"]), table(["b", "a"]), in_order=True)
+    with pytest.raises(LengthMismatchError, match="other sentence pairs than one"):
+        match(table(["a", "b"]), table(["c", "d"]), in_order=True)
+    assert len(match(table(["0001", "0003"]), table(["1", "2"]), in_order=True)[1]) == 2  # taken in order, and told
 
 
 @settings(max_examples=30)
