@@ -72,6 +72,18 @@ class Decoder(PairModel):
         limits = [int(tokenizer.model_max_length), getattr(config, "max_position_embeddings", None)]
         self.max_length = min(limit for limit in limits if isinstance(limit, int) and limit > 0)
 
+    def require_words_out(self) -> None:
+        """Check that the model has the layer that gives out words.
+
+        Raises:
+            ModelError: it was published without it (an embedding model).
+        """
+        if not hasattr(self.model, "generate") or self.model.get_output_embeddings() is None:
+            raise ModelError(
+                f"{self.name} predicts no words: it was published without the layer that gives them out",
+                remedy="Choose a model with its language modelling head; this one has vectors and attention",
+            )
+
     def __repr__(self) -> str:
         return f"Decoder({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
 

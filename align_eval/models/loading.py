@@ -179,6 +179,9 @@ def _load(
                 "without head='mlm' it gives vectors and attention",
             )
         lacking = [key for key in lacking if key not in of_head]
+        if family == "decoder" and not any(key.startswith(body) for key in lacking):
+            # An embedding model, published without the layer that gives out words: its states and attention are whole.
+            model, lacking = (model.base_model, []) if lacking else (model, lacking)
         if lacking:
             raise ModelError(
                 f"{name} lacks {len(lacking)} weights that its config.json asks for: {', '.join(lacking[:3])}",

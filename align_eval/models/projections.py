@@ -117,7 +117,7 @@ class Projections:
         if bool(((found - mixed.reshape(found.shape)).abs() > tolerance * (1 + mixed.abs().max())).any()):
             raise ModelError(
                 f"the attention of {name} is more than a weighted sum of values (a gate, or a norm of the heads)",
-                remedy="Choose a model with plain attention, or another signal",
+                remedy="Choose a model with plain attention, or another attribution method",
             )
         return values
 

@@ -133,6 +133,7 @@ def _states(model: Any, text: PlainText, rows: slice) -> tuple[list[Tensor], nn.
     ids = torch.from_numpy(text.ids)[None].to(model.device)
     base = model.model.get_decoder() if hasattr(model.model, "get_decoder") else model.model.base_model
     norms = [module for module in base.children() if "norm" in type(module).__name__.lower()]
+    model.require_words_out()
     seen: dict[int, tuple[Tensor, Tensor]] = {}
     given: list[Tensor] = []
 

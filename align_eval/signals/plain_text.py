@@ -131,6 +131,8 @@ def generate_text(model: Any, prompt: str, count: int, *, chat: bool = False) ->
 
     if count < 1:
         raise InputError(f"an answer of {count} sub-words", remedy="Generate at least 1")
+    if hasattr(model, "require_words_out"):
+        model.require_words_out()
     given = read_text(model, prompt, chat=chat)
     if len(given.ids) + count > model.max_length:
         raise SentenceTooLongError(

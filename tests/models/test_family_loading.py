@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,11 @@ from align_eval.models import load_model
 from align_eval.models.decoder import Decoder
 from align_eval.models.encoder import Encoder
 from align_eval.models.seq2seq import Seq2Seq
+from align_eval.models.states import vector_models
 from align_eval.signals.attention import attention_maps
+from align_eval.signals.logit_lens import lens_depth
+from align_eval.signals.plain_text import generate_text, read_text
+from align_eval.signals.registry import make_signal
 from tests.models import families
 
 
@@ -49,3 +54,29 @@ def test_family_and_options_are_checked(tmp_path: Path) -> None:
     named = load_model(str(tmp_path), family="decoder", source_language="de", target_language="en", dtype="float64")
     assert named.template.render(families.pairs()[0]).text.startswith("German: das")
     assert named.dtype == torch.float64
+
+
+def test_an_embedding_model_is_published_without_its_last_layer(tmp_path: Path) -> None:
+    """As Qwen3-Embedding is: vectors and attention are whole, words are not predicted."""
+    model, tokenizer = families.parts("llama")
+    model.model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert not config["tie_word_embeddings"]
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForCausalLM"]}), "utf-8")
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load_model(str(tmp_path))
+    whole = families.build("llama")
+    (fresh,), (known,) = (attention_maps(one, families.pairs()[:1]) for one in (loaded, whole))
+    assert torch.allclose(fresh.values, known.values, atol=1e-6)
+    sentence = [["das", "Haus"]]
+    (own,), (other,) = (
+        view.encode(view.tokenize(sentence).ids, [0, 2, 3])
+        for view in (vector_models(loaded)[0], vector_models(whole)[0])
+    )
+    assert torch.allclose(own, other, atol=1e-6)
+    with pytest.raises(ModelError, match="predicts no words"):
+        attention_maps(make_signal("saliency", loaded), families.pairs()[:1])
+    with pytest.raises(ModelError, match="without the layer that gives them out"):
+        generate_text(loaded, "das Haus", 2)
+    with pytest.raises(ModelError, match="without the layer that gives them out"):
+        lens_depth(loaded, read_text(loaded, "das Haus"))
