@@ -79,4 +79,6 @@ def linear_norm(norm: nn.Module, given: torch.Tensor, name: str) -> LinearNorm:
         built = scale * found.turn(given) + (0 if bias is None else bias.to(given.dtype))
         if bool(((own - built).abs() <= tolerance * (1 + own.abs())).all()):
             return found
-    raise ModelError(f"{kind} of {name} is neither a LayerNorm nor an RMSNorm", remedy="Choose another attribution method")
+    raise ModelError(
+        f"{kind} of {name} is neither a LayerNorm nor an RMSNorm", remedy="Choose another attribution method"
+    )
