@@ -11,6 +11,7 @@ from pathlib import Path
 
 from align_eval.errors import AlignEvalError
 from align_eval.files import StrPath, atomic_writer, cache_folder, sha256_of
+from align_eval.nested import parse_json
 
 SMALL = 1 << 20
 """Bytes up to which a file is always read: it takes less time than a look into the cache."""
@@ -33,7 +34,7 @@ def digest_of(path: StrPath) -> str:
         return sha256_of(real)
     kept = _kept(real)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError):
-        entry = json.loads(kept.read_text("utf-8"))
+        entry = parse_json(kept.read_text("utf-8"))
         digest = entry.pop("sha256")
         if entry == state and len(digest) == 64:
             return str(digest)

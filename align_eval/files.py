@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Union, cast
 
-from align_eval.errors import EncodingError, MissingFileError, OutputError
+from align_eval.errors import EncodingError, FormatError, MissingFileError, OutputError
 from align_eval.first_bytes import ENOUGH, check_text, sniff, utf8_remedy
 from align_eval.temporaries import temporary_beside
 from align_eval.zstd import zstd_reader, zstd_writer
 
+#: Bytes of a line at most, unless the environment says otherwise.
+MOST_LINE = 64 << 20
 StrPath = Union[str, "os.PathLike[str]"]
 
 
@@ -176,6 +178,7 @@ def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -
     read = getattr(stream, "read1", stream.read)
     number = 0
     parts: list[bytes] = []  # the pieces of a line whose end has not been read yet
+    held = 0
     with unpacking_errors(name, lambda: number):
         while True:
             block = read(1 << 17)
@@ -183,7 +186,10 @@ def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -
             cut = block.rfind(b"\n") if block else 0
             if cut < 0:
                 parts.append(block)
+                held += len(block)
+                check_line_size(held, name, number + 1)
                 continue
+            held = len(block) - cut - 1
             parts.append(block[:cut])
             chunk = b"".join(parts)
             parts = [block[cut + 1 :]]
@@ -209,6 +215,23 @@ def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -
                     yield number, line
             if not block:
                 return
+
+
+def check_line_size(size: int, name: str, line: int) -> None:
+    """Refuse a line that no text has: a few kilobytes of compressed data may hold one that fills the memory.
+
+    Raises:
+        FormatError: it has more bytes than ``ALIGN_EVAL_MAX_LINE`` (64 MiB where that is not set).
+    """
+    if size <= MOST_LINE:
+        return
+    asked = os.environ.get("ALIGN_EVAL_MAX_LINE", "")
+    most = int(asked) if asked.isdecimal() else MOST_LINE
+    if size > most:
+        raise FormatError(
+            f"the line has more than {most:,} bytes", file=name, line=line,
+            remedy="Check that this is text; ALIGN_EVAL_MAX_LINE=BYTES takes longer lines",
+        )  # fmt: skip
 
 
 def _decoded(raw: bytes, name: str, number: int) -> str:

@@ -215,13 +215,22 @@ def parse_registry(path: Path, data: bytes) -> dict[str, TestSetEntry]:
     return {name: _entry(path, name, sets.table(name), sources) for name in sets.values}
 
 
+#: Characters of a TOML file: a registry of a thousand sets has about as many. The reader's time may grow faster.
+MOST_TOML = 1 << 20
+
+
 def parse_toml(text: str) -> dict[str, Any]:
     """The tables of a TOML text; a ``ValueError`` (``TOMLDecodeError``) names the line of what is not TOML."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
-    tables: dict[str, Any] = tomllib.loads(text)
+    if len(text) > MOST_TOML:
+        raise ValueError(f"{len(text):,} characters; {MOST_TOML:,} are taken")
+    try:
+        tables: dict[str, Any] = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return tables
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from align_eval.corpora.formats import Head
 from align_eval.corpora.goldtext import looks_like_links
+from align_eval.nested import parse_json
 
 _LINKS = re.compile(r"\s*(?:[0-9]+(?:[-:p?][0-9]+)(?:[-:][0-9.]+)?\s*)+")
 
@@ -35,7 +35,7 @@ def _json_document(text: str, whole: bool, name: str) -> tuple[str, str] | None:
     keys = re.findall(r'"([^"]+)"\s*:\s*\[', text)
     if whole:
         try:
-            json.loads(text)
+            parse_json(text)
         except ValueError:
             return None
     elif "\n" in text and not text.split("\n", 1)[0].rstrip().endswith(("{", "[", ",")):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from align_eval.models import weights
 from align_eval.models.identity import SMALL_FILES
 from align_eval.models.loading_errors import client_errors_only, first_sentence
 from align_eval.models.provider import MODELS, PREFIX
+from align_eval.nested import parse_json
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _inner(folder: Path) -> Path:
 
 def _json(path: Path) -> Any:
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        return json.loads(path.read_text("utf-8"))
+        return parse_json(path.read_text("utf-8"))
     return None
 
 

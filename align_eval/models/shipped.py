@@ -93,7 +93,11 @@ def read_sums(path: Path) -> dict[str, str]:
         FormatError: a line has another form, or there is none.
     """
     out: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise FormatError("the list of checksums is not UTF-8", file=path, remedy="Fetch the model again") from None
+    for number, line in enumerate(text.splitlines(), 1):
         match = _LINE.fullmatch(line)
         if match is None:
             raise FormatError("the line is no sha256 with a file name", file=path, line=number)

@@ -20,6 +20,7 @@ from pathlib import Path
 from align_eval.digests import digest_of
 from align_eval.errors import AlignEvalError, OutputError
 from align_eval.files import sha256_of
+from align_eval.nested import parse_json
 from align_eval.temporaries import open_unlinked
 
 MANIFEST = "manifest.json"
@@ -37,7 +38,7 @@ def is_whole(folder: Path, *, thorough: bool = False, sizes: bool = False) -> bo
     """
     hashed = sha256_of if thorough else digest_of
     try:
-        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        files = parse_json((folder / MANIFEST).read_text("utf-8"))["files"]
         for name, entry in files.items():
             path = folder / name
             if path.stat().st_size != entry["size"]:

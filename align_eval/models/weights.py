@@ -7,13 +7,13 @@ containers and calls nothing else; what needs more than that is refused.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from align_eval.errors import ModelError
+from align_eval.nested import parse_json
 
 SAFE = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -83,7 +83,7 @@ def shards_of(index: Path) -> list[str]:
     """
     again = "Copy or download the model again"
     try:
-        listed = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        listed = sorted(set(parse_json(index.read_text("utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelError("the file is no index of weights", file=index, remedy=again) from None
     ending = ".bin" if index.name in PICKLED else ".safetensors"
@@ -186,7 +186,7 @@ def transformer_module(listed: Any) -> str | None:
 def _adapter(name: str, folder: Path) -> str:
     base = None
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        base = json.loads((folder / ADAPTER).read_text("utf-8")).get("base_model_name_or_path")
+        base = parse_json((folder / ADAPTER).read_text("utf-8")).get("base_model_name_or_path")
     return f"{name} holds a PEFT adapter{f' of {base}' if base else ''}, and adapters are not loaded"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from align_eval.corpora.own_registry import kept_testset
 from align_eval.errors import FormatError, InputError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, open_binary
 from align_eval.link_table import LinkTable
+from align_eval.nested import parse_json
 from align_eval.report.page import Axis, Entry, Page, shown_name
 from align_eval.runs.results import links_file
 
@@ -73,7 +73,7 @@ def _systems(folder: Path) -> list[dict[str, Any]]:
         )
     with open_binary(path) as stream:
         try:
-            systems = json.load(stream)["systems"]
+            systems = parse_json(stream.read())["systems"]
             for system in systems:
                 system["testset"], system["method"], system["layer"]
         except (ValueError, KeyError, TypeError) as error:

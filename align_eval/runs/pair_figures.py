@@ -6,7 +6,6 @@ and AER. A run that was interrupted draws what is missing when it is started aga
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import warnings
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.nested import parse_json
 from align_eval.processes import isolated_workers
 from align_eval.runs.results import file_name, make_folder, write_json
 
@@ -89,7 +89,7 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
 
     base = Path(folder)
     try:
-        rows = json.loads((base / "scores.json").read_text("utf-8"))["systems"]
+        rows = parse_json((base / "scores.json").read_text("utf-8"))["systems"]
         known = {file_name(r["testset"], r["method"], f"layer{r['layer']}" if r["layer"] is not None else None): r
                  for r in rows}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
@@ -280,7 +280,7 @@ def _settle(path: Path, settings: dict[str, Any], restart: bool) -> None:
     """Write down what is drawn, unless something else has been drawn there (a run that drew nothing blocks none)."""
     if path.exists() and not restart and any(path.parent.glob("[0-9]*.*")):
         try:
-            before = json.loads(path.read_text("utf-8"))
+            before = parse_json(path.read_text("utf-8"))
         except ValueError:
             before = {}
         if before != settings:

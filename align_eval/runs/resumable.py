@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol, cast
 
 from align_eval.errors import InputError, OutputError
 from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
+from align_eval.nested import parse_json
 from align_eval.temporaries import open_unlinked
 
 
@@ -122,10 +123,10 @@ class ResumableOutput:
 
     def _read_journal(self) -> None:
         try:
-            journal = json.loads(self.journal.read_text(encoding="utf-8"))
+            journal = parse_json(self.journal.read_text(encoding="utf-8"))
             settings, lines, size = dict(journal["settings"]), int(journal["lines"]), int(journal["bytes"])
-            if min(lines, size) < 0:
-                raise ValueError("a negative number")
+            if min(lines, size) < 0 or (lines > 0) != (size > 0):
+                raise ValueError("numbers that do not fit")
         except (ValueError, KeyError, TypeError):
             raise InputError(
                 "the journal of an unfinished run cannot be read",

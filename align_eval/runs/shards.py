@@ -17,6 +17,7 @@ from typing import Any
 
 from align_eval.errors import InputError
 from align_eval.files import StrPath, output_errors
+from align_eval.nested import parse_json
 from align_eval.runs.resumable import LineOutput, ResumableOutput
 
 COMPRESSED = (".gz", ".xz", ".zst")
@@ -138,7 +139,7 @@ class ShardedOutput:
     def _take_up(self) -> None:
         """Go on where the unfinished run stopped."""
         try:
-            rows = [json.loads(line) for line in self.manifest.held().splitlines()]
+            rows = [parse_json(line) for line in self.manifest.held().splitlines()]
             sizes = [(self.path.with_name(row["file"]), int(row["lines"]), int(row["bytes"])) for row in rows]
         except (ValueError, KeyError, TypeError):
             raise InputError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.files import atomic_writer, sha256_of
 from align_eval.models.translation import Translation, Translator
+from align_eval.nested import parse_json
 from align_eval.runs.resumable import ResumableOutput
 from align_eval.version import __version__
 
@@ -73,7 +74,7 @@ def _finished(path: Path, meta: Path, asked: dict[str, Any]) -> bool:
     if not (path.is_file() and meta.is_file()):
         return False
     try:
-        known = json.loads(meta.read_text("utf-8"))
+        known = parse_json(meta.read_text("utf-8"))
         same = known["settings"] == json.loads(json.dumps(asked))
     except (ValueError, KeyError, TypeError):
         return False

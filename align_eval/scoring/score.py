@@ -16,6 +16,8 @@ from align_eval.scoring.signature import Signature
 from align_eval.scoring.studentised import studentise
 from align_eval.version import __version__
 
+#: Resamples at most: their sums are held in memory.
+MOST_RESAMPLES = 1_000_000
 #: Decimals of percentages in JSON.
 DECIMALS = 6
 
@@ -192,6 +194,10 @@ def check_resampling(resamples: int, seed: int, confidence: float, alpha: float 
     check_alpha(alpha)
     if resamples < 0:
         raise InputError(f"resamples must be 0 or more, got {resamples}")
+    if resamples > MOST_RESAMPLES:
+        raise InputError(
+            f"{resamples:,} resamples are more than {MOST_RESAMPLES:,}", remedy="Give fewer; 1,000 are usual"
+        )
     if seed < 0:
         raise InputError(f"the seed must be 0 or more, got {seed}")
     if not 0 < confidence < 1:

@@ -44,6 +44,7 @@ class _Parser:
         self.header_language = ""
         self.done: list[_Unit] = []
         self._path: list[str] = []
+        self._open_segments = 0
         self._unit: _Unit | None = None
         self._language = ""
         self._text: list[str] | None = None
@@ -68,6 +69,8 @@ class _Parser:
         except (ValueError, LookupError) as error:  # an encoding that Python does not know or cannot map
             raise EncodingError(f"the encoding cannot be read: {error}", file=self.name, remedy="Use UTF-8") from None
         self._read += len(block)
+        if not last and self._read - self._expat.CurrentByteIndex > _MOST_TAG:
+            raise self._fail(f"a tag or comment of more than {_MOST_TAG >> 20} MiB", "Mend the file")
         done, self.done = self.done, []
         return done
 
@@ -107,6 +110,9 @@ class _Parser:
                 f"the root element is <{tag[:40]}>, not <tmx>", "Pass another --bitext-format (format= in Python)"
             )
         self._path.append(tag)
+        self._open_segments += tag == "seg"
+        if len(self._path) > _MOST_DEPTH:
+            raise self._fail(f"elements nested more than {_MOST_DEPTH:,} deep", "Mend the file")
         if self._text is not None:
             self._code_depth += tag in _CODE
         elif tag == "header":
@@ -124,10 +130,11 @@ class _Parser:
 
     def _end(self, tag: str) -> None:
         tag = self._path.pop()
+        self._open_segments -= tag == "seg"
         if self._text is not None:
             if tag in _CODE:
                 self._code_depth -= 1
-            elif tag == "seg" and "seg" not in self._path:
+            elif tag == "seg" and not self._open_segments:
                 assert self._unit is not None
                 self._unit.sides.append((self._language, _SPACE.sub(" ", "".join(self._text))))
                 self._text = None
@@ -140,6 +147,8 @@ class _Parser:
             self._text.append(text)
 
 
+# What no TMX file has: each costs more than its size (expat reads an unfinished tag again with each block).
+_MOST_DEPTH, _MOST_TAG = 1000, 4 << 20
 _ENCODING_CODES = {
     expat.errors.codes[message]
     for message in (

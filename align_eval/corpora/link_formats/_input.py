@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from align_eval.corpora.inputs import Input
 from align_eval.errors import EncodingError, FormatError
-from align_eval.files import unpacking_errors
+from align_eval.files import check_line_size, unpacking_errors
 from align_eval.first_bytes import check_text, utf8_remedy
 
 _BOM = b"\xef\xbb\xbf"
@@ -41,6 +41,7 @@ class LinkInput(Input):
                     rest = [block[cut:]]
                 else:
                     rest.append(block)
+                    check_line_size(sum(map(len, rest)), self.name, self._line_at(done))
         if last := b"".join(rest):
             yield last
 

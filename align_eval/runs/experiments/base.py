@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from align_eval.corpora.testset_entries import parse_toml
+from align_eval.corpora.testset_entries import is_inner_path, parse_toml
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath
 from align_eval.registry import Registry
@@ -124,6 +124,11 @@ def read_experiment(path: StrPath) -> Experiment:
     for key in ("name", "testsets"):
         if not data.get(key):
             raise FormatError(f"the key {key} is missing or empty", file=path, remedy=f"Add {key} = ...")
+    if not is_inner_path(data["name"]) or "\0" in data["name"] or data["name"].startswith("."):
+        raise FormatError(
+            f"the name {data['name']!r} leads out of the folder of results", file=path,
+            remedy="Give a name without .., without a drive and without a slash before it",
+        )  # fmt: skip
     return kind(**data, file=Path(path).as_posix())
 
 

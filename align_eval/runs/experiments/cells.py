@@ -9,6 +9,7 @@ from typing import Any
 
 from align_eval.errors import FormatError
 from align_eval.files import atomic_writer
+from align_eval.nested import parse_json
 from align_eval.runs.results import environment
 
 WIDTH = 300  # characters that stay on one line
@@ -29,7 +30,7 @@ class Cells:
         self._cells: dict[str, dict[str, Any]] = {}
         if path.exists():
             try:
-                cells = json.loads(path.read_text("utf-8"))["cells"]
+                cells = parse_json(path.read_text("utf-8"))["cells"]
                 self._cells = {str(name): dict(cell) for name, cell in cells.items()}
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise FormatError(

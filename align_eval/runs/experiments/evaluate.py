@@ -104,10 +104,15 @@ def _read_table(path: Path, mark: str) -> tuple[list[Row], str] | None:
     """The rows and the best signature of a finished table with this fingerprint, or ``None``."""
     if not path.exists():
         return None
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if len(lines) < 4 or lines[0] != f"# fingerprint {mark}":
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if len(lines) < 4 or lines[0] != f"# fingerprint {mark}" or not lines[1].startswith("# best "):
+            return None
+        rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[3:]]
+        for row in rows:
+            int(row["layer"]), float(row["aer"]), int(row["links"])
+    except ValueError:  # damaged or edited: made anew
         return None
-    rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[3:]]
     return rows, lines[1].removeprefix("# best ")
 
 
