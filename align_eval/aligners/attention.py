@@ -75,6 +75,11 @@ class AttentionAligner(Aligner):
             from align_eval.models import load_model
 
             model = load_model(model, **settings.options)
+        if getattr(model, "precision", None) is not None:
+            raise InputError(
+                f"{model.name} was loaded with precision {model.precision}, which is of its hidden states",
+                remedy="Load it without a precision to read its attention",
+            )
         self.model = model
         languages = (settings.source_language, settings.target_language)
         self.reader = make_signal(self.asked.attribution, in_languages(model, *languages))

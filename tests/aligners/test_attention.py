@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from pathlib import Path
@@ -90,6 +91,14 @@ def test_windows_cover_all_words_and_each_word_has_one(length: int, count: int) 
     owner = owners(length, spans)
     assert all(spans[k][0] <= word < spans[k][1] for word, k in enumerate(owner))
     assert (np.diff(owner) >= 0).all() or length < count
+
+
+def test_a_reduced_precision_is_of_hidden_states_alone() -> None:
+    reduced = copy.copy(build("bert"))
+    reduced.precision = "int16"
+    for model, options in ((reduced, {}), ("offline:e5-small", {"precision": "int16"})):
+        with pytest.raises(InputError, match="precision"):
+            make_aligner(AlignerSettings(model, ("reverse",), options=options, attention=AttentionSettings(Head(1, 1))))
 
 
 def test_a_model_of_one_direction_has_no_other() -> None:
