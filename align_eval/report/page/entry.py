@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError
 from align_eval.report.page.packing import pack, quantisation_error, quantise
+from align_eval.shown import shown
 
 SIDES = ("source", "target", "text")
 COUNTS = ("links", "links_sure", "links_possible")
@@ -84,21 +85,20 @@ class Entry:
 
     def summary(self) -> dict[str, Any]:
         """What the page knows of the entry before it is opened: texts, and how many gold links it has."""
-        sides: dict[str, Any] = {"text": list(self.query_text)}
+        query, key = ([shown(word) for word in side] for side in (self.query_text, self.key_text))
+        sides: dict[str, Any] = {"text": query}
         if self.query_side != "text":
-            source, target = self.key_text, self.query_text
-            if self.query_side == "source":
-                source, target = target, source
-            sides = {"source": list(source), "target": list(target)}
+            source, target = (query, key) if self.query_side == "source" else (key, query)
+            sides = {"source": source, "target": target}
         gold = {} if self.gold is None else {"sure": sum(s for *_, s in self.gold), "possible": len(self.gold)}
-        return {"id": self.id, **sides, **gold}
+        return {"id": shown(self.id), **sides, **gold}
 
     def packed(self, bits: int) -> tuple[str, float]:
         """The entry as :func:`align_eval.report.page.packing.pack` gives it, and the greatest error of a value."""
         header: dict[str, Any] = {
             "side": self.query_side,
-            "queries": list(self.query_labels),
-            "keys": list(self.key_labels),
+            "queries": [shown(label) for label in self.query_labels],
+            "keys": [shown(label) for label in self.key_labels],
             "queryWords": [int(word) for word in self.query_words],
             "keyWords": [int(word) for word in self.key_words],
             "wordsOnly": self.words_only,
@@ -111,7 +111,10 @@ class Entry:
             whole, limits = quantise(self.changed, bits)
             arrays |= {"masked": whole, "masked.limits": limits}
             error = max(error, quantisation_error(limits, bits))
-            header |= {"changedQueries": list(self.changed_labels or ()), "changedWords": list(self.changed_words)}
+            header |= {
+                "changedQueries": [shown(label) for label in self.changed_labels or ()],
+                "changedWords": list(self.changed_words),
+            }
         if self.links is not None:
             views = self.links.shape[0] * self.links.shape[1]
             arrays["links"] = np.packbits(self.links.reshape(views, -1), axis=1)

@@ -225,7 +225,7 @@ def test_texts_stay_texts(screen: Screen) -> None:
     assert screen.page.evaluate("() => window.hurt") is None
     assert screen.page.locator("img").count() == 0
     words = screen.page.eval_on_selector_all(".word", "all => all.map(e => e.textContent)")
-    assert words == ["my", EVIL, "&amp;", '"x"', "mein", EVIL_TOO, "\u2028", "ende"]
+    assert words == ["my", EVIL, "&amp;", '"x"', "mein", EVIL_TOO, r"\u2028", "ende"]
     card = screen.hover(1, 1)
     assert (card["query"], card["key"]) == (EVIL_TOO, EVIL)
     screen.press("b")

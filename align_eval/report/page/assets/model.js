@@ -149,8 +149,11 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
 }
-// A text without tabs and line ends of any kind, for a cell of a table.
-const oneLine = (text) => text.replace(/[\t\n\v\f\r\u0085\u2028\u2029]/g, " ");
+// A text for a cell of a tab-separated file: one line without tabs, and no formula to a spreadsheet (as shown.cell in Python).
+const oneLine = (text) => {
+  const line = text.replace(/[\t\n\v\f\r\u0085\u2028\u2029]/g, " ");
+  return /^[=+@-]./.test(line) && !/^[+-]?[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?$/i.test(line) ? `'${line}` : line;
+};
 // Digits after the point that the stored precision bears out.
 const DIGITS = Math.min(Math.max(Math.floor(-Math.log10(2 * Math.max(index.error, 1e-9))), 2), 5);
 const shown = (value, digits = DIGITS) => value.toFixed(digits).replace("-", "\u2212");
