@@ -220,10 +220,16 @@ class Translator:
 
     def _likely_cause(self, source: int, target: int, m: int, n: int) -> str:
         if self.base == 0 and source <= m and target <= n:
-            return "Probably the indices count from 1: check the base, or that these are the right sentences"
+            return (
+                "Probably the indices count from 1: pass base 1 (--gold-base, --hyp-base, --base or --base-in; base= "
+                "in Python), or check that these are the right sentences"
+            )
         a, b = source - self.base, target - self.base
         if a < n and b < m:
-            return "Probably the sides are swapped: check the order (st or ts), or that these are the right sentences"
+            return (
+                "Probably the sides are swapped: pass order ts (--hyp-order or --order-in; order= in Python), or check "
+                "that these are the right sentences"
+            )
         return "Check that these are the right sentences, the base (0 or 1) and the order (st or ts)"
 
 
