@@ -39,12 +39,12 @@ FILES = {
 
 # What is asked, the file and line that the message begins with, what it says of the fault, and its remedy.
 BAD: dict[str, tuple[str, str, str, str]] = {
-    "fewer lines than gold": ("score long gold", "gold", "3 sentence pairs, the hypothesis 2", "one line of links for"),
-    "more lines than gold": ("score gold long", "long", "2 sentence pairs, the hypothesis 3", "one line of links for"),
+    "fewer lines than gold": ("score long gold", "gold", "2 sentence pairs, but 3 in long", "one line of links for"),
+    "more lines than gold": ("score gold long", "long", "3 sentence pairs, but 2 in gold", "one line of links for"),
     "links and text": ("score gold gold --bitext text.short", "gold", "2 sentence pairs", "belong together"),
     "parallel files": ("score gold gold --source source --target target", "source:2", "2 lines but target", "look"),
     "parallel files to align": ("align --source source --target target", "source:2", "2 lines but", "look for"),
-    "directions": ("symmetrize gold long", "", "2 sentence pairs forward but 3 reverse", "one line a sentence pair"),
+    "directions": ("symmetrize gold long", "long", "3 sentence pairs, but 2 in gold", "one line of links for"),
     "out of range": ("score gold beyond --bitext text", "beyond:2", "0-5 .*1 source and 1 target words", "Check that"),
     "gold out of range": ("score beyond gold --bitext text", "beyond:2", "0-5 ", "Check that"),
     "convert out of range": ("convert beyond out --bitext text", "beyond:2", "0-5 ", "Check that"),
