@@ -8,7 +8,7 @@ from typing import Any
 
 from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
-from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
+from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.links import Links
 from align_eval.options import split_spec
 
@@ -28,6 +28,7 @@ class SimAlign(Aligner):
     Raises:
         UnknownNameError: a method that the package does not have.
         InputError: a layer that the model does not have, or a model in another number type than float32.
+        ModelError: a model that is no encoder.
     """
 
     def __init__(self, settings: AlignerSettings) -> None:
@@ -42,7 +43,12 @@ class SimAlign(Aligner):
             if name not in LETTERS:
                 raise UnknownNameError("method of simalign", name, LETTERS)
         model = settings.model
-        self.encoder = load_model(model, family="encoder", **settings.options) if isinstance(model, str) else model
+        self.encoder = load_model(model, **settings.options) if isinstance(model, str) else model
+        if self.encoder.family != "encoder":
+            raise ModelError(
+                f"the simalign package takes encoders; {self.encoder.name} is of the family {self.encoder.family}",
+                remedy="Use the method without simalign: in front, which aligns by models of every family",
+            )
         self.layers = chosen_layers(self.encoder, settings.layers)
         if str(self.encoder.dtype) != "torch.float32" or self.encoder.precision is not None:
             raise InputError("simalign computes in float32 only", remedy="Leave out dtype and precision")

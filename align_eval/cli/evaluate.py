@@ -108,8 +108,6 @@ def add_to(app: typer.Typer) -> None:
                 "device": device, "dtype": dtype.value, "precision": precision, "revision": revision,
                 "trust_remote_code": trust_remote_code,
             }  # fmt: skip
-            if any(name.partition(":")[0] == "simalign" for name in methods):
-                loading["family"] = "encoder"
             found_model = load_model(model, **loading)
             chosen = () if layers is None else _layers(layers, found_model, loaded[0], languages)
         elif layers is not None:

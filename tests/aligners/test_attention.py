@@ -193,6 +193,7 @@ def test_any_text_is_aligned_by_a_head(text: list[object], deen: Any, tmp_path: 
         (["--attention", "L2H1", "--symmetrize", "grow-dig"], 1, "grow-diag"),
         (["--attention", "L2H1", "--symmetrize", "union"], 1, "Give --source-language and --target-language"),
         (["--attention", "auto"], 1, "Name one with --choose-on TESTSET"),
+        (["-x", "simalign:itermax"], 1, "Use the method without simalign: in front"),
     ],
 )
 def test_what_does_not_go_together(given: list[str], code: int, said: str, text: list[object], capsys: Any) -> None:
