@@ -13,6 +13,7 @@ from align_eval.cli import _attention as heads
 from align_eval.cli import _engine as engines
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +169,7 @@ def add_to(app: typer.Typer) -> None:
             keep_text = f"{output}.text"
         _keep_text(keep_text, pairs, False)
         into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"
-        sys.stderr.write(f"align-eval: {lines} lines in {into}\n")
+        sys.stderr.write(f"align-eval: {lines} lines in {shown(into)}\n")
 
 
 def _keep_text(file: str | None, pairs: Iterable[SentencePair], needed: bool) -> None:
@@ -177,7 +178,7 @@ def _keep_text(file: str | None, pairs: Iterable[SentencePair], needed: bool) ->
         from align_eval.corpora import write_bitext
 
         write_bitext(file, pairs, "pipes", drop_gold=True)
-        sys.stderr.write(f"align-eval: the words that the links count are in {file}\n")
+        sys.stderr.write(f"align-eval: the words that the links count are in {shown(str(file))}\n")
     elif needed:
         sys.stderr.write(
             "align-eval: the links count words of the tokeniser, which are not kept: pass --keep-text FILE, or "

@@ -16,6 +16,7 @@ from align_eval.cli._input import (
     read_pairs,
     warnings_printed,
 )
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.corpora.link_formats import LinkFormat
@@ -89,7 +90,7 @@ def add_to(app: typer.Typer) -> None:
                 pairs = sentences_of_links(source_file, format=report.format, order=report.order)
             base = None if base_out == "auto" else int(base_out)
             write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
-        typer.echo(_told(report, name, _lost(table, name, written)), err=True)
+        typer.echo(shown(_told(report, name, _lost(table, name, written))), err=True)
 
 
 def _lost(table: LinkTable, name: str, written: type[LinkFormat]) -> list[str]:

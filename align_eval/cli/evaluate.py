@@ -11,6 +11,7 @@ import typer
 from align_eval.cli import _attention as heads
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -180,7 +181,7 @@ def tables(found: list[Evaluation], latex: bool = False) -> str:
         by_testset.setdefault(evaluation.testset, []).append(evaluation)
     parts = [score_table([e.result for e in group]) for group in by_testset.values()]
     best = [min(group, key=lambda e: e.score.aer) for group in by_testset.values()]
-    signatures = [f"{e.result.name}: {e.score.signature}" for e in best]
+    signatures = [shown(f"{e.result.name}: {e.score.signature}") for e in best]
     if latex:
         return render_latex(parts, signatures)
     return render_text(parts) + "\nBest of each set:\n" + "\n".join(signatures) + "\n"

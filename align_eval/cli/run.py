@@ -7,6 +7,7 @@ import sys
 import typer
 
 from align_eval.cli import _options as options
+from align_eval.shown import shown
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,4 +31,4 @@ def add_to(app: typer.Typer) -> None:
             asked, output, parse_layers=options.parse_layers, bar=progress_bar,
             note=lambda text: print(text, file=sys.stderr),  # noqa: T201
         )  # fmt: skip
-        sys.stdout.write(f"{written}\n")
+        sys.stdout.write(f"{shown(str(written))}\n")

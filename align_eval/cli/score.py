@@ -20,6 +20,7 @@ from align_eval.cli._input import (
     read_pairs,
     warnings_printed,
 )
+from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
@@ -183,7 +184,7 @@ def _tables(systems: list[SystemScore], latex: bool) -> str:
     for system in systems:
         if system.breakdown is not None:
             tables += breakdown_tables(system.name, system.breakdown)
-    signatures = [f"{system.name}: {system.score.signature}" for system in systems]
+    signatures = [shown(f"{system.name}: {system.score.signature}") for system in systems]
     if latex:
         return render_latex(tables, signatures)
     return render_text(tables) + "\n" + "\n".join(signatures) + "\n"

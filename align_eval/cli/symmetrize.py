@@ -18,6 +18,7 @@ from align_eval.cli._input import (
     warnings_printed,
 )
 from align_eval.cli.score import Order
+from align_eval.shown import shown
 
 
 class Method(str, Enum):
@@ -108,4 +109,4 @@ def add_to(app: typer.Typer) -> None:
             write_links(output, combined.table, format=name, base=number, bitext=pairs)
         if reverse_order is Order.auto:
             order = ORDER_NAMES[combined.reverse_order]
-            typer.echo(f"align-eval: {reverse}: taken as {order}: {combined.reason}", err=True)
+            typer.echo(shown(f"align-eval: {reverse}: taken as {order}: {combined.reason}"), err=True)

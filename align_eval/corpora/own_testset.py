@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -97,7 +98,7 @@ def make_testset(
     if gold is not None and table is not None:
         pairs = [SentencePair(p.id, p.source, p.target, table.gold(k)) for k, p in enumerate(pairs)]
     return TestSet(
-        name or label, lambda: pairs, table, content_checksum(pairs), source_language, target_language,
+        name or label, partial(list, pairs), table, content_checksum(pairs), source_language, target_language,
         files=tuple(files), base=base,
     )  # fmt: skip
 

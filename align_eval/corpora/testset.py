@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -106,7 +106,7 @@ class TestSet:
         return replace(
             self,
             name=self.name.removesuffix(REVERSE) if self.name.endswith(REVERSE) else f"{self.name}{REVERSE}",
-            read=lambda: turned,
+            read=partial(list, turned),
             table=None if self.table is None else self.table.reverse(),
             source_language=self.target_language,
             target_language=self.source_language,

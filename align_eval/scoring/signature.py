@@ -25,7 +25,11 @@ class SignatureKey(NamedTuple):
 #: All keys, in the order in which a signature shows them.
 SIGNATURE_KEYS = (
     SignatureKey("set", "t", "name of the test set, or of the gold file"),
-    SignatureKey("sha256", "sha", "first 8 hex digits of the sha256 of the gold (the set's files, or the gold file)"),
+    SignatureKey(
+        "sha256",
+        "sha",
+        "first 8 hex digits of the sha256 of the gold: a set's files, a gold file, or own data",
+    ),
     SignatureKey("sentences", "n", "number of sentence pairs"),
     SignatureKey("base", "b", "index base of the gold file: 0 or 1"),
     SignatureKey("hyp-base", "hb", "index base of the hypothesis file"),

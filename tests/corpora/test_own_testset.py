@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,11 @@ WORD = st.text(min_size=1, max_size=3)
 def test_another_text_has_another_checksum(pairs: list[tuple[list[str], list[str]]]) -> None:
     sums = {ae.make_testset([pair]).checksum for pair in pairs}
     assert len(sums) == len(pairs), "whatever stands in the words: tabs, line feeds, quotation marks"
+
+
+def test_a_test_set_travels_to_other_processes() -> None:
+    own = ae.make_testset(PAIRS, GOLD)
+    for one in (own, own.reverse(), ae.load_testset("mini-ende")):
+        back = pickle.loads(pickle.dumps(one))
+        assert [p.target for p in back.pairs] == [p.target for p in one.pairs]
+        assert back.checksum == one.checksum
