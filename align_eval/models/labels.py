@@ -22,6 +22,9 @@ def readable(tokenizer: Any, ids: Iterable[int], *, target: bool = False) -> tup
     if target and getattr(tokenizer, "separate_vocabs", False):
         names = _target_names(tokenizer)
         return tuple(str(names.get(int(number), tokenizer.unk_token)) for number in ids)
+    if not target and hasattr(tokenizer, "get_src_vocab"):  # FSMT, whose own conversion is that of the target
+        names = _source_names(tokenizer)
+        return tuple(str(names.get(int(number), tokenizer.unk_token)) for number in ids)
     pieces: list[str] = [str(piece) for piece in tokenizer.convert_ids_to_tokens([int(number) for number in ids])]
     if not _byte_level(tokenizer):
         return tuple(pieces)
@@ -37,6 +40,16 @@ def _target_names(tokenizer: Any) -> dict[int, str]:
     names = _NAMES.get(tokenizer)
     if names is None or len(names) != len(tokenizer.target_encoder):
         names = _NAMES[tokenizer] = {number: piece for piece, number in tokenizer.target_encoder.items()}
+    return names
+
+
+_SOURCES: weakref.WeakKeyDictionary[Any, dict[int, str]] = weakref.WeakKeyDictionary()
+
+
+def _source_names(tokenizer: Any) -> dict[int, str]:
+    names = _SOURCES.get(tokenizer)
+    if names is None:
+        names = _SOURCES[tokenizer] = {number: piece for piece, number in tokenizer.get_src_vocab().items()}
     return names
 
 

@@ -1,7 +1,8 @@
-"""Sub-words of sentences of words for the tokenizers of translation models, fast ones and SentencePiece ones.
+"""Sub-words of sentences of words for the tokenizers of translation models, fast ones and others.
 
-A fast tokenizer traces sub-words to words itself. The SentencePiece tokenizers of Marian and M2M100 do not: there each
-word is segmented by itself, which gives the same pieces as the whole sentence, because no piece crosses a space.
+A fast tokenizer traces sub-words to words itself. Those of Marian and M2M100 (SentencePiece) and of FSMT do not:
+there each word is segmented by itself, which gives the same pieces as the whole sentence, because no piece crosses a
+space; a tokenizer of which this is not so is refused.
 """
 
 from __future__ import annotations
@@ -44,10 +45,15 @@ class Segmenter:
             self._ids: Any = tokenizer.target_encoder if separate else tokenizer.encoder
         elif hasattr(tokenizer, "sp_model") and hasattr(tokenizer, "encoder"):
             self._pieces, self._ids = tokenizer.sp_model, tokenizer.encoder
-        if self._pieces is None or self._pieces.encode("a b", out_type=str) == self._pieces.encode("ab", out_type=str):
+        else:
+            self._pieces, self._ids = _WordByWord(tokenizer), tokenizer.get_vocab()
+            if target and hasattr(tokenizer, "get_tgt_vocab"):  # FSMT, which has the target's pieces by number
+                self._ids = {piece: number for number, piece in tokenizer.decoder.items()}
+        apart, together, *each = self._pieces.encode(["a b", "ab", "a", "b"], out_type=str)
+        if apart == together or apart != [piece for pieces in each for piece in pieces]:
             raise ModelError(
                 f"the tokenizer of {name} ({type(tokenizer).__name__}) keeps no boundaries between words",
-                remedy="Choose a model with a fast tokenizer (tokenizer.json), or one of Marian or M2M100",
+                remedy="Choose a model with a fast tokenizer (tokenizer.json), or one of Marian, M2M100 or FSMT",
             )
         self._unknown = int(self._ids[tokenizer.unk_token])
 
@@ -76,6 +82,17 @@ class Segmenter:
             offsets[k + 1] = len(ids)
         counts = np.array([len(sentence) for sentence in sentences], dtype=np.int32)
         return Tokenized(np.array(ids, dtype=np.int64), np.array(words, dtype=np.int32), offsets, counts)
+
+
+class _WordByWord:
+    """A tokenizer of Python's as a SentencePiece processor is called (FSMT, ProphetNet)."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str], out_type: type = str) -> list[list[str]]:
+        """The pieces of each text."""
+        return [[str(piece) for piece in self._tokenizer.tokenize(text)] for text in texts]
 
 
 def surroundings(tokenizer: Any) -> tuple[IdArray, IdArray]:

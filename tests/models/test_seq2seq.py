@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,9 +173,15 @@ def test_tokenizer_without_word_boundaries() -> None:
         is_fast = False
         unk_token = "?"
 
-    class Joined:
-        def encode(self, text: str, out_type: type) -> list[str]:
+        def tokenize(self, text: str) -> list[str]:
             return list(text.replace(" ", ""))
+
+        def get_vocab(self) -> dict[str, int]:
+            return {"?": 0}
+
+    class Joined:
+        def encode(self, texts: list[str], out_type: type) -> list[list[str]]:
+            return [list(text.replace(" ", "")) for text in texts]
 
     tokenizer: Any = Characters()
     tokenizer.sp_model, tokenizer.encoder = Joined(), {"?": 0}
@@ -244,3 +252,36 @@ def test_weights_equal_those_of_transformers() -> None:
         assert sorted(found) == [1, 3]
         for layer, weights in found.items():
             assert torch.allclose(weights, full.cross_attentions[layer - 1], atol=1e-6)
+
+
+def test_the_tokenizer_of_fsmt_with_two_vocabularies(tmp_path: Path) -> None:
+    """Not a fast one: words are segmented one by one; source and target have numbers of their own."""
+    pytest.importorskip("sacremoses")
+    from transformers import FSMTConfig, FSMTForConditionalGeneration, FSMTTokenizer
+
+    merges = ["h o", "ho u", "hou s", "hous e</w>", "d a", "da s</w>"]
+    letters = [letter + end for letter in "abdehostuABH." for end in ("", "</w>")]
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *letters, *(m.replace(" ", "") for m in merges)]
+    sides = {"src": pieces, "tgt": [*pieces[:4], *reversed(pieces[4:])]}
+    for side, some in sides.items():
+        (tmp_path / f"{side}.json").write_text(json.dumps({piece: k for k, piece in enumerate(some)}), "utf-8")
+    (tmp_path / "merges.txt").write_text("\n".join(f"{merge} 1" for merge in merges) + "\n", "utf-8")
+    tokenizer = FSMTTokenizer(
+        langs=["de", "en"], src_vocab_file=str(tmp_path / "src.json"), tgt_vocab_file=str(tmp_path / "tgt.json"),
+        merges_file=str(tmp_path / "merges.txt"),
+    )  # fmt: skip
+    config = FSMTConfig(
+        langs=["de", "en"], src_vocab_size=len(pieces), tgt_vocab_size=len(pieces), d_model=32, encoder_layers=1,
+        decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    model = Seq2Seq("fsmt", FSMTForConditionalGeneration(config), tokenizer)
+    (layout,) = model.lay_out([SentencePair("1", ("das", "Haus", "."), ("the", "house"))])
+    (block,) = layout.blocks["awo"]
+    assert block.column_labels == ("das</w>", "H", "a", "u", "s</w>", ".</w>", "</s>")
+    assert block.column_words.tolist() == [0, 1, 1, 1, 1, 2, -1]
+    assert block.row_labels == ("t", "h", "e</w>", "house</w>", "</s>")
+    assert layout.inputs[0].tolist() == [sides["src"].index(label) for label in block.column_labels]
+    assert layout.inputs[1].tolist() == [sides["tgt"].index(label) for label in block.row_labels]
+    assert layout.inputs[0].tolist() == tokenizer("das Haus.")["input_ids"]
+    model.attend([layout], [1], lambda layer, weights: None)
