@@ -60,8 +60,13 @@ def find(
         return Found(_inner(local), "", local)
     found = _cached(name, revision)
     if found is None or not _whole(_inner(found), trust_remote_code, only_config):
-        with _hub_errors(name, revision), client_errors_only():
-            found = _fetch(name, revision, only_config)
+        try:
+            with _hub_errors(name, revision), client_errors_only():
+                found = _fetch(name, revision, only_config)
+        except ModelError:
+            # Some tokenizers have no file but their configuration: what is here may be all that there is.
+            if found is None or not _whole(_inner(found), trust_remote_code, only_config, tokenizer=False):
+                raise
     return Found(_inner(found), found.name, found)
 
 
@@ -115,7 +120,7 @@ def _cached(name: str, revision: str | None) -> Path | None:
     return None
 
 
-def _whole(folder: Path, code: bool, only_config: bool) -> bool:
+def _whole(folder: Path, code: bool, only_config: bool, *, tokenizer: bool = True) -> bool:
     """Whether a folder of the cache has what is needed: configuration, a tokenizer, and every file of the weights."""
     config = _json(folder / "config.json")
     if not isinstance(config, dict):
@@ -133,7 +138,9 @@ def _whole(folder: Path, code: bool, only_config: bool) -> bool:
     modules = (
         {str(entry).partition(".")[0] + ".py" for entry in dict(config.get("auto_map") or {}).values()} if code else ()
     )
-    return any(_of_tokenizer(entry) for entry in names) and names.issuperset(m for m in modules if "--" not in m)
+    return (not tokenizer or any(_of_tokenizer(entry) for entry in names)) and names.issuperset(
+        m for m in modules if "--" not in m
+    )
 
 
 def _of_tokenizer(name: str) -> bool:

@@ -227,6 +227,17 @@ def test_offline(remote: Hub, files: Any, monkeypatch: pytest.MonkeyPatch) -> No
         load_model(NAME)
 
 
+def test_offline_with_a_tokenizer_that_has_no_file_of_its_own(
+    remote: Hub, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    content = {name: body for name, body in files().items() if name != "tokenizer.json"}
+    content["tokenizer_config.json"] = b'{"tokenizer_class": "CanineTokenizer"}'
+    cached(remote, content)
+    with pytest.raises(ModelError, match="no fast tokenizer"):  # and not that it is not in the cache
+        load_model(NAME)
+
+
 @pytest.mark.parametrize("name", ["a name", "x" * 120, "-a/b", "a//b", "a..b/c"])
 def test_what_is_no_name(remote: Hub, name: str) -> None:
     with pytest.raises(
