@@ -86,6 +86,10 @@ def add_to(app: typer.Typer) -> None:
         if data is not None and Path(data).is_dir():
             from align_eval.runs.explore_folder import explore_folder
 
+            if gold is not None or inputs.files_of(bitext, source, target):
+                raise typer.BadParameter(
+                    "a result folder holds its sentence pairs and gold: leave out --bitext and --gold"
+                )
             _write(explore_folder(data, testset, limit=limit, title=title), output, json_)
             return
         from align_eval.cli._progress import progress_bar

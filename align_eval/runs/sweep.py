@@ -148,7 +148,7 @@ def split(sentences: int, development: float, seed: int) -> tuple[NDArray[np.int
     if not 0 < size < sentences:
         raise InputError(
             f"a development part of {development:g} of {sentences} sentence pairs leaves one part empty",
-            remedy="Give a share between 0 and 1 that leaves sentences on both sides",
+            remedy="Give more sentence pairs, or another share: --development 0.5 (development=0.5 in Python)",
         )
     order = np.random.default_rng(seed).permutation(sentences)
     return np.sort(order[:size]), np.sort(order[size:])

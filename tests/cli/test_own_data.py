@@ -126,3 +126,5 @@ def test_a_result_folder_of_own_data(
     assert f"{KEPT} entries" in capsys.readouterr().out
     assert run("plot", "pairs", moved, "--only", "1", "--jobs", "1") == 0
     assert (moved / "pairs" / "pairs.txt.argmax.layer7" / "0001.png").is_file()
+    for words in (("explore", moved), ("plot", "pairs", moved)):
+        assert run(*words, "--gold", "x") == run(*words, "--bitext", "x") == 2

@@ -92,8 +92,10 @@ def add_to(plot_app: typer.Typer) -> None:
         loading = {"device": device, "dtype": dtype.value}
         aligner: Any = None
         if folder:
-            if inputs.files_of(bitext, source, target):
-                raise typer.BadParameter("a result folder holds its sentence pairs: leave out --bitext and --source")
+            if gold is not None or inputs.files_of(bitext, source, target):
+                raise typer.BadParameter(
+                    "a result folder holds its sentence pairs and gold: leave out --bitext and --gold"
+                )
             sets = sets_of_folder(data or "", system or ())
         else:
             loaded = inputs.read_testset(
