@@ -82,13 +82,17 @@ def _add_verbose(command: Any, asked: list[bool]) -> None:
 
 @contextlib.contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Warnings of the package as lines on standard error, without the place in the code; others as they are."""
+    """Warnings of the package as lines on standard error, once each, without the place in the code; others as ever."""
+    said: set[str] = set()
     with warnings.catch_warnings():
         if not sys.warnoptions:
             others = warnings.showwarning
 
             def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
                 if issubclass(category, AlignEvalWarning):
+                    if str(message) in said:
+                        return
+                    said.add(str(message))
                     sys.stderr.write(f"align-eval: {shown(str(message))}\n")
                 else:
                     others(message, category, *place, **more)
