@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export ALIGN_EVAL_DATA ?= $(wildcard $(abspath ../shared/gold))
 export ALIGN_EVAL_PARALLEL ?= $(wildcard $(abspath ../shared/parallel))
 
-.PHONY: setup demo test test-native test-ray bench lint format clean
+.PHONY: setup demo test test-native test-reliability test-ray bench lint format clean
 
 setup: $(SETUP)
 
@@ -68,6 +68,10 @@ test: lint $(CHECKS) $(FONTS) $(BROWSER)
 # The compiled functions under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then mutated link files.
 test-native: $(CHECKS)
 	$(BIN)/python tests/native/sanitized.py
+
+# Mutated input for every reader and kills at random moments, within ten minutes; figures into results/reliability.
+test-reliability: $(CHECKS)
+	$(BIN)/python tests/reliability.py
 
 # The engine that spreads a run over actors alone: it starts a cluster of two workers on this machine.
 test-ray: $(CHECKS)

@@ -39,13 +39,19 @@ Counts = NDArray[np.int64]
 
 
 def populations() -> dict[str, tuple[Counts, Counts]]:
-    """The counts of both methods on each set, ``(sentence pairs, 4)``."""
+    """The counts of both methods on each set, ``(sentence pairs, 4)``; kept in ``build/coverage`` for the next run."""
+    kept = ROOT / "build" / "coverage" / "populations.npz"
+    if kept.exists():
+        with np.load(kept) as held:
+            return {name: (held[f"{name} {METHODS[0]}"], held[f"{name} {METHODS[1]}"]) for name in SETS}
     model = ae.load_model("offline:e5-small")
     out = {}
     for name in SETS:
         testset = ae.load_testset(name)
         found = [counts(testset.gold, ae.align(testset, model, method=method)) for method in METHODS]
         out[name] = (found[0].astype(np.int64), found[1].astype(np.int64))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(kept, **{f"{name} {method}": out[name][k] for name in SETS for k, method in enumerate(METHODS)})
     return out
 
 
@@ -66,51 +72,52 @@ def held(rows: Counts, size: int, corpora: int, resamples: int) -> dict[tuple[st
 
 
 def rejected(first: Counts, other: Counts, size: int, corpora: int, resamples: int) -> dict[tuple[str, str], float]:
-    """For each test and measure: in what share of corpora it rejects, at 5 %, that two equal systems are equal."""
+    """For each test and measure: in what share of corpora it rejects, at 5 %, that two equal systems are equal.
+
+    *Bootstrap without standard errors* is that of Koehn (2004): the differences of resamples, shifted to a mean of 0.
+    """
     draw = np.random.default_rng(size)
     found: dict[tuple[str, str], list[bool]] = {}
     for corpus in range(corpora):
         chosen, swap = draw.integers(len(first), size=size), draw.random((size, 1)) < 0.5
         one = np.where(swap, other[chosen], first[chosen])
         two = np.where(swap, first[chosen], other[chosen])
-        for test, result in paired_tests(one, two, resamples=resamples, seed=corpus).items():
-            for name in SHOWN:
-                p_value = result.p_value[name]
-                found.setdefault((test, name), []).append(p_value is not None and p_value <= 0.05)
-        shifted = _shifted(one, two, resamples, corpus)
+        for name, made in studentise(
+            np.concatenate([one, two], axis=1), _differences, resamples, corpus, shares=False
+        ).items():
+            shifted = int((np.abs(made.sample - made.sample.mean()) >= abs(made.value) - 1e-12).sum())
+            koehn = (shifted + 1) / (len(made.sample) + 1)
+            found.setdefault(("bootstrap without standard errors", name), []).append(koehn <= 0.05)
+            found.setdefault(("bootstrap", name), []).append(made.p_value() <= 0.05)
+        swapped = paired_tests(one, two, tests=["randomisation"], resamples=resamples, seed=corpus)["randomisation"]
         for name in SHOWN:
-            found.setdefault(("bootstrap without standard errors", name), []).append(shifted[name] <= 0.05)
+            p_value = swapped.p_value[name]
+            found.setdefault(("randomisation", name), []).append(p_value is not None and p_value <= 0.05)
     return {key: 100 * float(np.mean(values)) for key, values in found.items()}
 
 
-def _shifted(first: Counts, other: Counts, resamples: int, seed: int) -> dict[str, float]:
-    """Koehn (2004): the differences of resamples, shifted to a mean of 0."""
-
-    def difference(sums: Any) -> dict[str, Any]:
-        a, b = fractions(sums[..., :4]), fractions(sums[..., 4:])
-        return {name: b[name] - a[name] for name in SHOWN}
-
-    found = studentise(np.concatenate([first, other], axis=1), difference, resamples, seed, shares=False)
-    return {
-        name: (int((np.abs(one.sample - one.sample.mean()) >= abs(one.value) - 1e-12).sum()) + 1) / (resamples + 1)
-        for name, one in found.items()
-    }
+def _differences(sums: Any) -> dict[str, Any]:
+    """The second system's measures minus the first's, from sums ``(..., 8)``."""
+    a, b = fractions(sums[..., :4]), fractions(sums[..., 4:])
+    return {name: b[name] - a[name] for name in SHOWN}
 
 
 def main() -> int:
     """Simulate and write ``coverage.md``."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="20 corpora a size in place of 1,000")
+    options.add_argument("--quick", action="store_true", help="20 corpora a size, 100 resamples")
+    options.add_argument("--corpora", type=int, default=1000, help="corpora a size; half as many for the tests")
     asked = options.parse_args()
-    corpora, resamples = (20, 100) if asked.quick else (1000, RESAMPLES)
+    corpora, resamples = (20, 100) if asked.quick else (asked.corpora, RESAMPLES)
+    tested = max(corpora // 2, 1)
     folder = ROOT / ("build/coverage" if asked.quick else "results/coverage")
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         "# Coverage of intervals, size of paired tests",
         "",
-        f"Made by `python experiments/coverage.py`: {corpora:,} corpora of each size from each population, "
-        f"{resamples:,} resamples each. The standard error of a share of 95 % in {corpora:,} corpora is "
-        f"{100 * (0.95 * 0.05 / corpora) ** 0.5:.1f} points.",
+        f"Made by `python experiments/coverage.py --corpora {corpora}`: {corpora:,} corpora of each size from each "
+        f"population, {resamples:,} resamples each. The standard error of a share of 95 % in {corpora:,} corpora is "
+        f"{100 * (0.95 * 0.05 / corpora) ** 0.5:.1f} points. Tests are made on {tested:,} corpora of each size.",
         "",
         "## Intervals at 95 %: in how many corpora they hold the true value (mean width in points)",
         "",
@@ -139,7 +146,7 @@ def main() -> int:
     ]
     for name, (first, other) in made.items():
         for size in SIZES:
-            rates = rejected(first, other, size, corpora, resamples)
+            rates = rejected(first, other, size, tested, resamples)
             for test in ("bootstrap without standard errors", "bootstrap", "randomisation"):
                 cells = [f"{rates[test, measure]:.1f} %" for measure in SHOWN]
                 lines.append(f"| {name}, {' and '.join(METHODS)} | {size} | {test} | " + " | ".join(cells) + " |")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from align_eval.errors import AlignEvalError, FormatError, InputError
 from align_eval.models.shipped import read_sums
 from align_eval.models.store import MANIFEST, is_whole
 from align_eval.nested import parse_json
+from align_eval.runs.align_file import _identity
 from align_eval.runs.experiments.base import read_experiment
 from align_eval.runs.experiments.cells import Cells
 from align_eval.runs.experiments.evaluate import COLUMNS, _read_table
@@ -146,3 +149,35 @@ def test_tmx_that_takes_time(tmp_path: Path, content: bytes, what: str) -> None:
 def test_resamples_that_fill_the_memory(resamples: int) -> None:
     with pytest.raises(InputError, match="1,000,000"):
         check_resampling(resamples, 1, 0.95)
+
+
+def _copied(path: Path, times: tuple[int, int]) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"c ||| d\n")
+    os.utime(other, ns=times)
+    os.replace(other, path)
+
+
+def _rewritten(path: Path, times: tuple[int, int]) -> None:
+    path.write_bytes(b"c ||| d\n")
+    os.utime(path, ns=times)
+
+
+def _mapped(path: Path, times: tuple[int, int]) -> None:
+    with open(path, "r+b") as stream:
+        stream.write(b"c")
+    os.utime(path, ns=times)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the time of the inode is that of its making there")
+@pytest.mark.parametrize("change", [_copied, _rewritten, _mapped])
+def test_input_of_the_same_size_and_time_is_another_input(
+    tmp_path: Path, change: Callable[[Path, tuple[int, int]], None]
+) -> None:
+    path = tmp_path / "in.pipes"
+    path.write_bytes(b"a ||| b\n")
+    before, times = _identity(path), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    time.sleep(0.02)  # the clock of a file system is coarse
+    change(path, times)
+    assert path.stat().st_mtime_ns == times[1]
+    assert _identity(path) != before

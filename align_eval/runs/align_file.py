@@ -175,4 +175,5 @@ def _identity(path: StrPath) -> list[Any]:
         raise MissingFileError(
             f"cannot be opened: {error.strerror}", file=path, remedy="Check the path and its rights"
         ) from None
-    return [os.path.realpath(path), status.st_size, status.st_mtime_ns]
+    # A program may set the time of the last change as it was before (cp -p, rsync -t, touch -r); not that of the inode.
+    return [os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
