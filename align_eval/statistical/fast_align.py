@@ -204,7 +204,13 @@ def read_table(path: Path, generating: str, generated: str, tension: float | Non
     Raises:
         ModelError: the file has another form.
     """
-    raw = path.read_bytes()
+    try:
+        return _table(path.read_bytes(), generating, generated, tension)
+    except (IndexError, OverflowError, ValueError) as error:  # numbers of words that are not there, for example
+        raise _other_form(f"its file of probabilities cannot be read ({error})") from error
+
+
+def _table(raw: bytes, generating: str, generated: str, tension: float | None) -> LexicalTable:
     if len(raw) < 8 or int.from_bytes(raw[:4], "little") != 2:
         raise _other_form("its file of probabilities does not start with 2")
     count = int.from_bytes(raw[4:8], "little")

@@ -445,6 +445,9 @@ def test_joint_probabilities_by_hand() -> None:
         b"\2\0\0\0\2\0\0\0<eps>\0",
         b"\2\0\0\0\1\0\0\0<eps>\0\1\0\0\0\1\0\0\0\5\0\0\0",
         b"\2\0",
+        b"\2\0\0\0\1\0\0\0<eps>\0\2\0\0\0\x63\0\0\0\1\0\0\0\1\0\0\0\0\0\0\0",  # a word that is not there
+        b"\2\0\0\0\2\0\0\0<eps>\0s" + b"9" * 30 + b"\0\0\0\0\0",  # no number of 64 bits
+        b"\2\0\0\0\2\0\0\0<eps>\0s" + b"9" * 5000 + b"\0\0\0\0\0",
     ],
 )
 def test_another_form_of_the_tables_is_a_typed_error(tmp_path: Path, raw: bytes) -> None:
