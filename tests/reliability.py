@@ -141,9 +141,9 @@ def kill(seconds: float, seed: int) -> tuple[collections.Counter[str], list[str]
     with tempfile.TemporaryDirectory() as top:
         source = Path(top) / "source"
         source.mkdir()
-        (source / "big.talp").write_text("0-0 1-1 2-2 3-3\n" * 100_000, encoding="utf-8")
+        (source / "big.talp").write_text("0-0 1-1 2-2 3-3\n" * 30_000, encoding="utf-8")
         (source / "text.pipes").write_text(
-            "".join(f"das ist haus nummer {k} ||| this is house number {k}\n" for k in range(1500)), encoding="utf-8"
+            "".join(f"das ist haus nummer {k} ||| this is house number {k}\n" for k in range(600)), encoding="utf-8"
         )
         whole: dict[str, tuple[dict[str, bytes], float]] = {}
         for name, command in COMMANDS.items():
