@@ -88,7 +88,7 @@ class Proof:
         base: 0 or 1 if given, ``None`` to prove it.
         order: ``"st"`` or ``"ts"`` if given, ``None`` to prove it.
         show: gives a link as the file writes it.
-        base_from: where a given base comes from: ``"given"`` or ``"format"``.
+        base_from: where a given base comes from: ``"given"``, ``"format"`` or the note beside the file.
         default: the base of a format, which holds unless the links prove another.
     """
 

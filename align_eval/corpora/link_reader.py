@@ -14,6 +14,7 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
 from align_eval.corpora.link_formats._detect import detect
 from align_eval.corpora.raw_links import Columns, Lengths, LinkReport, RawLinks, Translator
 from align_eval.corpora.sentence_names import is_foreign, placed
+from align_eval.corpora.sidecar import SUFFIX, sidecar_base
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.files import StrPath
 from align_eval.link_table import LinkTable
@@ -50,12 +51,16 @@ class LinkReader:
         self.format.check_base(name, asked_base)
         own = self.format.own_base
         proven = self.format.base_is_default and asked_base is None
+        base_from = "format" if asked_base is None else "given"
+        if asked_base is None and own is None:
+            asked_base = sidecar_base(self.file.path)
+            base_from = f"{self.file.name}{SUFFIX}"
         self.proof = Proof(
             self.file.name,
             (None if proven else own) if asked_base is None else asked_base,
             asked_order,
             self.format.show,
-            "format" if asked_base is None else "given",
+            base_from,
             own if proven else None,
         )
         self.pairs = None

@@ -203,7 +203,7 @@ def write_links(
     with output_stream(path) as stream:
         link_format.write(stream, table, WriteOptions(number, sentences))
     whole = not link_format.skips_empty or bool((np.diff(table.offsets) > 0).all())
-    write_sidecar(path, provenance, table.sentences, None if whole else written_names(table))
+    write_sidecar(path, provenance, table.sentences, None if whole else written_names(table), number)
 
 
 def _with_empty_lines(table: LinkTable, format: str, path: StrPath) -> LinkTable:

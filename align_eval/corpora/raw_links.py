@@ -84,7 +84,7 @@ class LinkReport:
     Attributes:
         file, format: what was read, and as what.
         base, order: the index base (0 or 1) and side order (``"st"`` or ``"ts"``) that it was read with.
-        base_from, order_from: where they come from: ``"given"``, ``"format"`` or the evidence in the file.
+        base_from, order_from: where they come from: ``"given"``, ``"format"``, the note beside it or its evidence.
         sentences, links, sure: counts of the table that came out.
         nulls: null links left out (policy ``"drop"``). Many of them speak against a stated base 1.
         out_of_range: links outside their sentence pair left out (``out_of_range="drop"``).

@@ -1,8 +1,8 @@
 """What is known of a file of links beside it, in ``FILE.meta.json``: how the links came about, and all sentence names.
 
 The note is a JSON object with the ``signature`` of what made the links (model, layer, method, symmetrisation, ...), the
-number of ``lines`` (sentence pairs), the ``sha256`` of the file, and ``names`` of all sentence pairs where the file
-leaves out those without links (NAACL). It counts only while the file has that sha256.
+index ``base`` of the file, the number of ``lines`` (sentence pairs), the ``sha256`` of the file, and ``names`` of all
+sentence pairs where the file leaves out those without links (NAACL). It counts only while the file has that sha256.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def write_sidecar(
-    path: StrPath, signature: Mapping[str, object], sentences: int, names: Sequence[str] | None = None
+    path: StrPath,
+    signature: Mapping[str, object],
+    sentences: int,
+    names: Sequence[str] | None = None,
+    base: int | None = None,
 ) -> None:
     """Write the note beside a file of links that has just been written, or take away that of an earlier one.
 
@@ -41,6 +45,7 @@ def write_sidecar(
         signature: how the links came about, by the keys of a signature; those that are not :data:`KEYS` are left out.
         sentences: number of sentence pairs.
         names: the names of all of them, where the file does not tell them.
+        base: what the indices of the file count from.
 
     Raises:
         OutputError: the note cannot be written.
@@ -57,6 +62,8 @@ def write_sidecar(
         "lines": sentences,
         "sha256": sha256_of(name),
     }
+    if base is not None:
+        note["base"] = base
     if names is not None:
         note["names"] = list(names)
     with atomic_writer(name + SUFFIX) as stream:
@@ -85,6 +92,13 @@ def sidecar_names(path: StrPath) -> list[str] | None:
     data, _ = _read(path)
     names = None if data is None else data.get("names")
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def sidecar_base(path: StrPath) -> int | None:
+    """The index base of a file, 0 or 1; ``None``: no note says it."""
+    data, _ = _read(path)
+    base = None if data is None else data.get("base")
+    return base if type(base) is int and base in (0, 1) else None
 
 
 def _read(path: StrPath) -> tuple[dict[str, Any] | None, str | None]:

@@ -136,7 +136,7 @@ def align_file(
                 out.append(block)
                 if progress:
                     progress(len(block))
-        meta = {"signature": asked["signature"], **out.seal()}
+        meta = {"signature": asked["signature"], "base": 0, **out.seal()}
         # Before the output gets its name: a kill in between leaves a run that is resumed.
         with atomic_writer(f"{os.fspath(output)}.meta.json") as stream:
             json.dump(meta, stream, indent=2, ensure_ascii=False)

@@ -14,7 +14,7 @@ import pytest
 from align_eval.cli import main
 from align_eval.corpora.linkio import read_links, write_links
 from align_eval.corpora.sidecar import KEYS, SUFFIX, read_provenance
-from align_eval.errors import AlignEvalWarning
+from align_eval.errors import AlignEvalWarning, IndexBaseError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
 from align_eval.scoring import Signature
@@ -163,3 +163,34 @@ def test_naacl_keeps_sentence_pairs_without_links(
         path.write_text("".join(lines[1:]))  # the note does not count for another file
         with pytest.warns(AlignEvalWarning, match="was changed"):
             assert len(read_links(path)) < len(links)
+
+
+@pytest.mark.parametrize(
+    ("base", "text", "pairs"),
+    [(0, "1-0\n", [(1, 0)]), (1, "2-1\n", [(1, 0)]), (1, "1-1 2-0\n", [(0, 0)])],
+)
+def test_the_note_says_the_base(tmp_path: Path, base: int, text: str, pairs: list[tuple[int, int]]) -> None:
+    """Without it these files prove none."""
+    path = tmp_path / "l.talp"
+    path.write_text(text)
+    with pytest.raises(IndexBaseError, match="cannot be proven"):
+        read_links(path)
+    note(path, base=base)
+    assert list(read_links(path)[0]) == pairs
+    note(path, base="1")
+    with pytest.raises(IndexBaseError, match="cannot be proven"):
+        read_links(path)
+
+
+def test_a_note_against_the_data(links: Path) -> None:
+    note(links, base=1)
+    with pytest.raises(IndexBaseError, match="0-0 joins nothing with nothing"):
+        read_links(links)
+
+
+@pytest.mark.parametrize("base", [0, 1])
+def test_what_is_written_is_read_in_its_base(tmp_path: Path, base: int) -> None:
+    table = LinkTable.from_links([Links([(1, 2)]), Links([])])
+    table.provenance = {"sym": "union/both"}
+    write_links(tmp_path / "l.talp", table, base=base)
+    assert list(read_links(tmp_path / "l.talp")[0]) == [(1, 2)]

@@ -97,6 +97,7 @@ def test_meta_says_what_a_citation_needs(tmp_path: Path) -> None:
     align_file(Stub(layer=3), PAIRS, out)
     assert json.loads((tmp_path / "out.gz.meta.json").read_text(encoding="utf-8")) == {
         "signature": {"model": "stub", "layer": "3", "method": "stub", "version": __version__},
+        "base": 0,
         "lines": 50,
         "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
     }
