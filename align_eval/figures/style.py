@@ -197,6 +197,10 @@ def new_figure(width: float, height: float, *, placed: bool = False) -> Figure:
     return figure
 
 
+PIXELS = 6000
+"""The longest side of a figure in pixels: a figure of hundreds of words has fewer dots an inch."""
+
+
 def save(figure: Figure, path: StrPath) -> None:
     """Write a figure as its name's ending says (png, svg or pdf), whole or not at all.
 
@@ -253,6 +257,8 @@ def _texts(figure: Figure) -> list[Text]:
 
 def _render(figure: Figure, ending: str) -> tuple[bytes, int]:
     """The file's bytes, and how many different characters had no glyph."""
+    import matplotlib as mpl
+
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[ending]
     trim: dict[str, Any] = {} if figure.get_layout_engine() is None else {"bbox_inches": "tight", "pad_inches": 0.03}
     buffer = io.BytesIO()
@@ -262,6 +268,7 @@ def _render(figure: Figure, ending: str) -> tuple[bytes, int]:
             text.set_text(lines)
     with warnings.catch_warnings(record=True) as caught, style():
         warnings.simplefilter("always")
-        figure.savefig(buffer, format=ending, metadata=metadata, **trim)
+        dots = min(float(mpl.rcParams["savefig.dpi"]), PIXELS / max(figure.get_size_inches()))
+        figure.savefig(buffer, format=ending, metadata=metadata, dpi=dots, **trim)
     missing = {str(w.message).split(" (")[0] for w in caught if "missing from" in str(w.message)}
     return buffer.getvalue(), len(missing)
