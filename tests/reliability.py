@@ -193,7 +193,8 @@ def main() -> int:
     inputs, wrong = read_mutated(asked.seconds / 3, asked.seed)
     kills, also = kill(asked.seconds * 2 / 3, asked.seed)
     lines = [
-        "# What was tried", "", f"Made by `python tests/reliability.py --seconds {asked.seconds:g} --seed {asked.seed}`.", "",
+        "# What was tried", "",
+        f"Made by `python tests/reliability.py --seconds {asked.seconds:g} --seed {asked.seed}`.", "",
         "| reader | inputs | read | typed error | untyped error |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for kind, counts in sorted(inputs.items()):
