@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from align_eval.models.attention_sites import attention_sites, capture_attention
+from align_eval.models.attention_sites import attention_sites, capture_attention, check_rows
 from align_eval.models.layout import Layout
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
@@ -52,6 +52,7 @@ class RolloutReader(SignalReader):
 
         def follow(layer: int, weights: Tensor) -> None:
             nonlocal rolled
+            self._check(weights, layer, layouts, 0)
             rolled = roll(weights, rolled)
             if layer in wanted:
                 take(layer, rolled[:, None])
@@ -67,11 +68,22 @@ class RolloutReader(SignalReader):
         def follow(number: int, weights: Tensor) -> None:
             nonlocal rolled
             if number <= depth:
+                self._check(weights, number, layouts, 0)
                 rolled = roll(weights, rolled)
             elif rolled is not None:
+                self._check(weights, number - depth, layouts, 1)
                 take(number - depth, (at_least_float32(weights).mean(dim=1) @ rolled)[:, None])
 
         capture_attention(self.model, sites, lambda: self.forward(layouts), follow, self.name)
+
+    def _check(self, weights: Tensor, layer: int, layouts: Sequence[Layout], side: int) -> None:
+        """Weights ``(B, heads, queries, keys)`` must be a distribution: :func:`roll` would hide what is missing."""
+        import torch
+
+        counts = torch.tensor([len(layout.inputs[side]) for layout in layouts], device=weights.device)
+        rows = torch.arange(weights.shape[2], device=weights.device) < counts[:, None]
+        names = [layout.pair.id for layout in layouts]
+        check_rows(weights, layer, self.name, rows=rows[:, None].expand(weights.shape[:3]), pairs=names)
 
 
 def roll(weights: Tensor, before: Tensor | None = None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from align_eval.errors import ModelError
 from align_eval.signals.attention import attention_maps, pair_model
+from align_eval.signals.registry import SIGNALS
 from tests.models import architectures, families
 
 PAIRS = families.pairs()[:2]
@@ -70,6 +71,12 @@ def test_what_gives_none_is_said_in_one_sentence(kind: str) -> None:
         attention_maps(architectures.build(kind), PAIRS)
     assert "update" not in str(told.value).lower()
     assert "Choose" in str(told.value)
+
+
+def test_rollout_does_not_hide_what_attention_sinks_take() -> None:
+    reader = SIGNALS.get("rollout")(architectures.build("gpt_oss"))
+    with pytest.raises(ModelError, match=WITHOUT["gpt_oss"]):
+        reader.attend(reader.lay_out(PAIRS), [2], lambda layer, weights: None)
 
 
 def test_layers_of_albert_share_their_weights() -> None:
