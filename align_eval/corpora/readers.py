@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -162,6 +163,10 @@ def _chosen(
     return source, other, reader, name
 
 
+# Ordinary text has commas too: where neither a header nor quotes tell CSV, its name does.
+_CSV_NAME = re.compile(r"\.csv(\.(gz|xz|zst|bz2))?$", re.IGNORECASE)
+
+
 def detect_format(path: StrPath) -> str:
     """Tell the format of one file by its content.
 
@@ -196,6 +201,8 @@ def _detected(source: Input, asked: Mapping[str, Any]) -> str:
     best = [name for fit, name in fits if fit == fits[0][0]]
     if fits[0][0] < 0.5:
         check_text(head.data, source.name, start=True)
+        if _CSV_NAME.search(source.path):
+            return "csv"
         what, mend = unknown_form(head, source.name) or (
             "the format cannot be told by content: not JSON lines, Parquet or TMX, and most lines have neither one "
             "' ||| ' nor one tab (or two tabs with links behind the second)",

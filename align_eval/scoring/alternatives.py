@@ -100,21 +100,28 @@ class Alternatives:
 def table_warning(gold: LinkTable, table: LinkTable) -> str | None:
     """One line about another base or order of tables in memory, as :meth:`Alternatives.warning`.
 
-    Indices of tables count from 0, so the other base is that of indices that count from 1.
+    Indices of tables count from 0, so the other base is that of indices that count from 1. A link 0-0 speaks against
+    that: it would join nothing with nothing.
     """
     found = counts(gold, table).sum(axis=0, dtype=np.int64)
     aer = float(measures(found)["aer"])
     if aer <= POINTS:
         return None
-    readings = [
-        ("if the indices of the hypothesis count from 1", gold, table.reread(-1)),
-        ("if the indices of the gold count from 1", gold.reread(-1), table),
-        ("with source and target of the hypothesis swapped", gold, table.reread(0, True)),
-        ("if the hypothesis is target-source and counts from 1", gold, table.reread(-1, True)),
-    ]
+    readings = [("with source and target of the hypothesis swapped", gold, table.reread(0, True))]
+    if not _links_first_words(table):
+        readings += [
+            ("if the indices of the hypothesis count from 1", gold, table.reread(-1)),
+            ("if the hypothesis is target-source and counts from 1", gold, table.reread(-1, True)),
+        ]
+    if not _links_first_words(gold):
+        readings.append(("if the indices of the gold count from 1", gold.reread(-1), table))
     lowest, said = min(
         (float(measures(counts(one, other).sum(axis=0, dtype=np.int64))["aer"]), said) for said, one, other in readings
     )
     if aer - lowest <= POINTS:
         return None
     return f"AER is {aer:.2f}; {said} it would be {lowest:.2f}: links are (source, target), indices from 0"
+
+
+def _links_first_words(table: LinkTable) -> bool:
+    return bool(((table.source == 0) & (table.target == 0)).any())

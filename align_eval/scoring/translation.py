@@ -183,8 +183,8 @@ def paired_translation_tests(
 ) -> list[dict[str, dict[str, MetricTest]]]:
     """sacrebleu's paired tests of every system against the first.
 
-    A system whose every line is the first one's gets p = 1; sacrebleu, which counts only trials with a difference
-    greater than the observed one, would say 1 / (trials + 1).
+    Where there is no difference p is 1; sacrebleu, which counts only trials with a difference greater than the observed
+    one, would say 1 / (trials + 1) where no trial has any (equal translations; BLEU 0 of both).
 
     Args:
         systems: the hypotheses of each.
@@ -221,9 +221,9 @@ def paired_translation_tests(
         names = [name for name in found if name != "System"]
         for name, theirs in zip(METRICS, names, strict=True):
             results: Any = found[theirs]
-            for row, result, hypotheses in zip(out, results[1:], systems[1:], strict=True):
+            for row, result in zip(out, results[1:], strict=True):
                 difference = float(result.score) - float(results[0].score)
-                p_value = 1.0 if list(hypotheses) == list(systems[0]) else float(result.p_value)
+                p_value = float(result.p_value) if difference else 1.0
                 row[name][test] = MetricTest(test, difference, p_value, str(signatures[theirs]))
     return out
 

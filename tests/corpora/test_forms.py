@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from pathlib import Path
 
@@ -114,6 +115,15 @@ class TestCsv:
             bitext = read_bitext(put(tmp_path / "f", content))
         assert "read as CSV, delimiter " in str(caught[0].message)
         assert (bitext.format, rows(bitext)) == ("csv", PAIRS)
+
+    @pytest.mark.parametrize("name", ["f.csv", "F.CSV", "f.csv.gz"])
+    @pytest.mark.parametrize("content", ["das Haus;the house\r\nja;yes\r\n", "das Haus,the house\nja,yes\n"])
+    def test_where_text_could_be_csv_the_name_of_the_file_says_so(
+        self, tmp_path: Path, name: str, content: str
+    ) -> None:
+        path = put(tmp_path / name, gzip.compress(content.encode()) if name.endswith("gz") else content)
+        with pytest.warns(AlignEvalWarning, match="read as CSV, delimiter"):
+            assert rows(read_bitext(path)) == [("das Haus", "the house", "-"), ("ja", "yes", "-")]
 
     @pytest.mark.parametrize(
         "content", ["Hello, world\nGood day, all\n", "yes;no\n", 'he said "a", she "b"\n', "a,b\nc,d\n"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,13 @@ def test_another_base_or_order_is_told(change: Callable[[int, int], tuple[int, i
     links = [[change(i, j) for i, j in gold[k]] for k in range(len(gold))]
     with pytest.warns(AlignEvalWarning, match=f"{said} it would be 0.00"):
         ae.score(gold, links, resamples=0)
+
+
+@pytest.mark.parametrize("gold", ["0-0 1-1", "0-0 1-1 2-2", "0-0 2-1 1-2"])
+def test_links_from_the_first_word_on_count_from_0(gold: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ae.score([gold], ["0-0"], resamples=0).aer > 15
 
 
 def test_symmetrize_takes_the_same_forms() -> None:

@@ -115,6 +115,15 @@ def test_the_paired_tests_are_sacrebleus(monkeypatch: pytest.MonkeyPatch) -> Non
     assert paired_translation_tests([GOOD], REFERENCES) == []
 
 
+@pytest.mark.parametrize("test", ["randomisation", "bootstrap"])
+def test_no_difference_is_not_significant(test: str) -> None:
+    """BLEU of both is 0, for none of them has four words: no trial has a difference greater than that."""
+    (found,) = paired_translation_tests(
+        [["the house", "yes"], ["a house", "no"]], ["the house", "yes"], tests=[test], resamples=20
+    )
+    assert (found["bleu"][test].difference, found["bleu"][test].p_value) == (0, 1)
+
+
 def test_sentence_scores_are_sacrebleus() -> None:
     found = sentence_scores(BAD, REFERENCES)
     for k, (hypothesis, reference) in enumerate(zip(BAD, REFERENCES, strict=True)):
