@@ -13,6 +13,7 @@ from align_eval.errors import FormatError, InputError, MissingFileError, ModelEr
 from align_eval.runs.experiments import KINDS, read_experiment, run_experiment
 from align_eval.runs.experiments.signals import SignalsExperiment
 from align_eval.runs.sweep import split
+from tests.models import families
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +88,19 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
     changed = read_experiment(written(tmp_path, GOOD.replace("resamples = 50", "resamples = 60")))
     with pytest.raises(AssertionError, match="made again"):
         run_experiment(changed, tmp_path / "results", parse_layers=parse_layers)
+
+
+@pytest.mark.parametrize(("name", "testset"), [("marian", "mini-ende"), ("gpt2", "mini-enfr")])
+def test_evaluate_takes_models_of_every_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, testset: str
+) -> None:
+    model = families.build(name)
+    monkeypatch.setattr("align_eval.models.load_model", lambda *_, **__: model)
+    text = GOOD.replace("mini-ende", testset).replace('layers = "7"', 'layers = "all"')
+    folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path / "results", parse_layers=parse_layers)
+    rows = (folder / f"{testset}.tsv").read_text("utf-8").splitlines()[3:]
+    assert len(rows) > 2
+    assert {row.split("\t")[1] for row in rows} == {"argmax", "forward"}
 
 
 def test_the_kinds() -> None:

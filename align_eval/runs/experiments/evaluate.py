@@ -1,4 +1,4 @@
-"""Kind ``evaluate``: every method at every layer of an encoder, by the similarity of its hidden states.
+"""Kind ``evaluate``: every method at every layer of a model, by the similarity of its hidden states.
 
 ::
 
@@ -55,21 +55,24 @@ class EvaluateExperiment(Experiment):
         make_extractors(self.methods)
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.aligners import AlignerSettings, make_aligner
+        from align_eval.aligners import AlignerSettings
         from align_eval.corpora import load_testset
         from align_eval.models import load_model
+        from align_eval.models.directed import in_languages
         from align_eval.models.identity import mark_of
-        from align_eval.runs.evaluate import evaluate_testset
+        from align_eval.models.states import vector_models
+        from align_eval.runs.evaluate import aligners_for, evaluate_testset
 
         loaded = [load_testset(name) for name in self.testsets]
-        encoder = load_model(self.model, family="encoder")
-        layers = tuple(watch.parse_layers(self.layers, encoder.layers))
-        aligner = make_aligner(AlignerSettings(encoder, self.methods, layers, self.subword, self.on_long))
+        model = load_model(self.model)
+        states, _ = vector_models(in_languages(model, loaded[0].source_language, loaded[0].target_language))
+        layers = tuple(watch.parse_layers(self.layers, states.layers))
+        settings = AlignerSettings(model, self.methods, layers, self.subword, self.on_long)
         tables: dict[str, list[Row]] = {}
         signatures: dict[str, str] = {}
-        for testset in loaded:
+        for testset, aligner, _ in aligners_for(settings, loaded):
             path = base / f"{testset.name}.tsv"
-            mark = self.fingerprint(testset.checksum, mark_of(encoder))
+            mark = self.fingerprint(testset.checksum, mark_of(model))
             kept = _read_table(path, mark)
             if kept is None:
                 with watch.bar(testset.name, len(testset.pairs)) as progress:
