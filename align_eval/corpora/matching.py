@@ -199,6 +199,9 @@ def _lines(n: int, names: Keys, how: Matching, which: int, k: int, done: int) ->
     if numbers and names and (inside == len(names) or (how.first_only and inside == n)):
         return lines
     if len(names) == n and (not numbers or _is_run(names) or not (how.skips and how.skips[which])):
+        if not numbers:
+            order = f"its lines are taken for the sentence pairs of {how.files[which]}, in the order of that file"
+            how.notes.append(f"{how.files[k]} names no sentence pairs: {order}")
         return names  # one line for each, in their order
     if how.first_only and which and not numbers and n < len(names):
         return names[:n]

@@ -136,3 +136,24 @@ def test_parts_joined_are_the_whole(numbers: list[int], data: st.DataObject) -> 
     assert joined(parts) == whole
     assert joined(parts).ids == whole.ids
     assert same_pairs([whole, joined(parts)])
+
+
+@pytest.mark.parametrize("names", [["c", "a"], ["s1", "s2"], ["1", "b"]])
+def test_lines_without_names_beside_names_are_told(names: list[str]) -> None:
+    """Nothing but the order of the lines says which pair is which."""
+    named = LinkTable.from_links([Links("0-0"), Links("1-1")], names)
+    for tables, files in (([named, _plain()], ["n.jsonl", "p.talp"]), ([_plain(), named], ["p.talp", "n.jsonl"])):
+        how = Matching(files)
+        match_tables(tables, how)
+        assert how.notes == [
+            "p.talp names no sentence pairs: its lines are taken for the sentence pairs of n.jsonl, in the order of "
+            "that file"
+        ]
+    numbered = LinkTable.from_links([Links("0-0"), Links("1-1")], ["2", "1"])
+    how = Matching(["n.jsonl", "p.talp"])
+    match_tables([numbered, _plain()], how)  # numbers say it
+    assert how.notes == []
+
+
+def _plain() -> LinkTable:
+    return LinkTable.from_links([Links("0-0"), Links("1-1")])
