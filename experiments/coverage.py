@@ -24,12 +24,17 @@ from align_eval.files import atomic_writer
 from align_eval.scoring.counts import counts
 from align_eval.scoring.measures import fractions
 from align_eval.scoring.paired import paired_tests
-from align_eval.scoring.resample import percentile_interval
-from align_eval.scoring.studentised import studentise
+from align_eval.statistics import percentile_interval, studentise
 
 ROOT = Path(__file__).resolve().parent.parent
-SETS = ("deen-rwth", "enfr-wpt", "jaen-kftt", "zhen-tsinghua")
-METHODS = ("argmax", "forward")
+# Intervals are made of the links of the first method; the tests compare it with the second.
+POPULATIONS = {
+    "deen-rwth": ("argmax", "forward"),
+    "enfr-wpt": ("argmax", "forward"),
+    "jaen-kftt": ("argmax", "forward"),
+    "roen-wpt": ("softmax", "forward"),
+    "zhen-tsinghua": ("argmax", "forward"),
+}
 SIZES = (25, 100, 400)
 SHOWN = ("aer", "precision", "recall", "f1")
 RESAMPLES = 1000
@@ -42,16 +47,18 @@ def populations() -> dict[str, tuple[Counts, Counts]]:
     """The counts of both methods on each set, ``(sentence pairs, 4)``; kept in ``build/coverage`` for the next run."""
     kept = ROOT / "build" / "coverage" / "populations.npz"
     if kept.exists():
-        with np.load(kept) as held:
-            return {name: (held[f"{name} {METHODS[0]}"], held[f"{name} {METHODS[1]}"]) for name in SETS}
+        with np.load(kept) as found:
+            return {
+                name: tuple(found[f"{name} {method}"] for method in methods) for name, methods in POPULATIONS.items()
+            }
     model = ae.load_model("offline:e5-small")
     out = {}
-    for name in SETS:
+    for name, methods in POPULATIONS.items():
         testset = ae.load_testset(name)
-        found = [counts(testset.gold, ae.align(testset, model, method=method)) for method in METHODS]
-        out[name] = (found[0].astype(np.int64), found[1].astype(np.int64))
+        rows = [counts(testset.gold, ae.align(testset, model, method=method)).astype(np.int64) for method in methods]
+        out[name] = rows[0], rows[1]
     kept.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(kept, **{f"{name} {method}": out[name][k] for name in SETS for k, method in enumerate(METHODS)})
+    np.savez(kept, **{f"{name} {one}": out[name][k] for name, two in POPULATIONS.items() for k, one in enumerate(two)})
     return out
 
 
@@ -117,7 +124,7 @@ def main() -> int:
         "",
         f"Made by `python experiments/coverage.py --corpora {corpora}`: {corpora:,} corpora of each size from each "
         f"population, {resamples:,} resamples each. The standard error of a share of 95 % in {corpora:,} corpora is "
-        f"{100 * (0.95 * 0.05 / corpora) ** 0.5:.1f} points. Tests are made on {tested:,} corpora of each size.",
+        f"{100 * (0.95 * 0.05 / corpora) ** 0.5:.2g} points. Tests are made on {tested:,} corpora of each size.",
         "",
         "## Intervals at 95 %: in how many corpora they hold the true value (mean width in points)",
         "",
@@ -131,7 +138,7 @@ def main() -> int:
             found = held(first, size, corpora, resamples)
             for kind in ("percentile", "studentised"):
                 cells = [f"{found[kind, measure][0]:.1f} % ({found[kind, measure][1]:.1f})" for measure in SHOWN]
-                lines.append(f"| {name}, {METHODS[0]} | {size} | {kind} | " + " | ".join(cells) + " |")
+                lines.append(f"| {name}, {POPULATIONS[name][0]} | {size} | {kind} | " + " | ".join(cells) + " |")
                 means.setdefault((kind, size), []).append(found[kind, "aer"][0])
     lines += ["", "Mean over the populations, AER:", "", "| interval | " + " | ".join(map(str, SIZES)) + " |"]
     lines.append("|---|" + "---|" * len(SIZES))
@@ -149,7 +156,9 @@ def main() -> int:
             rates = rejected(first, other, size, tested, resamples)
             for test in ("bootstrap without standard errors", "bootstrap", "randomisation"):
                 cells = [f"{rates[test, measure]:.1f} %" for measure in SHOWN]
-                lines.append(f"| {name}, {' and '.join(METHODS)} | {size} | {test} | " + " | ".join(cells) + " |")
+                lines.append(
+                    f"| {name}, {' and '.join(POPULATIONS[name])} | {size} | {test} | " + " | ".join(cells) + " |"
+                )
     with atomic_writer(folder / "coverage.md") as stream:
         stream.write("\n".join(lines) + "\n")
     sys.stdout.write(f"{folder / 'coverage.md'}\n")

@@ -26,7 +26,7 @@ from align_eval.runs.experiments.cells import Cells
 from align_eval.runs.experiments.evaluate import COLUMNS, _read_table
 from align_eval.runs.explore_folder import explore_folder
 from align_eval.runs.resumable import ResumableOutput
-from align_eval.scoring.score import check_resampling
+from align_eval.statistics import check_resampling
 
 DEEP = "[" * 100_000
 DAMAGED = [DEEP, DEEP.replace("[", '{"a":'), "[1, 2", "\x00", '"a', "nul"]

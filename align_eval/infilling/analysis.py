@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from align_eval.infilling.measures import MEASURES, Bools, Floats
-from align_eval.infilling.nulls import NULLS, expected
-from align_eval.infilling.stats import (
+from align_eval.infilling.estimates import (
     Comparison,
     Estimate,
-    Resampling,
     compare,
     compare_groups,
     interval,
     mean,
     spearman,
 )
+from align_eval.infilling.measures import MEASURES, Bools, Floats
+from align_eval.infilling.nulls import NULLS, expected
 from align_eval.infilling.table import HiddenRows, RowTable
+from align_eval.statistics import Resampling
 
 SHARE_BANDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Ends of the bands of the mask share that the correlation is also given within."""
@@ -176,11 +176,20 @@ def analyse(
         },
         _changes(table, masked, how),
         _changes(table, shown, how),
-        {name: (_mean(v, table, masked, how), _mean(v, table, shown, how)) for name, v in table.after.items()},
-        (_mean(table.divergence, table, masked, how), _mean(table.divergence, table, shown, how)),
+        {
+            name: (
+                _mean(values, table, masked, how, share=name != "entropy"),
+                _mean(values, table, shown, how, share=name != "entropy"),
+            )
+            for name, values in table.after.items()
+        },
+        (
+            _mean(table.divergence, table, masked, how, share=True),
+            _mean(table.divergence, table, shown, how, share=True),
+        ),
         compare_groups(table.divergence, masked, table.sentence, how),
-        _mean(table.recovered, table, masked, how),
-        _mean(table.log_probability, table, masked, how),
+        _mean(table.recovered, table, masked, how, share=True),
+        _mean(table.log_probability, table, masked, how, share=False),
         float(np.median(rank)) if len(rank) else None,
         nulls,
         correlate(table, how) if linked[masked].any() else None,
@@ -232,8 +241,8 @@ def rounded(value: Any) -> Any:
     return round(float(value), 6) if isinstance(value, float) else value
 
 
-def _mean(values: Floats, table: RowTable, rows: Bools, how: Resampling) -> Estimate:
-    return mean(values[rows], table.sentence[rows], how)
+def _mean(values: Floats, table: RowTable, rows: Bools, how: Resampling, *, share: bool) -> Estimate:
+    return mean(values[rows], table.sentence[rows], how, share=share)
 
 
 def _changes(table: RowTable, rows: Bools, how: Resampling) -> dict[str, Comparison]:

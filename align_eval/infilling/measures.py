@@ -33,27 +33,8 @@ def distributions(rows: WordRows) -> Floats:
 
 def entropy(rows: Floats) -> Floats:
     """Entropy of distributions ``(..., n)`` in bits, ``(...)``: 0 for one sharp peak, ``log2 n`` for a uniform row."""
-    return np.asarray(-_plog(rows, rows).sum(axis=-1)) + 0.0
-
-
-def divergence(first: Floats, second: Floats) -> Floats:
-    """Jensen-Shannon divergence of distributions ``(..., n)`` in bits, 0 (equal) to 1 (nothing shared), ``(...)``.
-
-    JSD(p, q) = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2 (Lin 1991, equation 4.1, both weights 1/2). It is
-    symmetric; its square root is a distance.
-    """
-    if first.shape[-1] != second.shape[-1]:
-        raise InputError(f"rows over {first.shape[-1]} and {second.shape[-1]} columns cannot be compared")
-    middle = (first + second) / 2
-    found = (_plog(first, first) + _plog(second, second)).sum(axis=-1) / 2 - _plog(middle, middle).sum(axis=-1)
-    equal = (first == second).all(axis=-1)  # exactly 0, where rounding would leave 1e-17
-    return np.asarray(np.where(equal, 0.0, np.clip(found, 0.0, 1.0)))
-
-
-def _plog(weight: Floats, of: Floats) -> Floats:
-    """weight * log2(of), 0 where of is 0; NaN stays."""
-    positive = np.where(of > 0, of, np.where(np.isnan(of), np.nan, 1.0))
-    return np.asarray(weight * np.log2(positive))
+    positive = np.where(rows > 0, rows, np.where(np.isnan(rows), np.nan, 1.0))
+    return np.asarray(-(rows * np.log2(positive)).sum(axis=-1)) + 0.0
 
 
 def gold_cells(pair: SentencePair) -> Bools | None:

@@ -17,12 +17,12 @@ from align_eval.infilling.measures import (
     Floats,
     RowMeasures,
     distributions,
-    divergence,
     gold_cells,
     punctuation_columns,
     row_measures,
 )
 from align_eval.infilling.results import InfillResult, Variant, WordRows
+from align_eval.statistics import jensen_shannon
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -187,7 +187,7 @@ def _part(
         np.array([is_punctuation(word) for word in pair.target]),
         {name: getattr(full, name)[0] for name in MEASURES},
         {name: getattr(after, name)[0] for name in MEASURES},
-        divergence(distributions(full_rows), distributions(rows))[0],
+        jensen_shannon(distributions(full_rows), distributions(rows))[0],
         log_probability,
         rank,
     )

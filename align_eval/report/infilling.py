@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.infilling.measures import distributions, divergence, punctuation_columns
+from align_eval.infilling.measures import distributions, punctuation_columns
 from align_eval.infilling.results import Filled, InfillResult
 from align_eval.report.paired_rows import (
     PairedRows,
@@ -21,6 +21,7 @@ from align_eval.report.paired_rows import (
 )
 from align_eval.report.reading import Cell, Reading
 from align_eval.report.sentences import of, quoted, share
+from align_eval.statistics import jensen_shannon
 
 if TYPE_CHECKING:
     from align_eval.links import GoldLinks
@@ -61,7 +62,7 @@ def infilling_reading(
     """
     it = paired_rows(result, variant, view, gold, gold_name)
     seen, pair = result.views[view], it.pair
-    moved = divergence(distributions(it.before_rows), distributions(it.after_rows))[0]
+    moved = jensen_shannon(distributions(it.before_rows), distributions(it.after_rows))[0]
     each = [_hidden_word(it, filled) for filled in it.filled]
     groups = groups_of(it)
     findings = [*_peaks(it, groups), *_looks(it, each), *_fillings(each), *_spread(groups), *_places(it, groups)]

@@ -12,12 +12,12 @@ from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
 from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
 from align_eval.infilling.probe import TOKEN_BUDGET
-from align_eval.infilling.stats import Resampling
 from align_eval.infilling.table import RowCollector
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
 from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
 from align_eval.runs.sweep import split
 from align_eval.signals.attention_batch import View
+from align_eval.statistics import Resampling
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -96,6 +96,8 @@ class Infilling:
             "resamples": self.how.resamples,
             "seed": self.how.seed,
             "confidence": self.how.confidence,
+            "interval": "studentised" if self.how.resamples else None,
+            "interval_of_correlations": "BCa" if self.how.resamples else None,
         }
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.scoring.paired import PairedTest, compare
-from align_eval.scoring.score import DECIMALS, check_resampling
-from align_eval.scoring.studentised import studentise
+from align_eval.scoring.score import DECIMALS
+from align_eval.statistics import check_resampling, studentise
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.scoring.measures import MEASURES, known, live, measures
-from align_eval.scoring.resample import Sums, swap_sums
-from align_eval.scoring.score import DECIMALS, check_resampling, rounded
-from align_eval.scoring.studentised import Statistic, studentise
+from align_eval.scoring.measures import MEASURES, check_alpha, known, live, measures
+from align_eval.scoring.score import DECIMALS, rounded
+from align_eval.statistics import Statistic, Studentised, Sums, check_resampling, studentise, swap_sums
 
 #: Names of the tests.
 TESTS = ("bootstrap", "randomisation")
@@ -71,7 +70,7 @@ def paired_tests(
     """Test whether two systems differ, over the same sentence pairs and gold.
 
     * ``bootstrap`` (Koehn 2004): both systems are scored on the same resamples. Each difference is measured from the
-      observed one in the standard errors of its resample (:mod:`align_eval.scoring.studentised`), and the p-value is
+      observed one in the standard errors of its resample (:mod:`align_eval.statistics`), and the p-value is
       how often it is as many of them off as the observed difference is from 0. Without standard errors the test rejects
       a true hypothesis too often in small corpora (``results/coverage``).
     * ``randomisation`` (Riezler & Maxwell 2005): in each trial every sentence pair's links change hands between the
@@ -97,7 +96,8 @@ def paired_tests(
         raise LengthMismatchError(f"the first system has {len(first)} sentence pairs, the other {len(other)}")
     if not len(first) or not np.array_equal(first[:, 1], other[:, 1]):
         raise InputError("the counts of the two systems are not from the same gold")
-    check_resampling(resamples, seed, confidence, alpha)
+    check_alpha(alpha)
+    check_resampling(resamples, seed, confidence)
     if not resamples:
         raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
     totals = [rows.sum(axis=0, dtype=np.int64) for rows in (first, other)]
@@ -166,10 +166,15 @@ def _bootstrap(
         return {name: b[name] - a[name] for name in observed}
 
     found = studentise(np.concatenate([first, other], axis=1), difference, resamples, seed, shares=False)
-    return {
-        name: (one.p_value(), one.undefined, one.interval(confidence) if len(one.sample) else None)
-        for name, one in found.items()
-    }
+    return {name: (one.p_value(), one.undefined, _points(one, confidence)) for name, one in found.items()}
+
+
+def _points(found: Studentised, confidence: float) -> tuple[float, float] | None:
+    """The interval of a difference in percent points, none of which is beyond 100."""
+    if not len(found.sample):
+        return None
+    low, high = found.interval(confidence)
+    return max(low, -100.0), min(high, 100.0)
 
 
 def _randomise(

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import EmptyGoldError, InputError
+from align_eval.errors import EmptyGoldError
 from align_eval.link_table import LinkTable
 from align_eval.scoring.counts import counts
-from align_eval.scoring.measures import MEASURES, check_alpha, fractions, known, measures
+from align_eval.scoring.measures import MEASURES, fractions, known, measures
 from align_eval.scoring.signature import Signature
-from align_eval.scoring.studentised import studentise
+from align_eval.statistics import check_resampling, studentise
 from align_eval.version import __version__
 
 #: Resamples at most: their sums are held in memory.
-MOST_RESAMPLES = 1_000_000
 #: Decimals of percentages in JSON.
 DECIMALS = 6
 
@@ -93,7 +92,7 @@ def score(
         resamples: how many bootstrap resamples the intervals come from; 0: no intervals.
         seed: of the resamples.
         alpha: weight of precision in ``f_alpha``.
-        confidence: level of the intervals (:mod:`align_eval.scoring.studentised`), between 0 and 1.
+        confidence: level of the intervals (:mod:`align_eval.statistics`), between 0 and 1.
         signature: what is known of where the links come from; sentences, resamples, seed and version are filled in.
 
     Raises:
@@ -187,18 +186,3 @@ def check_gold(sentences: int, links: int, file: str | None = None) -> None:
             file=file,
             remedy="Give a file of gold links; nothing can be scored against none",
         )
-
-
-def check_resampling(resamples: int, seed: int, confidence: float, alpha: float = 0.5) -> None:
-    """Raise :class:`InputError` for a negative number of resamples or seed, or a fraction outside of its range."""
-    check_alpha(alpha)
-    if resamples < 0:
-        raise InputError(f"resamples must be 0 or more, got {resamples}")
-    if resamples > MOST_RESAMPLES:
-        raise InputError(
-            f"{resamples:,} resamples are more than {MOST_RESAMPLES:,}", remedy="Give fewer; 1,000 are usual"
-        )
-    if seed < 0:
-        raise InputError(f"the seed must be 0 or more, got {seed}")
-    if not 0 < confidence < 1:
-        raise InputError(f"the confidence level must be between 0 and 1, got {confidence}", remedy="Give 0.95 for 95 %")

@@ -19,11 +19,13 @@ from align_eval.links import BoolArray, IntArray
 from align_eval.scoring.alternatives import Alternatives
 from align_eval.scoring.breakdown import Breakdown, breakdown
 from align_eval.scoring.counts import counts
+from align_eval.scoring.measures import check_alpha
 from align_eval.scoring.notes import reading_notes, score_notes, unannotated_notes
 from align_eval.scoring.paired import PairedTest, paired_tests
 from align_eval.scoring.prepare import check_policies
 from align_eval.scoring.reading import GoldSource, ReadOptions, find_gold, side_by_side
-from align_eval.scoring.score import Score, check_gold, check_resampling, score_counts
+from align_eval.scoring.score import Score, check_gold, score_counts
+from align_eval.statistics import check_resampling
 
 if TYPE_CHECKING:
     from align_eval.corpora.link_reader import LinkReader
@@ -123,7 +125,8 @@ def score_files(
         InputError: a parameter outside of its range, or standard input named twice.
         AlignEvalError: what reading the files raises.
     """
-    check_resampling(resamples, seed, confidence, alpha)
+    check_alpha(alpha)
+    check_resampling(resamples, seed, confidence)
     count_nulls = _check([gold, *hypotheses], gold_options, hypothesis_options, unannotated, first, with_breakdown)
     source = find_gold(gold, gold_options, pairs)
     readers = [hypothesis_options.reader(path) for path in hypotheses]

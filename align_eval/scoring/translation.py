@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
+from align_eval.statistics import check_resampling
 
 #: Names of the metrics, and whether more is better.
 METRICS = {"bleu": True, "chrf": True, "ter": False}
@@ -237,8 +238,7 @@ def _check(systems: Sequence[Sequence[str]], references: Sequence[str], resample
             )
     if not references:
         raise InputError("there is no sentence to score", remedy="Give a text that has one")
-    if resamples < 0:
-        raise InputError(f"resamples must be 0 or more, got {resamples}")
+    check_resampling(resamples, seed)
     if seed < 1:
         raise InputError(f"sacrebleu takes the seed {seed} for none", remedy="Give a seed of 1 or more")
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.signals.plain_text import PlainText, require_decoder
+from align_eval.statistics import jensen_shannon
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,7 +83,7 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
                 scores = _log_softmax(_require_same(model, _logits(model, final(state)), own))
             else:
                 scores = _log_softmax(_logits(model, final(state) if norm else state))
-            divergence.append(_divergence(scores, last))
+            divergence.append(jensen_shannon(scores.exp(), last.exp()))
             probability.append(scores.gather(-1, produced[:, None])[:, 0].exp())
             agrees.append(scores.argmax(dim=-1) == last.argmax(dim=-1))
     values = torch.stack(divergence).cpu().double().numpy()
@@ -97,19 +98,6 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
         torch.stack(agrees).cpu().numpy(),
         norm,
     )
-
-
-def jensen_shannon(p: NDArray[np.floating], q: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The Jensen-Shannon divergence in bits of distributions ``(..., V)``: H(m) - (H(p) + H(q)) / 2, m their mean.
-
-    >>> float(jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
-    1.0
-    """
-    import torch
-
-    with np.errstate(divide="ignore"):
-        given = [torch.from_numpy(np.log(np.asarray(x, dtype=np.float64))) for x in (p, q)]
-    return np.asarray(_divergence(*given).numpy())
 
 
 def settling_depth(divergence: NDArray[np.floating], threshold: float = THRESHOLD) -> NDArray[np.int64]:
@@ -188,14 +176,3 @@ def _log_softmax(logits: Tensor) -> Tensor:
     import torch
 
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
-
-
-def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """JSD in bits of log probabilities ``(..., V)``; rounding below 0 or above 1 is cut off."""
-    import math
-
-    import torch
-
-    middle = torch.logaddexp(p, q) - math.log(2)
-    parts = [torch.where(x > -math.inf, x.exp() * (x - middle), 0).sum(dim=-1) for x in (p, q)]
-    return ((parts[0] + parts[1]) / (2 * math.log(2))).clamp(0, 1)

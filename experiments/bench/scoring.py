@@ -271,7 +271,7 @@ def bootstrap(folder: Path, rows: list[tuple[str, str, str, str]], sizes: list[i
     """Time of 1000 bootstrap resamples as matrix products, and of the same one at a time."""
     from align_eval.corpora import read_links
     from align_eval.scoring.counts import counts
-    from align_eval.scoring.resample import bootstrap_sums
+    from align_eval.statistics import bootstrap_sums
 
     material = write(folder, rows, max(sizes))
     every = counts(read_links(material.gold, base=0), read_links(material.links, base=0))

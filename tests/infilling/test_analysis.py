@@ -13,8 +13,8 @@ from align_eval.corpora.pair import SentencePair
 from align_eval.infilling.analysis import PlanAnalysis, analyse, correlate, joined
 from align_eval.infilling.plans import make_plan, masks_of
 from align_eval.infilling.results import Filled
-from align_eval.infilling.stats import Resampling
 from align_eval.infilling.table import RowCollector
+from align_eval.statistics import Resampling
 from tests.infilling.synthetic import RowsOf, corpus, fill, gold_map, result
 
 HOW = Resampling(1000, 1)

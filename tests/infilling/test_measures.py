@@ -13,7 +13,6 @@ from align_eval.errors import InputError
 from align_eval.infilling.measures import (
     diagonal_distance,
     distributions,
-    divergence,
     entropy,
     gold_cells,
     mass,
@@ -24,6 +23,7 @@ from align_eval.infilling.measures import (
 from align_eval.infilling.results import WordRows
 from align_eval.infilling.table import RowCollector
 from align_eval.links import GoldLinks, Links
+from align_eval.statistics import jensen_shannon
 from tests.infilling.synthetic import fill, result, word_rows
 
 PAIR = SentencePair("1", ("a", "b", "c", "."), ("x", "y", "z"), GoldLinks(Links([(0, 0)]), Links([(1, 0), (2, 2)])))
@@ -38,11 +38,11 @@ def test_entropy_by_hand() -> None:
 
 def test_divergence_by_hand() -> None:
     p, q = np.array([1.0, 0, 0]), np.array([0, 0.5, 0.5])
-    assert divergence(p, q) == pytest.approx(1.0)
+    assert jensen_shannon(p, q) == pytest.approx(1.0)
     # m = (3/4, 1/4): (log2(4/3) + (1/2) log2(2/3) + (1/2) log2 2) / 2
-    assert divergence(np.array([1.0, 0]), np.array([0.5, 0.5])) == pytest.approx(0.311278124459)
+    assert jensen_shannon(np.array([1.0, 0]), np.array([0.5, 0.5])) == pytest.approx(0.311278124459)
     with pytest.raises(InputError, match="3 and 2 columns"):
-        divergence(p, np.array([0.5, 0.5]))
+        jensen_shannon(p, np.array([0.5, 0.5]))
 
 
 @st.composite
@@ -58,15 +58,15 @@ def two_rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 @given(two_rows())
 def test_divergence_and_entropy_hold(rows: tuple[np.ndarray, np.ndarray]) -> None:
     p, q = rows
-    assert divergence(p, q) == pytest.approx(float(divergence(q, p)), abs=1e-12)
-    assert 0 <= divergence(p, q) <= 1
-    assert divergence(p, p) == 0
-    assert (divergence(p, q) > 0) == (np.abs(p - q).max() > 1e-7) or np.abs(p - q).max() < 1e-5
+    assert jensen_shannon(p, q) == pytest.approx(float(jensen_shannon(q, p)), abs=1e-12)
+    assert 0 <= jensen_shannon(p, q) <= 1
+    assert jensen_shannon(p, p) == 0
+    assert (jensen_shannon(p, q) > 0) == (np.abs(p - q).max() > 1e-7) or np.abs(p - q).max() < 1e-5
     assert -1e-12 <= entropy(p) <= np.log2(len(p)) + 1e-12
     assert entropy(np.full(len(p), 1 / len(p))) == pytest.approx(np.log2(len(p)))
     # Concavity: mixing never loses entropy, and the divergence is what it gains.
     gain = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
-    assert divergence(p, q) == pytest.approx(float(gain), abs=1e-9)
+    assert jensen_shannon(p, q) == pytest.approx(float(gain), abs=1e-9)
 
 
 def test_gold_and_punctuation() -> None:
@@ -136,7 +136,7 @@ def test_the_table_keeps_hidden_and_visible_rows_apart() -> None:
     assert table.hidden.tolist() == [True, False, False, True, False, True]
     assert table.share == pytest.approx([1 / 3] * 3 + [2 / 3] * 3)
     assert table.divergence[[1, 2, 4]].tolist() == [0.0, 0.0, 0.0]
-    assert table.divergence[5] == pytest.approx(float(divergence(np.array([0, 0, 1.0, 0]), np.full(4, 0.25))))
+    assert table.divergence[5] == pytest.approx(float(jensen_shannon(np.array([0, 0, 1.0, 0]), np.full(4, 0.25))))
     assert table.full["peak_gold"][[0, 2]].tolist() == [1.0, 1.0]
     assert table.after["peak_gold"][5] == pytest.approx(0.25)
     assert table.after["gold_mass"][0] == pytest.approx(0.5)

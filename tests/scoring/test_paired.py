@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 from align_eval.scoring import counts, measures, paired_tests
 from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table
-from tests.scoring.test_resample import corpus as made
+from tests.test_resampling import corpus as made
 
 
 def systems(size: int, gain: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from align_eval.scoring import resample
+from align_eval import statistics
 from align_eval.scoring.measures import MEASURES, fractions
 from align_eval.scoring.paired import paired_tests
-from align_eval.scoring.resample import bootstrap_sums, with_products
 from align_eval.scoring.score import score_counts
-from align_eval.scoring.studentised import studentise
+from align_eval.statistics import bca_interval, bootstrap_sums, studentise, with_products
 
 cells = st.tuples(*[st.integers(0, 12)] * 4).map(
     lambda c: (c[0] + c[2], c[1] + min(c[2], c[3]), min(c[2], c[3]), c[2])
@@ -67,10 +66,38 @@ def test_rows_without_a_spread(rows: list[Any], name: str, interval: tuple[float
     assert score_counts(np.array(rows), 1, resamples=50).ci[name] == pytest.approx(interval)
 
 
+def test_of_so_few_sentences_no_interval_is_a_point_and_no_difference_is_certain() -> None:
+    """Of two sentence pairs every second resample has no spread; of three, every ninth."""
+    rows = np.array([(10, 10, 5, 5), (4, 4, 4, 4), (7, 7, 6, 6)])
+    other = rows.copy()
+    other[:, 2:] -= [[1], [2], [1]]
+    for size, span in ((2, 40), (3, 40)):
+        low, high = score_counts(rows[:size], 1).ci["aer"]
+        assert low == pytest.approx(0, abs=15)
+        assert high - low > span
+        found = paired_tests(rows[:size], other[:size], tests=["bootstrap"])["bootstrap"]
+        for name in MEASURES:
+            assert (found.p_value[name] or 0) > 0.1, name
+            assert -100 <= found.ci[name][0] < found.ci[name][1] <= 100
+
+
+def test_bca_is_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    draw = np.random.default_rng(4)
+    values = draw.exponential(size=40)
+    sample = np.array([draw.choice(values, 40).mean() for _ in range(4000)])
+    without = (values.sum() - values) / 39
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="BCa", confidence_level=0.9, rng=np.random.default_rng(5)
+    ).confidence_interval
+    assert bca_interval(float(values.mean()), sample, without, 0.9) == pytest.approx(tuple(theirs), rel=0.03)
+    assert bca_interval(2.0, np.array([2.0]), np.array([2.0, 2.0]), 0.95) == (2.0, 2.0)
+
+
 @pytest.mark.parametrize("small", [20_000, 10])
 def test_products_are_summed_over_the_sentences_drawn(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where kinds of rows are drawn: all sentences alike, the sums of products follow from the sums."""
-    monkeypatch.setattr(resample, "_SMALL_CORPUS", small)
+    monkeypatch.setattr(statistics, "_SMALL_CORPUS", small)
     rows = np.repeat([[3, 2, 1, 2], [5, 4, 4, 4]], 50, axis=0)
     drawn = bootstrap_sums(rows, 20, 5, products=True)
     kinds = with_products(np.array([[3, 2, 1, 2], [5, 4, 4, 4]]))

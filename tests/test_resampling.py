@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from align_eval.scoring.resample import bootstrap_sums, percentile_interval, swap_sums
+from align_eval.statistics import bootstrap_sums, percentile_interval, swap_sums
 
-module = importlib.import_module("align_eval.scoring.resample")
+module = importlib.import_module("align_eval.statistics")
 
 
 def corpus(size: int, seed: int = 0) -> NDArray[np.int32]:

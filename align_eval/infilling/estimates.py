@@ -1,49 +1,27 @@
-"""Intervals, paired tests and correlations over sentences: rows of one sentence hang together, so sentences are drawn.
+"""Means, differences and correlations of rows, over sentences: rows of one sentence hang together.
 
-A mean over rows is a ratio of sums over sentences. Its interval is a bootstrap over sentences (Efron & Tibshirani
-1993). Two things measured on the same rows are tested by approximate randomisation (Riezler & Maxwell 2005), as
-systems are in :mod:`align_eval.scoring.paired`: in each trial the two change places in every sentence with
-probability 1/2. The p-value is two-sided, (c + 1) / (trials + 1) for c trials whose difference is as far from 0 as the
-one observed.
+A mean over rows is a ratio of sums over sentences; its interval is studentised, that of a rank correlation BCa
+(:mod:`align_eval.statistics`), by a bootstrap that draws sentences. Two things measured on the same rows are tested by
+approximate randomisation (Riezler & Maxwell 2005), as systems are in :mod:`align_eval.scoring.paired`: in each trial
+the two change places in every sentence with probability 1/2. The p-value is two-sided, (c + 1) / (trials + 1) for c
+trials whose difference is as far from 0 as the one observed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import InputError, LengthMismatchError
+from align_eval.errors import LengthMismatchError
 from align_eval.infilling.measures import Floats
-from align_eval.scoring.resample import percentile_interval
+from align_eval.statistics import Resampling, bca_interval, studentise, swap_sums, times_drawn
 
-# Cells of a block of draws.
-_CELLS = 1 << 21
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How often is drawn, from which seed, and the level of the intervals.
-
-    Raises:
-        InputError: a number outside of its range.
-    """
-
-    resamples: int = 2000
-    seed: int = 12345
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        if self.resamples < 0 or self.seed < 0:
-            raise InputError(f"resamples and seed must be 0 or more, got {self.resamples} and {self.seed}")
-        if not 0 < self.confidence < 1:
-            raise InputError(
-                f"the confidence level must be between 0 and 1, got {self.confidence}", remedy="Give 0.95 for 95 %"
-            )
+# Of the jackknife of a correlation: more sentences than this are left out a group at a time.
+_GROUPS = 500
 
 
 @dataclass(frozen=True)
@@ -97,13 +75,14 @@ def interval(low: float | None, high: float | None) -> list[float] | None:
     return None if low is None or high is None else [low, high]
 
 
-def mean(values: Floats, sentence: NDArray[np.integer[Any]], how: Resampling) -> Estimate:
+def mean(values: Floats, sentence: NDArray[np.integer[Any]], how: Resampling, *, share: bool = False) -> Estimate:
     """The mean of ``values`` ``(R,)`` with an interval over sentences; NaN does not count.
 
     Args:
         values: one a row.
         sentence: ``(R,)`` which sentence each row is of.
         how: resamples, seed, level.
+        share: the values are shares of 0 to 1; so are the ends of the interval.
 
     Raises:
         LengthMismatchError: not as many values as rows.
@@ -111,7 +90,7 @@ def mean(values: Floats, sentence: NDArray[np.integer[Any]], how: Resampling) ->
     sums, counts = _sums(sentence, values)
     if not len(sums):
         return Estimate(None, None, None, 0, 0)
-    low, high = _ends(sums, counts, how)
+    low, high = _ends(sums, counts, how, share)
     rows = int(counts[:, 0].sum())
     return Estimate(float(sums.sum() / rows), low, high, rows, len(sums))
 
@@ -133,8 +112,8 @@ def compare(first: Floats, second: Floats, sentence: NDArray[np.integer[Any]], h
     if not len(sums):
         return Comparison(None, None, None, None, None, None, 0, 0)
     rows = int(counts.sum())
-    low, high = _ends(sums, counts, how)
-    p_value = _randomise(sums[:, 0], how) if how.resamples else None
+    low, high = _ends(sums, counts, how, False)
+    p_value = _randomise(sums, how) if how.resamples else None
     means = float(first[both].mean()), float(second[both].mean())
     return Comparison(*means, float(sums.sum() / rows), low, high, p_value, rows, len(sums))
 
@@ -171,17 +150,19 @@ def spearman(x: Floats, y: Floats, sentence: NDArray[np.integer[Any]], how: Resa
     names, owner = np.unique(sentence[use], return_inverse=True)
     owner = owner.reshape(-1)
     rows = int(use.sum())
-    none = Estimate(None, None, None, rows, len(names))
     value = _weighted_spearman(x_group, y_group, np.ones(rows)) if rows > 2 else None
-    if value is None:
-        return none
-    drawn = []
-    for weights in _draws(len(names), how) if len(names) > 1 else ():
-        drawn += [_weighted_spearman(x_group, y_group, w[owner]) for w in weights.astype(np.float64)]
-    sample = np.array([r for r in drawn if r is not None])
-    if not len(sample):
-        return Estimate(value, None, None, rows, len(names))
-    return Estimate(value, *percentile_interval(sample, how.confidence), rows, len(names))
+    low, high = None, None
+    if value is not None and len(names) > 1 and how.resamples:
+        rng, n = np.random.default_rng(how.seed), len(names)
+        drawn = (w for block in times_drawn(rng, n, np.full(how.resamples, n)) for w in block)
+        left_out = (np.arange(n) % min(n, _GROUPS) != group for group in range(min(n, _GROUPS)))
+        sample, without = (
+            np.array([r for w in times if (r := _weighted_spearman(x_group, y_group, w[owner] * 1.0)) is not None])
+            for times in (drawn, left_out)
+        )
+        if len(sample):
+            low, high = bca_interval(value, sample, without, how.confidence)
+    return Estimate(value, low, high, rows, len(names))
 
 
 def _weighted_spearman(x_group: NDArray[Any], y_group: NDArray[Any], weight: Floats) -> float | None:
@@ -213,31 +194,20 @@ def _sums(sentence: NDArray[np.integer[Any]], values: Floats) -> tuple[Floats, F
     return sums[counts > 0, None], counts[counts > 0, None]
 
 
-def _draws(sentences: int, how: Resampling) -> Iterator[NDArray[np.int64]]:
-    """How often each sentence is drawn, ``(block, N)``, in all ``how.resamples`` times."""
-    rng = np.random.default_rng(how.seed)
-    step = max(1, _CELLS // max(sentences, 1))
-    for start in range(0, how.resamples, step):
-        size = min(step, how.resamples - start)
-        yield rng.multinomial(sentences, np.full(sentences, 1 / sentences), size=size)
-
-
-def _ends(sums: Floats, counts: Floats, how: Resampling) -> tuple[float | None, float | None]:
+def _ends(sums: Floats, counts: Floats, how: Resampling, share: bool) -> tuple[float | None, float | None]:
     if len(sums) < 2 or not how.resamples:
         return None, None
-    both = np.concatenate([sums, counts], axis=1)
-    drawn = np.concatenate([draws @ both for draws in _draws(len(sums), how)])
-    return percentile_interval(drawn[:, 0] / drawn[:, 1], how.confidence)
+    found = studentise(np.concatenate([sums, counts], axis=1), _ratio, how.resamples, how.seed, shares=share)
+    return found["mean"].interval(how.confidence)
+
+
+def _ratio(sums: Floats) -> dict[str, Floats]:
+    """The mean over rows, of sums ``(..., 2)`` of their values and their numbers."""
+    return {"mean": sums[..., 0] / sums[..., 1]}
 
 
 def _randomise(sums: Floats, how: Resampling) -> float:
-    rng = np.random.default_rng(how.seed)
-    observed = abs(float(sums.sum()))
+    observed = float(sums.sum())
     slack = _ROUNDING * max(float(np.abs(sums).sum()), 1.0)
-    step = max(1, _CELLS // len(sums))
-    extreme = 0
-    for start in range(0, how.resamples, step):
-        size = min(step, how.resamples - start)
-        signs = rng.integers(0, 2, size=(size, len(sums)), dtype=np.int8) * 2.0 - 1.0
-        extreme += int((np.abs(signs @ sums) >= observed - slack).sum())
-    return (extreme + 1) / (how.resamples + 1)
+    null = np.abs(observed - 2 * swap_sums(sums, how.resamples, how.seed)[:, 0])
+    return (int((null >= abs(observed) - slack).sum()) + 1) / (how.resamples + 1)

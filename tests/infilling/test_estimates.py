@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.infilling.stats import Resampling, compare, compare_groups, mean, spearman
+from align_eval.infilling.estimates import compare, compare_groups, mean, spearman
+from align_eval.statistics import Resampling
 
 HOW = Resampling(1000, 1)
 NAN = np.nan
@@ -40,6 +41,13 @@ def test_an_interval_covers_a_mean_as_often_as_it_says() -> None:
         found = mean(values + np.repeat(rng.normal(size=40), 3), sentence, Resampling(300, 5))
         inside += found.low < 0 < found.high  # type: ignore[operator]
     assert 85 <= inside <= 100
+
+
+def test_ends_of_a_share_are_shares() -> None:
+    values = np.array([1.0] * 29 + [0.0])
+    found = mean(values, np.arange(30), HOW, share=True)
+    assert 0 < found.low < found.value < found.high < 1  # type: ignore[operator]
+    assert mean(np.ones(5), np.arange(5), HOW, share=True).high == 1
 
 
 def test_equal_measures_have_p_one() -> None:
@@ -99,7 +107,7 @@ def test_spearman_is_scipys(points: list[tuple[int, int]]) -> None:
 
 def test_a_sentence_drawn_twice_counts_as_two() -> None:
     stats = pytest.importorskip("scipy.stats")
-    from align_eval.infilling.stats import _weighted_spearman
+    from align_eval.infilling.estimates import _weighted_spearman
 
     rng = np.random.default_rng(1)
     x, y, times = rng.integers(0, 6, 25), rng.integers(0, 6, 25), rng.integers(0, 4, 25)
