@@ -22,6 +22,7 @@ A statistic that is no function of sums (a rank correlation) has BCa intervals (
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -169,7 +170,7 @@ def swap_sums(rows: NDArray[np.number[Any]], trials: int, seed: int) -> Sums:
     return sums
 
 
-def _kinds(rows: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _kinds(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Distinct rows: the kind of each row ``(N,)``, one row a kind ``(kinds, columns)``, and each kind's size."""
     code = np.zeros(len(rows), dtype=np.int64)
     highest = 0
@@ -381,10 +382,8 @@ def jensen_shannon(first: Any, second: Any) -> Any:
     """
     if first.shape[-1] != second.shape[-1]:
         raise InputError(f"rows over {first.shape[-1]} and {second.shape[-1]} columns cannot be compared")
-    kind: Any = np
-    if not isinstance(first, np.ndarray):
-        import torch as kind
+    kind: Any = np if isinstance(first, np.ndarray) else importlib.import_module("torch")
     middle = (first + second) / 2
     # x log2(x / m), 0 where x is 0.
-    parts = [x * kind.log2(kind.where(x > 0, x, 1.0) / kind.where(x > 0, middle, 1.0)) for x in (first, second)]
+    parts = [x * kind.log2(kind.where(x > 0, x, 1.0) / kind.where(middle > 0, middle, 1.0)) for x in (first, second)]
     return kind.clip((parts[0] + parts[1]).sum(axis=-1) / 2, 0.0, 1.0)
