@@ -9,6 +9,7 @@ return weights only when asked (``output_attentions``) are asked for that time.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import inspect
 import re
@@ -196,61 +197,108 @@ def head_count(site: nn.Module, config: Any) -> int:
     return int(given or config.num_attention_heads)
 
 
+class AttentionPass:
+    """One forward pass that stops at each attention module asked for: an iterator of its number and its weights.
+
+    ``for number, weights in AttentionPass(...)`` gives ``(B, heads, queries, keys)`` in the order in which the model
+    computes them. The pass waits while the body of the loop runs, so that the weights of one module exist at a time;
+    nothing beyond the deepest module is computed, unless ``to_end``. The model runs without gradients; the body of the
+    loop keeps the caller's settings of torch.
+
+    Args:
+        model: the model that ``run`` calls.
+        sites: the attention modules that are asked for, by number.
+        run: one forward pass.
+        name: of the model, for messages.
+        to_end: run the whole pass; ``output`` then is what ``run()`` returned, once the loop has ended.
+
+    Raises:
+        ModelError: while iterating: a module returned no weights, or was not reached.
+    """
+
+    def __init__(
+        self, model: Any, sites: Mapping[int, nn.Module], run: Callable[[], Any], name: str = "the model", *,
+        to_end: bool = False,
+    ) -> None:  # fmt: skip
+        self.model, self.sites, self.run, self.name, self.to_end = model, sites, run, name, to_end
+        self.output: Any = None
+
+    def __iter__(self) -> Iterator[tuple[int, torch.Tensor]]:
+        from greenlet import GreenletExit, getcurrent, greenlet
+
+        # The pass has a stack of its own, on this thread: a module's hook switches back to the loop.
+        passing = greenlet(self._pass)
+        passing.gr_context = contextvars.copy_context()
+        seen: set[int] = set()
+        try:
+            while True:
+                passing.parent = getcurrent()
+                found = passing.switch(passing)
+                if passing.dead:
+                    break
+                seen.add(found[0])
+                yield found
+        finally:
+            if not passing.dead:
+                passing.throw(GreenletExit)
+        if len(seen) != len(self.sites):
+            missing = ", ".join(str(number) for number in sorted(set(self.sites) - seen))
+            raise ModelError(f"layer {missing} of {self.name} was not computed", remedy="Check how the model was built")
+
+    def _pass(self, passing: Any) -> None:
+        import torch
+        from greenlet import getcurrent
+
+        from align_eval.models.double import keep_double
+
+        double = keep_double(self.model.dtype)
+        outside = torch.is_grad_enabled()
+        deepest = max(self.sites)
+
+        def hook_for(number: int) -> Any:
+            def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+                if getcurrent() is not passing:  # another pass of the same model
+                    return
+                weights = weights_of(output)
+                if weights is None or not _whole(weights, output):
+                    raise no_weights(self.name, self.model, number)
+                double.__exit__(None, None, None)
+                torch.set_grad_enabled(outside)
+                try:
+                    passing.parent.switch((number, weights))
+                finally:
+                    torch.set_grad_enabled(False)
+                    double.__enter__()
+                if number == deepest and not self.to_end:
+                    raise _Reached
+
+            return hook
+
+        with eager(self.model, self.name), double, torch.no_grad():
+            handles = [site.register_forward_hook(hook_for(number)) for number, site in self.sites.items()]
+            try:
+                self.output = self.run()
+            except _Reached:
+                pass
+            finally:
+                for handle in handles:
+                    handle.remove()
+
+
 def capture_attention(
     model: Any, sites: Mapping[int, nn.Module], run: Callable[[], Any], take: Take, name: str = "the model",
     *, to_end: bool = False,
 ) -> Any:  # fmt: skip
-    """Run ``run()`` and hand the attention weights of ``sites`` to ``take`` as each layer computes them.
-
-    Only what ``take`` keeps stays in memory. Nothing beyond the deepest layer is computed, unless ``to_end``; gradients
-    are off.
-
-    Args:
-        model: the model that ``run`` calls.
-        sites: the attention module of each layer (1-based number) that is asked for.
-        run: one forward pass.
-        take: see :data:`Take`. What it raises passes through.
-        to_end: run the whole pass.
-
-    Returns:
-        what ``run()`` returns if ``to_end``, else ``None``.
-
-    Raises:
-        ModelError: a layer returned no weights, or was not reached.
-    """
+    """As :class:`AttentionPass`, with each layer handed to ``take``; returns the output of a pass ``to_end``."""
     import torch
 
     from align_eval.models.double import keep_double
 
-    seen: set[int] = set()
-    deepest = max(sites)
-
-    def hook_for(layer: int) -> Any:
-        def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-            weights = weights_of(output)
-            if weights is None or not _whole(weights, output):
-                raise no_weights(name, model, layer)
-            take(layer, weights)
-            seen.add(layer)
-            if layer == deepest and not to_end:
-                raise _Reached
-
-        return hook
-
-    with eager(model, name), keep_double(model.dtype), torch.no_grad():
-        handles = [site.register_forward_hook(hook_for(layer)) for layer, site in sites.items()]
-        output = None
-        try:
-            output = run()
-        except _Reached:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
-    if len(seen) != len(sites):
-        missing = ", ".join(str(layer) for layer in sorted(set(sites) - seen))
-        raise ModelError(f"layer {missing} of {name} was not computed", remedy="Check how the model was built")
-    return output
+    attention = AttentionPass(model, sites, run, name, to_end=to_end)
+    for number, weights in attention:
+        with torch.no_grad(), keep_double(model.dtype):
+            take(number, weights)
+    return attention.output
 
 
 def _whole(weights: torch.Tensor, output: Any) -> bool:

@@ -6,7 +6,7 @@ The three families (encoder, encoder-decoder, decoder-only) differ in this alone
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -127,24 +127,42 @@ class PairModel(ABC):
         """As :meth:`forward`, for layouts many of which have the same source; models may read that once."""
         return self.forward(layouts)
 
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        """Run a batch, and hand the attention of ``layers`` (1-based) to ``take`` layer by layer.
+    def attention(
+        self, layouts: Sequence[Layout], layers: Sequence[int] | None = None
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Run a batch and give the number (1-based) and the weights ``(B, heads, queries, keys)`` of layer by layer.
+
+        Each layer's weights are given while the pass waits, so that those of one layer exist at a time. What stands in
+        the padding has no meaning.
+
+        Args:
+            layouts: the batch; row ``b`` of the weights is ``layouts[b]``.
+            layers: from 1; ``None``: all. They come ascending, each once.
 
         Raises:
             ModelError: no such layer, or weights are missing.
         """
-        from align_eval.models.attention_sites import capture_attention
+        from align_eval.models.attention_sites import AttentionPass
 
-        def checked(layer: int, weights: torch.Tensor) -> None:
+        wanted = range(1, self.layers + 1) if layers is None else layers
+        sites = {layer: self.sites[layer - 1] for layer in self.require_layers(wanted)}
+        for layer, weights in AttentionPass(self.model, sites, lambda: self.forward(layouts), self.name):
             if weights.shape[1] != self.heads:
                 raise ModelError(
                     f"layer {layer} of {self.name} has {weights.shape[1]} heads, other layers {self.heads}",
                     remedy="Choose a model whose layers have the same number of heads",
                 )
-            take(layer, weights)
+            yield layer, weights
 
-        sites = {layer: self.sites[layer - 1] for layer in self.require_layers(layers)}
-        capture_attention(self.model, sites, lambda: self.forward(layouts), checked, self.name)
+    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
+        """As :meth:`attention`, with each layer handed to ``take``."""
+        import torch
+
+        from align_eval.models.double import keep_double
+
+        for layer, weights in self.attention(layouts, layers):
+            with torch.no_grad(), keep_double(self.dtype):
+                take(layer, weights)
 
     def require_layers(self, layers: Sequence[int]) -> list[int]:
         """``layers`` ascending, each once.
