@@ -1,4 +1,4 @@
-"""Soft map -> links. One file a method; ``EXTRACTORS`` lists them, :func:`make_extractor` builds one from its spec."""
+"""Score matrix -> links. ``EXTRACTORS`` lists the methods, :func:`make_extractor` builds one from its spec."""
 
 from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor, any_subword, make_extractor
 

@@ -32,16 +32,23 @@ class Extraction:
     scores: Tensor
 
 
+EXTRACTORS: Registry[type[Extractor]] = Registry("extraction method", "align_eval.extraction")
+
+
 @dataclasses.dataclass(frozen=True)
 class Extractor(ABC):
-    """An extraction method. Its options are the fields of the dataclass.
+    """An extraction method: a subclass registers itself by its name; its options are the fields of the dataclass.
 
     ``needs`` names the scores it is defined on: ``"similarity"``, (cosine + 1) / 2 in 0..1, or ``"dot"``, the raw dot
-    product. Methods that need ``"similarity"`` also take any other non-negative soft map, such as attention.
+    product. Methods that need ``"similarity"`` also take any other non-negative score matrix, such as attention.
     """
 
-    name: ClassVar[str] = ""
+    name: ClassVar[str]
     needs: ClassVar[str] = "similarity"
+
+    def __init_subclass__(cls, name: str) -> None:
+        cls.name = name
+        EXTRACTORS.register(name)(cls)
 
     def __post_init__(self) -> None:
         check_fields(self, f"the method {self.name}")
@@ -75,9 +82,6 @@ class Extractor(ABC):
             f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
         ]
         return self.name + (":" + ",".join(changed) if changed else "")
-
-
-EXTRACTORS: Registry[type[Extractor]] = Registry("extraction method", "align_eval.extraction")
 
 
 def make_extractor(spec: str | Extractor) -> Extractor:

@@ -1,28 +1,26 @@
-"""Threshold: every cell above a value, the plainest way from a soft map to links of any number a word."""
+"""Threshold: every cell above a value, which gives a word any number of links."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from align_eval.errors import InputError
-from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor
+from align_eval.extraction.base import Extraction, Extractor
 from align_eval.options import option
 
 SCALES = ("minmax", "none")
 
 
-@EXTRACTORS.register("threshold")
 @dataclass(frozen=True)
-class Threshold(Extractor):
+class Threshold(Extractor, name="threshold"):
     """Link (i, j) iff S'_ij > c. A word may have several links or none; the score of a link is S'_ij.
 
-    With ``scale=minmax`` S' = (S - min S) / (max S - min S) over the cells of the pair, so that one c suits maps of any
-    range; a pair whose cells are all equal has no links. With ``scale=none`` S' = S: of attention, c is a share of the
-    weight that a word gives out.
+    With ``scale=minmax`` S' = (S - min S) / (max S - min S) over the cells of the pair, so that one c suits scores
+    of any range; a pair whose cells are all equal has no links. With ``scale=none`` S' = S: of attention, c is a share
+    of the weight that a word gives out.
 
     Args:
         above: c.
@@ -32,7 +30,6 @@ class Threshold(Extractor):
         InputError: no such scale, or c is out of range.
     """
 
-    name: ClassVar[str] = "threshold"
     above: float = 0.5
     scale: str = option("minmax", choices=SCALES)
 

@@ -1,24 +1,34 @@
-"""Optimal transport: links where a transport plan between the words carries weight."""
+"""Optimal transport: links where a transport plan between the words carries weight, and the solvers.
+
+The solvers are batched and masked. They take a cost ``(B, M, N)``, marginals ``a`` ``(B, M)`` and ``b`` ``(B, N)``
+(zero in the padding) and ``eps``, and give the plan ``(B, M, N)`` = u K v with the kernel K = exp(-cost / eps), in
+float64. With eps >= ``SMALLEST_EPS`` nothing can over- or underflow there, so that the plain scaling form is as exact
+as one in the log domain, and an iteration is two matrix-vector products. Pairs leave the iteration as they converge.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from align_eval.extraction import sinkhorn
-from align_eval.extraction.base import EXTRACTORS, Extraction, Extractor, column_maxima, row_maxima
+from align_eval.extraction.base import Extraction, Extractor, column_maxima, row_maxima
 from align_eval.models.double import widest
 from align_eval.options import option
 
 KINDS = ("balanced", "partial", "unbalanced", "xlm-align")
+SMALLEST_EPS = 0.005
+ITERATIONS = 1000
+TOLERANCE = 1e-6
+# Dykstra's steps get small long before they are over.
+PARTIAL_TOLERANCE = 1e-9
+CHECK_EVERY = 10
 
 
-@EXTRACTORS.register("transport")
 @dataclass(frozen=True)
-class Transport(Extractor):
+class Transport(Extractor, name="transport"):
     """Link (i, j) iff the min-max scaled transport plan P_ij > threshold.
 
     ``balanced``, ``partial`` and ``unbalanced``: Arase, Bao & Yokoi 2023, *Unbalanced Optimal Transport for Unbalanced
@@ -35,10 +45,9 @@ class Transport(Extractor):
         tau: of ``unbalanced``: weight of the marginals' Kullback-Leibler terms.
     """
 
-    name: ClassVar[str] = "transport"
     kind: str = option("balanced", choices=KINDS)
     threshold: float = option(0.4, low=0, high=1)
-    eps: float = option(0.1, low=sinkhorn.SMALLEST_EPS)
+    eps: float = option(0.1, low=SMALLEST_EPS)
     mass: float = option(0.8, above=0, high=1)
     tau: float = option(0.5, above=0)
 
@@ -49,7 +58,7 @@ class Transport(Extractor):
     def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
         if self.kind == "xlm-align":
             wide = widest(scores)
-            by_row, by_column = sinkhorn.alternate(wide.clamp(min=1e-6) * mask.to(wide.device))
+            by_row, by_column = alternate(wide.clamp(min=1e-6) * mask.to(wide.device))
             product = (by_row * by_column).sqrt().to(scores.dtype).to(scores.device)
             links = row_maxima(by_row, mask.to(wide.device)) & column_maxima(by_column, mask.to(wide.device))
             return Extraction(links.to(scores.device), product)
@@ -66,10 +75,10 @@ class Transport(Extractor):
         a = rows / rows.sum(dim=1, keepdim=True).clamp(min=1)
         b = columns / columns.sum(dim=1, keepdim=True).clamp(min=1)
         if self.kind == "balanced":
-            return sinkhorn.balanced(cost, a, b, self.eps)
+            return balanced(cost, a, b, self.eps)
         if self.kind == "unbalanced":
-            return sinkhorn.unbalanced(cost, a, b, self.eps, self.tau)
-        return sinkhorn.partial(cost, a, b, self.eps, torch.full_like(a[:, 0], self.mass))
+            return unbalanced(cost, a, b, self.eps, self.tau)
+        return partial(cost, a, b, self.eps, torch.full_like(a[:, 0], self.mass))
 
 
 def _minmax(values: Tensor, mask: Tensor) -> Tensor:
@@ -82,3 +91,125 @@ def _minmax(values: Tensor, mask: Tensor) -> Tensor:
     flat = high - low <= 1e-6 * high.abs()
     scaled = (values - low) / (high - low).masked_fill(flat, 1.0)
     return torch.where(flat, torch.ones_like(scaled), scaled).masked_fill(~mask, 0.0)
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    """``above / below``, 0 where nothing is below (rows and columns of the padding)."""
+    return torch.where(below > 0, above / torch.where(below > 0, below, 1.0), 0.0)
+
+
+def _kernel(cost: Tensor, a: Tensor, b: Tensor, eps: float) -> Tensor:
+    inside = (a > 0)[:, :, None] & (b > 0)[:, None, :]
+    return torch.exp(-cost / eps).masked_fill(~inside, 0.0)
+
+
+def _times(kernel: Tensor, v: Tensor) -> Tensor:
+    return (kernel @ v[:, :, None]).squeeze(2)
+
+
+def _iterate(
+    step: Callable[[list[Tensor]], Tensor], fixed: list[Tensor], state: list[Tensor], tolerance: float = TOLERANCE
+) -> list[Tensor]:
+    """Repeat ``step`` on ``fixed + state`` until each pair's error is below the tolerance.
+
+    ``step`` changes the tensors of ``state`` in place and returns an error a pair, ``(B,)``. Pairs that have converged
+    are put aside; the rest goes on.
+    """
+    done = [s.clone() for s in state]
+    live = torch.arange(len(state[0]), device=state[0].device)
+    for number in range(1, ITERATIONS + 1):
+        error = step(fixed + state)
+        if number % CHECK_EVERY and number != ITERATIONS:
+            continue
+        going = error >= tolerance if number < ITERATIONS else torch.zeros_like(error, dtype=torch.bool)
+        for kept, current in zip(done, state, strict=True):
+            kept[live[~going]] = current[~going]
+        left = int(going.sum())  # the one number that is fetched from the device, every CHECK_EVERY iterations
+        if not left:
+            break
+        if left < len(going):
+            live = live[going]
+            fixed = [f[going] for f in fixed]
+            state = [s[going] for s in state]
+    return done
+
+
+def balanced(cost: Tensor, a: Tensor, b: Tensor, eps: float) -> Tensor:
+    """The plan with the marginals ``a`` and ``b`` that minimises <P, C> - eps H(P) (Cuturi 2013, Sinkhorn-Knopp)."""
+    kernel = _kernel(cost, a, b, eps)
+
+    def step(tensors: list[Tensor]) -> Tensor:
+        k, kt, a, b, u, v = tensors
+        reached = _times(k, v)
+        error = (u * reached - a).abs().sum(dim=1)
+        u.copy_(_ratio(a, reached))
+        v.copy_(_ratio(b, _times(kt, u)))
+        return error
+
+    transposed = kernel.transpose(1, 2).contiguous()
+    u, v = _iterate(step, [kernel, transposed, a, b], [torch.zeros_like(a), (b > 0).to(b.dtype)])
+    return u[:, :, None] * kernel * v[:, None, :]
+
+
+def unbalanced(cost: Tensor, a: Tensor, b: Tensor, eps: float, tau: float) -> Tensor:
+    """The plan that minimises <P, C> + eps KL(P | 1) + tau KL(P1 | a) + tau KL(P'1 | b) (Chizat et al. 2018)."""
+    kernel = _kernel(cost, a, b, eps)
+    power = tau / (tau + eps)
+
+    def step(tensors: list[Tensor]) -> Tensor:
+        k, kt, a, b, u, v = tensors
+        fresh = _ratio(a, _times(k, v)).pow(power)
+        error = (fresh - u).abs().amax(dim=1) / fresh.amax(dim=1).clamp(min=1.0)
+        u.copy_(fresh)
+        v.copy_(_ratio(b, _times(kt, u)).pow(power))
+        return error
+
+    transposed = kernel.transpose(1, 2).contiguous()
+    u, v = _iterate(step, [kernel, transposed, a, b], [torch.zeros_like(a), (b > 0).to(b.dtype)])
+    return u[:, :, None] * kernel * v[:, None, :]
+
+
+def partial(cost: Tensor, a: Tensor, b: Tensor, eps: float, mass: Tensor) -> Tensor:
+    """The plan of total ``mass`` ``(B,)`` with marginals at most ``a`` and ``b``, entropic (Benamou et al. 2015, 5).
+
+    Dykstra's algorithm with Kullback-Leibler projections on three sets in turn: row sums <= a, column sums <= b,
+    total = mass. Each projection scales whole rows, whole columns or everything, so that plan and corrections are
+    vectors: before a projection its last correction is taken back, and the new one is what it did.
+    """
+    kernel = _kernel(cost, a, b, eps)
+
+    def step(tensors: list[Tensor]) -> Tensor:
+        k, kt, a, b, mass, u, v, w, rows, columns = tensors
+        before_u, before_v, before_w = u.clone(), v.clone(), w.clone()
+        u.mul_(rows)
+        shrink = _ratio(a, u * _times(k, v) * w[:, None]).clamp(max=1.0)
+        u.mul_(shrink)
+        rows.copy_(_ratio(torch.ones_like(shrink), shrink))
+        v.mul_(columns)
+        shrink = _ratio(b, v * _times(kt, u) * w[:, None]).clamp(max=1.0)
+        v.mul_(shrink)
+        columns.copy_(_ratio(torch.ones_like(shrink), shrink))
+        # The correction of the total is taken back and set anew in one step: the total becomes mass.
+        w.copy_(mass / (u * _times(k, v)).sum(dim=1))
+        growth = [_ratio(u * w[:, None], before_u * before_w[:, None]), _ratio(v, before_v)]
+        return torch.stack([((g - 1) * (g > 0)).abs().amax(dim=1) for g in growth]).amax(dim=0)
+
+    live_a, live_b = (a > 0).to(a.dtype), (b > 0).to(b.dtype)
+    transposed = kernel.transpose(1, 2).contiguous()
+    state = [live_a, live_b, mass / kernel.sum(dim=(1, 2)), live_a.clone(), live_b.clone()]
+    u, v, w, _, _ = _iterate(step, [kernel, transposed, a, b, mass], state, PARTIAL_TOLERANCE)
+    return u[:, :, None] * kernel * v[:, None, :] * w[:, None, None]
+
+
+def alternate(kernel: Tensor, iterations: int = 2) -> tuple[Tensor, Tensor]:
+    """Normalise the columns, then the rows, of a non-negative kernel ``(B, M, N)``, ``iterations`` times.
+
+    Returns:
+        (last row-normalised kernel, last column-normalised kernel): pi and xi of Chi et al. 2021 (XLM-Align, equation
+        3 and the published code). Zeros stay zero.
+    """
+    by_row = by_column = kernel
+    for _ in range(iterations):
+        by_column = by_row / by_row.sum(dim=1, keepdim=True).clamp(min=1e-300)
+        by_row = by_column / by_column.sum(dim=2, keepdim=True).clamp(min=1e-300)
+    return by_row, by_column
