@@ -8,7 +8,7 @@ FONTS := $(VENV)/.set-up-fonts
 BROWSER := $(VENV)/.set-up-browser
 BENCH := $(VENV)/.set-up-bench
 # `make bench QUICK=1`: few sentences, once; `make bench PARTS="aligners equal"`: some parts.
-PARTS ?= aligners equal efficiency reduced scoring start streaming growth ray_engine
+PARTS ?= aligners equal efficiency int16 scoring start streaming growth ray_engine
 OUT ?= $(if $(QUICK),build/bench-quick,results/bench)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -28,10 +28,10 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --editable '.[offline,zstd,dev]'
 	@touch $(SETUP)
 
-# What only the tests need: the statistical aligners (one is compiled: a C compiler), OpenVINO, Ray, and the offline models,
+# What only the tests need: the statistical aligners (one is compiled: a C compiler), Ray, and the offline models,
 # fetched and converted once into the cache.
 $(CHECKS): $(SETUP)
-	@$(BIN)/python -m pip install --quiet --editable '.[statistical,openvino,ray]'
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical,ray]'
 	@$(BIN)/align-eval models add e5-small
 	@$(BIN)/align-eval models add smollm2-135m
 	@touch $(CHECKS)
@@ -46,10 +46,9 @@ $(BROWSER): $(SETUP) .ci/chromium.sh
 	@sh .ci/chromium.sh
 	@touch $(BROWSER)
 
-# What the benchmark compares with (the statistical aligners, awesome-align, NLTK), OpenVINO for the reduced forms, Ray,
-# and the shared model.
+# What the benchmark compares with (the statistical aligners, awesome-align, NLTK), Ray, and the shared model.
 $(BENCH): $(SETUP)
-	@$(BIN)/python -m pip install --quiet --editable '.[statistical,bench,openvino,ray]'
+	@$(BIN)/python -m pip install --quiet --editable '.[statistical,bench,ray]'
 	@$(BIN)/align-eval models add e5-small
 	@touch $(BENCH)
 

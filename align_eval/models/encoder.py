@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from align_eval.models.vectors import Batch, VectorModel, all_finite
 if TYPE_CHECKING:
     import torch
 
-    from align_eval.models.reduced import ReducedStates
+    from align_eval.models.int16 import Int16States
 
 
 class Encoder(VectorModel):
@@ -29,8 +29,8 @@ class Encoder(VectorModel):
     :class:`~align_eval.models.vectors.VectorModel`:
 
     - ``masked_lm``: the same weights with their trained head that predicts hidden words, or ``None``.
-    - ``precision``: the reduced form that vectors are computed in (:mod:`align_eval.models.reduced`), or ``None``:
-      ``dtype`` throughout. ``model`` itself stays in ``dtype``.
+    - ``precision``: ``"int16"``: vectors are computed with products in integers (:mod:`align_eval.models.int16`);
+      ``None``: ``dtype`` throughout. ``model`` itself stays in ``dtype``.
     """
 
     family = "encoder"
@@ -61,20 +61,15 @@ class Encoder(VectorModel):
         self.max_length = _max_length(model, tokenizer)
         self.window = self.max_length - len(self.prefix) - len(self.suffix)
         self.precision = precision
-        self._states: HiddenStates | ReducedStates
-        self._packed: Callable[[Sequence[torch.Tensor], Sequence[int]], torch.Tensor] | None
-        self._current: Callable[[], bool]
+        self._states = HiddenStates(model)
+        self.layers = self._states.layers
+        self._packed: PackedStates | Int16States | None
         if precision is None:
-            self._states = HiddenStates(model)
-            self.layers = self._states.layers
-            self._packed = packed = PackedStates.of(self._states)
-            self._current = (lambda: False) if packed is None else packed.current
+            self._packed = PackedStates.of(self._states)
         else:
-            from align_eval.models.reduced import PRECISIONS
+            from align_eval.models.int16 import Int16States
 
-            reduced = PRECISIONS.get(precision)(self)
-            self._states, self._packed = reduced, reduced.end_to_end if reduced.unpadded else None
-            self._current = reduced.current
+            self._packed = Int16States(self)
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, layers={self.layers}, hidden_size={self.hidden_size}, device={self.device})"
@@ -84,7 +79,7 @@ class Encoder(VectorModel):
 
     def _batches(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
         # What was read from modules knows nothing of hooks and of modules that were replaced: then the model runs.
-        if not self._current() or self._packed is None:
+        if self._packed is None or not self._packed.current():
             return super()._batches(sentences, layers, budget)
         return self._end_to_end(sentences, layers, budget)
 

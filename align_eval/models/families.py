@@ -25,7 +25,7 @@ class FamilyOptions:
         template: the prompt (decoder-only).
         head: ``"mlm"``: with the head that predicts hidden words (encoder only).
         decoder_mode: how the decoder reads its target, see :mod:`align_eval.models.masked_seq2seq` (encoder-decoder).
-        precision: a reduced form of the vectors, see :mod:`align_eval.models.reduced` (encoder only, without a head).
+        precision: ``int16``, see :mod:`align_eval.models.int16` (encoder only, without a head).
     """
 
     source_language: str | None = None

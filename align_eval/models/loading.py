@@ -88,16 +88,15 @@ def load_model(
         decoder_mode: ``"causal"``, ``"masked"`` or ``"causal-masked"``: how the decoder of an encoder-decoder model
             was trained to read its target; ``None``: what ``config.json`` says, else ``"causal"``. See
             :mod:`align_eval.models.masked_seq2seq`.
-        precision: a reduced form that an encoder computes vectors in on a CPU: ``int16``, ``int8``, ``bf16``,
-            ``openvino-bf16``, ``openvino-int8`` (:mod:`align_eval.models.reduced`); ``None``: the numbers of ``dtype``.
+        precision: ``"int16"``: an encoder computes its products in 16-bit integers on a CPU
+            (:mod:`align_eval.models.int16`); ``None``: the numbers of ``dtype``.
 
     Raises:
         UnknownNameError: no such offline model; names the nearest.
         MissingFileError: no such folder.
         ModelError: it cannot be loaded (no network, weights missing or in a form that may run code, no trained head
             where one is asked for), it is not of the family asked for, its tokenizer cannot trace sub-words to words,
-            the device is not there or too small; the processor, a package or the model's kind does not allow the
-            precision.
+            the device is not there or too small; the processor or the model's kind does not allow the precision.
         ChecksumError, OutputError: an offline model could not be made.
         InputError: an unknown dtype, device or language code, an option that the family does not take, or a precision
             beside another dtype, a GPU or a head.
@@ -112,7 +111,7 @@ def load_model(
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}", remedy=f"Choose one of {', '.join(DTYPES)}")
     if precision is not None:
-        from align_eval.models.reduced.base import check_precision
+        from align_eval.models.int16 import check_precision
 
         device = "cpu" if device == "auto" else device
         check_precision(precision, dtype, torch_device(device, dtype))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 # Architectures whose blocks bear BERT's names; each model is compared with its own forward pass besides.
-_KINDS = frozenset({"bert", "camembert", "roberta", "xlm-roberta"})
+KINDS = frozenset({"bert", "camembert", "roberta", "xlm-roberta"})
 
 
 class PackedStates:
@@ -44,7 +44,7 @@ class PackedStates:
     def of(cls, states: HiddenStates) -> PackedStates | None:
         """The packed form of a model; ``None``: it is no model of that kind, or it computes something else."""
         config = states.model.config
-        if states.blocks is None or config.model_type not in _KINDS or getattr(config, "is_decoder", False):
+        if states.blocks is None or config.model_type not in KINDS or getattr(config, "is_decoder", False):
             return None
         if next(states.model.parameters()).device.type != "cpu":
             return None

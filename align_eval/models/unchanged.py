@@ -6,7 +6,6 @@ given back may be given out again at the same address. So numbers are summed as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,18 +72,3 @@ def _state(model: nn.Module) -> list[tuple[Any, ...]]:
 def _foreign(hooks: dict[int, Any]) -> list[Any]:
     """Hooks but those that only look: this package's, perhaps of another thread, and those ``transformers`` leaves."""
     return [hook for hook in [*hooks.values()] if str(getattr(hook, "__module__", "")).split(".")[0] not in _LOOKING]
-
-
-class Weights:
-    """Weights as they are now."""
-
-    def __init__(self, weights: Iterable[torch.Tensor]) -> None:
-        self.weights = list(weights)
-        self.were = self._now()
-
-    def changed(self) -> bool:
-        """Whether a number of any of them is another now."""
-        return self._now() != self.were
-
-    def _now(self) -> list[Digest]:
-        return [digest(weight) for weight in self.weights]

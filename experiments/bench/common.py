@@ -26,7 +26,7 @@ from align_eval.version import __version__
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "numpy", "scipy", "simalign", "awesome-align", "eflomal", "systran-align",
-    "nltk", "onnxruntime", "openvino", "ray", "pyarrow",
+    "nltk", "onnxruntime", "ray", "pyarrow",
 )  # fmt: skip
 
 

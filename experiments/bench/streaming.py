@@ -300,7 +300,7 @@ def main() -> None:
     made = common.parser(__doc__)
     made.add_argument("--only", choices=("stub", "model"), help="one of both")
     made.add_argument("--pairs", type=int, help=f"pairs through the model (default {MODEL_PAIRS:,})")
-    made.add_argument("--precision", help="reduced form of the model (align-eval align --precision)")
+    made.add_argument("--precision", help="of the model (align-eval align --precision)")
     made.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "align-eval-streaming",
                       help="folder of text, outputs and finished runs; goes when all is done")  # fmt: skip
     made.add_argument("--keep", action="store_true", help="leave the work folder")

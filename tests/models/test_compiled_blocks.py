@@ -14,7 +14,7 @@ from torch import Tensor
 
 from align_eval.models import compiled_blocks, fused
 from align_eval.models.compiled_blocks import DEPTH, OUTPUTS, CompiledBlocks, Floats, Numbers, multiply
-from align_eval.models.reduced.int16 import Integers
+from align_eval.models.int16 import Integers
 from tests.models.tiny import bert
 
 # Around the six rows of a tile and the 72 of a chunk.

@@ -28,7 +28,7 @@ def model(device: str, dtype: Any = torch.float32, precision: str | None = None,
         (model("cuda"), "model:m|revision:abc|dtype:float32|device:cuda", "abc cuda"),
         (model("cuda:1", torch.bfloat16), "model:m|revision:abc|dtype:bfloat16|device:cuda", "abc cuda"),
         (model("mps", revision=""), "model:m|dtype:float32|device:mps", "mps"),
-        (model("cpu", precision="int8"), "model:m|revision:abc|dtype:int8", "abc"),
+        (model("cpu", precision="int16"), "model:m|revision:abc|dtype:int16", "abc"),
     ],
 )
 def test_signatures_name_another_device_than_the_cpu(given: Any, signature: str, mark: str) -> None:

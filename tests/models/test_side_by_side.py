@@ -130,6 +130,7 @@ def test_a_sentence_that_is_not_finite_is_named_from_a_thread_too(two_threads: N
                 at += len(row)
         return hidden
 
+    spoiled.current = packed.current  # type: ignore[attr-defined]
     encoder._packed = spoiled
     with pytest.raises(NonFiniteError, match="sentence 34"):
         encoder.encode(sentences, [7])

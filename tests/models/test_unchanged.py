@@ -14,13 +14,12 @@ from torch import nn
 
 import align_eval
 from align_eval.errors import ModelError
-from align_eval.models import products
+from align_eval.models import Encoder, load_model, products
 from align_eval.models.layers import HiddenStates
 from align_eval.models.packed import PackedStates
-from align_eval.models.reduced.base import ReducedStates
-from align_eval.models.unchanged import Modules, Weights, digest
+from align_eval.models.unchanged import digest
 from align_eval.native.buffers import address, floats
-from tests.models.tiny import bert
+from tests.models.tiny import bert, write_model
 
 IDS = [torch.arange(10, 18).view(2, 4), torch.arange(20, 23)[None]]
 CONSTRUCTORS = {"empty", "zeros", "ones", "full", "tensor", "arange", "eye", "linspace", "rand", "randn", "randint"}
@@ -189,22 +188,21 @@ def test_an_encoder_with_a_hook_computes_with_it() -> None:
     assert torch.equal(encoder.encode(ids, [7])[0], plain)
 
 
-def test_a_quantised_form_refuses_a_model_that_was_changed() -> None:
-    class Form(ReducedStates):
-        name = "form"
+def test_products_in_integers_refuse_a_model_whose_modules_were_changed(functions: Any, tmp_path: Path) -> None:
+    path = write_model(tmp_path, "bert", hidden_size=64, num_attention_heads=2, intermediate_size=96)
+    for change in (_replace, _hook, _patch, _drop):
+        encoder = load_model(str(path), family="encoder", precision="int16")
+        encoder.encode([np.array([7, 9])], [4])
+        change(encoder.model)
+        with pytest.raises(ModelError, match="changed after its blocks were read for the precision int16"):
+            encoder.encode([np.array([7, 9])], [4])
 
-        def __init__(self, model: Any) -> None:
-            self.modules, self.weights = Modules(model), Weights(model.parameters())
 
-        @classmethod
-        def require(cls) -> None: ...
-
-        def run(self, embedded: Any, mask: Any, layers: Any) -> Any: ...
-
-    for change in (lambda m: m.encoder.layer[0].output.dense.weight.data.zero_(), _replace, _hook):
-        model = bert()
-        form = Form(model)
-        assert form.current()
-        change(model)
-        with pytest.raises(ModelError, match="changed after its weights were converted to form"):
-            form.current()
+def test_products_in_integers_follow_weights_that_were_changed(functions: Any, tmp_path: Path) -> None:
+    path = write_model(tmp_path, "bert", hidden_size=64, num_attention_heads=2, intermediate_size=96)
+    encoder = load_model(str(path), family="encoder", precision="int16")
+    encoder.encode([np.array([7, 9])], [4])
+    encoder.model.encoder.layer[0].output.dense.weight.data.mul_(3)
+    fresh = Encoder(encoder.name, encoder.model, encoder.tokenizer, precision="int16")
+    for found, expected in zip(*(one.encode([np.array([7, 9])], [1, 4]) for one in (encoder, fresh)), strict=True):
+        assert torch.equal(found, expected)

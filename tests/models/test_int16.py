@@ -1,7 +1,8 @@
-"""Products in 16-bit integers: exact sums, none that overflows, and blocks near those of float64."""
+"""Products in 16-bit integers: exact sums, none that overflows, vectors near float64, links near float32."""
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import threading
 from pathlib import Path
@@ -13,17 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from align_eval.errors import ModelError, NonFiniteError
-from align_eval.models import Encoder, load_model
-from align_eval.models.compiled_blocks import OUTPUTS, multiply
-from align_eval.models.reduced import PRECISIONS, int16
-from align_eval.models.reduced.blocks import read_blocks
-from align_eval.models.reduced.int16 import TOP, Int16States, Integers, pack, rows_of
+from align_eval.aligners import AlignerSettings, make_aligner
+from align_eval.corpora import load_testset
+from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
+from align_eval.models import Encoder, int16, load_model
+from align_eval.models.compiled_blocks import OUTPUTS, CompiledBlocks, Floats, multiply
+from align_eval.models.families import FamilyOptions
+from align_eval.models.int16 import TOP, Int16States, Integers, check_precision, pack, rows_of
+from align_eval.runs.api import score
 from tests.models.tiny import WORDS, write_model
 
 SHAPE = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 96}
 # Around the six rows of a tile and the 72 of a chunk.
 COUNTS = [*range(1, 15), 47, 48, 49, 54, 71, 72, 73, 97, 145]
+SENTENCES = [WORDS[k : k + n] for k, n in ((0, 4), (3, 9), (5, 1), (2, 12), (7, 3))] + [[]]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +41,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     return encoder
 
 
+def integers(encoder: Encoder) -> Encoder:
+    """The same weights with products in integers."""
+    return Encoder(encoder.name, encoder.model, encoder.tokenizer, path=encoder.path, precision="int16")
+
+
 @pytest.fixture
 def states(functions: Any, tiny: Encoder) -> Int16States:
-    return Int16States(tiny)
+    found = integers(tiny)._packed
+    assert isinstance(found, Int16States)
+    return found
 
 
 def product(functions: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -139,26 +150,25 @@ class TestProduct:
 
 def reference(encoder: Encoder, ids: Tensor, layers: range) -> list[Tensor]:
     """The blocks in float64, by their equations."""
+
+    def linear(x: Tensor, by: Any) -> Tensor:
+        return functional.linear(x, by.weight.double(), by.bias.double())
+
+    def norm(x: Tensor, by: Any) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], by.weight.double(), by.bias.double(), by.eps)
+
     x = encoder.model.embeddings(input_ids=ids).double()
     found = []
-    for block in read_blocks(encoder):
-        width, heads = x.shape[-1], encoder.heads
-        projected = functional.linear(x, block.qkv.weight.double(), block.qkv.bias.double())
+    for block in encoder.model.encoder.layer:
+        own, size = block.attention.self, x.shape[-1] // encoder.heads
         query, key, value = (
-            part.view(len(ids), -1, heads, width // heads).transpose(1, 2) for part in projected.split(width, -1)
+            linear(x, by).view(len(ids), -1, encoder.heads, size).transpose(1, 2)
+            for by in (own.query, own.key, own.value)
         )
-        mixed = (
-            ((query @ key.transpose(-1, -2)).softmax(-1) @ value).transpose(1, 2).flatten(2)
-        )  # scaled by read_blocks
-
-        def norm(x: Tensor, by: Any) -> Tensor:
-            return functional.layer_norm(x, x.shape[-1:], by.weight.double(), by.bias.double(), by.eps)
-
-        def linear(x: Tensor, by: Any) -> Tensor:
-            return functional.linear(x, by.weight.double(), by.bias.double())
-
-        x = norm(x + linear(mixed, block.out), block.attention_norm)
-        x = norm(x + linear(functional.gelu(linear(x, block.up)), block.down), block.norm)
+        mixed = ((query @ key.transpose(-1, -2) / size**0.5).softmax(-1) @ value).transpose(1, 2).flatten(2)
+        x = norm(x + linear(mixed, block.attention.output.dense), block.attention.output.LayerNorm)
+        inner = functional.gelu(linear(x, block.intermediate.dense))
+        x = norm(x + linear(inner, block.output.dense), block.output.LayerNorm)
         found.append(x)
     return [found[layer - 1] for layer in layers]
 
@@ -168,46 +178,51 @@ class TestStates:
         ids = torch.randint(5, 60, (11, 9), generator=torch.Generator().manual_seed(2))
         with torch.inference_mode():
             expected = reference(tiny, ids, range(1, 5))
-            found = states(ids, None, range(1, 5))
+            found = states([ids], range(1, 5)).view(4, 11, 9, -1)
         for one, other in zip(found, expected, strict=True):
             assert float((one - other).norm() / other.norm()) < 1e-3
 
-    def test_masked_sub_words_count_for_nothing(self, states: Int16States) -> None:
-        ids, mask = torch.tensor([[2, 9, 3, 0, 0], [2, 7, 11, 12, 3], [0, 0, 0, 0, 0], [0, 2, 8, 0, 3]]), None
-        mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0], [0, 1, 1, 0, 1]])
-        with torch.inference_mode():
-            (found,) = states(ids, mask, [3])
-            (alone,) = states(ids[:1, :3], None, [3])
-            (whole,) = states(ids[1:2], None, [3])
-        assert torch.equal(found[0, :3], alone[0])
-        assert torch.equal(found[1], whole[0])
-        assert found[mask == 0].eq(0).all()
-        with torch.inference_mode():
-            (nothing,) = states(ids, torch.zeros_like(mask), [3])
-        assert nothing.eq(0).all()
+    @pytest.mark.usefixtures("functions")
+    def test_near_float32(self, tiny: Encoder) -> None:
+        encoder, ids = integers(tiny), tiny.tokenize(SENTENCES).ids
+        expected, found = tiny.encode(ids, [4, 0, 2, 4]), encoder.encode(ids, [4, 0, 2, 4])
+        assert all(a.shape == b.shape and b.dtype == torch.float32 for a, b in zip(expected, found, strict=True))
+        for a, b in zip(expected, found, strict=True):
+            torch.testing.assert_close(a[1], b[1])  # the embeddings are the model's own
+            torch.testing.assert_close(b[0], b[3], rtol=0, atol=0)
+        cosines = [torch.cosine_similarity(a, b, dim=-1).flatten() for a, b in zip(found, expected, strict=True)]
+        assert float(torch.cat(cosines).min()) > 0.99999
+        assert (encoder.precision, encoder.dtype) == ("int16", torch.float32)
+
+    @pytest.mark.usefixtures("functions")
+    def test_a_sentence_alone_and_among_others(self, tiny: Encoder) -> None:
+        encoder, ids = integers(tiny), tiny.tokenize(SENTENCES).ids
+        together = encoder.encode(ids, [4])
+        for k, sentence in enumerate(ids):
+            assert torch.equal(encoder.encode([sentence], [4])[0], together[k])
 
     def test_layers_and_batches_change_nothing(self, states: Int16States) -> None:
         runs = [torch.randint(5, 60, shape) for shape in ((2, 33), (3, 20), (1, 7), (4, 2), (2, 1))]
         with torch.inference_mode():
-            together = states.end_to_end(runs, [4, 0, 2])
+            together = states(runs, [4, 0, 2])
             start = 0
             for run in runs:
                 size = run.numel()
-                assert torch.equal(states.end_to_end([run], [4, 0, 2]), together[:, start : start + size])
-                assert torch.equal(states.end_to_end([run], [2])[0], together[2, start : start + size])
+                assert torch.equal(states([run], [4, 0, 2]), together[:, start : start + size])
+                assert torch.equal(states([run], [2])[0], together[2, start : start + size])
                 start += size
-            states.end_to_end(runs, [4])
-            assert torch.equal(together, states.end_to_end(runs, [4, 0, 2]))  # what was given was not written over
+            states(runs, [4])
+            assert torch.equal(together, states(runs, [4, 0, 2]))  # what was given was not written over
 
     def test_on_threads_at_one_time(self, states: Int16States) -> None:
         batches = [[torch.randint(5, 60, (3, k))] for k in (4, 38, 9, 21)]
         with torch.inference_mode():
-            expected = [states.end_to_end(batch, [4]) for batch in batches]
+            expected = [states(batch, [4]) for batch in batches]
         found: dict[int, list[Tensor]] = {k: [] for k in range(len(batches))}
 
         def run(k: int) -> None:
             with torch.inference_mode():
-                found[k] = [states.end_to_end(batches[k], [4]) for _ in range(5)]
+                found[k] = [states(batches[k], [4]) for _ in range(5)]
 
         threads = [threading.Thread(target=run, args=(k,)) for k in found]
         for thread in threads:
@@ -226,7 +241,45 @@ class TestStates:
             encoder.encode(encoder.tokenize([WORDS[:4]]).ids, [4])
 
 
-class TestErrors:
+class TestModels:
+    """Which models have this precision, and what becomes of one that is changed afterwards."""
+
+    @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta"])
+    def test_blocks_compute_what_the_model_does(self, functions: Any, tmp_path: Path, kind: str) -> None:
+        encoder = load_model(str(write_model(tmp_path, kind, **SHAPE)), family="encoder", precision="int16")
+        ids = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, encoder._pad, encoder._pad]])
+        mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+        with torch.inference_mode():
+            own = encoder.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+            found = encoder._packed([ids[:1], ids[1:, :3]], range(1, 5))
+            blocks = CompiledBlocks.of(list(encoder.model.encoder.layer), encoder.heads, Floats())
+            embedded = encoder.model.embeddings(input_ids=ids)[mask.bool()]
+            exact = blocks(embedded, [(1, 5), (1, 3)], range(1, 5))
+        for a, b, c in zip(own[1:], exact, found, strict=True):
+            torch.testing.assert_close(a[mask.bool()], b, rtol=0, atol=1e-5)
+            assert float((a[mask.bool()] - c).norm() / c.norm()) < 1e-3
+
+    @pytest.mark.parametrize("kind", ["electra", "distilbert", "albert", "modernbert", "deberta-v2"])
+    def test_other_models_are_refused(self, functions: Any, tmp_path: Path, kind: str) -> None:
+        encoder = load_model(str(write_model(tmp_path, kind)), family="encoder")
+        with pytest.raises(ModelError, match=f"is a {kind} model"):
+            integers(encoder)
+
+    @pytest.mark.usefixtures("functions")
+    def test_blocks_that_compute_something_else_are_refused(self, tiny: Encoder) -> None:
+        class Doubled(torch.nn.Linear):
+            def forward(self, input: torch.Tensor) -> torch.Tensor:
+                return 2 * super().forward(input)
+
+        dense = tiny.model.encoder.layer[1].output.dense
+        own = type(dense)
+        dense.__class__ = Doubled
+        try:
+            with pytest.raises(ModelError, match="compute something else"):
+                integers(tiny)
+        finally:
+            dense.__class__ = own
+
     def test_widths(self, functions: Any, tmp_path: Path) -> None:
         path = write_model(tmp_path, "bert")
         with pytest.raises(
@@ -234,20 +287,72 @@ class TestErrors:
         ):
             load_model(str(path), family="encoder", precision="int16")
 
+
+class TestErrors:
+    def test_unknown(self) -> None:
+        with pytest.raises(UnknownNameError, match="Did you mean 'int16'"):
+            load_model("offline:e5-small", precision="int-16")
+        for gone in ("int8", "bf16", "openvino-int8"):
+            with pytest.raises(UnknownNameError, match=r"unknown precision .* Known: int16"):
+                load_model("offline:e5-small", precision=gone)
+
+    def test_beside_a_dtype_or_a_gpu(self, tiny: Encoder) -> None:
+        with pytest.raises(InputError, match="exclude each other"):
+            load_model("offline:e5-small", precision="int16", dtype="bfloat16")
+        with pytest.raises(InputError, match="not on cuda:0"):
+            check_precision("int16", "float32", "cuda:0")
+        half = copy.deepcopy(tiny.model).bfloat16()
+        with pytest.raises(InputError, match="dtype bfloat16 exclude each other"):
+            Encoder(tiny.name, half, tiny.tokenizer, precision="int16")
+
+    def test_other_families_and_heads(self) -> None:
+        for family in ("seq2seq", "decoder"):
+            with pytest.raises(InputError, match="takes no precision"):
+                FamilyOptions(precision="int16").check(family, "model")
+        with pytest.raises(InputError, match="a head does not go with"):
+            FamilyOptions(precision="int16", head="mlm").check("encoder", "model")
+
     def test_nothing_compiled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(int16, "functions", lambda: None)
         with pytest.raises(ModelError, match=r"int16 needs the compiled functions .*python -m align_eval\.native"):
-            PRECISIONS.get("int16").require()
+            check_precision("int16", "float32", "cpu")
+
+    @pytest.mark.usefixtures("functions")
+    def test_simalign(self, tiny: Encoder) -> None:
+        with pytest.raises(InputError, match="float32 only"):
+            make_aligner(AlignerSettings(integers(tiny), ("simalign:argmax",)))
+
+
+@pytest.mark.usefixtures("functions")
+def test_signature(tiny: Encoder) -> None:
+    aligner = make_aligner(AlignerSettings(integers(tiny), layers=(2,)))
+    assert aligner.describe()["dtype"] == "int16"
+    assert make_aligner(AlignerSettings(tiny, layers=(2,))).describe()["dtype"] == "float32"
 
 
 @pytest.mark.model
 @pytest.mark.xdist_group("e5")
 def test_vectors_of_the_real_model(functions: Any, e5: Encoder) -> None:
-    from align_eval.corpora import load_testset
-
     pairs = load_testset("mini-enzh").pairs
     ids = e5.tokenize([side for pair in pairs for side in (pair.source, pair.target)]).ids
-    encoder = Encoder(e5.name, e5.model, e5.tokenizer, path=e5.path, precision="int16")
-    expected, found = (torch.cat(one.encode(ids, [7]), dim=1) for one in (e5, encoder))
+    expected, found = (torch.cat(one.encode(ids, [7]), dim=1) for one in (e5, integers(e5)))
     assert float((found - expected).norm() / expected.norm()) < 0.002
     assert float(torch.cosine_similarity(found, expected, dim=-1).min()) > 0.9999
+
+
+@pytest.mark.model
+@pytest.mark.xdist_group("e5")
+def test_links_of_the_real_model(functions: Any, e5: Encoder) -> None:
+    """One link of these sets of 40 pairs is 0.1 points of AER."""
+    encoder = integers(e5)
+    for name in ("mini-ende", "mini-enfr"):
+        testset = load_testset(name)
+        found: list[Any] = []
+        for one in (e5, encoder):
+            aligner = make_aligner(AlignerSettings(one, ("argmax",), (7,)))
+            (links,) = aligner.align_all(testset.pairs).values()
+            found.append((score(testset, links, resamples=0).aer, [set(pair) for pair in links]))
+        (aer, full), (aer_reduced, links) = found
+        both = 2 * sum(len(a & b) for a, b in zip(full, links, strict=True))
+        assert both / sum(len(a) + len(b) for a, b in zip(full, links, strict=True)) > 0.998
+        assert abs(aer - aer_reduced) <= 0.1, (aer, aer_reduced)
