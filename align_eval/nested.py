@@ -7,8 +7,11 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """``json.loads``; a ``ValueError`` also for what is nested too deeply, and for bytes that are not UTF-8."""
+    """``json.loads``; a ``ValueError`` also for what is nested too deeply, is not UTF-8, or could not be written so."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if (b"\\" in text) if isinstance(text, bytes) else ("\\" in text):  # half a surrogate pair, as an escape
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -8,6 +8,7 @@ import lzma
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 import align_eval as ae
 from align_eval import files
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
-from align_eval.errors import AlignEvalError, FormatError, InputError
+from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError
+from align_eval.models.loading_errors import loading_errors
+from align_eval.models.provider import MODELS
 from align_eval.models.shipped import read_sums
 from align_eval.models.store import MANIFEST, is_whole
 from align_eval.nested import parse_json
@@ -25,14 +28,17 @@ from align_eval.runs.experiments.base import read_experiment
 from align_eval.runs.experiments.cells import Cells
 from align_eval.runs.experiments.evaluate import COLUMNS, _read_table
 from align_eval.runs.explore_folder import explore_folder
+from align_eval.runs.pair_figures import sets_of_folder
 from align_eval.runs.resumable import ResumableOutput
+from align_eval.statistical.eflomal import _table
+from align_eval.statistical.text import TrainingText
 from align_eval.statistics import check_resampling
 
 DEEP = "[" * 100_000
 DAMAGED = [DEEP, DEEP.replace("[", '{"a":'), "[1, 2", "\x00", '"a', "nul"]
 
 
-@pytest.mark.parametrize("text", [*DAMAGED, b"\xff\xfe{}"])
+@pytest.mark.parametrize("text", [*DAMAGED, b"\xff\xfe{}", '"\\ud800"', b'{"a": "\\udfff"}'])
 def test_json(text: Any) -> None:
     with pytest.raises(ValueError):
         parse_json(text)
@@ -50,6 +56,55 @@ def test_files_of_the_package(tmp_path: Path, text: str) -> None:
         Cells(tmp_path / "cells.json")
     with pytest.raises(InputError, match="--restart"):
         ResumableOutput(tmp_path / "out.talp", {})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {}, [], None, {"testset": [], "method": "argmax", "layer": 7},
+        {"testset": "mini-ende", "method": 1, "layer": 7},
+        {"testset": "mini-ende", "method": "argmax", "layer": "7"}, {"testset": "mini-ende", "method": "argmax"},
+        {"testset": "mini-ende", "method": "argmax", "layer": 7, "model": ["m"]},
+    ],
+)  # fmt: skip
+def test_systems_of_a_result_folder(tmp_path: Path, row: Any) -> None:
+    (tmp_path / "scores.json").write_text(json.dumps({"systems": [row]}), encoding="utf-8")
+    for read in (explore_folder, sets_of_folder):
+        with pytest.raises(FormatError, match=r"scores\.json"):
+            read(tmp_path)
+
+
+class PanicException(BaseException):
+    """As libraries written in Rust raise it."""
+
+
+@pytest.mark.parametrize("error", [IndexError(3), OverflowError("x"), TypeError("x"), PanicException("x")])
+def test_a_damaged_file_of_an_offline_model(tmp_path: Path, error: BaseException) -> None:
+    def convert(data: bytes, into: Path) -> None:
+        raise error
+
+    model: Any = MODELS.get("e5-small")
+    with pytest.raises(FormatError, match="align-eval models add e5-small"):
+        replace(model, convert=convert).make(b"", tmp_path)
+    with pytest.raises(ModelError, match="cannot be loaded"), loading_errors("m"):
+        raise error
+
+
+def test_an_error_of_the_disk_stays_one(tmp_path: Path) -> None:
+    def convert(data: bytes, into: Path) -> None:
+        raise PanicException("No space left on device (os error 28)")
+
+    model: Any = MODELS.get("e5-small")
+    with pytest.raises(PanicException):
+        replace(model, convert=convert).make(b"", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"0-0 1\xff-0\n", b"0-0 1-\n", b"0-0-0\n", b"0-0\n0-0\n", b""])
+def test_links_of_eflomal(tmp_path: Path, content: bytes) -> None:
+    text = TrainingText([ae.SentencePair("1", ("a",), ("b",))], (), False, 100, "eflomal")
+    (tmp_path / "links").write_bytes(content)
+    with pytest.raises(ModelError, match="eflomal"):
+        _table(text, tmp_path / "links")
 
 
 @pytest.mark.parametrize("numbers", [{"lines": 999, "bytes": 0}, {"lines": 0, "bytes": 8}, {"lines": -1, "bytes": 8}])

@@ -17,6 +17,7 @@ from typing import Any
 
 from align_eval.errors import AlignEvalWarning
 from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.nested import parse_json
 from align_eval.version import __version__
 
 #: What is added to the name of a file of links.
@@ -109,10 +110,10 @@ def _read(path: StrPath) -> tuple[dict[str, Any] | None, str | None]:
         return None, None
     try:
         with open(note, "rb") as stream:
-            data = json.loads(stream.read())
+            data = parse_json(stream.read())
     except OSError as error:
         return None, f"{note}: cannot be opened: {error.strerror}; it"
-    except (ValueError, RecursionError):
+    except ValueError:
         data = None
     if not _is_note(data):
         return None, f"{note}: is not what align-eval writes beside links; it"

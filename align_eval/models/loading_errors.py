@@ -19,7 +19,9 @@ def loading_errors(name: str) -> Iterator[None]:
         yield
     except (AlignEvalError, MemoryError):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         from align_eval.models.batches import is_out_of_memory, no_room
 
         if is_out_of_memory(error):
@@ -45,6 +47,14 @@ def loading_errors(name: str) -> Iterator[None]:
             elif "okenizer" in text:
                 remedy = "Copy the tokenizer's files (tokenizer.json, or vocabulary and SentencePiece files) there, too"
         raise ModelError(what, remedy=remedy) from error
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an error is a failure of what was asked: an ``Exception``, or the panic of a library written in Rust.
+
+    The latter (of ``tokenizers``, for files that contradict themselves) is none of Python's exceptions.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def first_sentence(text: str) -> str:

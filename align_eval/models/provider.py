@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from align_eval.errors import AlignEvalError, FormatError
 from align_eval.files import cache_folder
 from align_eval.models import sources, store
+from align_eval.models.loading_errors import is_failure
 from align_eval.registry import Registry
 
 PREFIX = "offline:"
@@ -137,14 +139,36 @@ class ConvertedModel(OfflineModel):
     def folder(self) -> Path:
         if store.is_whole(self.path):
             return self.path
-        return store.build(self.path, lambda into: self.convert(sources.read(self.source, self.name), into))
+        return store.build(self.path, self._fill)
 
     def add(self) -> Path:
         if not store.is_whole(self.path, thorough=True):
             if not sources.usable(self.source):
                 sources.fetch(self.source)
-            store.build(self.path, lambda into: self.convert(sources.read(self.source, self.name), into), thorough=True)
+            store.build(self.path, self._fill, thorough=True)
         return self.path
+
+    def _fill(self, into: Path) -> None:
+        self.make(sources.read(self.source, self.name), into)
+
+    def make(self, data: bytes, into: Path) -> None:
+        """Convert the content of a source file into the folder ``into``.
+
+        Raises:
+            FormatError: it is damaged, or of another kind.
+            OSError: the folder cannot be written.
+        """
+        try:
+            self.convert(data, into)
+        except (AlignEvalError, OSError, MemoryError):
+            raise
+        except BaseException as error:  # numbers, texts and indices of a damaged file; libraries raise much else for it
+            if not is_failure(error) or store.disk_error(error) is not None:
+                raise
+            raise FormatError(
+                f"the file is damaged or of another kind: {type(error).__name__}: {error}", file=self.source.file,
+                remedy=f"Fetch it again: align-eval models add {self.name}",
+            ) from error  # fmt: skip
 
 
 MODELS: Registry[OfflineModel] = Registry("offline model", "align_eval.models.offline")

@@ -125,11 +125,16 @@ def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
     except (AlignEvalError, OSError):
         raise
     except Exception as error:
-        number = re.search(r"\(os error (\d+)\)|\bcode: (\d+)", str(error))
-        if number is None:
+        code = disk_error(error)
+        if code is None:
             raise
-        code = int(number[1] or number[2])
         raise OSError(code, os.strerror(code)) from error
+
+
+def disk_error(error: BaseException) -> int | None:
+    """The number of the operating system's error that an error of a library written in Rust stands for."""
+    number = re.search(r"\(os error (\d+)\)|\bcode: (\d+)", str(error))
+    return int(number[1] or number[2]) if number else None
 
 
 @contextlib.contextmanager

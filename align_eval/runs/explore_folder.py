@@ -9,12 +9,11 @@ import numpy as np
 
 from align_eval.corpora import SentencePair, TestSet, read_links
 from align_eval.corpora.own_registry import kept_testset
-from align_eval.errors import FormatError, InputError, MissingFileError, UnknownNameError
-from align_eval.files import StrPath, open_binary
+from align_eval.errors import InputError, UnknownNameError
+from align_eval.files import StrPath
 from align_eval.link_table import LinkTable
-from align_eval.nested import parse_json
 from align_eval.report.page import Axis, Entry, Page, shown_name
-from align_eval.runs.results import links_file
+from align_eval.runs.results import links_file, read_systems
 
 
 def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | None = None, title: str = "") -> Page:
@@ -37,7 +36,7 @@ def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | 
     """
     if limit is not None and limit < 1:
         raise InputError(f"a limit of {limit} sentence pairs", remedy="Give at least 1")
-    systems = _systems(Path(folder))
+    systems = read_systems(folder)
     names = list(dict.fromkeys(str(system["testset"]) for system in systems))
     if testset is None and len(names) > 1:
         raise InputError(
@@ -61,28 +60,6 @@ def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | 
     for number, pair in enumerate(pairs):
         page.add(_entry(pair, number, [tables[k] for k in order], (len(rows.labels), len(columns.labels))))
     return page
-
-
-def _systems(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "scores.json"
-    if not path.is_file():
-        raise MissingFileError(
-            "has no scores.json with links beside it",
-            file=folder,
-            remedy="Make one with align-eval evaluate -o FOLDER, or name a test set and a model",
-        )
-    with open_binary(path) as stream:
-        try:
-            systems = parse_json(stream.read())["systems"]
-            for system in systems:
-                system["testset"], system["method"], system["layer"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(
-                f"is no scores.json of align-eval evaluate: {error!r}", file=path, remedy="Make the folder again"
-            ) from None
-    if not systems:
-        raise FormatError("lists no system", file=path, remedy="Make the folder again")
-    return list(systems)
 
 
 def _links(folder: Path, system: dict[str, Any], testset: TestSet) -> LinkTable:

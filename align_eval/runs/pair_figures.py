@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, MissingFileError, UnknownNameError
+from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, sha256_of
 from align_eval.nested import parse_json
 from align_eval.processes import isolated_workers
-from align_eval.runs.results import file_name, make_folder, write_json
+from align_eval.runs.results import file_name, make_folder, read_systems, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,21 +82,17 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
 
     Raises:
         MissingFileError: it is no result folder, or a file of links or of a test set is not there.
+        FormatError: its scores.json is damaged.
         UnknownNameError: no such system in it.
     """
     from align_eval.corpora import read_links
     from align_eval.corpora.own_registry import kept_testset
 
     base = Path(folder)
-    try:
-        rows = parse_json((base / "scores.json").read_text("utf-8"))["systems"]
-        known = {file_name(r["testset"], r["method"], f"layer{r['layer']}" if r["layer"] is not None else None): r
-                 for r in rows}  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError):
-        raise MissingFileError(
-            "is no result folder: it has no scores.json with systems", file=base,
-            remedy="Write one with align-eval evaluate -o FOLDER, or name a test set",
-        ) from None  # fmt: skip
+    known = {
+        file_name(row["testset"], row["method"], None if row["layer"] is None else f"layer{row['layer']}"): row
+        for row in read_systems(base)
+    }
     for name in systems:
         if name not in known:
             raise UnknownNameError("system of the result folder", name, known)
@@ -114,7 +110,9 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
                 remedy="Evaluate the test set again",
             )  # fmt: skip
         title = str(row.get("system") or name)
-        out.append(AlignedSet(testset, name, title, links, sha256_of(path), row["model"], row["method"], row["layer"]))
+        out.append(
+            AlignedSet(testset, name, title, links, sha256_of(path), row.get("model"), row["method"], row["layer"])
+        )
     return out
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora import write_links
+from align_eval.errors import FormatError, MissingFileError
 from align_eval.files import StrPath, atomic_writer, output_errors
+from align_eval.nested import parse_json
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -43,6 +45,38 @@ def write_json(path: StrPath, data: Any) -> None:
     with atomic_writer(path) as stream:
         json.dump(data, stream, indent=2, ensure_ascii=False)
         stream.write("\n")
+
+
+def read_systems(folder: StrPath) -> list[dict[str, Any]]:
+    """The systems that the ``scores.json`` of a result folder lists: at least ``testset``, ``method`` and ``layer``.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FormatError: it is of another kind, or damaged.
+    """
+    path = Path(folder) / "scores.json"
+    try:
+        systems = parse_json(path.read_bytes())["systems"]
+        fits = isinstance(systems, list) and all(_is_system(row) for row in systems)
+    except OSError:
+        raise MissingFileError(
+            "is no result folder: it has no scores.json with systems", file=folder,
+            remedy="Write one with align-eval evaluate -o FOLDER, or name a test set",
+        ) from None  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        fits = False
+    if not fits or not systems:
+        raise FormatError("is no scores.json of align-eval evaluate", file=path, remedy="Make the folder again")
+    return list(systems)
+
+
+def _is_system(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and all(isinstance(row.get(key), str) for key in ("testset", "method"))
+        and (row.get("layer", "") is None or type(row.get("layer")) is int)
+        and all(isinstance(row.get(key, ""), (str, type(None))) for key in ("model", "system", "head", "mode", "sym"))
+    )
 
 
 def file_name(*parts: object) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from align_eval.corpora import SentencePair
-from align_eval.errors import InputError, ModelError
+from align_eval.errors import AlignEvalError, InputError, ModelError
 from align_eval.files import output_errors
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
@@ -114,8 +114,20 @@ def eflomal_directions(
 
 
 def _table(text: TrainingText, path: Path) -> LinkTable:
-    with path.open(encoding="ascii") as lines:
-        return text.table(_links(islice(lines, text.extra_count, None)))
+    """The links of the last sentence pairs of a file that the package wrote.
+
+    Raises:
+        ModelError: the file has another form.
+    """
+    try:
+        with path.open(encoding="ascii") as lines:
+            return text.table(_links(islice(lines, text.extra_count, None)))
+    except AlignEvalError:
+        raise
+    except ValueError as error:
+        raise ModelError(
+            f"eflomal gave links of an unknown form ({error})", remedy="Install eflomal 2 again"
+        ) from error
 
 
 def _links(lines: Iterable[str]) -> Iterator[Links]:

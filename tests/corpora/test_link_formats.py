@@ -447,3 +447,16 @@ def test_format_of_a_file_name() -> None:
     assert {name: link_format_of(name) for name in names} == names
     known = "a3 answers jsonl lists multimwa naacl numbered parquet pharaoh pipes talp tsv"
     assert set(LINK_FORMATS.names()) == set(known.split(" "))
+
+
+@pytest.mark.parametrize(
+    ("form", "line"), [("tsv", b"a\tb\t0-0"), ("pipes", b"a ||| b ||| 0-0"), ("numbered", b"1\t0-0")]
+)
+def test_a_carriage_return_within_a_line_ends_none(tmp_path: Path, form: str, line: bytes) -> None:
+    path = tmp_path / "links"
+    path.write_bytes(line + b"\r\n")
+    assert read_links(path, format=form, base=0)[0] == Links("0-0")
+    path.write_bytes(line + b"\r\r\n")
+    with pytest.raises(FormatError, match="is not a link") as raised:
+        read_links(path, format=form, base=0)
+    assert raised.value.line == 1

@@ -6,6 +6,8 @@ Only what is quite ordinary is taken; for anything else :func:`parse_block` give
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,6 +50,12 @@ def parse_block(data: bytes, start_line: int) -> RawLinks | None:
         found.sentence, found.first, found.second, found.sentences, found.sure, start_line=start_line,
         ascending=found.ascending, least=found.least,
     )  # fmt: skip
+
+
+def parse_texts(texts: Iterable[str], start_line: int) -> RawLinks | None:
+    """:func:`parse_block` for links of lines without their ends: a carriage return among them ends no line."""
+    text = "".join(f"{links}\n" for links in texts)
+    return None if "\r" in text else parse_block(text.encode(), start_line)
 
 
 def _parse(data: bytes, start_line: int) -> RawLinks | None:

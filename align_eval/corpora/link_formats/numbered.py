@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, ClassVar
 
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import parse_lines
-from align_eval.corpora.link_formats._vector import parse_block
+from align_eval.corpora.link_formats._vector import parse_texts
 from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
 from align_eval.link_table import LinkTable
 
@@ -49,7 +49,7 @@ class Numbered(LinkFormat):
                 seen.add(number)
                 names.append(number)
                 links.append(rest)
-            raw = parse_block("".join(f"{text}\n" for text in links).encode(), chunk[0][0])
+            raw = parse_texts(links, chunk[0][0])
             if raw is None:
                 raw = parse_lines(file, zip((line for line, _ in chunk), links, strict=True))
             raw.ids = names

@@ -12,7 +12,7 @@ import numpy as np
 from align_eval.corpora.headers import is_header
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import parse_lines
-from align_eval.corpora.link_formats._vector import parse_block
+from align_eval.corpora.link_formats._vector import parse_texts
 from align_eval.corpora.link_formats._words import count_words, plain_words, split_words
 from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
 from align_eval.link_table import LinkTable
@@ -41,7 +41,7 @@ class Tsv(LinkFormat):
         rows = (self._row(file, line, text) for line, text in self._lines(file))
         while chunk := list(islice(rows, _LINES_AT_ONCE)):
             start = chunk[0][0]
-            raw = parse_block("".join(row[1] + "\n" for row in chunk).encode(), start)
+            raw = parse_texts((row[1] for row in chunk), start)
             if raw is None:
                 raw = parse_lines(file, ((row[0], row[1]) for row in chunk))
             raw.lengths = (
