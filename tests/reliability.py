@@ -16,12 +16,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-Found = tuple[dict[str, "collections.Counter[str]"], list[str]]
+Found = Any
+"""Counts by name, and what was wrong."""
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -52,6 +54,14 @@ def figures(
     rows.append(["all", *(str(total[kind]) for kind in signals)])
     lines += ["", "## Kills", "", "Each run was killed at a random moment and run again.", ""]
     lines += _table(["command", *signals], rows)
+    lines += [
+        "",
+        "## Hostile surroundings",
+        "",
+        "Each command; exit codes and how often each came.",
+        "",
+    ]
+    lines += _table(["what", "exit codes"], [list(row) for row in sorted(killed[2].items())])
     if resumed[0]:
         lines += ["", "## Changes between a run and its resumption", ""]
         lines += _table(["writer", "changed", "outcome"], [list(row) for row in resumed[0]])
@@ -60,7 +70,7 @@ def figures(
         f"Untyped errors, other content after writing and reading, parsers that differ: {len(read[1])} kinds.",
     ]
     lines += [
-        f"Other bytes than those of a whole run, or files left: {len(killed[1])}.",
+        f"Other bytes than those of a whole run, files left, tracebacks, other exit codes: {len(killed[1])}.",
         f"Mixed runs: {len(resumed[1])}.",
         "",
     ]

@@ -7,6 +7,7 @@ run takes no more time than its own work. It has the command line, streams and s
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +114,7 @@ def _register(source: Path) -> None:
     os.environ["RELIABILITY_MODEL"] = str(source / "nano.bin")
 
 
-def start(command: list[str], folder: Path, said: Path) -> int:
+def start(command: list[str], folder: Path, said: Path, change: Callable[[], None] = lambda: None) -> int:
     """Run a command of ``align-eval`` in a fork, its output in the file ``said``; the number of the process."""
     number = os.fork()
     if number:
@@ -131,6 +133,7 @@ def start(command: list[str], folder: Path, said: Path) -> int:
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+        change()
         from align_eval.cli import main
 
         main(command)
@@ -142,9 +145,115 @@ def start(command: list[str], folder: Path, said: Path) -> int:
 
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
         os._exit(code)
+
+
+def _closed_input() -> None:
+    os.close(0)
+    sys.stdin = None  # type: ignore[assignment]
+
+
+def _closed_output() -> None:
+    os.close(1)
+    sys.stdout = None  # type: ignore[assignment]
+
+
+def _closed_error() -> None:
+    os.close(2)
+    sys.stderr = None  # type: ignore[assignment]
+
+
+def _reader_left() -> None:
+    ends = os.pipe()
+    os.dup2(ends[1], 1)
+    os.close(ends[0])
+    os.close(ends[1])
+
+
+def _full() -> None:
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+
+
+def _ascii() -> None:
+    os.environ["PYTHONIOENCODING"] = "ascii"
+    sys.stdout, sys.stderr = open(1, "w", encoding="ascii"), open(2, "w", encoding="ascii")  # noqa: SIM115
+
+
+def _homeless() -> None:
+    import pwd
+
+    def unknown(number: int) -> Any:
+        raise KeyError(number)
+
+    pwd.getpwuid = unknown  # type: ignore[assignment]
+    for name in ("HOME", "ALIGN_EVAL_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        os.environ.pop(name, None)
+
+
+def _deleted_folder() -> None:
+    os.mkdir("gone")
+    os.chdir("gone")
+    os.rmdir("../gone")
+
+
+HOSTILE = {
+    "standard input closed": _closed_input,
+    "standard output closed": _closed_output,
+    "standard error closed": _closed_error,
+    "the reader has left": _reader_left,
+    "the disk is full": _full,
+    "an ASCII terminal": _ascii,
+    "a user without a home": _homeless,
+    "the working folder is deleted": _deleted_folder,
+}
+PRINTING = {
+    "score": ["score", "few.talp", "few.talp", "few.talp", "--gold-base", "0", "--hyp-base", "0", "--resamples", "5"],
+    "convert to standard output": ["convert", "big.talp", "-", "--base-in", "0", "--to", "pharaoh"],
+    "symmetrize to standard output": ["symmetrize", *TWO, "--base", "0", "--reverse-order", "st"],
+    "align to standard output": ["align", "--bitext", "few.pipes", "-m", "bert"],
+    "models list": ["models", "list"],
+    "models show": ["models", "show", "bert"],
+    "testsets list": ["testsets", "list"],
+    "testsets show": ["testsets", "show", "mini-ende"],
+    "testsets check": ["testsets", "check", "mini-ende"],
+    "help": ["--help"],
+    "plot --help": ["plot", "pairs", "--help"],
+    "wrong usage": ["score", "few.talp"],
+}
+
+
+def hostile(commands: dict[str, list[str]], source: Path, top: Path) -> tuple[dict[str, str], list[str]]:
+    """Run commands with streams, users and folders that are not as they should be.
+
+    Returns:
+        by what was wrong the exit codes and how often each came; and each traceback, other code or further line.
+    """
+    folder, said = top / "run", top / "said"
+    codes: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
+    failures = []
+    for number, (name, command) in enumerate({**PRINTING, **commands}.items()):
+        turns = list(HOSTILE.items())
+        if name not in PRINTING:  # two of them for each, in turn
+            turns = [turns[(2 * number + k) % len(turns)] for k in range(2)]
+        usual: set[str] = set()
+        for what, change in [("", lambda: None), *turns]:
+            shutil.copytree(source, folder)
+            code = _ended(start(command, folder, said, change))
+            shutil.rmtree(folder)
+            lines = [line for line in said.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+            if not what:
+                usual = set(lines)
+                continue
+            codes[what][code] += 1
+            errors = [line for line in lines if line.startswith("align-eval: ") and line not in usual]
+            allowed = (0, 1, 2, 141) if name == "wrong usage" else (0, 1, 141)
+            if code not in allowed or any("Traceback" in line for line in lines) or len(errors) > 1:
+                failures.append(f"{name}, {what}: ends with {code}: {lines[-6:]}")
+    return {what: ", ".join(f"{k}: {n}" for k, n in sorted(of.items())) for what, of in codes.items()}, failures
 
 
 def _ended(number: int) -> int:
@@ -163,8 +272,11 @@ def _written(folder: Path, source: Path) -> dict[str, str]:
 
 def kill(
     kills: int, seed: int, seconds: float = 1e9, only: str = ""
-) -> tuple[dict[str, collections.Counter[str]], list[str]]:
-    """Kill commands at random moments and run them again: how often by command and signal, and what was wrong."""
+) -> tuple[dict[str, collections.Counter[str]], list[str], dict[str, str]]:
+    """Kill commands at random moments and run them again: how often by command and signal, and what was wrong.
+
+    Before that each is run in hostile surroundings: what was wrong with them, and the exit codes.
+    """
     import subprocess
 
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -177,7 +289,7 @@ def kill(
         made = f"from pathlib import Path; from tests.reliability_kills import prepare; prepare(Path({str(source)!r}))"
         done = subprocess.run([sys.executable, "-c", made], cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
-            return {}, [f"no input: {done.stderr[-2000:]}"]
+            return {}, [f"no input: {done.stderr[-2000:]}"], {}
         _warm()
         _register(source)
         commands = {name: command for name, command in COMMANDS.items() if only in name}
@@ -195,7 +307,9 @@ def kill(
             shutil.rmtree(folder)
         sound = [name for name in commands if whole[name][0]]
         turns: list[str] = []
-        while sum(map(collections.Counter.total, counts.values())) < kills and time.monotonic() < end and sound:
+        tried, also = hostile(commands, source, Path(top))
+        failures += also
+        while sum(sum(of.values()) for of in counts.values()) < kills and time.monotonic() < end and sound:
             turns = turns or draw.sample(sound, len(sound))
             name = turns.pop()
             shutil.copytree(source, folder)
@@ -217,7 +331,7 @@ def kill(
             if any(path.endswith(".part") and path.rpartition("/")[2].startswith(".") for path in left):
                 failures.append(f"{name}, {number.name}: leaves {left} before it is run again")
             shutil.rmtree(folder)
-    return counts, failures
+    return counts, failures, tried
 
 
 def _warm() -> None:
@@ -245,5 +359,5 @@ def _warm() -> None:
 if __name__ == "__main__":
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    found, wrong = kill(int(sys.argv[1]), int(sys.argv[2]), only=sys.argv[3] if len(sys.argv) > 3 else "")
-    sys.stdout.write(json.dumps(found) + "\n" + "\n".join(wrong) + "\n")
+    found, wrong, tried = kill(int(sys.argv[1]), int(sys.argv[2]), only=sys.argv[3] if len(sys.argv) > 3 else "")
+    sys.stdout.write(json.dumps([found, tried]) + "\n" + "\n".join(wrong) + "\n")

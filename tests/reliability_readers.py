@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import gzip
 import hashlib
 import json
@@ -212,9 +213,15 @@ def _by_numpy(data: bytes, line: int) -> Any:
 
 
 def _patched(parse: Any) -> None:
-    for name, module in list(sys.modules.items()):
-        if name.startswith("align_eval.corpora.link_formats.") and hasattr(module, "parse_block"):
-            module.parse_block = parse  # type: ignore[attr-defined]
+    for module in _parsing():
+        module.parse_block = parse
+
+
+@functools.cache
+def _parsing() -> list[Any]:
+    """The modules that parse links of lines."""
+    own = [module for name, module in sys.modules.items() if name.startswith("align_eval.corpora.link_formats.")]
+    return [module for module in own if hasattr(module, "parse_block")]
 
 
 def _plain(table: Any) -> tuple[Any, ...]:
@@ -625,7 +632,7 @@ def _model_readers(folder: Path) -> list[Reader]:
                     "config.json" if name == "config.json" else "safetensors" if "safe" in name else "tokenizer files"
                 )
                 out.append(
-                    Reader(f"model folders: {label}", [(whole / name).read_bytes()], read, None, 0.25, name,
+                    Reader(f"model folders: {label}", [(whole / name).read_bytes()], read, None, 0.12, name,
                            lambda place, whole=whole: void(shutil.copytree(whole, place, dirs_exist_ok=True)))
                 )  # fmt: skip
     pickled = shutil.copytree(folder / "whole-bert", folder / "whole-bin")
@@ -643,7 +650,7 @@ def _model_readers(folder: Path) -> list[Reader]:
         os.rename(place / "model.safetensors", place / "model-00001-of-00001.safetensors")
 
     out.append(
-        Reader("model folders: index", [index.encode()], read, None, 0.25, "model.safetensors.index.json", with_index)
+        Reader("model folders: index", [index.encode()], read, None, 0.12, "model.safetensors.index.json", with_index)
     )
 
     def converting(name: str) -> Callable[[Path], Any]:
@@ -716,6 +723,7 @@ def read_mutated(
             place.mkdir()
             reader.folder(place)
             path = place / reader.file
+            began = time.process_time()
             for _ in range(round(inputs * reader.share / total)):
                 if time.monotonic() > end:
                     break
@@ -748,6 +756,9 @@ def read_mutated(
                     keep = os.environ.get("RELIABILITY_KEEP")
                     if keep:
                         _file(Path(keep) / f"{len(failures)}-{reader.name.replace('/', '-')}", content)
+            if os.environ.get("RELIABILITY_TIMES"):
+                spent = time.process_time() - began
+                sys.stderr.write(f"{spent:.1f} s {reader.name}\n")
     return counts, list(failures.values())
 
 

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models
 
 import align_eval as ae
 from align_eval import files
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
 from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError
+from align_eval.models.information import read_config
 from align_eval.models.loading_errors import loading_errors
 from align_eval.models.provider import MODELS
 from align_eval.models.shipped import read_sums
 from align_eval.models.store import MANIFEST, is_whole
+from align_eval.models.tokenized import tokenize_words
 from align_eval.nested import parse_json
 from align_eval.runs.align_file import _identity
 from align_eval.runs.experiments.base import read_experiment
@@ -88,6 +91,22 @@ def test_a_damaged_file_of_an_offline_model(tmp_path: Path, error: BaseException
         replace(model, convert=convert).make(b"", tmp_path)
     with pytest.raises(ModelError, match="cannot be loaded"), loading_errors("m"):
         raise error
+
+
+@pytest.mark.parametrize(
+    "said", [{"num_hidden_layers": 2**31}, {"model_type": "bart", "decoder": {"encoder_layers": 10**30}}]
+)
+def test_more_layers_than_a_model_has(tmp_path: Path, said: dict[str, Any]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **said}), encoding="utf-8")
+    with pytest.raises(ModelError, match="more than 10,000 layers"):
+        read_config(str(tmp_path))
+
+
+def test_a_tokenizer_that_fails() -> None:
+    backend = Tokenizer(models.Unigram([("a", 0.0)], None))
+    assert [ids.tolist() for ids in tokenize_words(backend, [["a"]]).ids] == [[0]]
+    with pytest.raises(ModelError, match="tokenizer"):
+        tokenize_words(backend, [["b"]])
 
 
 def test_an_error_of_the_disk_stays_one(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from align_eval.errors import ModelError
 from align_eval.models.provider import MODELS, PREFIX
+from align_eval.nested import parse_json
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,35 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
         )
 
 
+#: Layers of a model; a damaged number would have ``transformers`` build blocks until the memory is full.
+MOST_LAYERS = 10_000
+
+
 def read_config(where: str, **options: Any) -> Any:
-    """The configuration of a hub model or a folder, by ``transformers.AutoConfig``."""
+    """The configuration of a hub model or a folder, by ``transformers.AutoConfig``.
+
+    Raises:
+        ModelError: it says more than :data:`MOST_LAYERS` layers.
+    """
     from transformers import AutoConfig
 
+    path = Path(where, "config.json")
+    if path.is_file():
+        for key, value in _numbers(parse_json(path.read_bytes())):
+            if "layer" in key and value > MOST_LAYERS:
+                raise ModelError(
+                    f"{key} is {value}, and no model has more than {MOST_LAYERS:,} layers", file=path,
+                    remedy="Copy the file of the model again",
+                )  # fmt: skip
     return AutoConfig.from_pretrained(where, **options)
+
+
+def _numbers(value: Any) -> Iterator[tuple[str, int]]:
+    """The whole numbers of a configuration by key, those of the parts of a model put together of several included."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, int):
+            yield key, inner
+        yield from _numbers(inner)
 
 
 def stack_config(config: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, ModelError
+from align_eval.models.loading_errors import first_sentence, is_failure
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -121,11 +122,30 @@ def _of_each(backend: Tokenizer, words: list[str]) -> tuple[IdArray, NDArray[np.
     groups = [words[start : start + _TOGETHER] for start in range(0, len(words), _TOGETHER)]
     ids: list[int] = []
     bounds = np.zeros(len(words) + 1, dtype=np.int64)
-    for k, encoding in enumerate(backend.encode_batch(groups, is_pretokenized=True, add_special_tokens=False)):
+    for k, encoding in enumerate(_encodings(backend, groups)):
         ids += encoding.ids
         sizes = np.bincount(np.array(encoding.word_ids, dtype=np.int64), minlength=len(groups[k]))
         bounds[1 + k * _TOGETHER :][: len(sizes)] = sizes
     return np.array(ids, dtype=np.int64), bounds.cumsum()
+
+
+def _encodings(backend: Tokenizer, groups: list[list[str]]) -> list[Any]:
+    """What the tokeniser makes of each group of words.
+
+    Raises:
+        ModelError: it contradicts itself, such as by a text that it has no sub-word for, and none for the unknown.
+        TypeError: a word is no text.
+    """
+    try:
+        return list(backend.encode_batch(groups, is_pretokenized=True, add_special_tokens=False))
+    except TypeError:
+        raise
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise ModelError(
+            f"the tokenizer of the model fails: {first_sentence(str(error))}", remedy="Copy its files again"
+        ) from error
 
 
 def start_words_with_space(backend: Tokenizer) -> None:
