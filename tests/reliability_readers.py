@@ -360,8 +360,7 @@ def _note_readers(folder: Path) -> list[Reader]:
     from align_eval.corpora.sidecar import read_provenance, sidecar_base, sidecar_names, write_sidecar
     from align_eval.corpora.testset_entries import read_registry
     from align_eval.digests import digest_of
-    from align_eval.models.shipped import read_sums
-    from align_eval.models.store import is_whole
+    from align_eval.models.store import is_whole, read_sums
     from align_eval.runs import pair_figures, translations_file
     from align_eval.runs.experiments import evaluate
     from align_eval.runs.experiments.base import read_experiment

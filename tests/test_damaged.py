@@ -22,8 +22,7 @@ from align_eval.errors import AlignEvalError, FormatError, InputError, ModelErro
 from align_eval.models.information import read_config
 from align_eval.models.loading_errors import loading_errors
 from align_eval.models.provider import MODELS
-from align_eval.models.shipped import read_sums
-from align_eval.models.store import MANIFEST, is_whole
+from align_eval.models.store import MANIFEST, is_whole, read_sums
 from align_eval.models.tokenized import tokenize_words
 from align_eval.nested import parse_json
 from align_eval.runs.align_file import _identity

@@ -4,19 +4,20 @@ A model is one file in ``align_eval/models/offline/``::
 
     MODELS.register("my-model")(ConvertedModel(name="my-model", ..., convert=my_converter))
 
-and loads as ``offline:my-model``. Models whose files lie in the repository are ``ShippedModel``
-(:mod:`align_eval.models.shipped`).
+and loads as ``offline:my-model``. Models whose files lie in the repository and in the package are ``ShippedModel``.
 """
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from align_eval.errors import AlignEvalError, FormatError
-from align_eval.files import cache_folder
+from align_eval import files
+from align_eval.digests import digest_of
+from align_eval.errors import AlignEvalError, ChecksumError, FormatError, ModelError
 from align_eval.models import sources, store
 from align_eval.models.loading_errors import is_failure
 from align_eval.registry import Registry
@@ -120,7 +121,7 @@ class ConvertedModel(OfflineModel):
     @property
     def path(self) -> Path:
         """The folder in the cache, whether it exists yet or not."""
-        return cache_folder() / "models" / f"{self.name}-{self.source.sha256[:8]}-{self.version}"
+        return files.cache_folder() / "models" / f"{self.name}-{self.source.sha256[:8]}-{self.version}"
 
     @property
     def place(self) -> str:
@@ -131,7 +132,6 @@ class ConvertedModel(OfflineModel):
         return f"{self.source.file} of {self.source.requirement}"
 
     def state(self) -> str:
-        """``"ready"`` (converted), ``"available"`` (its source is on this machine) or ``"absent"``; quick."""
         if store.is_whole(self.path, sizes=True):
             return "ready"
         return "available" if sources.at_hand(self.source) else "absent"
@@ -139,17 +139,13 @@ class ConvertedModel(OfflineModel):
     def folder(self) -> Path:
         if store.is_whole(self.path):
             return self.path
-        return store.build(self.path, self._fill)
+        return store.build(self.path, lambda into: self.make(sources.read(self.source, self.name), into))
 
     def add(self) -> Path:
-        if not store.is_whole(self.path, thorough=True):
-            if not sources.usable(self.source):
-                sources.fetch(self.source)
-            store.build(self.path, self._fill, thorough=True)
-        return self.path
+        def fill(into: Path) -> None:
+            self.make(sources.read(self.source, self.name, download=True), into)
 
-    def _fill(self, into: Path) -> None:
-        self.make(sources.read(self.source, self.name), into)
+        return store.build(self.path, fill, thorough=True)
 
     def make(self, data: bytes, into: Path) -> None:
         """Convert the content of a source file into the folder ``into``.
@@ -169,6 +165,70 @@ class ConvertedModel(OfflineModel):
                 f"the file is damaged or of another kind: {type(error).__name__}: {error}", file=self.source.file,
                 remedy=f"Fetch it again: align-eval models add {self.name}",
             ) from error  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedModel(OfflineModel):
+    """A model under ``data/`` of the repository, in the folder of its name; ``SHA256SUMS`` there lists its files."""
+
+    @property
+    def path(self) -> Path:
+        return files.data_folder() / self.name
+
+    @property
+    def revision(self) -> str:
+        """The first 12 hex digits of the sha256 of the list of checksums; empty if the folder is missing."""
+        try:
+            return hashlib.sha256((self.path / store.SUMS).read_bytes()).hexdigest()[:12]
+        except OSError:
+            return ""
+
+    @property
+    def place(self) -> str:
+        return "shipped"
+
+    @property
+    def provenance(self) -> str:
+        return "shipped with align-eval"
+
+    def state(self) -> str:
+        """``"ready"``, or ``"absent"`` if a file is missing. Nothing is read but the list."""
+        try:
+            listed = store.read_sums(self.path / store.SUMS)
+        except (OSError, FormatError):
+            return "absent"
+        return "ready" if all((self.path / name).is_file() for name in listed) else "absent"
+
+    def folder(self) -> Path:
+        """The folder, each of its files compared with the list.
+
+        Raises:
+            ModelError: the folder or a file is missing.
+            ChecksumError: a file is another one, or one that a load would read is not listed.
+            FormatError: the list is damaged.
+        """
+        remedy = "Install align-eval again; in a checkout, the folder is made by experiments/train_tiny_deen/export.py"
+        folder = self.path
+        try:
+            listed = store.read_sums(folder / store.SUMS)
+        except OSError:
+            raise ModelError(
+                f"offline:{self.name} is shipped with align-eval, but its files are not here", file=folder,
+                remedy=remedy,
+            ) from None  # fmt: skip
+        for name, wanted in listed.items():
+            if not (folder / name).is_file():
+                raise ModelError(f"a file of offline:{self.name} is missing", file=folder / name, remedy=remedy)
+            found = digest_of(folder / name)
+            if found != wanted:
+                raise ChecksumError(f"sha256 is {found}, not {wanted}", file=folder / name, remedy=remedy)
+        for path in store.unlisted(folder, listed):
+            raise ChecksumError(f"the file is not listed in {store.SUMS}", file=path, remedy="Remove it")
+        return folder
+
+    def add(self) -> Path:
+        """As :meth:`folder`: there is nothing to fetch."""
+        return self.folder()
 
 
 MODELS: Registry[OfflineModel] = Registry("offline model", "align_eval.models.offline")

