@@ -225,13 +225,18 @@ def check_line_size(size: int, name: str, line: int) -> None:
     """
     if size <= MOST_LINE:
         return
-    asked = os.environ.get("ALIGN_EVAL_MAX_LINE", "")
-    most = int(asked) if asked.isdecimal() else MOST_LINE
+    most = raised_limit("ALIGN_EVAL_MAX_LINE", MOST_LINE)
     if size > most:
         raise FormatError(
             f"the line has more than {most:,} bytes", file=name, line=line,
             remedy="Check that this is text; ALIGN_EVAL_MAX_LINE=BYTES takes longer lines",
         )  # fmt: skip
+
+
+def raised_limit(variable: str, usual: int) -> int:
+    """A limit: what the environment variable says where that is a whole number, else the usual one."""
+    asked = os.environ.get(variable, "")
+    return int(asked) if asked.isdecimal() and len(asked) < 19 else usual
 
 
 def _decoded(raw: bytes, name: str, number: int) -> str:

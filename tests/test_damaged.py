@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import os
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,13 +18,18 @@ from tokenizers import Tokenizer, models
 
 import align_eval as ae
 from align_eval import files
+from align_eval.corpora import SentencePair
+from align_eval.corpora.pair import size_error
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
-from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError
+from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError, SentenceTooLongError
+from align_eval.links import Links
+from align_eval.models.decoding import Decoding
 from align_eval.models.information import read_config
 from align_eval.models.loading_errors import loading_errors
 from align_eval.models.provider import MODELS
 from align_eval.models.store import MANIFEST, is_whole, read_sums
 from align_eval.models.tokenized import tokenize_words
+from align_eval.models.translation import Translator
 from align_eval.nested import parse_json
 from align_eval.runs.align_file import _identity
 from align_eval.runs.experiments.base import read_experiment
@@ -35,6 +41,7 @@ from align_eval.runs.resumable import ResumableOutput
 from align_eval.statistical.eflomal import _table
 from align_eval.statistical.text import TrainingText
 from align_eval.statistics import check_resampling
+from tests.cli.test_score import run
 
 DEEP = "[" * 100_000
 DAMAGED = [DEEP, DEEP.replace("[", '{"a":'), "[1, 2", "\x00", '"a', "nul"]
@@ -254,3 +261,108 @@ def test_input_of_the_same_size_and_time_is_another_input(
     change(path, times)
     assert path.stat().st_mtime_ns == times[1]
     assert _identity(path) != before
+
+
+def test_parquet_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    word = pa.DictionaryArray.from_arrays(pa.array([0] * 4000, pa.int32()), pa.array(["w " * 500_000]))
+    link = pa.array([[[0, 0]]] * 4000, pa.list_(pa.list_(pa.int32())))
+    words = pa.ListArray.from_arrays(pa.array(range(4001), pa.int32()), word)
+    texts, names, lists, many = (tmp_path / name for name in ("texts", "names", "lists", "many"))
+    pq.write_table(pa.table({"source": word, "target": word}), texts, compression="zstd")
+    pq.write_table(pa.table({"source": words, "target": words}), lists, compression="zstd")
+    pq.write_table(pa.table({"id": word, "links": link}), names, compression="zstd")
+    pq.write_table(pa.table({"links": link}), many)
+    for path, read in ((texts, ae.read_bitext), (lists, ae.read_bitext), (names, ae.read_links)):
+        assert path.stat().st_size < 20_000
+        with pytest.raises(FormatError, match=r"would unpack to .*ALIGN_EVAL_MAX_UNPACKED"):
+            list(read(path, format="parquet"))  # type: ignore[operator]
+    assert len(ae.read_links(many, base=0)) == 4000
+    monkeypatch.setattr("align_eval.corpora.bitext_formats.parquet.MOST_UNPACKED", ("ALIGN_EVAL_MAX_UNPACKED", 1000))
+    with pytest.raises(FormatError, match="row group 1"):
+        ae.read_links(many)
+    monkeypatch.setenv("ALIGN_EVAL_MAX_UNPACKED", str(1 << 20))
+    assert len(ae.read_links(many)) == 4000
+
+
+HUGE = ("YWJj" * 2501, " ".join(["ab"] * 5001))
+
+
+@pytest.mark.parametrize("text", HUGE)
+def test_pairs_over_the_limits(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from align_eval.aligners import AlignerSettings, make_aligner
+    from align_eval.aligners.heads import AttentionSettings, Head
+    from align_eval.signals.fitting import lay_out_fitting
+
+    pair, good = SentencePair("7", tuple(text.split()), ("a",)), SentencePair("8", ("ja",), ("yes",))
+    limit = "10,004 characters, the limit is 10,000" if len(pair.source) == 1 else "5,001 words, the limit is 5,000"
+    model = ae.load_model("offline:e5-small")
+    for attention in (None, AttentionSettings(Head(1, 1))):
+        for rule in ("window", "raise"):
+            with pytest.raises(SentenceTooLongError, match=rf"of pair 7 has {limit}.*ALIGN_EVAL_MAX_WORD"):
+                make_aligner(AlignerSettings(model, on_long=rule, attention=attention)).align_all([good, pair])
+        aligner = make_aligner(AlignerSettings(model, on_long="leave", attention=attention))
+        (found,) = aligner.align_all(aligner.ready([good, pair])).values()
+        assert [len(links) > 0 for links in found] == [True, False]
+        assert aligner.take_long() == {"left_out": 1}
+    for method in ("fast_align", "eflomal"):
+        with pytest.raises(SentenceTooLongError, match=limit):
+            make_aligner(AlignerSettings(methods=(method,))).align_all([good, pair.reverse()])
+    translator = ae.load_model("offline:tiny-deen", source_language="de", target_language="en")
+    assert lay_out_fitting(translator, [pair, good])[0] is None
+    with pytest.raises(SentenceTooLongError, match=limit):
+        Translator(translator).translate([text])
+    assert [t.left for t in Translator(translator, Decoding(on_long="leave")).translate([text, "ja"])] == [True, False]
+    monkeypatch.setenv("ALIGN_EVAL_MAX_WORD", "20000")
+    monkeypatch.setenv("ALIGN_EVAL_MAX_WORDS", "20000")
+    assert size_error("x", pair.source) is None
+    assert "has 30,000 sub-words" in str(size_error("x", pair.source, 30_000))
+
+
+def test_a_figure_of_too_many_words(tmp_path: Path) -> None:
+    from align_eval.figures.pair import aligned_pair
+
+    pair = SentencePair("3", ("w",) * 501, ("v",))
+    with pytest.raises(InputError, match="pair 3 has 501 source and 1 target words"):
+        aligned_pair(pair, None, Links())
+    figure = aligned_pair(SentencePair("1", ("w",) * 40, ("v",) * 40), None, Links())
+    assert not figure.axes[0].images  # their resampling takes gigabytes in a figure of 300 x 300 words
+
+
+@pytest.mark.parametrize("marks", ["-", "-p"])
+def test_blocks_and_whole_files_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], marks: str
+) -> None:
+    draw = random.Random(5)
+    lines = [[(draw.randrange(9), draw.randrange(9), draw.choice(marks)) for _ in range(k % 5)] for k in range(60)]
+    one, other = tmp_path / "one.talp", tmp_path / "other.talp"
+    one.write_text("".join(" ".join(f"{i}{m}{j}" for i, j, m in line) + "\n" for line in lines))
+    other.write_text("".join(" ".join(f"{j}{m}{i}" for i, j, m in line[1:]) + "\n" for line in lines))
+
+    def done(*words: object) -> tuple[str, str]:
+        code, *told = run(capsys, *words)
+        assert code == 0, told
+        return told[0], told[1]
+
+    found = {}
+    for size in (7, 1 << 14, 0):
+        monkeypatch.setattr("align_eval.corpora.linkio.BLOCK", size)
+        monkeypatch.setattr("align_eval.runs.symmetrize_file.BLOCK", size)
+        if not size:
+            monkeypatch.setattr("align_eval.corpora.link_formats.pharaoh.Pharaoh.writes_in_blocks", False)
+            monkeypatch.setattr("align_eval.corpora.link_formats.jsonl.Jsonl.writes_in_blocks", False)
+        made: list[Any] = []
+        for ending, base in (("talp", "1"), ("pharaoh", "0"), ("jsonl", "0")):
+            out = tmp_path / f"out.{size}.{ending}"
+            told = done("convert", one, out, "--base-in", "0", "--base-out", base)
+            back = done("convert", out, "-", "--base-in", base, "--to", "talp")
+            sym = tmp_path / f"sym.{size}.{ending}"
+            made.append(
+                done("symmetrize", one, other, "--reverse-order", "ts", "-o", sym, "--base", "0", "--base-out", base)
+            )
+            notes = [Path(f"{path}.meta.json") for path in (out, sym)]
+            made += [told, back, out.read_bytes(), sym.read_bytes()]
+            made += [note.read_text() if note.exists() else "" for note in notes]
+        found[size] = made
+    assert found[7] == found[1 << 14] == found[0]

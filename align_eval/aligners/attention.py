@@ -15,7 +15,7 @@ from align_eval.aligners.attention_windows import windowed_map
 from align_eval.aligners.base import Aligner, AlignerSettings, System
 from align_eval.aligners.heads import MODES, READINGS, AttentionSettings, Head, mode_name
 from align_eval.aligners.similarity import make_extractors
-from align_eval.corpora.pair import SentencePair
+from align_eval.corpora.pair import SentencePair, check_sizes
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
@@ -151,6 +151,7 @@ class AttentionAligner(Aligner):
         """A pair over the model's window: in overlapping windows, or left out."""
         whole = None
         if self.settings.on_long == "window":
+            check_sizes([pairs[k]])
             head = (*self.head, self._reading)
             whole = windowed_map(reader, pairs[k], head, self.rules)  # type: ignore[arg-type]
         if count:

@@ -8,6 +8,7 @@ from typing import Any
 
 from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
+from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.links import Links
 from align_eval.options import split_spec
@@ -71,6 +72,7 @@ class SimAlign(Aligner):
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         out: dict[System, list[Links]] = {system: [] for system in self.systems}
+        check_sizes(pairs)
         tokens = self.encoder.tokenize([side for pair in pairs for side in (pair.source, pair.target)])
         sizes = [len(ids) for ids in tokens.ids]
         for k, pair in enumerate(pairs):

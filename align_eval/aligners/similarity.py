@@ -17,6 +17,7 @@ from torch import Tensor
 
 from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
+from align_eval.corpora.pair import MOST_SUBWORDS, check_sizes, pair_size_error
 from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
@@ -36,6 +37,7 @@ class _TokenizedPairs(list[SentencePair]):
     """Pairs of which the sub-words are known: sources and targets by turns."""
 
     tokens: Tokenized
+    large: set[int]
 
 
 @ALIGNERS.register("similarity")
@@ -62,18 +64,32 @@ class SimilarityAligner(Aligner):
     def ready(self, pairs: list[SentencePair]) -> list[SentencePair]:
         """The pairs and their sub-words."""
         made = _TokenizedPairs(pairs)
-        made.tokens = self._tokenize(pairs)
+        made.tokens, made.large = self._tokenize(pairs)
         return made
 
-    def _tokenize(self, pairs: Sequence[SentencePair]) -> Tokenized:
-        tokens: Tokenized = self.encoder.tokenize([side for pair in pairs for side in (pair.source, pair.target)])
-        return tokens
+    def _tokenize(self, pairs: Sequence[SentencePair]) -> tuple[Tokenized, set[int]]:
+        """The sub-words of both sides by turns, and the pairs that are too large (with ``on_long="leave"``)."""
+        large = {k: error for k, pair in enumerate(pairs) if (error := pair_size_error(pair)) is not None}
+        if not large or self.settings.on_long == "leave":
+            sides = [() if k in large else side for k, pair in enumerate(pairs) for side in (pair.source, pair.target)]
+            tokens: Tokenized = self.encoder.tokenize(sides)
+            sizes = tokens.lengths.reshape(-1, 2)
+            for k in np.flatnonzero((sizes > MOST_SUBWORDS[1]).any(axis=1)).tolist():
+                error = pair_size_error(pairs[k], sizes[k].tolist())
+                if error is not None:
+                    large[k] = error
+        if large and self.settings.on_long != "leave":
+            raise large[min(large)]
+        return tokens, set(large)
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         out: dict[System, list[Links]] = {system: [Links((), ())] * len(pairs) for system in self.systems}
-        tokens = pairs.tokens if isinstance(pairs, _TokenizedPairs) else self._tokenize(pairs)
+        ready = isinstance(pairs, _TokenizedPairs)
+        tokens, large = (pairs.tokens, pairs.large) if ready else self._tokenize(pairs)  # type: ignore[attr-defined]
         sizes = [len(ids) for ids in tokens.ids]
-        live = [k for k in range(len(pairs)) if sizes[2 * k] and sizes[2 * k + 1]]
+        if large:
+            self.count_long("left_out", len(large))
+        live = [k for k in range(len(pairs)) if sizes[2 * k] and sizes[2 * k + 1] and k not in large]
         long = {k for k in live if max(sizes[2 * k], sizes[2 * k + 1]) > self.window}
         if long and self.settings.on_long == "raise":
             self._check_lengths(pairs, sizes)
@@ -93,6 +109,7 @@ class SimilarityAligner(Aligner):
             ``(source words, target words)``: (cosine + 1) / 2 of the best sub-word pair, or of the mean vectors with
             the sub-word rule ``mean``; 0 for a word without a sub-word.
         """
+        check_sizes([pair])
         out = np.zeros((len(pair.source), len(pair.target)), dtype=np.float32)
         vectors, words = self._vectors([pair], self.encoder.tokenize([pair.source, pair.target]), [0, 1])
         number = self.layers.index(layer)

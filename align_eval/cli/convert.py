@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from align_eval.link_table import LinkTable
 
 _FORMATS = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl, parquet"
+_NO_SCORES = "scores are not kept by {}"
 
 
 def _one_of(*known: str) -> Callable[[str], str]:
@@ -70,15 +72,36 @@ def add_to(app: typer.Typer) -> None:
 
         What was read and left out is told on standard error.
         """
-        from align_eval.corpora.link_formats import LINK_FORMATS
-        from align_eval.corpora.linkio import link_format_of, read_links_report, sentences_of_links, write_links
+        from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
+        from align_eval.corpora.link_reader import LinkReader
+        from align_eval.corpora.linkio import (
+            BLOCK,
+            NotInBlocksError,
+            link_format_of,
+            read_links_report,
+            sentences_of_links,
+            write_link_blocks,
+            write_links,
+        )
+        from align_eval.corpora.sidecar import read_provenance
 
         name = link_format_of(target_file) if to_format == "auto" else to_format
         written = LINK_FORMATS.get(name)
         pairs: Iterable[SentencePair] | None = read_pairs(bitext, source, target, bitext_format)
         with warnings_printed():
+            base = None if base_out == "auto" else int(base_out)
+            given = LinkInput(source_file)
+            if pairs is None and order_in != "auto" and written.writes_in_blocks:
+                reader = LinkReader(given, from_format, base_in, order_in, None, nulls, out_of_range)
+                with contextlib.suppress(NotInBlocksError):
+                    lost = write_link_blocks(
+                        target_file, reader.tables(BLOCK), format=name, base=base, order=order_out,
+                        provenance=lambda: read_provenance(source_file),
+                    )  # fmt: skip
+                    _tell(reader.report, name, [_NO_SCORES.format(name)] if lost else [])
+                    return
             table, report = read_links_report(
-                source_file,
+                given,
                 format=from_format,
                 base=base_in,
                 order=order_in,
@@ -88,23 +111,22 @@ def add_to(app: typer.Typer) -> None:
             )
             if pairs is None and written.needs_sentences and os.path.isfile(source_file):
                 pairs = sentences_of_links(source_file, format=report.format, order=report.order)
-            base = None if base_out == "auto" else int(base_out)
             write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
-        typer.echo(shown(_told(report, name, _lost(table, name, written))), err=True)
+        _tell(report, name, _lost(table, name, written))
 
 
 def _lost(table: LinkTable, name: str, written: type[LinkFormat]) -> list[str]:
     """What the written format does not keep."""
     from align_eval.link_columns import number_places
 
-    lost = [f"scores are not kept by {name}"] if table.scores is not None and not written.has_scores else []
+    lost = [_NO_SCORES.format(name)] if table.scores is not None and not written.has_scores else []
     by_number = written.names_sentences and name not in ("jsonl", "json", "parquet")
     if table.ids is not None and by_number and number_places(table.ids) is None:
         lost.append(f"the names of the sentence pairs are no numbers and not kept by {name}, which counts them from 1")
     return lost
 
 
-def _told(report: LinkReport, name: str, lost: Sequence[str]) -> str:
+def _tell(report: LinkReport, name: str, lost: Sequence[str]) -> None:
     """One line about what was read, on which evidence, and what was left out."""
     proof = "" if report.base_from in ("given", "format", "no links") else f" ({report.base_from})"
     parts = [
@@ -119,4 +141,4 @@ def _told(report: LinkReport, name: str, lost: Sequence[str]) -> str:
         parts.append(f"{report.out_of_range} links out of range left out (first: {report.first_out_of_range})")
     parts += report.notes
     parts += lost
-    return "; ".join(parts)
+    typer.echo(shown("; ".join(parts)), err=True)

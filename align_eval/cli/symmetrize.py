@@ -86,13 +86,16 @@ def add_to(app: typer.Typer) -> None:
 
         The output is source-target. Files that name their sentence pairs are matched by name, others line by line.
         """
-        from align_eval.corpora.linkio import link_format_of, write_links
-        from align_eval.runs.symmetrize_file import symmetrize_files
+        from align_eval.corpora.linkio import link_format_of
+        from align_eval.runs.symmetrize_file import symmetrize_into
         from align_eval.side_order import ORDER_NAMES
 
         with warnings_printed():
             pairs = read_pairs(bitext, source, target, bitext_format)
-            combined = symmetrize_files(
+            number = None if base_out is OutputBase.auto else int(base_out.value)
+            name = link_format_of(output) if format_out == "auto" else format_out
+            taken, reason = symmetrize_into(
+                output,
                 forward,
                 reverse,
                 method.value,
@@ -103,10 +106,9 @@ def add_to(app: typer.Typer) -> None:
                 reverse_order=reverse_order.value,
                 bitext=pairs,
                 missing_sentences=missing_sentences.value,
+                format_out=name,
+                base_out=number,
             )
-            number = None if base_out is OutputBase.auto else int(base_out.value)
-            name = link_format_of(output) if format_out == "auto" else format_out
-            write_links(output, combined.table, format=name, base=number, bitext=pairs)
         if reverse_order is Order.auto:
-            order = ORDER_NAMES[combined.reverse_order]
-            typer.echo(shown(f"align-eval: {reverse}: taken as {order}: {combined.reason}"), err=True)
+            order = ORDER_NAMES[taken]
+            typer.echo(shown(f"align-eval: {reverse}: taken as {order}: {reason}"), err=True)

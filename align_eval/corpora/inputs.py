@@ -103,6 +103,9 @@ class Input:
         one.is_folder, one._spool = os.path.isdir(one.path), None
         return one
 
+    def __fspath__(self) -> str:
+        return self.path
+
     @property
     def is_file(self) -> bool:
         """Whether it is a regular file, which libraries may open by its path."""

@@ -45,7 +45,7 @@ class LinkReader:
         asked_base, asked_order = parse_base(base), parse_order(order)
         if format != "auto":
             LINK_FORMATS.get(format)
-        self.file = LinkInput(path)
+        self.file = path if isinstance(path, LinkInput) else LinkInput(path)
         name = detect(self.file) if format == "auto" else format
         self.format = LINK_FORMATS.get(name)()
         self.format.check_base(name, asked_base)

@@ -7,11 +7,14 @@ GIZA++ aligns to ``NULL``. Null links never enter a table.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
+import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +34,10 @@ from align_eval.links import Links
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
+
+
+#: Sentence pairs that are held where links are read, changed and written in blocks.
+BLOCK = 1 << 14
 
 
 def link_format_names() -> list[str]:
@@ -204,6 +211,58 @@ def write_links(
         link_format.write(stream, table, WriteOptions(number, sentences))
     whole = not link_format.skips_empty or bool((np.diff(table.offsets) > 0).all())
     write_sidecar(path, provenance, table.sentences, None if whole else written_names(table), number)
+
+
+class NotInBlocksError(Exception):
+    """The links can only be written once all of them are known."""
+
+
+def write_link_blocks(
+    path: StrPath,
+    blocks: Iterable[LinkTable],
+    *,
+    format: str,
+    base: int | None = None,
+    order: str = "st",
+    provenance: Callable[[], Mapping[str, str]],
+) -> bool:
+    """As :func:`write_links` without sentences, from consecutive tables; the bytes are those of all tables joined.
+
+    Args:
+        blocks: tables of consecutive sentence pairs, without names or named 1, 2, ...
+        provenance: gives what is known of how the links came about, once they are written.
+
+    Returns:
+        whether the links have scores that the format does not keep.
+
+    Raises:
+        NotInBlocksError: the format, the names or scores need the whole table; nothing has been written.
+    """
+    link_format = LINK_FORMATS.get(format)()
+    number = parse_base(link_format.own_base or 0 if base is None else base)
+    if not link_format.writes_in_blocks or number is None:
+        raise NotInBlocksError
+    link_format.check_base(format, number)
+    done, scores = 0, set()
+    with contextlib.ExitStack() as stack:
+        whole = tempfile.TemporaryFile() if os.fspath(path) == "-" else output_stream(path)  # noqa: SIM115
+        out: IO[bytes] = stack.enter_context(whole)
+        for table in blocks:
+            names = [str(k) for k in range(done + 1, done + 1 + table.sentences)]
+            if table.links:
+                scores.add(table.scores is not None)
+            named = table.ids is not None and list(table.ids) != names
+            if named or (table.scores is not None and link_format.has_scores):
+                raise NotInBlocksError
+            table.ids = names
+            link_format.write(out, table if order == "st" else table.reverse(), WriteOptions(number))
+            done += table.sentences
+        if os.fspath(path) == "-":
+            out.seek(0)
+            with output_stream(path) as stream:
+                shutil.copyfileobj(out, stream)
+    write_sidecar(path, provenance(), done, None, number)
+    return scores == {True}
 
 
 def _with_empty_lines(table: LinkTable, format: str, path: StrPath) -> LinkTable:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, overload
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, SentenceTooLongError
+from align_eval.files import raised_limit
 
 if TYPE_CHECKING:
     from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks
+
+#: What a sentence may have at most before it goes into a model or an aligner: memory and time of a pair grow with the
+#: product of its two lengths. The environment variable raises it.
+MOST_WORDS = ("ALIGN_EVAL_MAX_WORDS", 5_000)
+MOST_CHARACTERS = ("ALIGN_EVAL_MAX_WORD", 10_000)
+MOST_SUBWORDS = ("ALIGN_EVAL_MAX_SUBWORDS", 10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,46 @@ class Bitext:
     def __repr__(self) -> str:
         length = "length not counted yet" if self._length is None else f"{self._length} sentence pairs"
         return f"Bitext({self.name!r}, {length})"
+
+
+def check_sizes(pairs: Iterable[SentencePair]) -> None:
+    """Raise :class:`SentenceTooLongError` for the first sentence that :func:`size_error` refuses."""
+    for pair in pairs:
+        error = pair_size_error(pair)
+        if error is not None:
+            raise error
+
+
+def pair_size_error(pair: SentencePair, subwords: Sequence[int] = (0, 0)) -> SentenceTooLongError | None:
+    """The error of a pair one side of which is too large (:func:`size_error`), or ``None``."""
+    for side, words, number in (("source", pair.source, subwords[0]), ("target", pair.target, subwords[1])):
+        error = size_error(f"the {side} sentence of pair {pair.id}", words, number)
+        if error is not None:
+            return error
+    return None
+
+
+def size_error(name: str, words: Sequence[str], subwords: int = 0) -> SentenceTooLongError | None:
+    """The error of a sentence that is no sentence: base64, minified code, a whole file in a line; else ``None``.
+
+    Args:
+        name: what it is called in the message.
+        words: its words.
+        subwords: its sub-words, once they are known.
+    """
+    for (variable, usual), size, what in (
+        (MOST_WORDS, len(words), "words"),
+        (MOST_SUBWORDS, subwords, "sub-words"),
+        (MOST_CHARACTERS, max(map(len, words), default=0), "characters"),
+    ):
+        if size > usual and size > (most := raised_limit(variable, usual)):
+            where = f"word {[len(w) for w in words].index(size) + 1} of {name}" if what == "characters" else name
+            return SentenceTooLongError(
+                f"{where} has {size:,} {what}, the limit is {most:,}",
+                remedy=f"Leave it out (--on-long leave) or split it; {variable}={size} takes it, and memory grows with "
+                "the product of both sides",
+            )
+    return None
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from align_eval.links import Links
 
 CELL = 0.21  # inches a word
+MOST_WORDS = 500
+"""Words of a side of a figure: with more, labels are too small to read at :data:`align_eval.figures.style.PIXELS`."""
 
 
 def aligned_pair(
@@ -46,12 +48,18 @@ def aligned_pair(
         the figure; write it with :func:`align_eval.figures.style.save`.
 
     Raises:
-        InputError: ``values`` has another shape than the pair.
+        InputError: ``values`` has another shape than the pair, or a side has more than :data:`MOST_WORDS` words.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
     rows, columns = len(pair.source), len(pair.target)
+    if max(rows, columns) > MOST_WORDS:
+        raise InputError(
+            f"sentence pair {pair.id} has {rows} source and {columns} target words; a figure has room for "
+            f"{MOST_WORDS} a side",
+            remedy="Draw a part of it: a sentence pair of fewer words",
+        )
     if values is not None and values.shape != (rows, columns):
         raise InputError(f"a map of {values.shape} for {rows} source and {columns} target words")
     with style():
@@ -60,10 +68,11 @@ def aligned_pair(
             axes = figure.add_subplot()
         else:
             figure = axes.figure  # type: ignore[assignment]
-        shown, limits = (np.full((rows, columns), 0.06), (0.0, 1.0)) if values is None else (values, (None, None))
-        image = axes.imshow(
-            shown, cmap=STRENGTH_MAP, aspect="equal", interpolation="nearest", vmin=limits[0], vmax=limits[1]
-        )
+        # Not imshow, whose resampling takes tens of bytes a pixel. Without values one cell covers all.
+        shown, (low, high) = (np.array([[0.06]]), (0.0, 1.0)) if values is None else (values, (None, None))
+        x, y = np.linspace(-0.5, columns - 0.5, shown.shape[1] + 1), np.linspace(-0.5, rows - 0.5, shown.shape[0] + 1)
+        image = axes.pcolormesh(x, y, shown, cmap=STRENGTH_MAP, vmin=low, vmax=high, antialiased=False, linewidth=0)
+        axes.set(aspect="equal", xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
         axes.xaxis.tick_top()
         label_columns(axes, pair.target, TEXT_SIZE)
         label_rows(axes, pair.source, TEXT_SIZE)

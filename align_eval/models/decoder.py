@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora.pair import check_sizes
 from align_eval.errors import ModelError, SentenceTooLongError
 from align_eval.models.attention_sites import attention_sites, head_count
 from align_eval.models.labels import readable
@@ -102,6 +103,7 @@ class Decoder(PairModel):
             SentenceTooLongError: a prompt has more than ``max_length`` sub-words.
             ModelError: a sub-word belongs to two words, or the first target word has nothing before it.
         """
+        check_sizes(pairs)
         prompts = [self.template.render(pair) for pair in pairs]
         encodings = self.tokenizer.backend_tokenizer.encode_batch([p.text for p in prompts], add_special_tokens=True)
         out = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora.pair import size_error
 from align_eval.errors import ModelError
 from align_eval.models.tokenized import IdArray
 
@@ -65,12 +66,20 @@ class Layout:
         inputs: the id arrays that go into the model (encoder and labels, or one sequence).
         blocks: for each reading the block, or the two blocks whose mean is taken.
         extra: what else the model needs (segment ids).
+
+    Raises:
+        SentenceTooLongError: it has more sub-words than :data:`align_eval.corpora.pair.MOST_SUBWORDS`.
     """
 
     pair: SentencePair
     inputs: tuple[IdArray, ...]
     blocks: dict[str, tuple[Block, ...]]
     extra: tuple[IdArray, ...] = ()
+
+    def __post_init__(self) -> None:
+        error = size_error(f"pair {self.pair.id}", (), self.size)
+        if error is not None:
+            raise error
 
     @property
     def size(self) -> int:

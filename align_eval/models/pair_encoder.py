@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora.pair import check_sizes
 from align_eval.errors import ModelError, SentenceTooLongError
 from align_eval.models.attention_sites import attention_sites, head_count
 from align_eval.models.labels import readable
@@ -60,6 +61,7 @@ class PairEncoder(PairModel):
         Raises:
             SentenceTooLongError: both sentences together have more than ``max_length`` sub-words.
         """
+        check_sizes(pairs)
         tokens = self.encoder.tokenize([side for pair in pairs for side in (pair.source, pair.target)])
         ((before, s0), (between, s1), (after, s2)) = self._parts[:3]
         own = self._parts[3]

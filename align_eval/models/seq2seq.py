@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.attention_sites import attention_sites, head_count
 from align_eval.models.labels import readable
@@ -189,6 +190,7 @@ class Seq2Seq(PairModel):
             SentenceTooLongError: a side has more than ``max_length`` sub-words, special ones counted.
             InputError: a language code is missing.
         """
+        check_sizes(pairs)
         sources = self.tokenize([pair.source for pair in pairs])
         targets = self.tokenize([pair.target for pair in pairs], target=True)
         s_before, s_after = self.source_surroundings()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora.pair import size_error
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.batches import buckets, in_halves
 from align_eval.models.decoding import EXTRA, FACTOR, Decoding, Limits, decoder_prefix, search_settings
@@ -187,9 +188,16 @@ class Translator:
     def _pieces(self, texts: Sequence[str], names: Sequence[str]) -> tuple[list[list[IdArray]], set[int]]:
         """The sub-words to translate of each sentence, piece by piece, and the sentences left out for their length."""
         sentences = [_words(text) for text in texts]
+        left: set[int] = set()
+        for k, sentence in enumerate(sentences):
+            error = size_error(f"source sentence {names[k]}", sentence)
+            if error is not None:
+                if self.decoding.on_long != "leave":
+                    raise error
+                left.add(k)
+                sentences[k] = []
         tokens = self.model.tokenize(sentences)
         pieces: list[list[IdArray]] = []
-        left: set[int] = set()
         for k, (ids, words) in enumerate(zip(tokens.ids, tokens.words, strict=True)):
             if len(ids) <= self.room:
                 pieces.append([ids] if len(ids) else [])

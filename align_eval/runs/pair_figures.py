@@ -170,7 +170,8 @@ def draw_pairs(
         progress: told of each figure that is there.
 
     Returns:
-        the files, in the order of the numbers. A pair with an empty side has none.
+        the files, in the order of the numbers. A pair with an empty side has none, nor one of more words than a figure
+        has room for.
 
     Raises:
         InputError: no such number or format, or figures drawn with other settings stand in the folder.
@@ -178,8 +179,9 @@ def draw_pairs(
         AlignEvalError: a process was ended from outside.
 
     Warns:
-        AlignEvalWarning: what the figures warned of, once.
+        AlignEvalWarning: what the figures warned of, once; pairs of too many words.
     """
+    from align_eval.figures.pair import MOST_WORDS
     from align_eval.figures.style import FORMATS
 
     if format not in FORMATS:
@@ -194,7 +196,9 @@ def draw_pairs(
     base = make_folder(folder)
     _settle(base / "figures.json", _settings(aligned, strength is not None, quantity), restart)
     digits = max(4, len(str(len(pairs))))
-    files = {n: base / f"{n:0{digits}}.{format}" for n in wanted if pairs[n - 1].source and pairs[n - 1].target}
+    sizes = {n: sorted((len(pairs[n - 1].source), len(pairs[n - 1].target))) for n in wanted}
+    large = [n for n, (_, most) in sizes.items() if most > MOST_WORDS]
+    files = {n: base / f"{n:0{digits}}.{format}" for n, (least, _) in sizes.items() if least and n not in large}
 
     def todo() -> Iterator[_Job]:
         for number, path in files.items():
@@ -209,6 +213,13 @@ def draw_pairs(
 
     warned = [message for messages in _run(todo(), jobs, progress) for message in messages]
     _write_index(base / "pairs.tsv", aligned, wanted, files)
+    if large:
+        warnings.warn(
+            f"{len(large)} sentence pairs with more than {MOST_WORDS} words on a side have no figure "
+            f"(first: {large[0]})",
+            AlignEvalWarning,
+            stacklevel=2,
+        )
     if warned:
         more = f" (and {len(warned) - 1} more such warnings)" if len(warned) > 1 else ""
         warnings.warn(f"{warned[0]}{more}", AlignEvalWarning, stacklevel=2)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
-from align_eval.corpora.linkio import read_links_report
-from align_eval.corpora.matching import Matching, check_missing, match_tables
+from align_eval.corpora.link_formats import LinkInput
+from align_eval.corpora.link_reader import LinkReader
+from align_eval.corpora.linkio import BLOCK, NotInBlocksError, read_links_report, write_link_blocks, write_links
+from align_eval.corpora.matching import Matching, check_missing, match_tables, same_pairs
 from align_eval.corpora.raw_links import LinkReport
+from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, IndexBaseError, InputError, LinkRangeError
 from align_eval.files import StrPath
 from align_eval.link_table import LinkTable
@@ -97,16 +101,106 @@ def symmetrize_files(
             raise _unclear(files[0], files[1], found)
         chosen, reason = readings[found.swap], _agreed(found, found.swap)
     elif found.swap:
-        other = "ts" if chosen.order == "st" else "st"
-        probably = f"it is probably {ORDER_NAMES[other]} (--reverse-order {other})"
-        notes.append(f"{reverse}: {_agreed(found, True)}: {probably}")
-    for file_report in reports:
-        notes += reading_notes(file_report)
-    for note in notes:
-        warnings.warn(AlignEvalWarning(note), stacklevel=2)
+        notes.append(_probably(reverse, chosen.order, found))
+    _warn(notes, reports)
     table = symmetrize_table(chosen.matched[0], chosen.matched[1], method, rule)
     table.provenance = combined_provenance(one.provenance, readings[0].table.provenance, method, rule)
     return Symmetrized(table, chosen.order, reason)
+
+
+def symmetrize_into(
+    output: StrPath,
+    forward: StrPath,
+    reverse: StrPath,
+    method: str,
+    rule: str,
+    *,
+    format_out: str,
+    base_out: int | None = None,
+    **options: Any,
+) -> tuple[str, str]:
+    """Write what :func:`symmetrize_files` gives, in blocks where nothing needs the files whole.
+
+    That is without sentences, where both files have the same sentence pairs in the same order, without names or named
+    1, 2, ...
+
+    Args:
+        output, format_out, base_out: as in :func:`align_eval.corpora.linkio.write_links`.
+        forward, reverse, method, rule, options: as in :func:`symmetrize_files`.
+
+    Returns:
+        the side order that the reverse file was read in, and why that one.
+    """
+    check_names(method, rule)
+    if os.fspath(forward) == os.fspath(reverse) == "-":
+        raise InputError("standard input can be read once only", remedy="Name a file for one direction")
+    inputs = LinkInput(forward), LinkInput(reverse)  # a stream is kept in a temporary file
+    if options.get("bitext") is None:
+        try:
+            return _symmetrize_blocks(output, inputs, (method, rule), format_out, base_out, **options)
+        except NotInBlocksError:
+            pass
+    combined = symmetrize_files(*inputs, method, rule, **options)
+    write_links(output, combined.table, format=format_out, base=base_out, bitext=options.get("bitext"))
+    return combined.reverse_order, combined.reason
+
+
+def _symmetrize_blocks(
+    output: StrPath, inputs: tuple[LinkInput, LinkInput], how: tuple[str, str], format_out: str, base_out: int | None,
+    *, format: str = "auto", base: int | str = "auto", forward_order: str = "st", reverse_order: str = "auto",
+    bitext: None = None, missing_sentences: str = "raise",
+) -> tuple[str, str]:  # fmt: skip
+    """See :func:`symmetrize_into`; whatever is not plain is left to :func:`symmetrize_files`."""
+    check_missing(missing_sentences)
+    auto = reverse_order == "auto"
+    if forward_order == "auto":
+        raise NotInBlocksError
+    orders = forward_order, "st" if auto else reverse_order
+    readers = [
+        LinkReader(file, format, base, order, bitext, "drop", "raise")
+        for file, order in zip(inputs, orders, strict=True)
+    ]
+    told: list[str] = []
+    swap = False
+    reason = "given"
+
+    def blocks() -> Iterator[LinkTable]:
+        nonlocal swap, reason
+        done = 0
+        for one, other in zip_longest(*(reader.tables(BLOCK) for reader in readers)):
+            if one is None or other is None or not same_pairs([one, other], done):
+                raise NotInBlocksError
+            if not done:
+                found = agreement(one, other)
+                if auto and found.swap is None:
+                    raise NotInBlocksError
+                if auto:
+                    swap, reason = bool(found.swap), _agreed(found, bool(found.swap))
+                elif found.swap:
+                    told.append(_probably(inputs[1].path, orders[1], found))
+            yield symmetrize_table(one, other.reverse() if swap else other, *how)
+            done += one.sentences
+        if not done:
+            raise NotInBlocksError
+
+    def provenance() -> Mapping[str, str]:
+        one, other = map(read_provenance, inputs)
+        return combined_provenance(one, other, *how)
+
+    write_link_blocks(output, blocks(), format=format_out, base=base_out, provenance=provenance)
+    _warn(told, [reader.report for reader in readers])
+    return ("ts" if swap else orders[1]), reason
+
+
+def _warn(notes: Iterable[str], reports: Iterable[LinkReport]) -> None:
+    for note in [*notes, *(note for report in reports for note in reading_notes(report))]:
+        warnings.warn(AlignEvalWarning(note), stacklevel=3)
+
+
+def _probably(reverse: StrPath, order: str, found: Agreement) -> str:
+    other = "ts" if order == "st" else "st"
+    probably = f"it is probably {ORDER_NAMES[other]} (--reverse-order {other})"
+    return f"{os.fspath(reverse)}: {_agreed(found, True)}: {probably}"
 
 
 def combined_provenance(

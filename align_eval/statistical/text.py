@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from align_eval.corpora import SentencePair
+from align_eval.corpora.pair import check_sizes, pair_size_error
 from align_eval.errors import AlignEvalWarning, InputError, ModelError, SentenceTooLongError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
@@ -63,13 +64,14 @@ class TrainingText:
         self.live = [k for k, pair in enumerate(self.test) if pair.source and pair.target]
         self._numbers: tuple[dict[str, int], dict[str, int]] = ({}, {})
         for k in self.live:
-            if self._too_long(self.test[k]):
-                pair = self.test[k]
+            pair = self.test[k]
+            if self._too_many(pair):
                 raise SentenceTooLongError(
                     f"pair {pair.id} has {len(pair.source)} and {len(pair.target)} words, {self.aligner} takes "
                     f"{self.limit} in a sentence",
                     remedy="Split the sentence, or align it with a model",
                 )
+        check_sizes(self.test[k] for k in self.live)
 
     def pairs(self) -> Iterator[NumberedPair]:
         """All pairs to train on, in order. Warns of extra pairs that are too long and left out."""
@@ -78,14 +80,15 @@ class TrainingText:
         for pair in self.extra:
             if not pair.source or not pair.target:
                 continue
-            if self._too_long(pair):
+            if self._too_many(pair) or pair_size_error(pair) is not None:
                 left_out += 1
                 continue
             self.extra_count += 1
             yield self.numbered(pair)
         if left_out:
             warnings.warn(
-                f"{left_out} training pairs have a sentence of more than {self.limit} words and are left out",
+                f"{left_out} training pairs have a sentence of more than {self.limit} words or are over the limits of "
+                "a pair, and are left out",
                 AlignEvalWarning,
                 stacklevel=2,
             )
@@ -100,7 +103,7 @@ class TrainingText:
             sides.append([numbers.setdefault(word, len(numbers) + 1) for word in folded])
         return NumberedPair(*sides)
 
-    def _too_long(self, pair: SentencePair) -> bool:
+    def _too_many(self, pair: SentencePair) -> bool:
         return max(len(pair.source), len(pair.target)) > self.limit
 
     def table(self, links: Iterable[Links]) -> LinkTable:

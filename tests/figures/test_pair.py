@@ -25,8 +25,8 @@ def test_words_links_and_gold_are_drawn() -> None:
     axes = aligned_pair(PAIR, VALUES, LINKS).axes[0]
     assert [t.get_text() for t in axes.get_yticklabels()] == list(PAIR.source)
     assert [t.get_text() for t in axes.get_xticklabels()] == list(PAIR.target)
-    assert np.array_equal(axes.images[0].get_array(), VALUES)
-    assert axes.collections[0].get_offsets().tolist() == [[0, 0], [3, 1]], "a dot at column, row of each link"
+    assert np.array_equal(axes.collections[0].get_array(), VALUES)
+    assert axes.collections[1].get_offsets().tolist() == [[0, 0], [3, 1]], "a dot at column, row of each link"
     frames = [(round(p.get_x() + 0.44), round(p.get_y() + 0.44), p.get_linestyle()) for p in axes.patches]
     assert [f[:2] for f in frames] == [(0, 0), (3, 1), (1, 2)]
     assert [f[2] == "-" for f in frames] == [True, False, True], "sure links have full frames, possible ones dashed"
@@ -36,7 +36,7 @@ def test_it_draws_into_given_axes() -> None:
     figure = new_figure(4, 4)
     axes = figure.add_subplot()
     assert aligned_pair(PAIR, VALUES, LINKS, axes=axes) is figure
-    assert axes.images
+    assert axes.collections
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

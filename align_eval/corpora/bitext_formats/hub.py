@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from align_eval.corpora.bitext_formats.parquet import check_unpacked, unpacked_bytes
 from align_eval.corpora.formats import FORMATS, BitextFormat, Options, Record
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader
@@ -44,7 +45,7 @@ class HubDataset(BitextFormat):
             try:
                 if data.column_names:
                     data = data.select_columns(rows.needed(data.column_names))
-                for number, row in enumerate(_rows(data), 1):
+                for number, row in enumerate(_rows(data, source.name), 1):
                     yield rows.record(row, number)
             except AlignEvalError as error:
                 raise type(error)(error.message, file=source.name, line=number or None, remedy=error.remedy) from None
@@ -61,11 +62,14 @@ class HubDataset(BitextFormat):
         return super().count(source, target, options)
 
 
-def _rows(data: Any) -> Iterator[dict[str, Any]]:
+def _rows(data: Any, name: str) -> Iterator[dict[str, Any]]:
+    number = 0
     if not hasattr(data, "__len__"):
         yield from data
         return
     for batch in data.with_format("arrow").iter(1024):
+        check_unpacked(unpacked_bytes(batch), 4, f"{batch.num_rows} rows", name, number + 1)
+        number += batch.num_rows
         yield from batch.to_pylist()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -11,13 +11,16 @@ from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Rec
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
 from align_eval.errors import AlignEvalError, FormatError, InputError
-from align_eval.files import output_stream
+from align_eval.files import output_stream, raised_limit
 from align_eval.options import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
 
 _BATCH = 1024
+_OPEN: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
+_NUMBER = 16  # bytes of a value with its levels while it is read
+MOST_UNPACKED = ("ALIGN_EVAL_MAX_UNPACKED", 1 << 30)
 
 
 class Parquet(BitextFormat):
@@ -36,10 +39,10 @@ class Parquet(BitextFormat):
     def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
         rows = RowReader(options)
         number = 0
-        with _opened(source) as file, _parquet_errors(source):
+        with _opened(source) as (file, place), _parquet_errors(source):
             try:
                 columns = rows.needed(file.schema_arrow.names)
-                for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
+                for batch in batches(file, place, source.name, _BATCH, columns, **_OPEN):
                     for row in batch.to_pylist():
                         number += 1
                         yield rows.record(row, number)
@@ -47,7 +50,7 @@ class Parquet(BitextFormat):
                 raise type(error)(error.message, file=source.name, line=number or None, remedy=error.remedy) from None
 
     def count(self, source: Input, target: Input | None, options: Options) -> int:
-        with _opened(source) as file:
+        with _opened(source) as (file, _):
             return int(file.metadata.num_rows)
 
     def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
@@ -71,6 +74,90 @@ class Parquet(BitextFormat):
                 writer.write_table(table)
 
 
+def batches(file: Any, place: Any, name: str, rows: int, columns: Sequence[str], **options: Any) -> Iterator[Any]:
+    """The rows of an open Parquet file, at most ``rows`` at a time.
+
+    Repeated text is read as numbers into a dictionary, and counted before it is written out.
+
+    Args:
+        file: a ``pyarrow.parquet.ParquetFile``.
+        place, options: what it was opened with.
+        name: the file, for messages.
+        rows: of a batch, at most.
+        columns: names of the columns wanted.
+
+    Raises:
+        FormatError: a column of a row group, or the rows of a batch, would unpack to more bytes than
+            ``ALIGN_EVAL_MAX_UNPACKED`` (1 GiB where that is not set; a quarter of it for a batch).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    meta, row, packed = file.metadata, 0, set()
+    for group in range(meta.num_row_groups):
+        for k in range(meta.num_columns):
+            chunk = meta.row_group(group).column(k)
+            path = chunk.path_in_schema
+            if path.partition(".")[0] in columns:
+                size = max(chunk.total_uncompressed_size, _NUMBER * chunk.num_values)
+                check_unpacked(size, 1, f"column {path} of row group {group + 1}", name, row + 1)
+                if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page:
+                    packed.add(path)
+        row += meta.row_group(group).num_rows
+    done = seen = 0
+    options |= {"metadata": meta, "read_dictionary": sorted(packed)}
+    with pq.ParquetFile(place, **options) as small:
+        for group in range(meta.num_row_groups):
+            these: dict[str, Any] = {"row_groups": [group], "columns": columns}
+            ahead, own = small.iter_batches(rows, **these), file.iter_batches(rows, **these)
+            last = done + meta.row_group(group).num_rows
+            while done < last:
+                wanted = min(done + rows, last)
+                try:
+                    while packed and seen < wanted and (batch := next(ahead, None)) is not None:
+                        seen += batch.num_rows
+                        check_unpacked(unpacked_bytes(batch), 4, f"{batch.num_rows} rows", name, done + 1)
+                except pa.ArrowNotImplementedError:  # lists of text whose dictionary has grown too large for one
+                    seen = last
+                batch = next(own)
+                check_unpacked(unpacked_bytes(batch), 4, f"{batch.num_rows} rows", name, done + 1)
+                done += batch.num_rows
+                yield batch
+
+
+def check_unpacked(size: int, part: int, what: str, name: str, row: int) -> None:
+    """Raise :class:`FormatError` for ``size`` bytes over ``1 / part`` of the limit of unpacked bytes."""
+    variable, usual = MOST_UNPACKED
+    if size > usual // part and size > (most := raised_limit(variable, usual) // part):
+        raise FormatError(
+            f"{what} would unpack to {size:,} bytes, the limit is {most:,}", file=name, line=row,
+            remedy=f"Check the file; write smaller row groups, or set {variable}={size * part}",
+        )  # fmt: skip
+
+
+def unpacked_bytes(array: Any) -> int:
+    """The bytes of an Arrow array or batch if the text of dictionaries were written out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(array, (pa.RecordBatch, pa.Table)):
+        return sum(map(unpacked_bytes, array.columns))
+    if isinstance(array, pa.ChunkedArray):
+        return sum(map(unpacked_bytes, array.chunks))
+    kind = array.type
+    if pa.types.is_struct(kind):
+        return sum(map(unpacked_bytes, array.flatten()))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return 4 * len(array) + unpacked_bytes(array.flatten())
+    if pa.types.is_dictionary(kind):
+        words, numbers = array.dictionary, _NUMBER * len(array)
+        if pa.types.is_string(words.type) or pa.types.is_large_string(words.type) or pa.types.is_binary(words.type):
+            lengths = pc.cast(pc.binary_length(words), pa.int64())
+            return numbers + int(pc.sum(lengths.take(array.indices)).as_py() or 0)
+        return numbers
+    return int(array.nbytes)
+
+
 @contextlib.contextmanager
 def _parquet_errors(source: Input) -> Iterator[None]:
     import pyarrow as pa
@@ -88,8 +175,8 @@ def _parquet_errors(source: Input) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(source: Input) -> Iterator[Any]:
-    """The file as a ``pyarrow.parquet.ParquetFile``; a stream is read to its end first."""
+def _opened(source: Input) -> Iterator[tuple[Any, str | IO[bytes]]]:
+    """The file as a ``pyarrow.parquet.ParquetFile``, and what it was opened with; a stream is read whole first."""
     if source.is_compressed:
         raise FormatError(
             "a compressed Parquet file cannot be read in parts",
@@ -103,9 +190,9 @@ def _opened(source: Input) -> Iterator[Any]:
         if not source.is_file:
             place = stack.enter_context(source.whole())
         with _parquet_errors(source):
-            file = pq.ParquetFile(place, pre_buffer=False, buffer_size=1 << 20)
+            file = pq.ParquetFile(place, **_OPEN)
         stack.callback(file.close)
-        yield file
+        yield file, place
 
 
 FORMATS.register("parquet")(Parquet())

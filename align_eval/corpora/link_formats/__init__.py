@@ -45,6 +45,8 @@ class LinkFormat(ABC):
     needs_sentences: ClassVar[bool] = False
     #: Whether :attr:`own_base` only holds where the links prove no other one.
     base_is_default: ClassVar[bool] = False
+    #: Whether what is written of consecutive tables is what is written of them joined.
+    writes_in_blocks: ClassVar[bool] = False
     #: Whether reading needs the sentences.
     needs_sentences_to_read: ClassVar[bool] = False
     #: Whether a file names its sentence pairs (:attr:`RawLinks.ids`), so that they are matched by name.

@@ -45,6 +45,7 @@ class Row(NamedTuple):
 class Jsonl(LinkFormat):
     """Keeps possible links, scores and ids. When writing, ``possible`` holds the links that are not sure."""
 
+    writes_in_blocks: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl",)
     names_sentences: ClassVar[bool] = True
     own_base: ClassVar[int | None] = 0

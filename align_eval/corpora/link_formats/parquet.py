@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from align_eval.corpora.bitext_formats.parquet import batches
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import MAX_INDEX, parse_lines
 from align_eval.corpora.link_formats._words import check_scores, count_words
@@ -60,7 +61,7 @@ class Parquet(LinkFormat):
                     raise file.malformed("both columns 'links' and 'sure'", None, "Keep one: either are the sure links")
                 wanted = [name for name in _READ if name in have and not (name == "sure" and "links" in have)]
                 row = 0
-                for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=wanted):
+                for batch in batches(parquet, source, file.name, _ROWS_AT_ONCE, wanted):
                     yield _block(file, pa.Table.from_batches([batch]), row)
                     row += batch.num_rows
         except AlignEvalError:

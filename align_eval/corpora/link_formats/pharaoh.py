@@ -31,6 +31,7 @@ class Pharaoh(LinkFormat):
     A missing side (``3-``, ``-3``) or the index -1 is a null link.
     """
 
+    writes_in_blocks: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = (".pharaoh", ".align")
     #: What joins the indices of a possible link when writing.
     possible_mark: ClassVar[str] = "?"
