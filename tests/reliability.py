@@ -105,7 +105,7 @@ def main() -> int:
         from tests.reliability_resume import resume_matrix
 
         end = time.monotonic() + asked.seconds
-        killed = kill(asked.kills, asked.seed, asked.seconds * 0.8)
+        killed = kill(asked.kills, asked.seed, asked.seconds * 0.6)
         with tempfile.TemporaryDirectory() as place:
             matrix = resume_matrix(Path(place))
         sys.stderr.write(f"{end - time.monotonic():.0f} s of the time for kills and resumption were not needed\n")

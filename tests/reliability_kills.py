@@ -172,10 +172,12 @@ def _reader_left() -> None:
     os.dup2(ends[1], 1)
     os.close(ends[0])
     os.close(ends[1])
+    sys.stdout = open(1, "w")  # noqa: SIM115
 
 
 def _full() -> None:
     os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+    sys.stdout = open(1, "w")  # noqa: SIM115
 
 
 def _ascii() -> None:
@@ -226,7 +228,12 @@ PRINTING = {
 }
 
 
-def hostile(commands: dict[str, list[str]], source: Path, top: Path) -> tuple[dict[str, str], list[str]]:
+def _note(failures: list[str], what: str) -> None:
+    failures.append(what)
+    sys.stderr.write(f"{what}\n")
+
+
+def hostile(commands: dict[str, list[str]], source: Path, top: Path, end: float) -> tuple[dict[str, str], list[str]]:
     """Run commands with streams, users and folders that are not as they should be.
 
     Returns:
@@ -241,6 +248,8 @@ def hostile(commands: dict[str, list[str]], source: Path, top: Path) -> tuple[di
             turns = [turns[(2 * number + k) % len(turns)] for k in range(2)]
         usual: set[str] = set()
         for what, change in [("", lambda: None), *turns]:
+            if time.monotonic() > end:
+                break
             shutil.copytree(source, folder)
             code = _ended(start(command, folder, said, change))
             shutil.rmtree(folder)
@@ -252,7 +261,7 @@ def hostile(commands: dict[str, list[str]], source: Path, top: Path) -> tuple[di
             errors = [line for line in lines if line.startswith("align-eval: ") and line not in usual]
             allowed = (0, 1, 2, 141) if name == "wrong usage" else (0, 1, 141)
             if code not in allowed or any("Traceback" in line for line in lines) or len(errors) > 1:
-                failures.append(f"{name}, {what}: ends with {code}: {lines[-6:]}")
+                _note(failures, f"{name}, {what}: ends with {code}: {lines[-6:]}")
     return {what: ", ".join(f"{k}: {n}" for k, n in sorted(of.items())) for what, of in codes.items()}, failures
 
 
@@ -275,7 +284,7 @@ def kill(
 ) -> tuple[dict[str, collections.Counter[str]], list[str], dict[str, str]]:
     """Kill commands at random moments and run them again: how often by command and signal, and what was wrong.
 
-    Before that each is run in hostile surroundings: what was wrong with them, and the exit codes.
+    After that each is run in hostile surroundings: what was wrong with them, and the exit codes.
     """
     import subprocess
 
@@ -307,10 +316,10 @@ def kill(
             shutil.rmtree(folder)
         sound = [name for name in commands if whole[name][0]]
         turns: list[str] = []
-        tried, also = hostile(commands, source, Path(top))
-        failures += also
         while sum(sum(of.values()) for of in counts.values()) < kills and time.monotonic() < end and sound:
-            turns = turns or draw.sample(sound, len(sound))
+            if not turns:  # each once, then the quick ones more often
+                again = counts and draw.choices(sound, [1 / whole[name][1] for name in sound], k=len(sound))
+                turns = again or draw.sample(sound, len(sound))
             name = turns.pop()
             shutil.copytree(source, folder)
             number = draw.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP))
@@ -327,10 +336,12 @@ def kill(
             counts[name][number.name] += 1
             if found != whole[name][0] or code:
                 differing = sorted(k for k in {*found, *whole[name][0]} if found.get(k) != whole[name][0].get(k))
-                failures.append(f"{name}, {number.name}: ends with {code}, {differing}: {said.read_text()[-400:]}")
+                _note(failures, f"{name}, {number.name}: ends with {code}, {differing}: {said.read_text()[-400:]}")
             if any(path.endswith(".part") and path.rpartition("/")[2].startswith(".") for path in left):
-                failures.append(f"{name}, {number.name}: leaves {left} before it is run again")
+                _note(failures, f"{name}, {number.name}: leaves {left} before it is run again")
             shutil.rmtree(folder)
+        tried, also = hostile(commands, source, Path(top), end + seconds / 3)
+        failures += also
     return counts, failures, tried
 
 
