@@ -521,6 +521,45 @@ def void(value: object) -> None:
     """Nothing, whatever it is given."""
 
 
+def _journal_readers(folder: Path) -> list[Reader]:
+    """Journals of unfinished runs: whatever one says, the run that goes on gives the whole output or refuses."""
+    import importlib.util
+
+    if not importlib.util.find_spec("align_eval.io") or not importlib.util.find_spec("align_eval.io.resumable"):
+        return []
+    from align_eval.io.key import Key
+    from align_eval.io.resumable import ResumableWriter
+
+    lines = [f"{k}-{k}" for k in range(12)]
+
+    def unfinished(place: Path) -> None:
+        out = ResumableWriter(place / "out.talp", Key.of())
+        for start in (0, 4):
+            out.append(lines[start : start + 4])
+        out.close()
+
+    sound = folder / "journal"
+    sound.mkdir()
+    unfinished(sound)
+    (journal,) = (path for path in sound.iterdir() if "json" in path.name)
+    others = {path.name: path.read_bytes() for path in sound.iterdir() if path != journal}
+
+    def go_on(path: Path) -> None:
+        for name, content in others.items():
+            (path.parent / name).write_bytes(content)
+        out = ResumableWriter(path.parent / "out.talp", Key.of())
+        try:
+            out.append(lines[out.lines :])
+            out.finish()
+        finally:
+            out.close()
+        found = (path.parent / "out.talp").read_bytes()
+        (path.parent / "out.talp").unlink()
+        check(found == "".join(f"{line}\n" for line in lines).encode(), f"a mixed output: {found!r}")
+
+    return [Reader("journals", [journal.read_bytes()], go_on, None, 1, journal.name)]
+
+
 def _statistical_readers() -> list[Reader]:
     from align_eval.statistical.fast_align import read_table
 
@@ -681,7 +720,8 @@ def _file(path: Path, content: bytes) -> Path:
 def all_readers(folder: Path) -> list[Reader]:
     """Every reader; ``folder`` takes what they need."""
     return [
-        *_link_readers(folder), *_bitext_readers(folder), *_note_readers(folder), *_statistical_readers(),
+        *_link_readers(folder), *_bitext_readers(folder), *_note_readers(folder),
+        *_journal_readers(folder), *_statistical_readers(),
         *_model_readers(folder),
     ]  # fmt: skip
 
