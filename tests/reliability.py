@@ -122,7 +122,8 @@ def main() -> int:
         killed, matrix = json.loads(parts["kills"].read_text("utf-8"))
     for found in (read, killed):
         found[0] = {name: collections.Counter(counts) for name, counts in found[0].items()}
-    command = f"python tests/reliability.py --inputs {asked.inputs} --kills {asked.kills} --seconds {asked.seconds:g} --seed {asked.seed}"
+    command = f"python tests/reliability.py --inputs {asked.inputs} --kills {asked.kills}"
+    command += f" --seconds {asked.seconds:g} --seed {asked.seed}"
     lines = figures(command, tuple(read), tuple(killed), tuple(matrix))
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "figures.md").write_text("\n".join(lines), encoding="utf-8")
