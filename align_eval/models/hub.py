@@ -266,10 +266,10 @@ def _require_network(name: str, hint: str) -> None:
         ) from None
 
 
-def licence_of(folder: Path | None) -> str:
+def licence_of(folder: Path) -> str:
     """The licence that the head of a model's README states (``license: ...``), or ``"unknown"``."""
-    readme = None if folder is None else folder / "README.md"
-    if readme is None or not readme.is_file():
+    readme = folder / "README.md"
+    if not readme.is_file():
         return "unknown"
     head = readme.read_text("utf-8", errors="replace").split("\n---", 1)[0]
     stated = re.search(r"^license:\s*[\"']?([^\s\"']+)", head, re.MULTILINE)

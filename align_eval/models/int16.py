@@ -78,11 +78,6 @@ def pack(weight: Tensor) -> Packed:
     return Packed(inputs, outputs, turned.contiguous(), scales)
 
 
-def rows_of(packed: Packed) -> Tensor:
-    """The integers as they lie in a matrix, ``(out, in)``."""
-    return packed.weights.transpose(1, 2).reshape(packed.outputs, packed.inputs)
-
-
 class Integers:
     """Products in 16-bit integers (``integers.c``)."""
 

@@ -107,7 +107,6 @@ def load_model(
     watch_forks()
 
     given = FamilyOptions(source_language, target_language, source_prefix, template, head, decoder_mode, precision)
-    chosen = (family, given)
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}", remedy=f"Choose one of {', '.join(DTYPES)}")
     if precision is not None:
@@ -120,13 +119,14 @@ def load_model(
             raise InputError(f"{name} has one revision only", remedy="Leave out the revision")
         offline = MODELS.get(name[len(PREFIX) :])
         place = torch_device(device, dtype)
-        folder = offline.folder()
-        return _load(name, folder, place, dtype, False, (offline.revision, offline.licence), chosen)
-    hub.local_folder(name)  # a wrong path is told before a missing device
-    place = torch_device(device, dtype)
-    found = hub.find(name, revision, trust_remote_code)
-    known = (found.commit, hub.licence_of(found.card))
-    return _load(name, found.folder, place, dtype, trust_remote_code, known, chosen)
+        folder, trust_remote_code = offline.folder(), False
+        known = (offline.revision, offline.licence)
+    else:
+        hub.local_folder(name)  # a wrong path is told before a missing device
+        place = torch_device(device, dtype)
+        found = hub.find(name, revision, trust_remote_code)
+        folder, known = found.folder, (found.commit, hub.licence_of(found.card))
+    return _load(name, folder, place, dtype, trust_remote_code, known, family, given)
 
 
 def _load(
@@ -136,9 +136,10 @@ def _load(
     dtype: str,
     trust: bool,
     known: tuple[str, str],
-    chosen: tuple[str, FamilyOptions],
+    asked: str,
+    given: FamilyOptions,
 ) -> Any:
-    """Load a folder; ``known``: the revision (empty: that of the files) and the licence."""
+    """Load a folder as the family ``asked`` for; ``known``: the revision (empty: that of the files) and the licence."""
     import torch
     from transformers import AutoTokenizer
 
@@ -150,13 +151,13 @@ def _load(
     where, options = str(folder), {"trust_remote_code": trust, "local_files_only": not trust}
     with loading_errors(name), quiet():
         config = read_config(where, **options)
-        family = families.choose_family(name, config, chosen[0])
+        family = families.choose_family(name, config, asked)
         weights = weights_of(folder, name)
         tokenizer = AutoTokenizer.from_pretrained(where, config=config, use_fast=True, **options)
         families.require_words(family, name, tokenizer)
         families.require_vocabulary(name, tokenizer)
-        chosen[1].check(family, name)
-        with_head = families.wants_head(family, name, config, chosen[1])
+        given.check(family, name)
+        with_head = families.wants_head(family, name, config, given)
         auto = families.auto_class(family, head=with_head)
         form = {"use_safetensors": not weights.pickled, "weights_only": True}
         with unpickling_errors(weights):
@@ -170,7 +171,7 @@ def _load(
             )
         body = f"{model.base_model_prefix}."
         of_head = [key for key in lacking if with_head and not key.startswith(body)]
-        if of_head and chosen[1].head:
+        if of_head and given.head:
             raise ModelError(
                 f"the weights of {name} have no trained head that predicts hidden words: {len(of_head)} of its weights "
                 f"are missing ({', '.join(of_head[:3])})",
@@ -194,7 +195,7 @@ def _load(
             name,
             model.base_model if with_head else model,
             tokenizer,
-            chosen[1],
+            given,
             **headed,
             revision=known[0] or revision_of(folder, weights),
             path=folder,
@@ -204,18 +205,13 @@ def _load(
 
 def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Model and loading report; attention by SDPA where the model has it."""
-    import transformers
-
-    major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
-    word = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
-    common = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True, word: dtype, **options}
+    common = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True, "dtype": dtype, **options}
     try:
-        loaded = auto.from_pretrained(where, attn_implementation="sdpa", **common)
+        return auto.from_pretrained(where, attn_implementation="sdpa", **common)
     except ValueError as error:
         if "scaled_dot_product_attention" not in str(error):
             raise
-        loaded = auto.from_pretrained(where, attn_implementation="eager", **common)
-    return loaded  # type: ignore[no-any-return]
+        return auto.from_pretrained(where, attn_implementation="eager", **common)
 
 
 def torch_device(name: str = "auto", dtype: str = "float32") -> Any:

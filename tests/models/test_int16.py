@@ -18,9 +18,9 @@ from align_eval.aligners import AlignerSettings, make_aligner
 from align_eval.corpora import load_testset
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
 from align_eval.models import Encoder, int16, load_model
-from align_eval.models.compiled_blocks import OUTPUTS, CompiledBlocks, Floats, multiply
+from align_eval.models.compiled_blocks import OUTPUTS, CompiledBlocks, Floats, Packed, multiply
 from align_eval.models.families import FamilyOptions
-from align_eval.models.int16 import TOP, Int16States, Integers, check_precision, pack, rows_of
+from align_eval.models.int16 import TOP, Int16States, Integers, check_precision, pack
 from align_eval.runs.api import score
 from tests.models.tiny import WORDS, write_model
 
@@ -51,6 +51,11 @@ def states(functions: Any, tiny: Encoder) -> Int16States:
     found = integers(tiny)._packed
     assert isinstance(found, Int16States)
     return found
+
+
+def rows_of(packed: Packed) -> Tensor:
+    """The integers as they lie in a matrix, ``(out, in)``."""
+    return packed.weights.transpose(1, 2).reshape(packed.outputs, packed.inputs)
 
 
 def product(functions: Any, x: Tensor, weight: Tensor) -> Tensor:
