@@ -132,7 +132,11 @@ def start(command: list[str], folder: Path, said: Path, change: Callable[[], Non
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+        sys.stdin, sys.stdout, sys.stderr = (
+            open(0, closefd=False),
+            open(1, "w", closefd=False),
+            open(2, "w", closefd=False),
+        )  # noqa: SIM115
         change()
         from align_eval.cli import main
 
@@ -172,17 +176,20 @@ def _reader_left() -> None:
     os.dup2(ends[1], 1)
     os.close(ends[0])
     os.close(ends[1])
-    sys.stdout = open(1, "w")  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
 
 def _full() -> None:
     os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
-    sys.stdout = open(1, "w")  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
 
 def _ascii() -> None:
     os.environ["PYTHONIOENCODING"] = "ascii"
-    sys.stdout, sys.stderr = open(1, "w", encoding="ascii"), open(2, "w", encoding="ascii")  # noqa: SIM115
+    sys.stdout, sys.stderr = (
+        open(1, "w", encoding="ascii", closefd=False),
+        open(2, "w", encoding="ascii", closefd=False),
+    )  # noqa: SIM115
 
 
 def _homeless() -> None:
