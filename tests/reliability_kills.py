@@ -132,11 +132,8 @@ def start(command: list[str], folder: Path, said: Path, change: Callable[[], Non
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
-        sys.stdin, sys.stdout, sys.stderr = (
-            open(0, closefd=False),
-            open(1, "w", closefd=False),
-            open(2, "w", closefd=False),
-        )  # noqa: SIM115
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        _streams("utf-8")
         change()
         from align_eval.cli import main
 
@@ -154,6 +151,11 @@ def start(command: list[str], folder: Path, said: Path, change: Callable[[], Non
         with contextlib.suppress(Exception):
             sys.stdout.flush()
         os._exit(code)
+
+
+def _streams(encoding: str) -> None:
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding=encoding, closefd=False)  # noqa: SIM115
 
 
 def _closed_input() -> None:
@@ -186,10 +188,7 @@ def _full() -> None:
 
 def _ascii() -> None:
     os.environ["PYTHONIOENCODING"] = "ascii"
-    sys.stdout, sys.stderr = (
-        open(1, "w", encoding="ascii", closefd=False),
-        open(2, "w", encoding="ascii", closefd=False),
-    )  # noqa: SIM115
+    _streams("ascii")
 
 
 def _homeless() -> None:
