@@ -28,7 +28,7 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --editable '.[offline,zstd,dev]'
 	@touch $(SETUP)
 
-# What only the tests need: the statistical aligners (one is compiled: a C compiler), Ray, and the offline models,
+# What only the tests need: the statistical aligners, Ray, and the offline models,
 # fetched and converted once into the cache.
 $(CHECKS): $(SETUP)
 	@$(BIN)/python -m pip install --quiet --editable '.[statistical,ray]'

@@ -560,23 +560,6 @@ def _journal_readers(folder: Path) -> list[Reader]:
     return [Reader("journals", [journal.read_bytes()], go_on, None, 1, journal.name)]
 
 
-def _statistical_readers() -> list[Reader]:
-    from align_eval.statistical.fast_align import read_table
-
-    words = [b"<eps>", b"s1", b"s2", b"t1", b"t2"]
-    cells = struct.pack("<I", 3)
-    for owner, entries in ((2, [(4, 0.5), (5, 0.5)]), (3, [(5, 1.0)])):
-        cells += struct.pack("<II", owner, len(entries)) + b"".join(struct.pack("<If", *entry) for entry in entries)
-    table = struct.pack("<II", 2, len(words)) + b"".join(word + b"\0" for word in words) + cells
-    out = [Reader("fast_align tables", [table], lambda path: read_table(path, "s", "t", 4.0), None, 2)]
-    from align_eval.corpora import SentencePair
-    from align_eval.statistical import eflomal
-    from align_eval.statistical.text import TrainingText
-
-    text = TrainingText([SentencePair(str(k), ("a", "b"), ("c", "d")) for k in (1, 2)], (), False, 1000, "eflomal")
-    return [*out, Reader("eflomal links", [b"0-0 1-1\n1-0\n"], lambda path: eflomal._table(text, path), None, 1)]
-
-
 # Models --------------------------------------------------------------------------------------------------------------
 
 
@@ -721,8 +704,7 @@ def all_readers(folder: Path) -> list[Reader]:
     """Every reader; ``folder`` takes what they need."""
     return [
         *_link_readers(folder), *_bitext_readers(folder), *_note_readers(folder),
-        *_journal_readers(folder), *_statistical_readers(),
-        *_model_readers(folder),
+        *_journal_readers(folder), *_model_readers(folder),
     ]  # fmt: skip
 
 

@@ -38,8 +38,6 @@ from align_eval.runs.experiments.evaluate import COLUMNS, _read_table
 from align_eval.runs.explore_folder import explore_folder
 from align_eval.runs.pair_figures import sets_of_folder
 from align_eval.runs.resumable import ResumableOutput
-from align_eval.statistical.eflomal import _table
-from align_eval.statistical.text import TrainingText
 from align_eval.statistics import check_resampling
 from tests.cli.test_score import run
 
@@ -122,14 +120,6 @@ def test_an_error_of_the_disk_stays_one(tmp_path: Path) -> None:
     model: Any = MODELS.get("e5-small")
     with pytest.raises(PanicException):
         replace(model, convert=convert).make(b"", tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"0-0 1\xff-0\n", b"0-0 1-\n", b"0-0-0\n", b"0-0\n0-0\n", b""])
-def test_links_of_eflomal(tmp_path: Path, content: bytes) -> None:
-    text = TrainingText([ae.SentencePair("1", ("a",), ("b",))], (), False, 100, "eflomal")
-    (tmp_path / "links").write_bytes(content)
-    with pytest.raises(ModelError, match="eflomal"):
-        _table(text, tmp_path / "links")
 
 
 @pytest.mark.parametrize("numbers", [{"lines": 999, "bytes": 0}, {"lines": 0, "bytes": 8}, {"lines": -1, "bytes": 8}])
@@ -307,7 +297,7 @@ def test_pairs_over_the_limits(text: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert [len(links) > 0 for links in found] == [True, False]
         assert aligner.take_long() == {"left_out": 1}
     for method in ("fast_align", "eflomal"):
-        with pytest.raises(SentenceTooLongError, match=rf"{limit}|7 has 1 and 5001 words, eflomal takes 1023"):
+        with pytest.raises(SentenceTooLongError, match=rf"{limit}|7 has 1 and 5001 words, {method} takes 1024"):
             make_aligner(AlignerSettings(methods=(method,))).align_all([good, pair.reverse()])
     translator = ae.load_model("offline:tiny-deen", source_language="de", target_language="en")
     assert lay_out_fitting(translator, [pair, good])[0] is None

@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 
+from align_eval.aligners import AlignerSettings, make_aligner
 from align_eval.errors import AlignEvalError, InputError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, make_extractor
 from align_eval.infilling.plans import make_plan
 from align_eval.patterns.base import make_mask_kind
 from align_eval.signals.registry import SIGNALS, signal_options
-from align_eval.statistical.fast_align import FastAlignOptions
-from align_eval.statistical.options import parse_options
 
 
 def fast_align(spec: str) -> Any:
-    name, _, tail = spec.partition(":")
-    return parse_options(name, FastAlignOptions, tail)
+    return make_aligner(AlignerSettings(None, (spec,)))
 
 
 RANGES = {
@@ -35,7 +33,7 @@ RANGES = {
     ],
     make_plan: ["random:share=nan", "random:share=2", "random:count=0", "span:draws=0", "nth:n=0", "suffix:share=-1"],
     make_mask_kind: ["sink-window:window=-1", "sink-window:sinks=-2"],
-    fast_align: ["fast_align:iterations=0", "fast_align:null=nan", "fast_align:tension=inf", "fast_align:threads=-1"],
+    fast_align: ["fast_align:iterations=0", "fast_align:null=nan", "fast_align:null=inf", "eflomal:seed=-1"],
 }  # fmt: skip
 WRONG = {
     make_extractor: ["softmax:threshold", "softmax:threshold=", "softmax:threshold=a", "itermax:passes=1.5",

@@ -45,8 +45,8 @@ MODEL = typer.Option(
 )
 METHOD_HELP = (
     "argmax (mutual), forward, reverse, itermax, match, softmax, entmax, transport; options after a colon, as in "
-    "softmax:threshold=0.01; simalign:itermax runs the simalign package; eflomal and fast_align need no model, as in "
-    "eflomal:train=FILE."
+    "softmax:threshold=0.01; simalign:itermax runs the simalign package; eflomal, fast_align, ibm1..ibm4 and hmm need "
+    "no model, as in eflomal:train=FILE."
 )
 SUBWORD = typer.Option(
     Subword.any, help="any: words are linked if any of their sub-words are; mean: mean vector of a word's sub-words."

@@ -102,7 +102,7 @@ def add_to(app: typer.Typer) -> None:
         ),
         aligner: str = typer.Option(
             "offline:e5-small",
-            help="Independent aligner of the translations with their sources: an encoder, eflomal or fast_align "
+            help="Independent aligner of the translations with their sources: an encoder, eflomal, fast_align or hmm "
             "(with options, as eflomal:train=FILE), or none.",
         ),
         aligner_method: str = typer.Option("argmax", help="Its method, if it is an encoder; itermax finds more links."),

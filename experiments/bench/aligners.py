@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -79,8 +78,7 @@ def members(group: str) -> list[str]:
         }
         return [*(name for name, package in wanted.items() if there(package)), "align-eval softmax"]
     if group == "corpus":
-        wanted = {"eflomal": "eflomal", "fast_align": "systran_align"}
-        return [*(name for name, package in wanted.items() if there(package)), "align-eval argmax"]
+        return [*(("eflomal", "fast_align") if there("thot") else ()), "align-eval argmax"]
     return [f"simalign {group}", f"align-eval {group}"]
 
 
@@ -172,9 +170,7 @@ def memory_child(system: str, limit: int | None, threads: int) -> None:
     loaded = common.peak_memory_mb()
     with tempfile.TemporaryDirectory() as work:
         made(text, Path(work) / "links.talp")
-    # eflomal is a program that its package starts; other systems start nothing that stays.
-    below = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 if name == "eflomal" else 0.0
-    print(json.dumps({"loaded_mb": loaded, "peak_mb": common.peak_memory_mb() + below, "pairs": len(text.pairs)}))
+    print(json.dumps({"loaded_mb": loaded, "peak_mb": common.peak_memory_mb(), "pairs": len(text.pairs)}))
 
 
 def model_folder() -> Path:
@@ -188,8 +184,8 @@ def memory(options: Any) -> list[dict[str, Any]]:
     """Peak memory of each system in a process of its own."""
     rows = []
     for system, limit in MEMORY.items():
-        package = {"awesome-align": "awesome_align", "fast_align": "systran_align"}.get(system.split()[0])
-        if not there(package or (system if system == "eflomal" else "torch")):
+        package = {"awesome-align": "awesome_align", "eflomal": "thot", "fast_align": "thot"}.get(system.split()[0])
+        if not there(package or "torch"):
             continue
         few = systems.limit(options) or limit
         limits = ["--pairs", str(few)] if few else []
@@ -241,7 +237,7 @@ def main() -> None:
         "(slowest - fastest) / median. `simalign` is asked for the method of the row alone. `awesome-align` runs its "
         "own batch loop (data set, loader with 0 or 4 workers, BERT, extraction, writer; batches of 32) on the same "
         "weights, which its BERT reads; its tokenizer cannot read this vocabulary, so the model's own takes its place. "
-        "`eflomal` and `fast_align` (`systran-align`) train on nothing but the pairs of the row, both directions, "
+        "`eflomal` and `fast_align` (by `sil-thot`) train on nothing but the pairs of the row, both directions, "
         "symmetrised.",
     ]
     if used:

@@ -25,7 +25,7 @@ from align_eval.files import atomic_writer
 from align_eval.version import __version__
 
 PACKAGES = (
-    "torch", "transformers", "tokenizers", "numpy", "scipy", "simalign", "awesome-align", "eflomal", "systran-align",
+    "torch", "transformers", "tokenizers", "numpy", "scipy", "simalign", "awesome-align", "sil-thot",
     "nltk", "onnxruntime", "ray", "pyarrow",
 )  # fmt: skip
 

@@ -5,7 +5,7 @@
 - :class:`AwesomeAlign`: the batch loop of the package ``awesome-align`` (its data set, data loader, model, extraction
   and writer) on the same weights. Its own BERT reads them; only its tokenizer cannot, so what its data set asks of one
   is given by the model's tokenizer.
-- :class:`Ours` with ``eflomal`` and ``fast_align``: those packages, in both directions and symmetrised.
+- :class:`Ours` with ``eflomal`` and ``fast_align``: by the package sil-thot, in both directions and symmetrised.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""eflomal and fast_align by their real packages, on the project's own corpus and a small part of the shared text."""
+"""The statistical aligners by their real package, on the project's own corpus and a small part of the shared text."""
 
 from __future__ import annotations
 
 import gzip
 import importlib.util
 import json
-import math
 import os
 import subprocess
 import sys
@@ -15,17 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from align_eval.aligners import AlignerSettings, make_aligner
+from align_eval.aligners.statistical import SYMMETRIES, EflomalOptions, FastAlignOptions, _numbered
 from align_eval.cli import main
 from align_eval.corpora import SentencePair, load_testset
 from align_eval.errors import (
     AlignEvalWarning,
     InputError,
     MissingFileError,
-    ModelError,
     SentenceTooLongError,
     UnknownNameError,
 )
@@ -34,46 +32,26 @@ from align_eval.links import Links
 from align_eval.runs.align_file import BLOCK, align_file, align_lines, align_stream
 from align_eval.runs.api import align, score
 from align_eval.runs.evaluate import evaluate_testset
-from align_eval.statistical.eflomal import EflomalOptions, eflomal_directions
-from align_eval.statistical.fast_align import (
-    FLOOR,
-    FastAlignOptions,
-    LexicalTable,
-    fast_align_directions,
-    read_table,
-    train_tables,
-)
-from align_eval.statistical.options import SYMMETRIES, parse_options
-from align_eval.statistical.text import TrainingText
 from align_eval.symmetrization import METHODS, symmetrize
 
-PACKAGES = {"eflomal": "eflomal", "fast_align": "systran_align"}
-QUICK = {"eflomal": "length=0.1,samplers=1", "fast_align": "iterations=3"}
+NAMES = ("eflomal", "fast_align", "hmm", "ibm1", "ibm2", "ibm3", "ibm4")
+QUICK = {"eflomal": "length=0.1,samplers=1", **dict.fromkeys(NAMES[1:], "iterations=3")}
+LIMITS = {"hmm": 200, "ibm3": 200, "ibm4": 200}
 
 
-def need(name: str) -> None:
-    """Skip where the package of an aligner is missing; in CI it must be there."""
-    if importlib.util.find_spec(PACKAGES[name]) is None:
-        message = f"needs the package {PACKAGES[name]}: pip install 'align-eval[statistical]'"
+@pytest.fixture(autouse=True)
+def package() -> None:
+    """Skip where the package is missing; in CI it must be there."""
+    if importlib.util.find_spec("thot") is None:
+        message = "needs the package sil-thot: pip install 'align-eval[statistical]'"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
 
 
-@pytest.fixture(params=sorted(PACKAGES))
+@pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
-    need(request.param)
     return str(request.param)
-
-
-@pytest.fixture
-def fast_align() -> None:
-    need("fast_align")
-
-
-@pytest.fixture
-def eflomal() -> None:
-    need("eflomal")
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +83,8 @@ def quick(name: str, more: str = "") -> str:
 
 
 def directions(name: str, pairs: Sequence[SentencePair], extra: Sequence[SentencePair] = ()) -> Any:
-    if name == "eflomal":
-        return eflomal_directions(pairs, extra, parse_options(name, EflomalOptions, QUICK[name]))
-    return fast_align_directions(pairs, extra, parse_options(name, FastAlignOptions, QUICK[name]))
+    aligner = made(quick(name))
+    return aligner.directions(pairs, extra, aligner._ways[aligner.systems[0]])
 
 
 def pair(source: str, target: str, id: str = "1") -> SentencePair:
@@ -161,10 +138,7 @@ def test_empty_sides_have_no_links_and_do_not_shift_the_others(name: str, mini: 
     assert not len(links[21])
     assert not len(links[42])
     LinkTable.from_links(links).check_range([len(p.source) for p in mixed], [len(p.target) for p in mixed])
-    if name == "fast_align":
-        assert [x for x in links if len(x)] == [
-            x for x in made(quick(name)).align_all(mini)[aligner_key(name)] if len(x)
-        ]
+    assert [x for x in links if len(x)] == [x for x in made(quick(name)).align_all(mini)[aligner_key(name)] if len(x)]
 
 
 def aligner_key(name: str) -> Any:
@@ -190,6 +164,7 @@ def test_words_mean_nothing_to_the_packages(name: str, mini: list[SentencePair])
     assert len(found.forward) == len(mini) + 1
 
 
+@pytest.mark.parametrize("name", ["eflomal", "fast_align", "hmm"])
 def test_better_than_the_diagonal_with_2000_pairs(name: str, mini: list[SentencePair], part: Path) -> None:
     testset = load_testset("mini-ende")
     diagonal = [
@@ -197,7 +172,7 @@ def test_better_than_the_diagonal_with_2000_pairs(name: str, mini: list[Sentence
         for p in mini
     ]
     baseline = score(testset, diagonal, resamples=0).aer
-    options = {"eflomal": "length=0.3", "fast_align": "iterations=5"}[name]
+    options = {"eflomal": "length=0.3"}.get(name, "iterations=5")
     alone = evaluate_testset(testset, made(f"{name}:{options}"), resamples=0)[0]
     method = f"{name}:train={part},train_order=ts,train_tokenize=13a,{options}"
     trained = evaluate_testset(testset, made(method), resamples=0)[0]
@@ -206,20 +181,20 @@ def test_better_than_the_diagonal_with_2000_pairs(name: str, mini: list[Sentence
     assert trained.model == ""
     signature = trained.score.signature
     assert signature["method"] == name
-    assert signature["sym"] == {"eflomal": "grow-diag-final-and/either", "fast_align": "grow-diag/either"}[name]
+    assert signature["sym"] == f"{'grow-diag' if name == 'fast_align' else 'grow-diag-final-and'}/either"
     assert signature["params"].startswith("train=part.tsv@")
     assert "/" not in signature["params"]
 
 
-def test_training_text_is_lowercased_unless_asked(name: str) -> None:
+def test_training_text_is_lowercased_unless_asked() -> None:
     pairs = [pair("Das Haus", "The HOUSE"), pair("das haus", "the house")]
-    assert list(TrainingText(pairs, (), True, 99, name).pairs()) == [([1, 2], [1, 2])] * 2
-    assert list(TrainingText(pairs, (), False, 99, name).pairs()) == [([1, 2], [1, 2]), ([3, 4], [3, 4])]
+    assert _numbered(pairs, True) == [(["1", "2"], ["1", "2"])] * 2
+    assert _numbered(pairs, False) == [(["1", "2"], ["1", "2"]), (["3", "4"], ["3", "4"])]
 
 
 @pytest.mark.parametrize("known", ["extra", "test"])
 def test_too_long_sentences(name: str, mini: list[SentencePair], known: str) -> None:
-    limit = {"eflomal": 1023, "fast_align": 32767}[name]
+    limit = LIMITS.get(name, 1024)
     long = SentencePair("long", ("a",) * (limit + 1), ("b",))
     if known == "test":
         with pytest.raises(SentenceTooLongError, match=rf"pair long has {limit + 1} and 1 words.*takes {limit}"):
@@ -230,13 +205,15 @@ def test_too_long_sentences(name: str, mini: list[SentencePair], known: str) -> 
     assert len(found.forward) == len(mini)
 
 
-def test_the_longest_sentence_allowed_is_aligned(eflomal: None) -> None:
-    words = tuple(f"w{k % 40}" for k in range(1023))
-    long = SentencePair("long", words, words)
-    found = eflomal_directions(
-        [long, pair("w1 w2", "w1 w2")], (), parse_options("eflomal", EflomalOptions, "model=1,length=0.01,samplers=1")
-    )
-    assert len(found.forward[0]) > 500
+def test_the_longest_sentence_allowed_is_aligned(name: str) -> None:
+    words = tuple(f"w{k}" for k in range(LIMITS.get(name, 1024)))
+    if name == "eflomal":
+        short = "eflomal:model=1,length=0.01,samplers=1"
+    else:
+        short = f"{name}:iterations=1"
+    single = [pair(word, word, word) for word in words]
+    (links, *_) = made(short).align_all([SentencePair("long", words, words), *single])[made(short).systems[0]]
+    assert len(links) > len(words) / 2
 
 
 def test_all_pairs_come_at_once(name: str, mini: list[SentencePair], tmp_path: Path) -> None:
@@ -256,8 +233,7 @@ def test_all_pairs_come_at_once(name: str, mini: list[SentencePair], tmp_path: P
     assert len(written) == len(pairs) + 1
     assert written[-1] == ""
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.pharaoh", "out.pharaoh.meta.json"]
-    if name == "fast_align":
-        assert lines == written[:-1] == [str(x) for x in block]
+    assert lines == written[:-1] == [str(x) for x in block]
 
 
 def test_verbs_say_how_the_links_came_about(name: str, mini: list[SentencePair]) -> None:
@@ -266,7 +242,7 @@ def test_verbs_say_how_the_links_came_about(name: str, mini: list[SentencePair])
     assert found.signature["sym"] == "intersection"
     assert found.signature["method"] == name
     assert found.signature["params"] == QUICK[name]
-    assert found.signature["revision"].startswith({"eflomal": "eflomal-", "fast_align": "systran-align-"}[name])
+    assert found.signature["revision"].startswith("sil-thot-")
 
 
 def run(*arguments: str) -> None:
@@ -284,7 +260,7 @@ def test_commands(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     gold = next(f for f in load_testset("mini-ende").files if str(f).endswith(".talp"))
     run("score", str(gold), str(out), "--json", "--resamples", "0")
     (row,) = json.loads(capsys.readouterr().out)
-    assert f"|sym:{'grow-diag-final-and' if name == 'eflomal' else 'grow-diag'}/either|" in row["signature"]
+    assert f"|sym:{'grow-diag' if name == 'fast_align' else 'grow-diag-final-and'}/either|" in row["signature"]
     run("evaluate", "mini-ende", "mini-enfr", "--method", method, "--json", "--resamples", "0", "-m", "no/model")
     assert [row["testset"] for row in json.loads(capsys.readouterr().out)] == ["mini-ende", "mini-enfr"]
 
@@ -296,9 +272,9 @@ def test_commands(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ("method", "error", "message"),
     [
         ("eflomal:modle=2", UnknownNameError, "Did you mean 'model'"),
-        ("eflomal:model=4", InputError, "between 1 and 3"),
+        ("eflomal:model=4", InputError, "at least 1 and at most 3"),
         ("eflomal:model=two", InputError, "eflomal:model=3"),
-        ("eflomal:null=nan", InputError, "finite number"),
+        ("eflomal:null=nan", InputError, "at least 0 and at most 1"),
         ("eflomal:model", InputError, "model=<whole number>"),
         ("eflomal:sym=grow-diagonal", UnknownNameError, "grow-diag"),
         ("eflomal:rule=neither", UnknownNameError, "either"),
@@ -306,12 +282,12 @@ def test_commands(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ("eflomal:train=", InputError, "train=FILE"),
         ("eflomal:train_order=de", UnknownNameError, "st"),
         ("eflomal:model=1,model=2", InputError, "given twice"),
-        ("eflomal:seed=1", InputError, "takes no seed"),
+        ("eflomal:seed=-1", InputError, "at least 0"),
         ("eflomal:train=/no/such/file.tsv", MissingFileError, "no such file"),
         ("eflomal:train_tokenize=13b", (), ""),
     ],
 )
-def test_options_of_eflomal_are_checked(eflomal: None, method: str, error: Any, message: str) -> None:
+def test_options_of_eflomal_are_checked(method: str, error: Any, message: str) -> None:
     if error == ():
         assert made(method).systems[0].method == method  # read with the first training file
         return
@@ -323,12 +299,14 @@ def test_options_of_eflomal_are_checked(eflomal: None, method: str, error: Any, 
     ("method", "error", "message"),
     [
         ("fast_align:iteration=2", UnknownNameError, "Did you mean 'iterations'"),
-        ("fast_align:iterations=0", InputError, "at least 1|between 1"),
-        ("fast_align:seed=1", InputError, "nothing in it is random"),
-        ("fast_align:null=1", InputError, "between"),
+        ("fast_align:iterations=0", InputError, "at least 1"),
+        ("fast_align:seed=1", UnknownNameError, "iterations"),
+        ("fast_align:tension=2", UnknownNameError, "iterations"),
+        ("hmm:iterations=0", InputError, "the method hmm|at least 1"),
+        ("fast_align:null=1", InputError, "at most"),
     ],
 )
-def test_options_of_fast_align_are_checked(fast_align: None, method: str, error: Any, message: str) -> None:
+def test_options_of_fast_align_are_checked(method: str, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         made(method)
 
@@ -341,143 +319,60 @@ def test_a_layer_is_refused(name: str) -> None:
 def test_defaults_and_what_differs_from_them() -> None:
     assert EflomalOptions().changed() == []
     assert FastAlignOptions().sym == "grow-diag"
-    options = parse_options("eflomal", EflomalOptions, "train=a,train=b,lowercase=false,model=3,null=0.1")
+    options = EflomalOptions(train=("a", "b"), lowercase=False, model=3, null=0.1)
     assert options.train == ("a", "b")
     assert options.changed() == [("lowercase", "false"), ("train", "a"), ("train", "b"), ("null", 0.1)]
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n in PACKAGES.values() else find(n, *a))
-    for name in PACKAGES:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n == "thot" else find(n, *a))
+    for name in NAMES:
         with pytest.raises(InputError, match=r"needs the package.*pip install 'align-eval\[statistical\]'"):
             made(name)
 
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, align_eval.aligners.eflomal, align_eval.aligners.fast_align\n"
-        "print(sorted({'torch', 'transformers', 'eflomal', 'systran_align'} & set(sys.modules)))"
+        "import sys, align_eval.aligners.statistical\n"
+        "print(sorted({'torch', 'transformers', 'thot'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
 
 
-# --- fast_align ------------------------------------------------------------------------------------------------------
+# --- repeatable ------------------------------------------------------------------------------------------------------
+
+_LINKS = """
+import sys
+from align_eval.aligners import AlignerSettings, make_aligner
+from align_eval.corpora import load_testset
+for found in make_aligner(AlignerSettings(None, (sys.argv[1],))).align_all(load_testset("mini-ende").pairs).values():
+    print(*found, sep="\\n")
+"""
 
 
-def test_the_same_text_gives_the_same_links(fast_align: None, mini: list[SentencePair]) -> None:
-    first, second = (directions("fast_align", mini) for _ in range(2))
-    assert first.forward == second.forward
-    assert first.reverse == second.reverse
+def test_the_same_seed_gives_the_same_links_in_every_process(name: str, mini: list[SentencePair]) -> None:
+    (here,) = made(quick(name)).align_all(mini).values()
+    for threads in "13":
+        run = subprocess.run(
+            [sys.executable, "-c", _LINKS, quick(name)], capture_output=True, text=True, check=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONHASHSEED": threads},
+        )  # fmt: skip
+        assert run.stdout.split("\n")[:-1] == [str(links) for links in here]
 
 
-def test_links_and_probabilities_are_those_of_the_package(
-    fast_align: None, mini: list[SentencePair], tmp_path: Path
-) -> None:
-    """The package's own aligner: tension 4, a Poisson length, and grow-diag-final-and of Koehn et al. 2003."""
-    import systran_align
-
-    # The package's aligner counts the last entry of a file three times: it goes to a pair of its own.
-    text = TrainingText([*mini, pair("äöü", "åø")], (), True, 99, "fast_align")
-    numbered = list(text.pairs())
-    spelled = [([f"s{n}" for n in p.source], [f"t{n}" for n in p.target]) for p in numbered]
-    lines = [f"{' '.join(s)} ||| {' '.join(t)}\n" for s, t in spelled]
-    (tmp_path / "text").write_text("".join(lines))
-    paths = [str(tmp_path / n) for n in ("text", "forward", "reverse")]
-    systran_align.generate_alignment_probabilities(
-        *paths, favor_diagonal=True, optimize_tension=True, variational_bayes=True
-    )
-    theirs = systran_align.Aligner(*paths[1:])
-    forward = read_table(Path(paths[1]), "s", "t", 4.0)
-    reverse = read_table(Path(paths[2]), "t", "s", 4.0)
-    same = 0
-    for (source, target), words in zip(numbered[:-1], spelled[:-1], strict=True):
-        result = theirs.align(*words)
-        for table, sides, key in (
-            (forward, (source, target), "forward_log_prob"),
-            (reverse, (target, source), "backward_log_prob"),
-        ):
-            n, m = map(len, sides)
-            length = math.log(n + 0.05) * m - math.lgamma(m + 1) - (n + 0.05)
-            ours = float(np.log(table.joint(*sides, 0.08).sum(axis=0)).sum()) + length
-            assert ours == pytest.approx(result[key], abs=1e-3)
-        links = symmetrize(
-            Links(forward.best(source, target, 0.08)),
-            Links(reverse.best(target, source, 0.08)[:, ::-1]),
-            "grow-diag-final-and",
-            "either",
-        )
-        same += links == Links(result["alignments"])
-    assert same >= len(mini) - 2  # the order of the scan can differ
+def test_another_seed_gives_other_links(mini: list[SentencePair]) -> None:
+    aligner = made(quick("eflomal"))
+    (one,) = aligner.align_all(mini).values()
+    (two,) = made(quick("eflomal", "seed=2")).align_all(mini).values()
+    assert one != two
 
 
-def test_tension_is_learned_unless_told(fast_align: None, mini: list[SentencePair]) -> None:
-    def tensions(text: str) -> list[float | None]:
-        options = parse_options("fast_align", FastAlignOptions, text)
-        return [t.tension for t in train_tables(TrainingText(mini, (), True, 99, "fast_align"), options)]
-
-    assert tensions("optimize=false,tension=3.5") == [3.5, 3.5]
-    assert tensions("diagonal=false") == [None, None]
-    learned = tensions("")
-    assert learned[0] != learned[1]
-    assert all(t is not None and t > 4 for t in learned)
-
-
-def test_joint_probabilities_by_hand() -> None:
-    """Two generating words, one generated: null 0.08, lexical 0.5 and 0.25, tension 2."""
-    width = 10
-    table = LexicalTable(np.array([3, 1 * width + 3, 2 * width + 3]), np.array([0.1, 0.5, 0.25]), width, 2.0)
-    near, far = math.exp(0), math.exp(-2 * 0.5)
-    expected = [0.1 * 0.08, 0.5 * 0.92 * far / (near + far), 0.25 * 0.92 * near / (near + far)]
-    assert table.joint([1, 2], [3], 0.08)[:, 0] == pytest.approx(expected, rel=1e-12)
-    assert table.best([1, 2], [3], 0.08).tolist() == [[1, 0]]
-    flat = LexicalTable(table.keys, table.values, width, None)
-    assert flat.joint([1, 2], [3], 0.08)[:, 0] == pytest.approx([0.1 / 3, 0.5 / 3, 0.25 / 3])
-    assert table.probabilities(np.array([7]), np.array([3, 8])).tolist() == [[FLOOR, FLOOR]]
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"\x03\0\0\0\1\0\0\0",
-        b"\2\0\0\0\2\0\0\0<eps>\0",
-        b"\2\0\0\0\1\0\0\0<eps>\0\1\0\0\0\1\0\0\0\5\0\0\0",
-        b"\2\0",
-        b"\2\0\0\0\1\0\0\0<eps>\0\2\0\0\0\x63\0\0\0\1\0\0\0\1\0\0\0\0\0\0\0",  # a word that is not there
-        b"\2\0\0\0\2\0\0\0<eps>\0s" + b"9" * 30 + b"\0\0\0\0\0",  # no number of 64 bits
-        b"\2\0\0\0\2\0\0\0<eps>\0s" + b"9" * 5000 + b"\0\0\0\0\0",
-    ],
-)
-def test_another_form_of_the_tables_is_a_typed_error(tmp_path: Path, raw: bytes) -> None:
-    path = tmp_path / "table"
-    path.write_bytes(raw)
-    with pytest.raises(ModelError, match=r"systran-align==3\.5\.0"):
-        read_table(path, "s", "t", 4.0)
-
-
-def test_a_failing_training_is_a_typed_error(
-    fast_align: None, mini: list[SentencePair], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from align_eval.statistical import fast_align as module
-
-    monkeypatch.setattr(module, "_TRAIN", "raise SystemExit('out of luck')")
-    with pytest.raises(ModelError, match="failed with code 1: out of luck"):
-        fast_align_directions(mini)
-
-
-def test_a_failing_eflomal_is_a_typed_error(
-    eflomal: None, mini: list[SentencePair], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import eflomal as package
-
-    def align(*_: object, **__: object) -> None:
-        raise subprocess.CalledProcessError(-9, ["eflomal"])
-
-    monkeypatch.setattr(package, "align", align)
-    with pytest.raises(ModelError, match="eflomal failed"):
-        eflomal_directions(mini)
+@pytest.mark.parametrize("model", [1, 2, 3])
+def test_each_model_of_eflomal_aligns(model: int, mini: list[SentencePair]) -> None:
+    (links,) = made(f"eflomal:model={model},length=0.1,samplers=1").align_all(mini).values()
+    assert sum(map(len, links)) > 5 * len(mini)
 
 
 def test_no_warning_in_an_ordinary_run(name: str, mini: list[SentencePair]) -> None:

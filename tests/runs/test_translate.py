@@ -208,7 +208,7 @@ def test_words_of_the_diagnostics(text: ParallelText, tmp_path: Path) -> None:
 
 
 def test_an_aligner_may_need_no_model() -> None:
-    pytest.importorskip("eflomal")
+    pytest.importorskip("thot")
     aligner = diagnostic_aligner("eflomal:sym=intersection")
     assert aligner.whole_corpus
     assert str(aligner.systems[0]) == "eflomal:sym=intersection"
