@@ -45,7 +45,7 @@ work: nothing but ALBERT is known by name. What also matters is a tokenizer whos
 def aligned(kind: str) -> None:
     import torch
 
-    from align_eval.models.states import vector_models
+    from align_eval.models.vectors import vector_models
 
     for view, sentence in zip(
         vector_models(architectures.build(kind)), (["das", "Haus"], ["the", "house"]), strict=True
@@ -76,7 +76,7 @@ def filling(kind: str) -> Any:
 
     from align_eval.errors import ModelError
     from align_eval.models.encoder import Encoder
-    from align_eval.models.masked_encoder import MaskedEncoder
+    from align_eval.models.masked import MaskedEncoder
 
     plain, tokenizer = architectures.parts(kind)
     if type(plain.config) not in MODEL_FOR_MASKED_LM_MAPPING:
@@ -94,8 +94,7 @@ def filled(kind: str) -> None:
 
 
 def translated(kind: str) -> None:
-    from align_eval.models.decoding import Decoding
-    from align_eval.models.translation import Translator
+    from align_eval.models.translation import Decoding, Translator
 
     Translator(architectures.build(kind), Decoding(max_length=6)).translate(["das Haus"])
 

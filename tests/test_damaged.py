@@ -23,13 +23,12 @@ from align_eval.corpora.pair import size_error
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
 from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError, SentenceTooLongError
 from align_eval.links import Links
-from align_eval.models.decoding import Decoding
-from align_eval.models.information import read_config
+from align_eval.models.families import read_config
 from align_eval.models.loading_errors import loading_errors
 from align_eval.models.provider import MODELS
 from align_eval.models.store import MANIFEST, is_whole, read_sums
-from align_eval.models.tokenized import tokenize_words
-from align_eval.models.translation import Translator
+from align_eval.models.tokens import tokenize_words
+from align_eval.models.translation import Decoding, Translator
 from align_eval.nested import parse_json
 from align_eval.runs.align_file import _identity
 from align_eval.runs.experiments.base import read_experiment

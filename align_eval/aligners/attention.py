@@ -19,7 +19,7 @@ from align_eval.corpora.pair import SentencePair, check_sizes
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
-from align_eval.models.directed import in_languages
+from align_eval.models.families import in_languages
 from align_eval.models.identity import signature_of
 from align_eval.signals.attention import layouts_softmap
 from align_eval.signals.fitting import lay_out_fitting
@@ -27,7 +27,7 @@ from align_eval.signals.registry import make_signal
 from align_eval.symmetrization import symmetrize_table
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import PairModel
+    from align_eval.models.pairs import PairModel
 
 KEYS, QUERIES = "sum", "mean"
 # Word pairs whose score matrices are in memory at a time.

@@ -14,7 +14,7 @@ from align_eval.errors import SentenceTooLongError
 from align_eval.signals.attention import layouts_softmap
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import PairModel
+    from align_eval.models.pairs import PairModel
 
 Words = NDArray[np.int64]
 

@@ -1,7 +1,7 @@
 """Links from the contextual similarity of a model's hidden states: many layers and methods in one pass.
 
 Encoders and decoder-only models read each sentence by itself; of an encoder-decoder model it is the encoder that reads
-both sides, each with the tag of its language (:func:`align_eval.models.states.vector_models`).
+both sides, each with the tag of its language (:func:`align_eval.models.vectors.vector_models`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, 
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
 from align_eval.models.provider import MODELS, PREFIX
-from align_eval.models.states import vector_models
-from align_eval.models.tokenized import Tokenized
-from align_eval.models.vectors import VectorModel
+from align_eval.models.tokens import Tokenized
+from align_eval.models.vectors import VectorModel, vector_models
 from align_eval.signals.similarity import similarity, word_means
 from align_eval.signals.windows import encode_in_windows
 
@@ -261,7 +260,7 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
 def loaded(settings: AlignerSettings) -> Any:
     """The model of ``settings`` in the languages of the text."""
     from align_eval.models import load_model
-    from align_eval.models.directed import in_languages
+    from align_eval.models.families import in_languages
 
     model = settings.model
     if isinstance(model, str):

@@ -61,7 +61,7 @@ def show_model(
     as_json: bool = typer.Option(False, "--json", help=_JSON_HELP),
 ) -> None:
     """Show what a model is: family, shape, licence, and the folder that transformers loads (made if need be)."""
-    from align_eval.models.information import describe_model
+    from align_eval.models.families import describe_model
 
     data = describe_model(name, revision=revision, trust_remote_code=trust_remote_code).as_dict()
     if as_json:

@@ -151,7 +151,7 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--tokenize takes one name, or two as SOURCE,TRANSLATION")
 
         from align_eval.cli._progress import progress_bar
-        from align_eval.models.decoding import Decoding
+        from align_eval.models.translation import Decoding
         from align_eval.runs.forced import AttentionChoice
         from align_eval.runs.hypotheses import read_hypotheses
         from align_eval.runs.parallel_text import open_text

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from align_eval.errors import ModelError, NonFiniteError
 from align_eval.infilling.results import Filled
-from align_eval.models.labels import readable
-from align_eval.models.tokenized import IdArray
+from align_eval.models.tokens import IdArray, readable
 
 SLICE = 1 << 25
 """Numbers in a slice of the rows whose probabilities are taken at once."""

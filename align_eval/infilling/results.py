@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.models.layout import MASK_LABEL
+from align_eval.models.pairs import MASK_LABEL
 
 __all__ = ["MASK_LABEL", "Filled", "InfillResult", "Variant", "WordRows"]
 

@@ -10,33 +10,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from align_eval.models.decoder import Decoder
-    from align_eval.models.encoder import Encoder
-    from align_eval.models.information import ModelInformation, describe_model
-    from align_eval.models.layout import PairModel
+    from align_eval.models.decoder import Decoder, PromptTemplate
+    from align_eval.models.encoder import Encoder, PairEncoder
+    from align_eval.models.families import ModelInformation, describe_model
     from align_eval.models.loading import load_model
-    from align_eval.models.masked_encoder import MaskedEncoder
-    from align_eval.models.masked_seq2seq import MaskedSeq2Seq
-    from align_eval.models.pair_encoder import PairEncoder
-    from align_eval.models.prompt import PromptTemplate
+    from align_eval.models.masked import MaskedEncoder, MaskedSeq2Seq
+    from align_eval.models.pairs import PairModel
     from align_eval.models.provider import MODELS, OfflineModel
     from align_eval.models.seq2seq import Seq2Seq
-    from align_eval.models.tokenized import Tokenized
+    from align_eval.models.tokens import Tokenized
 
 _HOME = {
     "Decoder": "decoder",
     "Encoder": "encoder",
     "MODELS": "provider",
-    "MaskedEncoder": "masked_encoder",
-    "MaskedSeq2Seq": "masked_seq2seq",
-    "ModelInformation": "information",
+    "MaskedEncoder": "masked",
+    "MaskedSeq2Seq": "masked",
+    "ModelInformation": "families",
     "OfflineModel": "provider",
-    "PairEncoder": "pair_encoder",
-    "PairModel": "layout",
-    "PromptTemplate": "prompt",
+    "PairEncoder": "encoder",
+    "PairModel": "pairs",
+    "PromptTemplate": "decoder",
     "Seq2Seq": "seq2seq",
-    "Tokenized": "tokenized",
-    "describe_model": "information",
+    "Tokenized": "tokens",
+    "describe_model": "families",
     "load_model": "loading",
 }
 

@@ -1,26 +1,26 @@
-"""A decoder-only model: source and target in one context, and the target-to-source block of its self-attention.
+"""A decoder-only model: source and target in one prompt, and the target-to-source block of its self-attention.
 
-A row of causal self-attention is named after its input. So **AWI** is the row of the target sub-word itself, and
-**AWO** the row before it, which gives the sub-word out. What a row spends elsewhere (the first sub-word, the prompt,
-the target so far) lies outside of the block and is reported with it.
+A row of causal self-attention is named after its input. So **AWI** is the row of the target token itself, and **AWO**
+the row before it, which gives the token out. What a row spends elsewhere (the first token, the prompt, the target so
+far) lies outside of the block and is reported with it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from align_eval.corpora.pair import check_sizes
-from align_eval.errors import ModelError, SentenceTooLongError
-from align_eval.models.attention_sites import attention_sites, head_count
-from align_eval.models.labels import readable
-from align_eval.models.layout import Block, Layout, PairModel, padded
-from align_eval.models.prompt import PromptTemplate
-from align_eval.models.spans import span_owners
-from align_eval.models.tokenized import IdArray
+from align_eval.errors import InputError, ModelError, SentenceTooLongError, UnknownNameError
+from align_eval.models.attention import attention_sites, head_count
+from align_eval.models.languages import NAMES
+from align_eval.models.pairs import Block, Layout, PairModel, padded
+from align_eval.models.tokens import IdArray, Span, readable, span_owners, word_spans
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +34,10 @@ class Decoder(PairModel):
     Args:
         name: what it was loaded by.
         model, tokenizer: of ``transformers``; the tokenizer must be a fast one, which tells where a sub-word stands.
-        template: how a pair is written; ``None``: :data:`align_eval.models.prompt.DEFAULT`.
+        template: how a pair is written; ``None``: :data:`align_eval.models.decoder.DEFAULT`.
 
     Other attributes: ``max_length``, sub-words that fit; and those of
-    :class:`~align_eval.models.layout.PairModel`.
+    :class:`~align_eval.models.pairs.PairModel`.
 
     Raises:
         ModelError: no self-attention is found, or the tokenizer does not say where its sub-words stand.
@@ -147,3 +147,89 @@ class Decoder(PairModel):
             attention_mask=torch.from_numpy(mask).to(self.device),
             use_cache=False,
         )
+
+
+FIELDS = ("source", "target", "source_language", "target_language")
+DEFAULT = "{source_language}: {source}\n{target_language}: {target}\n"
+_FIELD = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt with the character spans of its words.
+
+    Attributes:
+        text: the whole.
+        source_spans, target_spans: ``(start, end)`` of each word of the pair in ``text``.
+    """
+
+    text: str
+    source_spans: tuple[Span, ...]
+    target_spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """How a pair is written.
+
+    Args:
+        text: the form of one pair, with ``{source}`` before ``{target}``, each once; ``{source_language}`` and
+            ``{target_language}`` as often as wanted. Other braces are text.
+        shots: pairs that are written in the same form before it (few-shot); their words are context, not rows.
+        separator: what stands between two of them.
+        source_language, target_language: codes (``de``) or names (``German``).
+
+    Raises:
+        InputError: ``{source}`` or ``{target}`` is missing, stands twice, or the target comes first: a model that
+            reads from left to right could then not look from the target at the source.
+        UnknownNameError: a field of another name.
+    """
+
+    text: str = DEFAULT
+    shots: tuple[SentencePair, ...] = ()
+    separator: str = "\n"
+    source_language: str = "Source"
+    target_language: str = "Target"
+
+    def __post_init__(self) -> None:
+        fields = _FIELD.findall(self.text)
+        for field in fields:
+            if field not in FIELDS:
+                raise UnknownNameError("field of a prompt template", field, FIELDS)
+        if fields.count("source") != 1 or fields.count("target") != 1:
+            raise InputError(
+                f"the prompt template has {fields.count('source')} {{source}} and {fields.count('target')} {{target}}",
+                remedy="Write each exactly once",
+            )
+        if fields.index("target") < fields.index("source"):
+            raise InputError(
+                "the prompt template has {target} before {source}",
+                remedy="Put {source} first: a decoder-only model sees only what stands to the left",
+            )
+
+    def render(self, pair: SentencePair) -> Prompt:
+        """Write a pair; words are joined by single spaces."""
+        context = "".join(self._write(shot).text + self.separator for shot in self.shots)
+        own = self._write(pair)
+        by = len(context)
+        return Prompt(
+            context + own.text,
+            tuple((a + by, b + by) for a, b in own.source_spans),
+            tuple((a + by, b + by) for a, b in own.target_spans),
+        )
+
+    def _write(self, pair: SentencePair) -> Prompt:
+        text = ""
+        spans: dict[str, tuple[Span, ...]] = {}
+        last = 0
+        for match in _FIELD.finditer(self.text):
+            text += self.text[last : match.start()]
+            last = match.end()
+            if match[1] in ("source", "target"):
+                words = pair.source if match[1] == "source" else pair.target
+                spans[match[1]] = word_spans(words, len(text))
+                text += " ".join(words)
+            else:
+                code = self.source_language if match[1] == "source_language" else self.target_language
+                text += NAMES.get(code.lower(), code)
+        return Prompt(text + self.text[last:], spans["source"], spans["target"])

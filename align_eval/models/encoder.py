@@ -1,25 +1,35 @@
-"""An encoder: sentences of words in, vectors of their sub-words at chosen layers out."""
+"""Encoders: vectors of single sentences, and attention over both sentences of a pair.
+
+A pair is read as ``[CLS] source [SEP] target [SEP]``. The self-attention then has two cross-lingual blocks: source rows
+over target columns and target rows over source columns. The reading ``block`` is their mean. What leaves the block
+(special tokens, the own sentence) is reported with it.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.errors import ModelError
+from align_eval.corpora.pair import check_sizes
+from align_eval.errors import ModelError, SentenceTooLongError
 from align_eval.models.adapters import prepare
-from align_eval.models.layers import HiddenStates
-from align_eval.models.packed import PackedStates, pack, runs_of
-from align_eval.models.side_by_side import MOST, in_order, share_of
-from align_eval.models.tokenized import IdArray, Tokenized, start_words_with_space, tokenize_words
+from align_eval.models.attention import attention_sites, head_count
+from align_eval.models.cpu.parallel import MOST, in_order, share_of
+from align_eval.models.cpu.unpadded import PackedStates, pack, runs_of
+from align_eval.models.hidden_states import HiddenStates
+from align_eval.models.pairs import Block, Layout, PairModel, padded, specials
+from align_eval.models.tokens import IdArray, Tokenized, readable, start_words_with_space, tokenize_words
 from align_eval.models.vectors import Batch, VectorModel, all_finite
 
 if TYPE_CHECKING:
     import torch
 
-    from align_eval.models.int16 import Int16States
+    from align_eval.corpora import SentencePair
+    from align_eval.models.cpu.int16 import Int16States
 
 
 class Encoder(VectorModel):
@@ -29,7 +39,7 @@ class Encoder(VectorModel):
     :class:`~align_eval.models.vectors.VectorModel`:
 
     - ``masked_lm``: the same weights with their trained head that predicts hidden words, or ``None``.
-    - ``precision``: ``"int16"``: vectors are computed with products in integers (:mod:`align_eval.models.int16`);
+    - ``precision``: ``"int16"``: vectors are computed with products in integers (:mod:`align_eval.models.cpu.int16`);
       ``None``: ``dtype`` throughout. ``model`` itself stays in ``dtype``.
     """
 
@@ -67,7 +77,7 @@ class Encoder(VectorModel):
         if precision is None:
             self._packed = PackedStates.of(self._states)
         else:
-            from align_eval.models.int16 import Int16States
+            from align_eval.models.cpu.int16 import Int16States
 
             self._packed = Int16States(self)
 
@@ -127,3 +137,94 @@ def _max_length(model: Any, tokenizer: Any) -> int:
                 positions = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         limits.append(positions)
     return min(limits)
+
+
+class PairEncoder(PairModel):
+    """BERT, XLM-R and their kin over concatenated pairs.
+
+    Args:
+        encoder: a model of :func:`align_eval.models.load_model`; its weights are shared.
+
+    Raises:
+        ModelError: no self-attention is found, or the tokenizer has no form for pairs.
+    """
+
+    family = "encoder"
+    readings = ("block", "block-st", "block-ts")
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.name, self.revision, self.path, self.licence = (
+            encoder.name, encoder.revision, encoder.path, encoder.licence,
+        )  # fmt: skip
+        self.model, self.tokenizer = encoder.model, encoder.tokenizer
+        self.device, self.dtype = encoder.device, encoder.dtype
+        self.sites = attention_sites(encoder.model, "self", encoder.name)
+        self.layers, self.hidden_size = len(self.sites), encoder.hidden_size
+        self.heads = head_count(self.sites[0], self.model.config)
+        self.max_length = encoder.max_length
+        self._parts = _pair_form(self.tokenizer.backend_tokenizer, self.name)
+        self._segments = "token_type_ids" in inspect.signature(self.model.forward).parameters and (
+            int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+        )
+
+    def __repr__(self) -> str:
+        return f"PairEncoder({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
+
+    def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
+        """See :class:`PairModel`. ``inputs`` is the concatenated pair, ``extra`` its segment ids.
+
+        Raises:
+            SentenceTooLongError: both sentences together have more than ``max_length`` sub-words.
+        """
+        check_sizes(pairs)
+        tokens = self.encoder.tokenize([side for pair in pairs for side in (pair.source, pair.target)])
+        ((before, s0), (between, s1), (after, s2)) = self._parts[:3]
+        own = self._parts[3]
+        out = []
+        for k, pair in enumerate(pairs):
+            source, target = tokens.ids[2 * k], tokens.ids[2 * k + 1]
+            m, n = len(source), len(target)
+            ids = np.concatenate([before, source, between, target, after])
+            if len(ids) > self.max_length:
+                raise SentenceTooLongError(
+                    f"pair {pair.id} has {m} source and {n} target sub-words, {len(ids)} with the special ones, the "
+                    f"window of {self.name} is {self.max_length}",
+                    remedy="Split the sentences or leave them out",
+                )
+            segments = np.concatenate([s0, np.full(m, own[0]), s1, np.full(n, own[1]), s2]).astype(np.int64)
+            places = np.arange(len(ids), dtype=np.int64)
+            s_rows = places[len(before) : len(before) + m]
+            t_rows = places[len(before) + m + len(between) :][:n]
+            s_words, t_words = specials(len(ids)), specials(len(ids))
+            s_words[s_rows], t_words[t_rows] = tokens.words[2 * k], tokens.words[2 * k + 1]
+            labels = readable(self.tokenizer, ids)
+            st = Block("source", s_rows, s_words[s_rows], tuple(labels[r] for r in s_rows), t_words, labels)
+            ts = Block("target", t_rows, t_words[t_rows], tuple(labels[r] for r in t_rows), s_words, labels)
+            out.append(Layout(pair, (ids,), {"block": (ts, st), "block-st": (st,), "block-ts": (ts,)}, (segments,)))
+        return out
+
+    def forward(self, layouts: Sequence[Layout]) -> Any:
+        import torch
+
+        pad = self.tokenizer.pad_token_id
+        ids, mask = padded([layout.inputs[0] for layout in layouts], 0 if pad is None else int(pad))
+        given = {"input_ids": ids, "attention_mask": mask}
+        if self._segments:
+            given["token_type_ids"] = padded([layout.extra[0] for layout in layouts], 0)[0]
+        return self.model(**{key: torch.from_numpy(value).to(self.device) for key, value in given.items()})
+
+
+def _pair_form(backend: Any, name: str) -> Any:
+    """The special ids with their segments before, between and after a pair, and the segments of its two sides."""
+    encoding = backend.encode(["a"], ["a"], is_pretokenized=True, add_special_tokens=True)
+    sides = np.array([-1 if side is None else side for side in encoding.sequence_ids])
+    first, second = np.flatnonzero(sides == 0), np.flatnonzero(sides == 1)
+    if not len(first) or not len(second) or second[0] - first[-1] < 2:
+        raise ModelError(
+            f"the tokenizer of {name} puts nothing between two sentences",
+            remedy="Choose an encoder whose tokenizer reads pairs ([CLS] source [SEP] target [SEP])",
+        )
+    ids, types = np.array(encoding.ids, dtype=np.int64), np.array(encoding.type_ids, dtype=np.int64)
+    cuts = (slice(0, first[0]), slice(first[-1] + 1, second[0]), slice(second[-1] + 1, len(ids)))
+    return (*((ids[cut], types[cut]) for cut in cuts), (int(types[first[0]]), int(types[second[0]])))

@@ -1,15 +1,18 @@
-"""The three families: which one a configuration is of, and the model of the package for each."""
+"""The families of models: which one a configuration is of, what it is before its weights are loaded, and its class."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, ModelError, UnknownNameError
-from align_eval.models.information import family_of, require_encoder
+from align_eval.models.provider import MODELS, PREFIX
+from align_eval.nested import parse_json
 
 if TYPE_CHECKING:
-    from align_eval.models.prompt import PromptTemplate
+    from align_eval.models.decoder import PromptTemplate
 
 FAMILIES = ("encoder", "seq2seq", "decoder")
 
@@ -24,8 +27,8 @@ class FamilyOptions:
         source_prefix: text before each source sentence (encoder-decoder only).
         template: the prompt (decoder-only).
         head: ``"mlm"``: with the head that predicts hidden words (encoder only).
-        decoder_mode: how the decoder reads its target, see :mod:`align_eval.models.masked_seq2seq` (encoder-decoder).
-        precision: ``int16``, see :mod:`align_eval.models.int16` (encoder only, without a head).
+        decoder_mode: how the decoder reads its target, see :mod:`align_eval.models.masked` (encoder-decoder).
+        precision: ``int16``, see :mod:`align_eval.models.cpu.int16` (encoder only, without a head).
     """
 
     source_language: str | None = None
@@ -169,11 +172,11 @@ def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOpti
         encoder = Encoder(name, model, tokenizer, precision=options.precision, **known)
         if options.head is None:
             return encoder
-        from align_eval.models.masked_encoder import MaskedEncoder
+        from align_eval.models.masked import MaskedEncoder
 
         return MaskedEncoder(encoder)
     if family == "seq2seq":
-        from align_eval.models.masked_seq2seq import InfillingSeq2Seq, MaskedSeq2Seq, decoder_mode
+        from align_eval.models.masked import InfillingSeq2Seq, MaskedSeq2Seq, decoder_mode
         from align_eval.models.seq2seq import Seq2Seq
 
         kinds = {"causal": Seq2Seq, "masked": MaskedSeq2Seq, "causal-masked": InfillingSeq2Seq}
@@ -186,8 +189,7 @@ def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOpti
             source_prefix=options.source_prefix,
             **known,
         )
-    from align_eval.models.decoder import Decoder
-    from align_eval.models.prompt import PromptTemplate
+    from align_eval.models.decoder import Decoder, PromptTemplate
 
     template = options.template or PromptTemplate()
     if options.source_language:
@@ -195,3 +197,175 @@ def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOpti
     if options.target_language:
         template = replace(template, target_language=options.target_language)
     return Decoder(name, model, tokenizer, template=template, **known)
+
+
+@dataclass(frozen=True)
+class ModelInformation:
+    """A model as ``align-eval models show`` prints it; ``path`` is the folder that ``transformers`` loads."""
+
+    name: str
+    family: str
+    path: str
+    layers: int
+    heads: int
+    licence: str
+    hidden_size: int
+    max_length: int | None
+    architecture: str
+    revision: str
+    origin: str
+    citation: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self)
+
+
+def describe_model(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> ModelInformation:
+    """What a model is. An offline model is converted first if need be, so that ``path`` exists.
+
+    Args:
+        name: ``offline:NAME`` (the prefix may be left out), a hub name, or a folder.
+        revision: branch, tag or commit of a hub model.
+        trust_remote_code: let a configuration run Python code that comes with it.
+
+    Raises:
+        UnknownNameError, MissingFileError, ModelError: as ``load_model``.
+    """
+    short = name[len(PREFIX) :] if name.startswith(PREFIX) else name
+    if name.startswith(PREFIX) or (name in MODELS and not Path(name).is_dir()):
+        known = MODELS.get(short)
+        return ModelInformation(
+            name=PREFIX + known.name,
+            family=known.family,
+            path=str(known.folder()),  # before the revision: it checks the files
+            layers=known.layers,
+            heads=known.heads,
+            licence=known.licence,
+            hidden_size=known.hidden_size,
+            max_length=known.max_length,
+            architecture=known.architecture,
+            revision=known.revision,
+            origin=f"{known.origin}, {known.provenance}",
+            citation=known.citation,
+        )
+    from align_eval.models import hub
+    from align_eval.models.identity import revision_of
+    from align_eval.models.loading_errors import loading_errors, quiet
+    from align_eval.models.weights import main_file, weights_of
+
+    found = hub.find(name, revision, trust_remote_code, only_config=True)
+    with loading_errors(name), quiet():
+        config = read_config(str(found.folder), trust_remote_code=trust_remote_code)
+        present = [path.name for path in found.folder.iterdir()]
+        weights = weights_of(found.folder, name) if main_file(present) and not found.commit else None
+        own = stack_config(config)
+        positions = getattr(own, "max_position_embeddings", None)
+        return ModelInformation(
+            name=name,
+            family=family_of(config),
+            path=str(found.folder),
+            layers=int(getattr(own, "num_hidden_layers", 0)),
+            heads=int(getattr(own, "num_attention_heads", 0)),
+            licence=hub.licence_of(found.card),
+            hidden_size=int(own.hidden_size),
+            max_length=positions if isinstance(positions, int) else None,
+            architecture=str(config.model_type),
+            revision=found.commit or revision_of(found.folder, weights),
+            origin=name,
+            citation="",
+        )
+
+
+#: Layers of a model; a damaged number would have ``transformers`` build blocks until the memory is full.
+MOST_LAYERS = 10_000
+
+
+def read_config(where: str, **options: Any) -> Any:
+    """The configuration of a hub model or a folder, by ``transformers.AutoConfig``.
+
+    Raises:
+        ModelError: it says more than :data:`MOST_LAYERS` layers.
+    """
+    from transformers import AutoConfig
+
+    path = Path(where, "config.json")
+    if path.is_file():
+        for key, value in _numbers(parse_json(path.read_bytes())):
+            if "layer" in key and value > MOST_LAYERS:
+                raise ModelError(
+                    f"{key} is {value}, and no model has more than {MOST_LAYERS:,} layers", file=path,
+                    remedy="Copy the file of the model again",
+                )  # fmt: skip
+    return AutoConfig.from_pretrained(where, **options)
+
+
+def _numbers(value: Any) -> Iterator[tuple[str, int]]:
+    """The whole numbers of a configuration by key, those of the parts of a model put together of several included."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, int):
+            yield key, inner
+        yield from _numbers(inner)
+
+
+def stack_config(config: Any) -> Any:
+    """The part of a configuration that has the shape: of the text, and of a model put together of two, the decoder."""
+    text = config.get_text_config()
+    decoder = getattr(text, "decoder", None)
+    return text if decoder is None or hasattr(text, "num_hidden_layers") else decoder
+
+
+def family_of(config: Any) -> str:
+    """``"encoder"``, ``"seq2seq"`` or ``"decoder"``, from a configuration of ``transformers``."""
+    from transformers.models.auto import modeling_auto
+
+    if getattr(config, "is_encoder_decoder", False):
+        return "seq2seq"
+    kind = config.model_type
+    causal = kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    masked = kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return "decoder" if getattr(config, "is_decoder", False) or (causal and not masked) else "encoder"
+
+
+def require_encoder(name: str, config: Any) -> None:
+    """Check the family.
+
+    Raises:
+        ModelError: the model is not an encoder.
+    """
+    family = family_of(config)
+    if family != "encoder":
+        raise ModelError(
+            f"{name} is a {family} model ({config.model_type}), not an encoder",
+            remedy="Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5",
+        )
+
+
+def in_languages(model: Any, source: str | None, target: str | None) -> Any:
+    """The model for a direction; what it was loaded with goes first.
+
+    An encoder-decoder model of several languages translates from ``source`` to ``target``; a decoder-only model's
+    prompt names them. Other models are given back as they are.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`.
+        source, target: language codes; ``None``: not known.
+
+    Raises:
+        InputError: an encoder-decoder model that does not have these languages, or translates into another one.
+    """
+    from align_eval.models.decoder import Decoder
+    from align_eval.models.seq2seq import Seq2Seq
+
+    if isinstance(model, Seq2Seq):
+        named = (model.source_language or source, model.target_language or target)
+        return model.with_languages(*named, source_prefix=model._asked_prefix)
+    if isinstance(model, Decoder):
+        unnamed = type(model.template)()
+        template = model.template
+        if source and template.source_language == unnamed.source_language:
+            template = replace(template, source_language=source)
+        if target and template.target_language == unnamed.target_language:
+            template = replace(template, target_language=target)
+        return model.with_template(template)
+    return model

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from align_eval.models.decoder import Decoder
+    from align_eval.models.decoder import Decoder, PromptTemplate
     from align_eval.models.encoder import Encoder
     from align_eval.models.families import FamilyOptions
-    from align_eval.models.masked_encoder import MaskedEncoder
-    from align_eval.models.prompt import PromptTemplate
+    from align_eval.models.masked import MaskedEncoder
     from align_eval.models.seq2seq import Seq2Seq
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -87,9 +86,9 @@ def load_model(
         head: ``"mlm"``: an encoder over concatenated pairs with its trained head for hidden words.
         decoder_mode: ``"causal"``, ``"masked"`` or ``"causal-masked"``: how the decoder of an encoder-decoder model
             was trained to read its target; ``None``: what ``config.json`` says, else ``"causal"``. See
-            :mod:`align_eval.models.masked_seq2seq`.
+            :mod:`align_eval.models.masked`.
         precision: ``"int16"``: an encoder computes its products in 16-bit integers on a CPU
-            (:mod:`align_eval.models.int16`); ``None``: the numbers of ``dtype``.
+            (:mod:`align_eval.models.cpu.int16`); ``None``: the numbers of ``dtype``.
 
     Raises:
         UnknownNameError: no such offline model; names the nearest.
@@ -101,8 +100,8 @@ def load_model(
         InputError: an unknown dtype, device or language code, an option that the family does not take, or a precision
             beside another dtype, a GPU or a head.
     """
+    from align_eval.models.cpu.parallel import watch_forks
     from align_eval.models.families import FamilyOptions
-    from align_eval.models.side_by_side import watch_forks
 
     watch_forks()
 
@@ -110,7 +109,7 @@ def load_model(
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}", remedy=f"Choose one of {', '.join(DTYPES)}")
     if precision is not None:
-        from align_eval.models.int16 import check_precision
+        from align_eval.models.cpu.int16 import check_precision
 
         device = "cpu" if device == "auto" else device
         check_precision(precision, dtype, torch_device(device, dtype))
@@ -144,8 +143,8 @@ def _load(
     from transformers import AutoTokenizer
 
     from align_eval.models import families
+    from align_eval.models.families import read_config
     from align_eval.models.identity import revision_of
-    from align_eval.models.information import read_config
     from align_eval.models.weights import unpickling_errors, weights_of
 
     where, options = str(folder), {"trust_remote_code": trust, "local_files_only": not trust}

@@ -22,7 +22,7 @@ def loading_errors(name: str) -> Iterator[None]:
     except BaseException as error:
         if not is_failure(error):
             raise
-        from align_eval.models.batches import is_out_of_memory, no_room
+        from align_eval.models.batching import is_out_of_memory, no_room
 
         if is_out_of_memory(error):
             raise no_room(f"the weights of {name}") from error

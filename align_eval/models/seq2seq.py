@@ -24,12 +24,10 @@ import numpy as np
 
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
-from align_eval.models.attention_sites import attention_sites, head_count
-from align_eval.models.labels import readable
-from align_eval.models.language_codes import language_codes, resolve_code
-from align_eval.models.layout import Block, Layout, PairModel, padded, specials
-from align_eval.models.segmentation import Segmenter, surroundings
-from align_eval.models.tokenized import IdArray, Tokenized
+from align_eval.models.attention import attention_sites, head_count
+from align_eval.models.languages import language_codes, resolve_code
+from align_eval.models.pairs import Block, Layout, PairModel, padded, specials
+from align_eval.models.tokens import IdArray, Segmenter, Tokenized, readable, surroundings
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +47,7 @@ class Seq2Seq(PairModel):
             belong to no word. ``None``: the one that a T5 configuration gives for the two languages, else none.
 
     Other attributes: ``max_length``, sub-words of one side that fit, special ones counted; and those of
-    :class:`~align_eval.models.layout.PairModel`.
+    :class:`~align_eval.models.pairs.PairModel`.
 
     Raises:
         ModelError: no cross-attention is found, or the tokenizer keeps no word boundaries.

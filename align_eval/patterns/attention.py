@@ -98,9 +98,9 @@ def text_attention(
         UnknownNameError: the model has no such attention.
         InputError: no such layer, a target too many or too few, fewer sub-words than ``tokens``.
         SentenceTooLongError: the text does not fit the model's window.
-        ModelError, NonFiniteError: see :func:`align_eval.models.attention_sites.check_rows`.
+        ModelError, NonFiniteError: see :func:`align_eval.models.attention.check_rows`.
     """
-    from align_eval.models.attention_sites import attention_sites, capture_attention, check_rows
+    from align_eval.models.attention import attention_sites, capture_attention, check_rows
 
     parts = PARTS[model.family]
     if part is None:

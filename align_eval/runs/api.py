@@ -27,7 +27,7 @@ from align_eval.symmetrization import symmetrize as symmetrize_links
 from align_eval.symmetrization import symmetrize_table
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import PairModel
+    from align_eval.models.pairs import PairModel
     from align_eval.models.vectors import VectorModel
 
     Model = VectorModel | PairModel

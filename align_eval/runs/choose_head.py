@@ -12,7 +12,7 @@ from align_eval.aligners import AlignerSettings
 from align_eval.aligners.attention import chosen_mode, require_both_directions
 from align_eval.aligners.heads import READINGS, Head, mode_name
 from align_eval.errors import InputError
-from align_eval.models.directed import in_languages
+from align_eval.models.families import in_languages
 from align_eval.runs.sweep import sweep_testset
 from align_eval.signals.registry import make_signal
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from align_eval.corpora import SentencePair, TestSet
 from align_eval.errors import InputError
 from align_eval.extraction import Extractor, make_extractor
-from align_eval.models.layout import READINGS, hide
+from align_eval.models.pairs import READINGS, hide
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
 from align_eval.runs.plain import as_pairs
 from align_eval.signals.attention import WHOLE, has_words, layout_maps
@@ -23,7 +23,7 @@ from align_eval.signals.registry import make_signal
 from align_eval.signals.subwords import require_rule
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import Layout, PairModel
+    from align_eval.models.pairs import Layout, PairModel
 
 MANY = 50  # entries from which a value is stored in 8 bits instead of 16
 Rules = tuple[str, str]

@@ -8,7 +8,7 @@ import numpy as np
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.report.page import Entry, Page, number_axis, shown_name
 from align_eval.signals.attention import pair_model
 from align_eval.signals.plain_text import read_text, token_texts
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from align_eval.models.layout import PairModel
-    from align_eval.models.tokenized import IdArray
+    from align_eval.models.pairs import PairModel
+    from align_eval.models.tokens import IdArray
 
 
 def explore_text(

@@ -17,7 +17,7 @@ from align_eval.infilling.measures import gold_cells, peak_hit
 from align_eval.infilling.probe import TOKEN_BUDGET, default_rule, default_view, require_infiller
 from align_eval.infilling.results import InfillResult
 from align_eval.infilling.word_rows import checked_views
-from align_eval.models.layout import PairModel
+from align_eval.models.pairs import PairModel
 from align_eval.runs.engines.base import Engine, Given
 from align_eval.runs.engines.local import LocalEngine
 from align_eval.runs.infill_corpus import in_languages
@@ -91,7 +91,7 @@ class ModelFacts:
 
     Attributes:
         name, revision: what it was loaded by.
-        layers, heads, infill_reading: see :class:`align_eval.models.layout.PairModel`.
+        layers, heads, infill_reading: see :class:`align_eval.models.pairs.PairModel`.
         default_view, default_rule: of :func:`align_eval.infilling.probe.default_view`, and why it is that one.
         looks: one a pair that was asked for; ``None`` for one that has an empty side or is too long for the model.
     """

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
-from align_eval.models.decoding import Decoding
-from align_eval.models.translation import Translation, Translator, load_translator
+from align_eval.models.translation import Decoding, Translation, Translator, load_translator
 from align_eval.runs.diagnose import Diagnosis, diagnose, diagnostic_aligner, word_tokenizers
 from align_eval.runs.forced import AttentionChoice, AttentionScore, forced_counts, score_forced
 from align_eval.runs.parallel_text import ParallelText, plain_language

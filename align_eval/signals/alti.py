@@ -37,11 +37,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.models.anatomy import parts_of, require_residual
-from align_eval.models.attention_sites import attention_sites, capture_attention
-from align_eval.models.layout import Block, Layout, specials
-from align_eval.models.projections import Projections, watched
-from align_eval.models.residuals import Residual, linear_norm
+from align_eval.models.adapters.discovery import parts_of, require_residual
+from align_eval.models.attention import attention_sites, capture_attention
+from align_eval.models.linear import Projections, Residual, linear_norm, watched
+from align_eval.models.pairs import Block, Layout, specials
 from align_eval.signals.norms import cells
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from align_eval.corpora import SentencePair
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.models.attention_sites import check_rows
-from align_eval.models.batches import buckets, in_halves
-from align_eval.models.layout import Block, Layout, PairModel
+from align_eval.models.attention import check_rows
+from align_eval.models.batching import buckets, in_halves
+from align_eval.models.pairs import Block, Layout, PairModel
 from align_eval.signals.attention_batch import AttentionBatch, Found, View, WordBlocks, add
 from align_eval.signals.attention_maps import AttentionMaps, Number
 from align_eval.signals.fitting import lay_out_fitting
@@ -46,7 +46,7 @@ def pair_model(model: Any) -> PairModel:
     from align_eval.models.encoder import Encoder
 
     if isinstance(model, Encoder):
-        from align_eval.models.pair_encoder import PairEncoder
+        from align_eval.models.encoder import PairEncoder
 
         return PairEncoder(model)
     raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")

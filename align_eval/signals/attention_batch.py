@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from align_eval.models.attention_sites import check_rows, not_finite
-from align_eval.models.layout import Layout, PairModel
-from align_eval.models.tokenized import IdArray
+from align_eval.models.attention import check_rows, not_finite
+from align_eval.models.pairs import Layout, PairModel
+from align_eval.models.tokens import IdArray
 from align_eval.signals.softmap import SoftMapBatch
 from align_eval.signals.subwords import pool, pool_last_axis, renormalise
 
@@ -22,7 +22,7 @@ Found = list[tuple[Tensor, Tensor]]
 
 
 class View(NamedTuple):
-    """One way to look: numbers from 1, or ``"mean"`` / ``"max"``; see :data:`align_eval.models.layout.READINGS`."""
+    """One way to look: numbers from 1, or ``"mean"`` / ``"max"``; see :data:`align_eval.models.pairs.READINGS`."""
 
     layer: Number
     head: Number

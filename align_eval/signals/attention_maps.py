@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError, NonFiniteError
-from align_eval.models.attention_sites import check_rows
+from align_eval.models.attention import check_rows
 from align_eval.signals.similarity import at_least_float32
 from align_eval.signals.subwords import pool, renormalise
 
@@ -28,7 +28,7 @@ class AttentionMaps:
             sub-words, language codes and whatever else is no word of that side.
         query_text, key_text: the words of the two sides.
         query_side: ``"target"`` or ``"source"``; the keys are of the other one.
-        reading: see :data:`align_eval.models.layout.READINGS`.
+        reading: see :data:`align_eval.models.pairs.READINGS`.
         quantity: what the values are, as a figure would name it.
         left_out: ``(L, H, Q)``: how much of each row lay on columns that are no word.
         model: name of the model.
@@ -90,7 +90,7 @@ class AttentionMaps:
         """Check raw weights (finite, not negative, rows sum to 1) and note the mass on columns that are no word.
 
         Raises:
-            NonFiniteError, ModelError: see :func:`align_eval.models.attention_sites.check_rows`.
+            NonFiniteError, ModelError: see :func:`align_eval.models.attention.check_rows`.
         """
         for number, layer in enumerate(layers):
             check_rows(values[number], int(layer) if isinstance(layer, int) else number + 1, model or "the model")

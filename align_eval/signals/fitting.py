@@ -9,7 +9,7 @@ from align_eval.errors import SentenceTooLongError
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
-    from align_eval.models.layout import Layout, PairModel
+    from align_eval.models.pairs import Layout, PairModel
 
 
 def lay_out_fitting(reader: PairModel, pairs: Sequence[SentencePair]) -> list[Layout | None]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.models.tokenized import IdArray
+from align_eval.models.tokens import IdArray
 
 SCALARS = {
     "max": "greatest saliency from one sub-word to another",

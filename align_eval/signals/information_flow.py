@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError, UnknownNameError
-from align_eval.models.attention_sites import eager, weights_of
+from align_eval.models.attention import eager, weights_of
 from align_eval.models.double import keep_double
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.shared_pass import SharedPass, step_gradients
 from align_eval.signals.steps import TOKEN_BUDGET, Step, StepReader, place_rows
@@ -32,7 +32,7 @@ from align_eval.signals.steps import TOKEN_BUDGET, Step, StepReader, place_rows
 if TYPE_CHECKING:
     from torch import nn
 
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 ROWS = ("own", "all")
 
@@ -91,7 +91,7 @@ def attention_times_gradient(
 
     Args:
         model: a ``transformers`` model.
-        sites: the attention module of each layer, see :func:`align_eval.models.attention_sites.attention_sites`.
+        sites: the attention module of each layer, see :func:`align_eval.models.attention.attention_sites`.
         loss: runs the model once and gives the loss, a scalar.
         name: the model's name, for messages.
 

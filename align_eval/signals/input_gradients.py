@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import UnknownNameError
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.signals.shared_pass import SharedPass, step_gradients
 from align_eval.signals.steps import TOKEN_BUDGET, Step, StepReader, changed_embeddings, place_rows
 
 if TYPE_CHECKING:
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 NORMS = ("l2", "l1", "mean")
 Point = Callable[[Tensor, Sequence[int]], Tensor]

@@ -60,7 +60,7 @@ def attention_row(model: Any, text: PlainText, query: int, *, head: Head = "mean
     """
     import torch
 
-    from align_eval.models.attention_sites import capture_attention
+    from align_eval.models.attention import capture_attention
 
     require_decoder(model, "attention by layer and token")
     _check_head(model, head)

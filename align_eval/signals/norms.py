@@ -16,16 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from align_eval.models.anatomy import parts_of
-from align_eval.models.layout import Layout
-from align_eval.models.projections import watched
+from align_eval.models.adapters.discovery import parts_of
+from align_eval.models.linear import watched
+from align_eval.models.pairs import Layout
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 CELLS = 1 << 22
 """Numbers that may be held at once for the vectors of cells, ``(B, rows of a chunk, K, d)``."""

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
-from align_eval.models.labels import readable
-from align_eval.models.tokenized import IdArray
+from align_eval.models.tokens import IdArray, readable
 
 _SHOWN = {"\n": "↵", "\t": "⇥", "\r": "←"}
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.steps import (
     TOKEN_BUDGET,
@@ -29,7 +29,7 @@ from align_eval.signals.steps import (
 )
 
 if TYPE_CHECKING:
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 
 @SIGNALS.register("prediction-difference")

@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from align_eval.models.layout import Layout, PairModel
+from align_eval.models.pairs import Layout, PairModel
 from align_eval.signals.attention import pair_model
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 
 class SignalReader(PairModel):

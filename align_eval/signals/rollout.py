@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from align_eval.models.attention_sites import attention_sites, capture_attention, check_rows
-from align_eval.models.layout import Layout
+from align_eval.models.attention import attention_sites, capture_attention, check_rows
+from align_eval.models.pairs import Layout
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.similarity import at_least_float32
@@ -25,7 +25,7 @@ from align_eval.signals.similarity import at_least_float32
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 
 @SIGNALS.register("rollout")

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
-from align_eval.models.attention_sites import eager
-from align_eval.models.layout import Layout
+from align_eval.models.attention import eager
+from align_eval.models.pairs import Layout
 from align_eval.signals.steps import Step, log_probability, logits_of
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import PairModel
+    from align_eval.models.pairs import PairModel
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from align_eval.errors import ModelError
 from align_eval.models.double import keep_double
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.signals.reader import SignalReader
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import PairModel
+    from align_eval.models.pairs import PairModel
 
 TOKEN_BUDGET = 2048
 """Sub-words in a batch of predictions."""
@@ -132,9 +132,8 @@ class StepReader(SignalReader):
 
 def with_head(model: Any) -> Any:
     """The model; of an encoder that has a trained head for hidden words, the form that predicts with it."""
-    from align_eval.models.encoder import Encoder
-    from align_eval.models.masked_encoder import MaskedEncoder
-    from align_eval.models.pair_encoder import PairEncoder
+    from align_eval.models.encoder import Encoder, PairEncoder
+    from align_eval.models.masked import MaskedEncoder
 
     encoder = model.encoder if type(model) is PairEncoder else model
     return MaskedEncoder(encoder) if isinstance(encoder, Encoder) and encoder.masked_lm is not None else model

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
-from align_eval.models.tokenized import IdArray
+from align_eval.models.tokens import IdArray
 from align_eval.signals.flow_map import TextFlow
 from align_eval.signals.plain_text import PlainText, continuation, encode, read_text, token_texts
 
@@ -128,7 +128,7 @@ def _decoder(model: Any, text: str, predict: str | None, source: str, kind: str)
 
 
 def _masked(model: Any, text: str, predict: str | None, source: str, kind: str) -> TextFlow:
-    from align_eval.models.attention_sites import attention_sites
+    from align_eval.models.attention import attention_sites
 
     tokenizer, mask = model.tokenizer, model.tokenizer.mask_token
     if mask is None:
@@ -196,8 +196,8 @@ def _translated(
 ) -> TextFlow:
     """The flow of one prediction of an encoder-decoder model; only the first ``rows`` rows of its decoder are kept."""
     from align_eval.corpora import SentencePair
-    from align_eval.models.attention_sites import attention_sites
-    from align_eval.models.layout import Layout
+    from align_eval.models.attention import attention_sites
+    from align_eval.models.pairs import Layout
 
     words = tuple(source.split())
     read = model.tokenize([words])

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
-from align_eval.models.anatomy import parts_of
+from align_eval.models.adapters.discovery import parts_of
 from align_eval.models.double import keep_double, widest
-from align_eval.models.layout import Layout
-from align_eval.models.projections import Projections
+from align_eval.models.linear import Projections
+from align_eval.models.pairs import Layout
 from align_eval.signals.reader import SignalReader
 from align_eval.signals.registry import SIGNALS
 from align_eval.signals.subwords import renormalise
@@ -31,7 +31,7 @@ from align_eval.signals.subwords import renormalise
 if TYPE_CHECKING:
     from torch import nn
 
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 TOKEN_BUDGET = 4096
 """Sub-words in a batch of copies."""

@@ -56,9 +56,9 @@ def rates(shapes: Sequence[tuple[int, int, int]], runs: int) -> dict[tuple[str, 
     import numpy as np
     import torch
 
-    from align_eval.models.compiled_blocks import Floats, multiply
-    from align_eval.models.fused import functions
-    from align_eval.models.side_by_side import started
+    from align_eval.models.cpu.compiled import Floats, multiply
+    from align_eval.models.cpu.fused import functions
+    from align_eval.models.cpu.parallel import started
 
     out = {}
     compiled, threads = functions(), torch.get_num_threads()

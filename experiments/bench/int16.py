@@ -124,9 +124,9 @@ def measure_products(encoder: Any, runs: int) -> list[dict[str, Any]]:
     """Milliseconds of each product of one block in both number types on one thread, and of all of them."""
     import torch
 
-    from align_eval.models.compiled_blocks import multiply
-    from align_eval.models.fused import functions
-    from align_eval.models.int16 import Integers, pack
+    from align_eval.models.cpu.compiled import multiply
+    from align_eval.models.cpu.fused import functions
+    from align_eval.models.cpu.int16 import Integers, pack
 
     say(f"products of block {LAYER}")
     block, compiled = encoder.model.encoder.layer[LAYER - 1], functions()

@@ -1,6 +1,6 @@
 """Seeded batches of concatenated pairs out of train.npz: length buckets, position budgets, both directions, masks.
 
-A pair lies as `align_eval.models.pair_encoder` lays it out: <s> source </s> </s> target </s>, all of it segment 0.
+A pair lies as `align_eval.models.encoder` lays it out: <s> source </s> </s> target </s>, all of it segment 0.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Weights are stored as float16 safetensors. The exported logits are compared with those of the training module, and the
 folder is loaded by align-eval as its users will. `config.json` has two keys of this project: `decoder_mode` ("masked":
-a conditional masked language model, see `align_eval.models.masked_seq2seq`) and `guided_attention` (layer and head that
+a conditional masked language model, see `align_eval.models.masked`) and `guided_attention` (layer and head that
 were guided, from 1, and their reading). `SHA256SUMS`, written last, lists every file that a load reads.
 """
 

@@ -11,10 +11,8 @@ import torch
 from align_eval.errors import AlignEvalError, InputError, ModelError, UnknownNameError
 from align_eval.infilling.probe import default_view, require_infiller
 from align_eval.models import load_model
-from align_eval.models.encoder import Encoder
-from align_eval.models.masked_encoder import MaskedEncoder
-from align_eval.models.masked_seq2seq import InfillingSeq2Seq, MaskedSeq2Seq
-from align_eval.models.pair_encoder import PairEncoder
+from align_eval.models.encoder import Encoder, PairEncoder
+from align_eval.models.masked import InfillingSeq2Seq, MaskedEncoder, MaskedSeq2Seq
 from align_eval.models.seq2seq import Seq2Seq
 from align_eval.signals.attention import attention_maps, attention_softmap
 from align_eval.signals.registry import SIGNALS

@@ -137,7 +137,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def functions(compiled: Any) -> Any:
     """The compiled functions of encoders."""
-    from align_eval.models import fused
+    from align_eval.models.cpu import fused
 
     found = fused.functions()
     if found is None:

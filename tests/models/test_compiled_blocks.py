@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from align_eval.models import compiled_blocks, fused
-from align_eval.models.compiled_blocks import DEPTH, OUTPUTS, CompiledBlocks, Floats, Numbers, multiply
-from align_eval.models.int16 import Integers
+from align_eval.models.cpu import compiled as compiled_blocks
+from align_eval.models.cpu import fused
+from align_eval.models.cpu.compiled import DEPTH, OUTPUTS, CompiledBlocks, Floats, Numbers, multiply
+from align_eval.models.cpu.int16 import Integers
 from tests.models.tiny import bert
 
 # Around the six rows of a tile and the 72 of a chunk.

@@ -10,9 +10,8 @@ import torch
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, SentenceTooLongError, UnknownNameError
-from align_eval.models.attention_sites import attention_sites
-from align_eval.models.decoder import Decoder
-from align_eval.models.prompt import PromptTemplate
+from align_eval.models.attention import attention_sites
+from align_eval.models.decoder import Decoder, PromptTemplate
 from tests.models import families
 
 cached = functools.cache(families.build)

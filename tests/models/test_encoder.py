@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError
 from align_eval.models import Encoder, load_model
-from align_eval.models.batches import buckets
+from align_eval.models.batching import buckets
 from tests.models.tiny import KINDS, WORDS, write_model
 
 SENTENCES = [

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from align_eval.errors import NonFiniteError, UnknownNameError
-from align_eval.models import fused, products
-from align_eval.models.compiled_blocks import CompiledBlocks, Floats
-from align_eval.models.fused import FusedBlocks
-from align_eval.models.layers import HiddenStates
-from align_eval.models.packed import PackedStates
+from align_eval.models.cpu import fused, unpadded
+from align_eval.models.cpu.compiled import CompiledBlocks, Floats
+from align_eval.models.cpu.fused import FusedBlocks
+from align_eval.models.cpu.unpadded import PackedStates
+from align_eval.models.hidden_states import HiddenStates
 from tests.models.tiny import bert
 
 LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 57, 130]
@@ -112,7 +112,7 @@ def test_attention_with_scores_far_apart_and_with_nan(functions: Any) -> None:
 @pytest.mark.parametrize("kind", ["torch", "compiled"])
 @pytest.mark.usefixtures("functions", "one_torch_thread")
 def test_blocks_give_the_states_of_the_model(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(products.VARIABLE, kind)
+    monkeypatch.setenv(unpadded.VARIABLE, kind)
     model = bert()
     packed = _packed(model)
     assert isinstance(packed.fused, {"torch": FusedBlocks, "compiled": CompiledBlocks}[kind])
@@ -215,25 +215,25 @@ def test_a_sentence_that_is_not_finite_is_named(e5: Any) -> None:
 class TestChoice:
     @pytest.fixture(autouse=True)
     def plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv(products.VARIABLE, raising=False)
+        monkeypatch.delenv(unpadded.VARIABLE, raising=False)
 
     @pytest.mark.parametrize(("capability", "expected"), [("AVX2", True), ("AVX512", False), ("DEFAULT", False)])
     def test_by_processor(self, capability: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-        assert products.by_compiled() is expected
+        assert unpadded.by_compiled() is expected
 
     def test_by_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(products.VARIABLE, "torch")
-        assert products.by_compiled() is False
-        monkeypatch.setenv(products.VARIABLE, "compiled")
-        assert products.by_compiled() is True
+        monkeypatch.setenv(unpadded.VARIABLE, "torch")
+        assert unpadded.by_compiled() is False
+        monkeypatch.setenv(unpadded.VARIABLE, "compiled")
+        assert unpadded.by_compiled() is True
 
     def test_unknown_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(products.VARIABLE, "compilde")
+        monkeypatch.setenv(unpadded.VARIABLE, "compilde")
         with pytest.raises(UnknownNameError, match="compiled"):
-            products.by_compiled()
+            unpadded.by_compiled()
 
     def test_other_widths_go_through_torch(self, functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(products.VARIABLE, "compiled")
+        monkeypatch.setenv(unpadded.VARIABLE, "compiled")
         assert isinstance(_packed(bert(intermediate_size=88)).fused, FusedBlocks)  # no multiple of 16
         assert isinstance(_packed(bert()).fused, CompiledBlocks)

@@ -17,10 +17,11 @@ from torch.nn import functional
 from align_eval.aligners import AlignerSettings, make_aligner
 from align_eval.corpora import load_testset
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
-from align_eval.models import Encoder, int16, load_model
-from align_eval.models.compiled_blocks import OUTPUTS, CompiledBlocks, Floats, Packed, multiply
+from align_eval.models import Encoder, load_model
+from align_eval.models.cpu import int16
+from align_eval.models.cpu.compiled import OUTPUTS, CompiledBlocks, Floats, Packed, multiply
+from align_eval.models.cpu.int16 import TOP, Int16States, Integers, check_precision, pack
 from align_eval.models.families import FamilyOptions
-from align_eval.models.int16 import TOP, Int16States, Integers, check_precision, pack
 from align_eval.runs.api import score
 from tests.models.tiny import WORDS, write_model
 

@@ -13,9 +13,9 @@ import torch
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
-from align_eval.models.attention_sites import attention_sites, eager
-from align_eval.models.segmentation import Segmenter
+from align_eval.models.attention import attention_sites, eager
 from align_eval.models.seq2seq import Seq2Seq
+from align_eval.models.tokens import Segmenter
 from tests.models import families
 
 cached = functools.cache(families.build)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from align_eval.errors import NonFiniteError
 from align_eval.models import load_model
-from align_eval.models.packed import pack
-from align_eval.models.side_by_side import LEAST_SHARE, in_order, share_of
+from align_eval.models.cpu.parallel import LEAST_SHARE, in_order, share_of
+from align_eval.models.cpu.unpadded import pack
 
 
 @pytest.fixture

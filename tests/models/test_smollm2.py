@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from align_eval.cli import main
 from align_eval.errors import AlignEvalError, ChecksumError, ModelError
 from align_eval.models import sources
-from align_eval.models.information import describe_model
+from align_eval.models.families import describe_model
 from align_eval.models.offline.smollm2 import SMOLLM2_135M
 
 pytestmark = [pytest.mark.model, pytest.mark.xdist_group("smollm2")]

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError
-from align_eval.models.encoder import Encoder
-from align_eval.models.pair_encoder import PairEncoder
-from align_eval.models.states import vector_models
+from align_eval.models.encoder import Encoder, PairEncoder
+from align_eval.models.vectors import vector_models
 from tests.models import families
 
 SOURCES = [["das", "kleine", "Haus"], ["Unentschieden"], ["das", "", "Haus", "steht", "am", "alten", "Fluss"], [""], []]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError
-from align_eval.models.tokenized import start_words_with_space, tokenize_words
+from align_eval.models.tokens import start_words_with_space, tokenize_words
 from tests.models.tiny import byte_level, unigram, wordpiece, write_model
 
 

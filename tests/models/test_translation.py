@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
-from align_eval.models.decoding import Decoding, decoder_prefix
-from align_eval.models.translation import Translator, load_translator, require_translator
+from align_eval.models.translation import Decoding, Translator, decoder_prefix, load_translator, require_translator
 from tests.models import families
 
 

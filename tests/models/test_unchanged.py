@@ -14,9 +14,10 @@ from torch import nn
 
 import align_eval
 from align_eval.errors import ModelError
-from align_eval.models import Encoder, load_model, products
-from align_eval.models.layers import HiddenStates
-from align_eval.models.packed import PackedStates
+from align_eval.models import Encoder, load_model
+from align_eval.models.cpu import unpadded
+from align_eval.models.cpu.unpadded import PackedStates
+from align_eval.models.hidden_states import HiddenStates
 from align_eval.models.unchanged import digest
 from align_eval.native.buffers import address, floats
 from tests.models.tiny import bert, write_model
@@ -36,7 +37,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(params=["compiled", "torch"])
 def packed(request: pytest.FixtureRequest, functions: Any, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A model whose blocks go through both kinds of compiled functions."""
-    monkeypatch.setenv(products.VARIABLE, request.param)
+    monkeypatch.setenv(unpadded.VARIABLE, request.param)
     found = PackedStates.of(HiddenStates(bert()))
     assert found is not None
     assert found.fused is not None

@@ -16,7 +16,7 @@ import align_eval as ae
 from align_eval.errors import MissingFileError, ModelError
 from align_eval.link_table import LinkTable
 from align_eval.models import describe_model, load_model
-from align_eval.models.decoding import Decoding
+from align_eval.models.translation import Decoding
 from align_eval.runs.parallel_text import open_text
 from align_eval.runs.sweep import sweep_testset
 from align_eval.runs.translate import TranslateSettings, translate_and_score

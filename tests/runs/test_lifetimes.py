@@ -15,7 +15,7 @@ import align_eval as ae
 from align_eval.errors import InputError
 from align_eval.link_table import LinkTable
 from align_eval.models import families as loaded_families
-from align_eval.models.decoding import Decoding
+from align_eval.models.translation import Decoding
 from align_eval.runs import translate as translate_module
 from align_eval.runs.attention_links import attention_links
 from align_eval.runs.infill import infill_testset

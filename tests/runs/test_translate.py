@@ -15,8 +15,7 @@ import align_eval as ae
 from align_eval.corpora import make_testset
 from align_eval.corpora.detokenize import load_detokenizer
 from align_eval.errors import InputError, LengthMismatchError, MissingFileError, SentenceTooLongError, UnknownNameError
-from align_eval.models.decoding import Decoding
-from align_eval.models.translation import Translator
+from align_eval.models.translation import Decoding, Translator
 from align_eval.runs.diagnose import diagnose, diagnostic_aligner, word_tokenizers
 from align_eval.runs.forced import AttentionChoice, forced_counts, score_forced
 from align_eval.runs.hypotheses import read_hypotheses

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from align_eval.corpora import SentencePair
-from align_eval.models.attention_sites import attention_sites
+from align_eval.models.attention import attention_sites
 from align_eval.models.double import keep_double
 from align_eval.signals.attention import pair_model
 from tests.models import families

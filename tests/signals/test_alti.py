@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from align_eval.errors import ModelError
-from align_eval.models import anatomy
-from align_eval.models.attention_sites import attention_sites, capture_attention
+from align_eval.models.adapters import discovery
+from align_eval.models.attention import attention_sites, capture_attention
 from align_eval.models.double import keep_double
-from align_eval.models.residuals import linear_norm
+from align_eval.models.linear import linear_norm
 from align_eval.signals import attention_maps, attention_softmap
 from align_eval.signals.alti import AltiLayerReader, AltiReader, AttentionLayer, Decomposition, decompose
 from align_eval.signals.attention import pair_model
@@ -29,7 +29,7 @@ EVERY = [
 
 def normed(reader: Any, site: Any, u: torch.Tensor, vectors: torch.Tensor, which: str) -> torch.Tensor:
     """The linear part of a norm with the statistics of row i of ``u``, applied to ``(Q, ..., d)``."""
-    norm = getattr(next(part.residual for part in anatomy.parts_of(pair_model(reader), [site])), which)
+    norm = getattr(next(part.residual for part in discovery.parts_of(pair_model(reader), [site])), which)
     if type(norm) is torch.nn.LayerNorm:
         deviation = u.var(dim=-1, unbiased=False).add(norm.eps).sqrt()
         vectors = (vectors - vectors.mean(-1, keepdim=True)) * norm.weight
@@ -233,7 +233,7 @@ def test_any_block_of_the_known_form(kind: str) -> None:
     sites = list(reader.sites)
     if reader.family == "seq2seq":
         sites += [site for own in ("encoder-self", "decoder-self") for site in attention_sites(reader.model, own)]
-    parts = anatomy.parts_of(reader, sites)
+    parts = discovery.parts_of(reader, sites)
     found = set()
     outputs: dict[int, list[torch.Tensor]] = {}
     taken: dict[int, torch.Tensor] = {}

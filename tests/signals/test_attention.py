@@ -14,7 +14,7 @@ from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTo
 from align_eval.extraction import make_extractor
 from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
-from align_eval.models.prompt import PromptTemplate
+from align_eval.models.decoder import PromptTemplate
 from align_eval.scoring import score
 from align_eval.signals.attention import attention_maps, attention_softmap, pair_model
 from align_eval.signals.attention_batch import View

@@ -10,8 +10,8 @@ import torch
 
 from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.extraction import make_extractor
-from align_eval.models.anatomy import parts_of
-from align_eval.models.projections import Form
+from align_eval.models.adapters.discovery import parts_of
+from align_eval.models.linear import Form
 from align_eval.signals import attention_maps, attention_softmap
 from align_eval.signals.norms import LayerNormReader, NormReader, cells
 from align_eval.signals.registry import SIGNALS

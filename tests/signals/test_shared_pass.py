@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.signals.information_flow import HeadFlow
 from align_eval.signals.input_gradients import InputReader
 from align_eval.signals.saliency import Saliency

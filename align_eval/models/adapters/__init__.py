@@ -1,7 +1,7 @@
 """What single architectures need before the package reads them; one file an architecture, named by its ``model_type``.
 
 Most need none: their attention modules, projections, norms and residual connections are found in the modules themselves
-and verified on a forward pass (:mod:`align_eval.models.attention_sites`, :mod:`align_eval.models.anatomy`).
+and verified on a forward pass (:mod:`align_eval.models.attention`, :mod:`align_eval.models.adapters.discovery`).
 """
 
 from __future__ import annotations

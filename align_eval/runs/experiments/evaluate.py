@@ -58,9 +58,9 @@ class EvaluateExperiment(Experiment):
         from align_eval.aligners import AlignerSettings
         from align_eval.corpora import load_testset
         from align_eval.models import load_model
-        from align_eval.models.directed import in_languages
+        from align_eval.models.families import in_languages
         from align_eval.models.identity import mark_of
-        from align_eval.models.states import vector_models
+        from align_eval.models.vectors import vector_models
         from align_eval.runs.evaluate import aligners_for, evaluate_testset
 
         loaded = [load_testset(name) for name in self.testsets]

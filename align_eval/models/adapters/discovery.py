@@ -17,15 +17,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, ModelError
-from align_eval.models.attention_sites import eager, weights_of
-from align_eval.models.projections import TOLERANCE, Form, Projections, forms
-from align_eval.models.residuals import Residual
+from align_eval.models.attention import eager, weights_of
+from align_eval.models.linear import TOLERANCE, Form, Projections, Residual, forms
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from align_eval.models.layout import PairModel
+    from align_eval.models.pairs import PairModel
 
 WORDS = ("one", "more", "small", "house", "2")
 
@@ -70,7 +69,7 @@ def parts_of(reader: PairModel, sites: Sequence[nn.Module]) -> list[Part]:
 
     Args:
         reader: the model that they are in.
-        sites: of :func:`align_eval.models.attention_sites.attention_sites`, of one kind or several.
+        sites: of :func:`align_eval.models.attention.attention_sites`, of one kind or several.
 
     Raises:
         ModelError: a module's output is no sum of projected values (a gate, a norm of the heads), or its projections

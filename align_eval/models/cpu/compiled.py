@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.models.fused import HEAD, functions, layers_of, room_for
+from align_eval.models.cpu.fused import HEAD, functions, layers_of, room_for
 from align_eval.models.unchanged import Digest, Mark, digest, mark
 from align_eval.native.buffers import address, floats
 
@@ -118,14 +118,14 @@ class _Ready(NamedTuple):
 class CompiledBlocks:
     """The blocks of a model as ``transformers`` names them in BERT, float32, with GELU; made by :meth:`of`.
 
-    Called as :class:`align_eval.models.fused.FusedBlocks` is. Weights that are changed in place are copied
+    Called as :class:`align_eval.models.cpu.fused.FusedBlocks` is. Weights that are changed in place are copied
     again: at the next call where torch counts the change, else (``weight.data``) after :meth:`refresh`.
 
     Args:
         blocks: the model's own.
         heads: of each block.
         numbers: what products are computed in.
-        compiled: of :func:`align_eval.models.fused.functions`.
+        compiled: of :func:`align_eval.models.cpu.fused.functions`.
     """
 
     def __init__(self, blocks: Sequence[Any], heads: int, numbers: Numbers, compiled: ctypes.CDLL) -> None:

@@ -1,6 +1,6 @@
 """Blocks of a BERT-like encoder on one thread: products by torch, all else by compiled functions, no memory anew.
 
-As :class:`align_eval.models.packed.PackedStates` computes them, whose modules these are; the vectors agree within
+As :class:`align_eval.models.cpu.unpadded.PackedStates` computes them, whose modules these are; the vectors agree within
 rounding. Each thread keeps room for a batch, which later batches use again: fresh memory takes time.
 """
 

@@ -6,7 +6,7 @@ have a scale of their own, its greatest absolute value, and weights one for each
 weights are rounded so that none of them can overflow (:func:`pack`).
 
 Embeddings, norms, GELU, softmax, the attention's own products, residual sums and the similarity stay in float32,
-computed as in :mod:`align_eval.models.compiled_blocks`.
+computed as in :mod:`align_eval.models.cpu.compiled`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError, ModelError, UnknownNameError
-from align_eval.models.compiled_blocks import OUTPUTS, CompiledBlocks, Floats, Packed
-from align_eval.models.fused import HEAD, functions
-from align_eval.models.packed import KINDS
+from align_eval.models.cpu.compiled import OUTPUTS, CompiledBlocks, Floats, Packed
+from align_eval.models.cpu.fused import HEAD, functions
+from align_eval.models.cpu.unpadded import KINDS
 from align_eval.models.unchanged import Modules
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Integers:
 
 
 class Int16States:
-    """The hidden states of an encoder of the BERT kind; called as :class:`align_eval.models.packed.PackedStates` is.
+    """The hidden states of an encoder of the BERT kind; called as ``PackedStates`` is.
 
     Args:
         encoder: loaded in float32 on the CPU.

@@ -1,16 +1,20 @@
-"""Encoder-decoder models that were trained to fill hidden words of the target from the source.
+"""Models that were trained to fill masked words of the target from the source.
 
-Two kinds, by the key ``decoder_mode`` of ``config.json`` (or the option of that name of ``load_model``):
-
-- ``masked``: a **conditional masked language model** (Ghazvininejad et al. 2019, Mask-Predict, arXiv:1904.09324). The
+- **A masked language model over both sentences of a pair**, the masked side the target (XLM's TLM). Translation
+  language modelling (Conneau & Lample 2019, arXiv:1901.07291) masks words of a concatenated pair, so that they can be
+  read from either sentence. Here words of the second sentence are masked, and their rows over the first one are read
+  (``block-ts``). Any model of ``AutoModelForMaskedLM`` does; one that was not trained on pairs (mBERT, XLM-R) reads
+  them all the same, which is said with its numbers.
+- Encoder-decoder models, by the key ``decoder_mode`` of ``config.json`` (or the option of that name of ``load_model``).
+  ``masked``: a **conditional masked language model** (Ghazvininejad et al. 2019, Mask-Predict, arXiv:1904.09324). The
   decoder sees the whole target at once through a full mask, some words of it ``<mask>``; nothing is shifted, and row i
-  predicts word i. Its only reading is ``own``.
-- ``causal-masked``: a decoder that reads from left to right, and was trained with hidden words in its input. The rule:
-  hidden words are replaced in the target, then the target is moved right by one as the model does; the row that gives
-  out a hidden word (``awo``) predicts it from the source and what stands before it.
+  predicts word i. Its only reading is ``own``. ``causal-masked``: a decoder that reads from left to right, and was
+  trained with masked words in its input. The rule: words are masked in the target, then the target is moved right by
+  one as the model does; the row that gives out a masked word (``awo``) predicts it from the source and what stands
+  before it.
 
-A model without that key (BART, mBART, Marian, T5 as published) was trained to restore its *source*, or to translate;
-its decoder has never read a mask, and what it would say of a hidden word means nothing.
+An encoder-decoder model without that key (BART, mBART, Marian, T5 as published) was trained to restore its *source*, or
+to translate; its decoder has never read a mask, and what it would say of a masked word means nothing.
 """
 
 from __future__ import annotations
@@ -21,15 +25,52 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import ModelError, UnknownNameError
-from align_eval.models.attention_sites import attention_sites, capture_attention
-from align_eval.models.labels import readable
-from align_eval.models.layout import Block, Layout, padded
+from align_eval.models.attention import attention_sites, capture_attention
+from align_eval.models.encoder import Encoder, PairEncoder
+from align_eval.models.pairs import Block, Layout, padded
 from align_eval.models.seq2seq import Seq2Seq
+from align_eval.models.tokens import readable
 
 if TYPE_CHECKING:
     import torch
 
-    from align_eval.models.tokenized import IdArray
+    from align_eval.models.tokens import IdArray
+
+
+class MaskedEncoder(PairEncoder):
+    """BERT, XLM-R and their kin with the trained head that predicts hidden words, over concatenated pairs.
+
+    Made by ``load_model(NAME, head="mlm")``, or of an :class:`~align_eval.models.encoder.Encoder` that has the head.
+    The readings are those of :class:`PairEncoder`; ``block-ts`` is the one that fills.
+
+    Args:
+        encoder: with ``masked_lm``; its weights are shared.
+
+    Raises:
+        ModelError: it has no trained head, or its tokenizer no mask token or no form for pairs.
+    """
+
+    infill_reading = "block-ts"
+    both_sides = True
+
+    def __init__(self, encoder: Encoder) -> None:
+        if encoder.masked_lm is None:
+            raise ModelError(
+                f"{encoder.name} has no trained head that predicts hidden words",
+                remedy="Choose a masked language model whose config.json names an architecture ...ForMaskedLM, or load "
+                "it with head='mlm' if its weights hold one",
+            )
+        super().__init__(encoder)
+        if self.tokenizer.mask_token_id is None:
+            raise ModelError(
+                f"the tokenizer of {self.name} has no mask token, so that no word can be hidden",
+                remedy="Name its mask token in tokenizer_config.json (mask_token)",
+            )
+        self.model = encoder.masked_lm
+
+    def __repr__(self) -> str:
+        return f"MaskedEncoder({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
+
 
 DECODER_MODES = ("causal", "masked", "causal-masked")
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from align_eval.corpora.pair import size_error
 from align_eval.errors import ModelError
-from align_eval.models.tokenized import IdArray
+from align_eval.models.tokens import IdArray
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from align_eval.corpora import SentencePair
-    from align_eval.models.attention_sites import Take
+    from align_eval.models.attention import Take
 
 READINGS = {
     "awo": "row of the step that outputs the target sub-word",
@@ -151,7 +151,7 @@ class PairModel(ABC):
         Raises:
             ModelError: no such layer, or weights are missing.
         """
-        from align_eval.models.attention_sites import AttentionPass
+        from align_eval.models.attention import AttentionPass
 
         wanted = range(1, self.layers + 1) if layers is None else layers
         sites = {layer: self.sites[layer - 1] for layer in self.require_layers(wanted)}

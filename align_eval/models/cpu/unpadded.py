@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import InputError
-from align_eval.models.compiled_blocks import CompiledBlocks, Floats
-from align_eval.models.fused import FusedBlocks
-from align_eval.models.layers import HiddenStates
-from align_eval.models.products import by_compiled
+from align_eval.errors import InputError, UnknownNameError
+from align_eval.models.cpu.compiled import CompiledBlocks, Floats
+from align_eval.models.cpu.fused import FusedBlocks
+from align_eval.models.hidden_states import HiddenStates
 from align_eval.models.unchanged import Modules
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class PackedStates:
     matrix of products; only the attention goes sentence by sentence, those of one length together. The modules are the
     model's own. Made by :meth:`of`.
 
-    On one thread, as batches side by side are computed, blocks go through :mod:`align_eval.models.compiled_blocks` or
-    :mod:`align_eval.models.fused`, whichever is quicker here (:mod:`align_eval.models.products`).
+    On one thread, as batches side by side are computed, blocks go through :mod:`align_eval.models.cpu.compiled` or
+    :mod:`align_eval.models.cpu.fused`, whichever is quicker here (:mod:`align_eval.models.cpu.unpadded`).
     """
 
     def __init__(self, states: HiddenStates) -> None:
@@ -193,3 +193,27 @@ def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
 def runs_of(batch: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     """The sentences of a batch of :func:`pack`, those of one length together."""
     return [list(run) for _, run in groupby(batch, key=lambda k: lengths[k])]
+
+
+# On processors whose widest instructions are AVX2 blocks by compiled functions alone are quicker than with torch
+# (results/bench/efficiency.md, Forms); wider ones the compiled functions do not use. The rule goes by the processor,
+# not by a measurement at run time: the same machine computes the same numbers in every run.
+#: In the environment: ``torch`` or ``compiled``, whatever the processor.
+VARIABLE = "ALIGN_EVAL_PRODUCTS"
+CHOICES = ("auto", "torch", "compiled")
+
+
+def by_compiled() -> bool:
+    """Whether blocks in float32 are computed by the compiled functions alone, where there are any.
+
+    Raises:
+        UnknownNameError: the environment names another choice.
+    """
+    asked = os.environ.get(VARIABLE) or "auto"
+    if asked not in CHOICES:
+        raise UnknownNameError(f"choice in {VARIABLE}", asked, CHOICES)
+    if asked != "auto":
+        return asked == "compiled"
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability() == "AVX2"

@@ -1,0 +1,406 @@
+"""Sentences of words as tokens, each with the word that it belongs to, whatever the tokenizer.
+
+A fast tokenizer traces tokens to words itself. Those of Marian and M2M100 (SentencePiece) and of FSMT do not: there
+each word is segmented by itself, which gives the same pieces as the whole sentence, because no piece crosses a space; a
+tokenizer of which this is not so is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import InputError, ModelError
+from align_eval.models.loading_errors import first_sentence, is_failure
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+IdArray = NDArray[np.int64]
+WordArray = NDArray[np.int32]
+
+# Words that the tokeniser gets as one sentence: each answer of its takes time.
+_TOGETHER = 64
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """The sub-words of ``n`` sentences, special ones left out.
+
+    Args:
+        flat_ids: sub-word ids of all sentences, one after the other, ``(total,)``.
+        flat_words: for each the index of its word in its sentence, 0-based, never falling within a sentence.
+        offsets: sentence ``k`` is ``flat_*[offsets[k]:offsets[k + 1]]``; ``(n + 1,)``.
+        word_counts: words of each sentence, ``(n,)``; a word that has no sub-word counts too.
+
+    ``ids[k]`` and ``words[k]`` are views of sentence ``k``. A word may have no sub-word (an empty string, or one that
+    the model's normalisation removes, such as a lone control character): its index then is in no ``words[k]``, those
+    after it keep theirs, and nothing can ever link it.
+    """
+
+    flat_ids: IdArray
+    flat_words: WordArray
+    offsets: NDArray[np.int64]
+    word_counts: WordArray
+    ids: list[IdArray] = field(init=False, repr=False)
+    words: list[WordArray] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        bounds = self.offsets.tolist()
+        spans = list(pairwise(bounds))
+        object.__setattr__(self, "ids", [self.flat_ids[a:b] for a, b in spans])
+        object.__setattr__(self, "words", [self.flat_words[a:b] for a, b in spans])
+
+    def __len__(self) -> int:
+        """The number of sentences."""
+        return len(self.word_counts)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Sub-words of each sentence, ``(n,)``."""
+        return np.diff(self.offsets)
+
+    def silent_words(self, sentence: int) -> WordArray:
+        """The words of a sentence that have no sub-word, ascending."""
+        every = np.arange(self.word_counts[sentence], dtype=np.int32)
+        return every[~np.isin(every, self.words[sentence])]
+
+
+def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> Tokenized:
+    """Sub-words of sentences that are split into words; each word is tokenised by itself, and only once.
+
+    The same sub-words as ``tokenizer(sentences, is_split_into_words=True)`` gives, without the special ones, and as
+    ``tokenizer.tokenize(word)`` word by word. Nothing is truncated.
+
+    Raises:
+        InputError: a sentence is a string instead of a sequence of words, or a word is no string.
+    """
+    _check_sentences(sentences)
+    counts = np.fromiter(map(len, sentences), np.int32, len(sentences))
+    first = np.zeros(len(sentences) + 1, dtype=np.int64)  # word that sentence k begins with; the end
+    np.cumsum(counts, out=first[1:])
+    numbers: dict[str, int] = {}
+    kinds = (numbers.setdefault(word, len(numbers)) for sentence in sentences for word in sentence)
+    try:
+        which = np.fromiter(kinds, np.int64, int(first[-1]))
+        ids, bounds = _of_each(backend, list(numbers))
+    except TypeError:  # a list as a word, or one that the tokeniser refuses
+        check_words(sentences)
+        raise
+    sizes = np.diff(bounds)[which]
+    ends = np.zeros(len(which) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    flat = np.repeat(bounds[which] - ends[:-1], sizes) + np.arange(ends[-1])
+    places = np.arange(len(which)) - np.repeat(first[:-1], counts)
+    return Tokenized(ids[flat], np.repeat(places, sizes).astype(np.int32), ends[first], counts)
+
+
+def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
+    for k, sentence in enumerate(sentences):
+        if isinstance(sentence, str):
+            raise InputError(f"sentence {k + 1} is a string", remedy="Give a sequence of words: text.split(' ')")
+
+
+def check_words(sentences: Sequence[Sequence[str]]) -> None:
+    """Check that sentences are sequences of strings.
+
+    Raises:
+        InputError: a sentence is a string, or a word is none.
+    """
+    _check_sentences(sentences)
+    for k, sentence in enumerate(sentences):
+        for i, word in enumerate(sentence):
+            if not isinstance(word, str):
+                raise InputError(
+                    f"word {i + 1} of sentence {k + 1} is no string but {word!r}",
+                    remedy="Give strings: str(word), and '' for a missing one",
+                ) from None
+
+
+def _of_each(backend: Tokenizer, words: list[str]) -> tuple[IdArray, NDArray[np.int64]]:
+    """Ids of words, one after the other; those of word ``k`` are ``ids[bounds[k]:bounds[k + 1]]``."""
+    groups = [words[start : start + _TOGETHER] for start in range(0, len(words), _TOGETHER)]
+    ids: list[int] = []
+    bounds = np.zeros(len(words) + 1, dtype=np.int64)
+    for k, encoding in enumerate(_encodings(backend, groups)):
+        ids += encoding.ids
+        sizes = np.bincount(np.array(encoding.word_ids, dtype=np.int64), minlength=len(groups[k]))
+        bounds[1 + k * _TOGETHER :][: len(sizes)] = sizes
+    return np.array(ids, dtype=np.int64), bounds.cumsum()
+
+
+def _encodings(backend: Tokenizer, groups: list[list[str]]) -> list[Any]:
+    """What the tokeniser makes of each group of words.
+
+    Raises:
+        ModelError: it contradicts itself, such as by a text that it has no sub-word for, and none for the unknown.
+        TypeError: a word is no text.
+    """
+    try:
+        return list(backend.encode_batch(groups, is_pretokenized=True, add_special_tokens=False))
+    except TypeError:
+        raise
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise ModelError(
+            f"the tokenizer of the model fails: {first_sentence(str(error))}", remedy="Copy its files again"
+        ) from error
+
+
+def start_words_with_space(backend: Tokenizer) -> None:
+    """Make byte-level tokenisers (RoBERTa, ModernBERT) treat each word as one that follows a space.
+
+    Without it ``["a", "b"]`` would be read as ``"ab"``. Others are left alone.
+    """
+    import json
+
+    from tokenizers import Tokenizer as Backend
+
+    if backend.pre_tokenizer is None:
+        return
+    state = json.loads(backend.pre_tokenizer.__getstate__())
+
+    def change(part: Any) -> bool:
+        if part.get("type") == "ByteLevel" and not part.get("add_prefix_space"):
+            part["add_prefix_space"] = True
+            return True
+        return any(change(inner) for inner in part.get("pretokenizers", ())[:1])
+
+    if change(state):
+        model = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
+        backend.pre_tokenizer = Backend.from_str(json.dumps({"model": model, "pre_tokenizer": state})).pre_tokenizer
+
+
+Span = tuple[int, int]
+
+
+def word_spans(words: Sequence[str], start: int) -> tuple[Span, ...]:
+    """Character spans of words that are joined by single spaces, the first at ``start``.
+
+    >>> word_spans(["ab", "c"], 3)
+    ((3, 5), (6, 7))
+    """
+    out = []
+    for word in words:
+        out.append((start, start + len(word)))
+        start += len(word) + 1
+    return tuple(out)
+
+
+def span_owners(offsets: IdArray, spans: Sequence[Span], text: str, what: str, model: str) -> IdArray:
+    """The word of each sub-word, -1 for those outside of ``spans``.
+
+    A sub-word that is nothing but the space in front of a word belongs to it, as where the mark of a word's
+    beginning is a sub-word of its own.
+
+    Args:
+        offsets: where each sub-word stands in ``text``, ``(T, 2)`` in characters.
+        spans: where each word stands.
+        text: the whole.
+        what: what the text is of, for messages; ``model``: the model's name.
+
+    Raises:
+        ModelError: a sub-word belongs to two words.
+    """
+    owner = np.full(len(offsets), -1, dtype=np.int64)
+    words = np.array([k for k, (start, end) in enumerate(spans) if end > start], dtype=np.int64)
+    if not len(words):
+        return owner
+    starts, ends = np.array(spans, dtype=np.int64)[words].T
+    blank = np.array([text[a:b].isspace() for a, b in offsets.tolist()], dtype=bool)
+    next_word = np.minimum(np.searchsorted(starts, offsets[:, 1]), len(starts) - 1)
+    lead = blank & (starts[next_word] == offsets[:, 1]) & (offsets[:, 1] - offsets[:, 0] == 1)
+    # First word that ends after the sub-word begins, last word that begins before it ends.
+    first = np.searchsorted(ends, offsets[:, 0], side="right")
+    last = np.searchsorted(starts, offsets[:, 1], side="left") - 1
+    filled = offsets[:, 1] > offsets[:, 0]
+    crossing = np.flatnonzero((last > first) & filled)
+    if len(crossing):
+        begin, end = offsets[crossing[0]]
+        raise ModelError(
+            f"the tokenizer of {model} makes one sub-word of several words of {what}: {text[begin:end]!r}",
+            remedy="Choose a model whose sub-words keep to the boundaries of words",
+        )
+    inside = (first == last) & filled
+    owner[inside] = words[first[inside]]
+    owner[lead] = words[next_word[lead]]
+    return owner
+
+
+class Segmenter:
+    """Sub-words of one side of a tokenizer.
+
+    Args:
+        tokenizer: of ``transformers``.
+        target: the target side (Marian has a model for each).
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: the tokenizer keeps no boundaries between words.
+    """
+
+    def __init__(self, tokenizer: Any, *, target: bool = False, name: str = "the model") -> None:
+        self.tokenizer = tokenizer
+        self._backend: Any = None
+        self._pieces: Any = None
+        self._known: dict[str, list[int]] = {}
+        if getattr(tokenizer, "is_fast", False):
+            self._backend = tokenizer.backend_tokenizer
+            self._backend.no_truncation()
+            self._backend.no_padding()
+            start_words_with_space(self._backend)
+            return
+        if hasattr(tokenizer, "spm_source"):
+            self._pieces = tokenizer.spm_target if target else tokenizer.spm_source
+            separate = target and getattr(tokenizer, "separate_vocabs", False)
+            self._ids: Any = tokenizer.target_encoder if separate else tokenizer.encoder
+        elif hasattr(tokenizer, "sp_model") and hasattr(tokenizer, "encoder"):
+            self._pieces, self._ids = tokenizer.sp_model, tokenizer.encoder
+        else:
+            self._pieces, self._ids = _WordByWord(tokenizer), tokenizer.get_vocab()
+            if target and hasattr(tokenizer, "get_tgt_vocab"):  # FSMT, which has the target's pieces by number
+                self._ids = {piece: number for number, piece in tokenizer.decoder.items()}
+        apart, together, *each = self._pieces.encode(["a b", "ab", "a", "b"], out_type=str)
+        if apart == together or apart != [piece for pieces in each for piece in pieces]:
+            raise ModelError(
+                f"the tokenizer of {name} ({type(tokenizer).__name__}) keeps no boundaries between words",
+                remedy="Choose a model with a fast tokenizer (tokenizer.json), or one of Marian, M2M100 or FSMT",
+            )
+        self._unknown = int(self._ids[tokenizer.unk_token])
+
+    def __call__(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
+        """The sub-words of sentences of words, special ones left out, with the word of each.
+
+        Raises:
+            InputError: a sentence is a string instead of a sequence of words, or a word is no string.
+        """
+        if self._backend is not None:
+            return tokenize_words(self._backend, sentences)
+        check_words(sentences)
+        fresh = sorted({word for sentence in sentences for word in sentence} - self._known.keys())
+        if len(self._known) + len(fresh) > 200_000:
+            fresh = sorted({word for sentence in sentences for word in sentence})
+            self._known.clear()
+        for word, pieces in zip(fresh, self._pieces.encode(fresh, out_type=str) if fresh else [], strict=True):
+            self._known[word] = [int(self._ids.get(piece, self._unknown)) for piece in pieces]
+        ids: list[int] = []
+        words: list[int] = []
+        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
+        for k, sentence in enumerate(sentences):
+            for number, word in enumerate(sentence):
+                ids += self._known[word]
+                words += [number] * len(self._known[word])
+            offsets[k + 1] = len(ids)
+        counts = np.array([len(sentence) for sentence in sentences], dtype=np.int32)
+        return Tokenized(np.array(ids, dtype=np.int64), np.array(words, dtype=np.int32), offsets, counts)
+
+
+class _WordByWord:
+    """A tokenizer of Python's as a SentencePiece processor is called (FSMT, ProphetNet)."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str], out_type: type = str) -> list[list[str]]:
+        """The pieces of each text."""
+        return [[str(piece) for piece in self._tokenizer.tokenize(text)] for text in texts]
+
+
+def surroundings(tokenizer: Any) -> tuple[IdArray, IdArray]:
+    """The special ids that a tokenizer, in the mode it is in, puts before and after one sentence."""
+    if not getattr(tokenizer, "is_fast", False):
+        around = np.array(tokenizer.build_inputs_with_special_tokens([-1]), dtype=np.int64)
+        middle = int(np.flatnonzero(around == -1)[0])
+        return around[:middle], around[middle + 1 :]
+    encoding = tokenizer.backend_tokenizer.encode(["a"], is_pretokenized=True, add_special_tokens=True)
+    words = np.array([-1 if word is None else word for word in encoding.word_ids])
+    special = np.array(encoding.special_tokens_mask, dtype=bool) | (words < 0)
+    ids = np.array(encoding.ids, dtype=np.int64)
+    text = np.flatnonzero(~special)
+    if not len(text):
+        raise ModelError("the tokenizer gives no sub-word for the letter a", remedy="Check its vocabulary")
+    return ids[: text[0]], ids[text[-1] + 1 :]
+
+
+def readable(tokenizer: Any, ids: Iterable[int], *, target: bool = False) -> tuple[str, ...]:
+    """The sub-words of ``ids`` as strings, the start of a word marked as the tokenizer marks it.
+
+    Byte-level sub-words (GPT-2, BART, RoBERTa) are turned back from their stand-in letters into text, with a space
+    shown as ``▁``; bytes that are no whole letter are shown as U+FFFD.
+
+    Args:
+        tokenizer: of ``transformers``.
+        ids: sub-word ids.
+        target: the target side of a tokenizer that has two vocabularies (Marian).
+    """
+    if target and getattr(tokenizer, "separate_vocabs", False):
+        names = _target_names(tokenizer)
+        return tuple(str(names.get(int(number), tokenizer.unk_token)) for number in ids)
+    if not target and hasattr(tokenizer, "get_src_vocab"):  # FSMT, whose own conversion is that of the target
+        names = _source_names(tokenizer)
+        return tuple(str(names.get(int(number), tokenizer.unk_token)) for number in ids)
+    pieces: list[str] = [str(piece) for piece in tokenizer.convert_ids_to_tokens([int(number) for number in ids])]
+    if not _byte_level(tokenizer):
+        return tuple(pieces)
+    special = set(tokenizer.all_special_tokens)
+    return tuple(piece if piece in special else _text(piece) for piece in pieces)
+
+
+_NAMES: weakref.WeakKeyDictionary[Any, dict[int, str]] = weakref.WeakKeyDictionary()
+
+
+def _target_names(tokenizer: Any) -> dict[int, str]:
+    """The target vocabulary by number, turned once a tokenizer (a vocabulary of 58,000 takes 16 ms)."""
+    names = _NAMES.get(tokenizer)
+    if names is None or len(names) != len(tokenizer.target_encoder):
+        names = _NAMES[tokenizer] = {number: piece for piece, number in tokenizer.target_encoder.items()}
+    return names
+
+
+_SOURCES: weakref.WeakKeyDictionary[Any, dict[int, str]] = weakref.WeakKeyDictionary()
+
+
+def _source_names(tokenizer: Any) -> dict[int, str]:
+    names = _SOURCES.get(tokenizer)
+    if names is None:
+        names = _SOURCES[tokenizer] = {number: piece for piece, number in tokenizer.get_src_vocab().items()}
+    return names
+
+
+def _byte_level(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    decoder = getattr(backend, "decoder", None)
+    return "ByteLevel" in (type(decoder).__name__, *_parts(decoder))
+
+
+def _parts(decoder: Any) -> list[str]:
+    if type(decoder).__name__ != "Sequence":
+        return []
+    import json
+
+    return [part["type"] for part in json.loads(decoder.__getstate__()).get("decoders", ())]
+
+
+def _text(piece: str) -> str:
+    table = _bytes_of_letters()
+    if any(letter not in table for letter in piece):
+        return piece
+    text = bytes(table[letter] for letter in piece).decode("utf-8", errors="replace")
+    return text.replace(" ", "▁")
+
+
+@functools.cache
+def _bytes_of_letters() -> dict[str, int]:
+    """GPT-2's table: printable bytes stand for themselves, the others for letters from U+0100 on."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in plain}
+    rest = [byte for byte in range(256) if byte not in set(plain)]
+    return table | {chr(0x100 + k): byte for k, byte in enumerate(rest)}
