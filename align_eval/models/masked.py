@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.corpora import SentencePair
 from align_eval.errors import ModelError, UnknownNameError
-from align_eval.models.attention import attention_sites, capture_attention
+from align_eval.models.attention import AttentionPass, attention_sites
 from align_eval.models.encoder import Encoder, PairEncoder
 from align_eval.models.pairs import Block, Layout, padded
 from align_eval.models.seq2seq import Seq2Seq
@@ -185,13 +186,10 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
             ModelError: it does not.
         """
         ids = np.full(3, self.tokenizer.mask_token_id, dtype=np.int64)
-        layout = Layout(None, (ids, ids), {})  # type: ignore[arg-type]
-        seen: list[torch.Tensor] = []
+        layout = Layout(SentencePair("probe", (), ()), (ids, ids), {})
         first = attention_sites(self.model, "decoder-self", self.name)[0]
-        capture_attention(
-            self.model, {1: first}, lambda: self.forward([layout]), lambda _, weights: seen.append(weights), self.name
-        )
-        if not bool((seen[0][0, :, 0, 1:] > 0).any()):
+        ((_, weights),) = AttentionPass(self.model, {1: first}, lambda: self.forward([layout]), self.name)
+        if not bool((weights[0, :, 0, 1:] > 0).any()):
             raise ModelError(
                 f"the decoder of {self.name} ({self.model.config.model_type}) adds a causal mask to the full one",
                 remedy="Choose an architecture whose decoder takes a mask of four dimensions as it is (Marian, BART, "
