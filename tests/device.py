@@ -74,13 +74,7 @@ class Device(TorchFunctionMode):
             return value if isinstance(value, OnDevice) else value.as_subclass(OnDevice)
         if isinstance(value, (list, tuple)):
             made = [self._marked(entry) for entry in value]
-            return (
-                type(value)(*made)
-                if hasattr(value, "_fields")
-                else type(value)(made)
-                if type(value) in (list, tuple)
-                else value
-            )
+            return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
         return value
 
     def _check(self, name: str, args: Any, kwargs: Any) -> None:
