@@ -13,5 +13,7 @@ def parse_json(text: str | bytes) -> Any:
         if (b"\\" in text) if isinstance(text, bytes) else ("\\" in text):  # half a surrogate pair, as an escape
             json.dumps(value, ensure_ascii=False).encode()
         return value
+    except UnicodeEncodeError:
+        raise ValueError("an escape such as \\ud800 is half of a character") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None

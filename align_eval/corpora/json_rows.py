@@ -9,6 +9,7 @@ from typing import Any
 
 from align_eval.corpora.inputs import Input
 from align_eval.errors import FormatError
+from align_eval.nested import parse_json
 
 _FORM = "Write one JSON object in each line"
 
@@ -59,6 +60,10 @@ def _of_whole(file: Input, lines: list[str]) -> list[tuple[int, dict[str, Any]]]
                     file=file.name,
                     remedy="Write its texts, one a line: jq -r '.[]' FILE > NEW" if texts else _FORM,
                 )
+        try:
+            parse_json("\n".join(lines))
+        except ValueError as error:
+            raise FormatError(f"not JSON: {error}", file=file.name, remedy="Write characters, not halves") from None
         return list(enumerate(value, 1))
     if isinstance(value, dict):
         raise FormatError(
@@ -95,8 +100,8 @@ def lacks(row: dict[str, Any], what: str) -> FormatError:
 
 def _object(file: Input, number: int, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         what = "an empty line" if not text.strip() else f"not JSON: {error}"
         raise FormatError(what, file=file.name, line=number, remedy=_FORM) from None
     if not isinstance(value, dict):
