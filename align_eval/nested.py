@@ -13,7 +13,8 @@ def parse_json(text: str | bytes) -> Any:
         if (b"\\" in text) if isinstance(text, bytes) else ("\\" in text):  # half a surrogate pair, as an escape
             json.dumps(value, ensure_ascii=False).encode()
         return value
-    except UnicodeEncodeError:
-        raise ValueError("an escape such as \\ud800 is half of a character") from None
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise UnicodeError(f"half of a surrogate pair (U+{half:04X}), which is no character") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from align_eval.corpora.inputs import Input
-from align_eval.errors import FormatError
+from align_eval.errors import EncodingError, FormatError
 from align_eval.nested import parse_json
 
 _FORM = "Write one JSON object in each line"
@@ -63,7 +63,7 @@ def _of_whole(file: Input, lines: list[str]) -> list[tuple[int, dict[str, Any]]]
         try:
             parse_json("\n".join(lines))
         except ValueError as error:
-            raise FormatError(f"not JSON: {error}", file=file.name, remedy="Write characters, not halves") from None
+            raise EncodingError(f"not JSON: {error}", file=file.name, remedy="Write whole characters") from None
         return list(enumerate(value, 1))
     if isinstance(value, dict):
         raise FormatError(
@@ -103,7 +103,8 @@ def _object(file: Input, number: int, text: str) -> dict[str, Any]:
         value = parse_json(text)
     except ValueError as error:
         what = "an empty line" if not text.strip() else f"not JSON: {error}"
-        raise FormatError(what, file=file.name, line=number, remedy=_FORM) from None
+        kind = EncodingError if isinstance(error, UnicodeError) else FormatError
+        raise kind(what, file=file.name, line=number, remedy=_FORM) from None
     if not isinstance(value, dict):
         raise FormatError(
             f"a JSON {type(value).__name__} where an object is needed",

@@ -465,5 +465,5 @@ def test_a_carriage_return_within_a_line_ends_none(tmp_path: Path, form: str, li
 @pytest.mark.parametrize("text", ['{"id": "\\ud800", "links": [[0, 0]]}\n', '[{"id": "\\ud800", "links": [[0, 0]]}]'])
 def test_half_of_a_character_in_json(text: str, tmp_path: Path) -> None:
     (tmp_path / "links.jsonl").write_text(text)
-    with pytest.raises(FormatError, match="half of a character"):
+    with pytest.raises(FormatError, match="half of a surrogate pair"):
         read_links(tmp_path / "links.jsonl", base=0)
