@@ -12,11 +12,11 @@ import contextlib
 import contextvars
 import functools
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import ModelError, NonFiniteError
+from align_eval.models.adapters import adapter_of
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 Take = Callable[[int, "torch.Tensor"], None]
 """Called with a layer's number (1-based) and its weights ``(B, heads, queries, keys)``."""
-
-KINDS = ("self", "cross", "decoder-self", "encoder-self")
-_CROSS = re.compile(r"encoder_attn|EncDecAttention|cross_?attn|cross_?attention|encoder_attention", re.IGNORECASE)
 
 
 class _Reached(Exception):
@@ -47,66 +44,7 @@ def attention_sites(model: nn.Module, kind: str, name: str = "the model") -> lis
     Raises:
         ModelError: the model has no such attention, or it cannot be found in its modules.
     """
-    if kind not in KINDS:
-        raise ModelError(f"unknown kind of attention {kind!r}", remedy=f"Choose one of {', '.join(KINDS)}")
-    both: bool = bool(getattr(model.config, "is_encoder_decoder", False))
-    if kind != "self" and not both:
-        raise ModelError(
-            f"{name} ({model.config.model_type}) is no encoder-decoder model and has no {kind} attention",
-            remedy="Read the source-target block of its self-attention: readings awi and awo of a decoder-only model, "
-            "block of an encoder",
-        )
-    if kind == "self" and both:
-        raise ModelError(
-            f"{name} is an encoder-decoder model: its self-attention is that of the encoder or of the decoder",
-            remedy="Ask for cross, encoder-self or decoder-self attention",
-        )
-    stack: Any = model
-    if kind == "encoder-self":
-        stack = model.get_encoder()
-    elif both or (hasattr(model.config, "text_config") and hasattr(model, "get_decoder")):
-        stack = model.get_decoder()
-    some = ""
-    for blocks in _block_lists(stack):
-        found = [_in_block(block, cross=kind == "cross") for block in blocks]
-        there = [site for site in found if site is not None]
-        if len(there) == len(found):
-            return there
-        if there and not some:
-            some = f": {len(there)} of its {len(found)} blocks have one"
-    raise ModelError(
-        f"no {kind} attention is found in the modules of {name} ({model.config.model_type}){some}",
-        remedy="Choose a model whose blocks hold an attention module with query, key and value projections",
-    )
-
-
-def _block_lists(stack: nn.Module) -> Iterator[nn.ModuleList]:
-    from torch import nn
-
-    for module in stack.modules():
-        if isinstance(module, nn.ModuleList) and len(module) > 0:
-            yield module
-
-
-def _in_block(block: nn.Module, cross: bool) -> nn.Module | None:
-    """The innermost attention module of a block: a class named so that has projections among its own children."""
-    best: nn.Module | None = None
-    for path, module in block.named_modules():
-        if "attention" not in type(module).__name__.lower() or bool(_CROSS.search(path)) != cross:
-            continue
-        if any(_projects(name, child) for name, child in module.named_children()):
-            best = module
-            break
-    return best
-
-
-def _projects(name: str, child: nn.Module) -> bool:
-    return hasattr(child, "weight") and bool(
-        re.fullmatch(
-            r"q|q_proj|query|q_lin|query_key_value|c_attn|Wqkv|qkv_proj|in_proj|query_proj|q_[ab]_proj|Wq|project_q",
-            name,
-        )
-    )
+    return adapter_of(model.config).attention_modules(model, kind, name)
 
 
 @contextlib.contextmanager
@@ -178,23 +116,6 @@ def no_weights(name: str, model: Any, layer: int) -> ModelError:
         "tokens, even when asked for them",
         remedy="Choose another model; the vectors of this one can still be aligned",
     )
-
-
-def head_count(site: nn.Module, config: Any) -> int:
-    """The heads of an attention module: what the module says, which may be fewer than its configuration's number.
-
-    Args:
-        site: of :func:`attention_sites`.
-        config: of the stack that it is in (of an encoder-decoder model: its decoder).
-    """
-    for own in ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_attn_heads"):
-        count = getattr(site, own, None)
-        if isinstance(count, int) and count > 0:
-            return count
-    config = config.get_text_config()
-    both = getattr(config, "is_encoder_decoder", False)
-    given = getattr(config, "decoder_attention_heads", None) if both else None
-    return int(given or config.num_attention_heads)
 
 
 class AttentionPass:

@@ -17,14 +17,12 @@ import numpy as np
 
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, SentenceTooLongError, UnknownNameError
-from align_eval.models.attention import attention_sites, head_count
+from align_eval.models.attention import attention_sites
 from align_eval.models.languages import NAMES
 from align_eval.models.pairs import Block, Layout, PairModel, padded
 from align_eval.models.tokens import IdArray, Span, readable, span_owners, word_spans
 
 if TYPE_CHECKING:
-    import torch
-
     from align_eval.corpora import SentencePair
 
 
@@ -50,28 +48,22 @@ class Decoder(PairModel):
         self, name: str, model: Any, tokenizer: Any, *, template: PromptTemplate | None = None, revision: str = "",
         path: Path | None = None, licence: str = "unknown",
     ) -> None:  # fmt: skip
-        self.name, self.revision, self.path, self.licence = name, revision, path, licence
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError(
                 f"the tokenizer of {name} ({type(tokenizer).__name__}) does not say where its sub-words stand in the "
                 "text, so that they cannot be traced to words",
                 remedy="Choose a model with a fast tokenizer (tokenizer.json)",
             )
-        self.model = model.eval()
-        self.tokenizer = tokenizer
+        self._take(name, model, tokenizer, revision=revision, path=path, licence=licence)
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
         self.template = template or PromptTemplate()
         self.sites = attention_sites(model, "self", name)
         self.layers = len(self.sites)
         config = model.config.get_text_config()
-        self.heads = head_count(self.sites[0], config)
+        self.heads = self.adapter.heads(self.sites[0], config)
         self.hidden_size = int(config.hidden_size)
-        weight = next(model.parameters())
-        self.device: torch.device = weight.device
-        self.dtype: torch.dtype = weight.dtype
-        limits = [int(tokenizer.model_max_length), getattr(config, "max_position_embeddings", None)]
-        self.max_length = min(limit for limit in limits if isinstance(limit, int) and limit > 0)
+        self.max_length = self.adapter.max_length(tokenizer, model)
 
     def require_words_out(self) -> None:
         """Check that the model has the layer that gives out words.
@@ -84,9 +76,6 @@ class Decoder(PairModel):
                 f"{self.name} predicts no words: it was published without the layer that gives them out",
                 remedy="Choose a model with its language modelling head; this one has vectors and attention",
             )
-
-    def __repr__(self) -> str:
-        return f"Decoder({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
 
     def with_template(self, template: PromptTemplate) -> Decoder:
         """The same weights with another prompt."""

@@ -16,18 +16,15 @@ import numpy as np
 
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import ModelError, SentenceTooLongError
-from align_eval.models.adapters import prepare
-from align_eval.models.attention import attention_sites, head_count
+from align_eval.models.attention import attention_sites
 from align_eval.models.cpu.parallel import MOST, in_order, share_of
 from align_eval.models.cpu.unpadded import PackedStates, pack, runs_of
 from align_eval.models.hidden_states import HiddenStates
 from align_eval.models.pairs import Block, Layout, PairModel, padded, specials
-from align_eval.models.tokens import IdArray, Tokenized, readable, start_words_with_space, tokenize_words
+from align_eval.models.tokens import IdArray, Tokenized, readable, start_words_with_space, surroundings, tokenize_words
 from align_eval.models.vectors import Batch, VectorModel, all_finite
 
 if TYPE_CHECKING:
-    import torch
-
     from align_eval.corpora import SentencePair
     from align_eval.models.cpu.int16 import Int16States
 
@@ -49,26 +46,16 @@ class Encoder(VectorModel):
         self, name: str, model: Any, tokenizer: Any, *, revision: str = "", path: Path | None = None,
         licence: str = "unknown", masked_lm: Any = None, precision: str | None = None,
     ) -> None:  # fmt: skip
-        self.name = name
-        self.revision = revision
-        self.path = path
-        self.licence = licence
-        self.model = model.eval()
+        self._take(name, model, tokenizer, revision=revision, path=path, licence=licence)
         self.masked_lm = None if masked_lm is None else masked_lm.eval()
-        self.tokenizer = tokenizer
-        prepare(self.model)
-        self.layers = int(getattr(model.config, "num_hidden_layers", 0))
         self.heads = int(getattr(model.config, "num_attention_heads", 0))
         self.hidden_size = int(model.config.hidden_size)
-        weight = next(model.parameters())
-        self.device: torch.device = weight.device
-        self.dtype: torch.dtype = weight.dtype
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
         start_words_with_space(self._backend)
-        self.prefix, self.suffix = _specials(self._backend)
-        self.max_length = _max_length(model, tokenizer)
+        self.prefix, self.suffix = surroundings(tokenizer)
+        self.max_length = self.adapter.max_length(tokenizer, model)
         self.window = self.max_length - len(self.prefix) - len(self.suffix)
         self.precision = precision
         self._states = HiddenStates(model)
@@ -113,32 +100,6 @@ class Encoder(VectorModel):
         yield from in_order(compute, pack(lengths, share), workers)
 
 
-def _specials(backend: Any) -> tuple[IdArray, IdArray]:
-    """The ids that the tokenizer puts before and after one sentence."""
-    encoding = backend.encode(["a"], is_pretokenized=True, add_special_tokens=True)
-    special = np.array(encoding.special_tokens_mask, dtype=bool)
-    ids = np.array(encoding.ids, dtype=np.int64)
-    text = np.flatnonzero(~special)
-    if not len(text):
-        raise ModelError("the tokenizer gives no sub-word for the letter a", remedy="Check its vocabulary")
-    return ids[: text[0]], ids[text[-1] + 1 :]
-
-
-def _max_length(model: Any, tokenizer: Any) -> int:
-    """The sub-words that fit, special ones counted: the smaller of the tokenizer's and the position table's number."""
-    from torch import nn
-
-    limits = [int(tokenizer.model_max_length)]
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
-        for name, module in model.named_modules():
-            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-                # RoBERTa and XLM-R number positions from padding_idx + 1: 514 rows hold 512 sub-words.
-                positions = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-        limits.append(positions)
-    return min(limits)
-
-
 class PairEncoder(PairModel):
     """BERT, XLM-R and their kin over concatenated pairs.
 
@@ -154,22 +115,14 @@ class PairEncoder(PairModel):
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self.name, self.revision, self.path, self.licence = (
-            encoder.name, encoder.revision, encoder.path, encoder.licence,
-        )  # fmt: skip
-        self.model, self.tokenizer = encoder.model, encoder.tokenizer
-        self.device, self.dtype = encoder.device, encoder.dtype
+        self._share(encoder)
         self.sites = attention_sites(encoder.model, "self", encoder.name)
-        self.layers, self.hidden_size = len(self.sites), encoder.hidden_size
-        self.heads = head_count(self.sites[0], self.model.config)
-        self.max_length = encoder.max_length
+        self.layers = len(self.sites)
+        self.heads = self.adapter.heads(self.sites[0], self.model.config)
         self._parts = _pair_form(self.tokenizer.backend_tokenizer, self.name)
         self._segments = "token_type_ids" in inspect.signature(self.model.forward).parameters and (
             int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
         )
-
-    def __repr__(self) -> str:
-        return f"PairEncoder({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
 
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
         """See :class:`PairModel`. ``inputs`` is the concatenated pair, ``extra`` its segment ids.

@@ -9,14 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import ModelError
+from align_eval.models.adapters import adapter_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-# Families whose blocks take the hidden state as their first argument and follow each other directly. Others are
-# compared with the full model once, on a few sub-words, and computed in full if anything differs.
-_PLAIN = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
 
 
 class _Reached(Exception):
@@ -44,11 +41,12 @@ class HiddenStates:
         self._lock = threading.Lock()
         parameters = inspect.signature(self.model.forward).parameters
         self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
-        plain = self.config.model_type in _PLAIN
+        adapter = adapter_of(self.config)
+        plain = adapter.bert_blocks
         full = [] if plain else self._probe()
         if full:
             self.layers = len(full) - 1
-        self.blocks = _find_blocks(model, self.layers)
+        self.blocks = adapter.blocks(model, self.layers)
         if self.blocks is not None and not plain and not self._agrees(full):
             self.blocks = None
 
@@ -148,13 +146,3 @@ class HiddenStates:
             if one.shape != state.shape or not torch.allclose(one, state, rtol=1e-4, atol=1e-5):
                 return False
         return True
-
-
-def _find_blocks(model: nn.Module, layers: int) -> nn.ModuleList | None:
-    """The list of the model's blocks: the first list of ``layers`` modules of one class."""
-    from torch import nn
-
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == layers and len({type(m) for m in module}) == 1:
-            return module
-    return None

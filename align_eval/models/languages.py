@@ -1,13 +1,6 @@
-"""Languages by code and name, and the language codes of a translation model's tokenizer.
-
-Marian: ``>>de<<`` in front of the source. M2M100: ``__de__`` in front of both sides. NLLB: ``deu_Latn``, mBART:
-``de_DE`` at the end of both sides (mBART-50 and NLLB: in front). T5: words of a task in front of the source.
-"""
+"""Languages by code and name, and the code of a tokenizer that a name means."""
 
 from __future__ import annotations
-
-import re
-from typing import Any
 
 from align_eval.errors import InputError, nearest_names
 
@@ -58,34 +51,11 @@ ISO3 = {code: iso3 for code, iso3, _ in _ROWS}
 NAMES = {code: name for code, _, name in _ROWS}
 
 
-_SPECIAL = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")
-
-
-def language_codes(tokenizer: Any) -> dict[str, str]:
-    """The language codes that a tokenizer knows, each with the sub-word that stands for it; empty if it has none."""
-    vocabulary = getattr(tokenizer, "supported_language_codes", None)  # Marian
-    if vocabulary:
-        return {code.removeprefix(">>").removesuffix("<<"): code for code in vocabulary}
-    by_code = getattr(tokenizer, "lang_code_to_token", None)  # M2M100
-    if by_code:
-        return {str(code): str(token) for code, token in by_code.items()}
-    if not hasattr(tokenizer, "set_tgt_lang_special_tokens"):
-        return {}
-    unknown = tokenizer.unk_token_id
-    known = {str(t) for t in (*tokenizer.all_special_tokens, *getattr(tokenizer, "lang_code_to_id", ()))}
-    known |= {str(token) for token in tokenizer.get_added_vocab()}
-    return {
-        code: code
-        for code in sorted(known)
-        if _SPECIAL.fullmatch(code) and tokenizer.convert_tokens_to_ids(code) not in (None, unknown)
-    }
-
-
 def resolve_code(codes: dict[str, str], wanted: str | None, side: str, model: str) -> str:
     """The code among ``codes`` that ``wanted`` means: itself, or the one that begins with it (``de``: ``de_DE``).
 
     Args:
-        codes: of :func:`language_codes`.
+        codes: of :meth:`align_eval.models.adapters.Adapter.language_codes`.
         wanted: as the user named it; ``None``: not named.
         side: ``"source"`` or ``"target"``.
         model: its name, for messages.

@@ -69,9 +69,6 @@ class MaskedEncoder(PairEncoder):
             )
         self.model = encoder.masked_lm
 
-    def __repr__(self) -> str:
-        return f"MaskedEncoder({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
-
 
 DECODER_MODES = ("causal", "masked", "causal-masked")
 
@@ -106,9 +103,6 @@ class InfillingSeq2Seq(Seq2Seq):
                 f"the tokenizer of {name} has no mask token, so that no word can be hidden",
                 remedy="Name its mask token in tokenizer_config.json (mask_token), or load it without decoder_mode",
             )
-
-    def __repr__(self) -> str:
-        return super().__repr__().replace("Seq2Seq", type(self).__name__, 1)
 
     def forward_variants(self, layouts: Sequence[Layout]) -> Any:
         """As ``forward``; each different source is encoded once."""

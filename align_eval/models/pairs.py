@@ -14,6 +14,7 @@ import numpy as np
 
 from align_eval.corpora.pair import size_error
 from align_eval.errors import ModelError
+from align_eval.models.loaded import Loaded
 from align_eval.models.tokens import IdArray
 
 if TYPE_CHECKING:
@@ -87,32 +88,21 @@ class Layout:
         return sum(len(ids) for ids in self.inputs)
 
 
-class PairModel(ABC):
+class PairModel(Loaded, ABC):
     """A model that looks from one sentence of a pair at the other.
 
-    Attributes:
-        name: what it was loaded by.
-        family: ``"encoder"``, ``"seq2seq"`` or ``"decoder"``.
-        layers, heads: numbers of attention layers, and of heads in each; both are counted from 1.
-        readings: names of its readings, the default one first; see :data:`READINGS`.
-        model, tokenizer: of ``transformers``; ``device``, ``dtype``: of torch.
-        sites: the attention modules, first layer first.
-        quantity: what the maps that it hands on are, as a figure would name it.
-        distribution: whether their rows sum to 1.
-        headless: whether there is one map a layer that is of no one head; ``heads`` is 1 then.
-        infill_reading: the reading of the rows that fill hidden words; ``""``: the model was not trained to fill.
-        both_sides: whether a target word is predicted at its own place from both sides, so that it must be hidden.
+    Attributes: those of :class:`~align_eval.models.loaded.Loaded`, and
+
+    - ``readings``: names of its readings, the default one first; see :data:`READINGS`.
+    - ``sites``: the attention modules, first layer first.
+    - ``quantity``: what the maps that it hands on are, as a figure would name it.
+    - ``distribution``: whether their rows sum to 1.
+    - ``headless``: whether there is one map a layer that is of no one head; ``heads`` is 1 then.
+    - ``infill_reading``: the reading of the rows that fill masked words; ``""``: the model was not trained to fill.
+    - ``both_sides``: whether a target word is predicted at its own place from both sides, so that it must be masked.
     """
 
-    name: str
-    family: str
-    layers: int
-    heads: int
     readings: tuple[str, ...]
-    model: Any
-    tokenizer: Any
-    device: torch.device
-    dtype: torch.dtype
     sites: list[nn.Module]
     quantity: str = "attention weight"
     distribution: bool = True

@@ -14,8 +14,6 @@ sub-word always exists, so that no word is lost with AWI.
 from __future__ import annotations
 
 import copy
-import inspect
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +22,8 @@ import numpy as np
 
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
-from align_eval.models.attention import attention_sites, head_count
-from align_eval.models.languages import language_codes, resolve_code
+from align_eval.models.attention import attention_sites
+from align_eval.models.languages import resolve_code
 from align_eval.models.pairs import Block, Layout, PairModel, padded, specials
 from align_eval.models.tokens import IdArray, Segmenter, Tokenized, readable, surroundings
 
@@ -62,29 +60,19 @@ class Seq2Seq(PairModel):
         target_language: str | None = None, source_prefix: str | None = None, revision: str = "",
         path: Path | None = None, licence: str = "unknown",
     ) -> None:  # fmt: skip
-        self.name, self.revision, self.path, self.licence = name, revision, path, licence
-        self.model = model.eval()
-        self.tokenizer = tokenizer
+        self._take(name, model, tokenizer, revision=revision, path=path, licence=licence)
         self.sites = attention_sites(model, "cross", name)
         self.layers = len(self.sites)
         decoder, encoder = model.get_decoder(), model.get_encoder()
         config = getattr(decoder, "config", model.config)
-        self.heads = head_count(self.sites[0], config)
+        self.heads = self.adapter.heads(self.sites[0], config)
         self.hidden_size = int(getattr(config, "d_model", None) or config.hidden_size)
-        weight = next(model.parameters())
-        self.device: torch.device = weight.device
-        self.dtype: torch.dtype = weight.dtype
-        parts = (model.config, config, getattr(encoder, "config", None))
-        limits = [int(tokenizer.model_max_length), *(getattr(c, "max_position_embeddings", None) for c in parts)]
-        self.max_length = min(limit for limit in limits if isinstance(limit, int) and limit > 0)
-        self.codes = language_codes(tokenizer)
-        self._source = Segmenter(tokenizer, name=name)
-        self._target = Segmenter(tokenizer, target=True, name=name)
+        self.max_length = self.adapter.max_length(tokenizer, model, decoder, encoder)
+        self.codes = self.adapter.language_codes(tokenizer)
+        self._source = Segmenter(tokenizer, self.adapter, name=name)
+        self._target = Segmenter(tokenizer, self.adapter, target=True, name=name)
         self._asked_prefix = source_prefix
         self._set_languages(source_language, target_language)
-
-    def __repr__(self) -> str:
-        return f"Seq2Seq({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
 
     def with_languages(self, source: str | None, target: str | None, *, source_prefix: str | None = None) -> Seq2Seq:
         """The same weights for another pair of languages.
@@ -111,12 +99,8 @@ class Seq2Seq(PairModel):
             return
         if target:
             self.target_language = resolve_code(self.codes, target, "target", self.name)
-        if source and not self._marian:
+        if source and not self.adapter.tagged_source:
             self.source_language = resolve_code(self.codes, source, "source", self.name)
-
-    @property
-    def _marian(self) -> bool:
-        return bool(getattr(self.tokenizer, "supported_language_codes", None))
 
     def source_surroundings(self) -> tuple[IdArray, IdArray]:
         """The special ids before and after a source sentence: language codes, the task prefix, end of sentence.
@@ -125,7 +109,7 @@ class Seq2Seq(PairModel):
             InputError: the model needs a language code that is not named.
         """
         before, after = self._encoder_side("source")
-        if self._marian:
+        if self.codes and self.adapter.tagged_source:
             code = resolve_code(self.codes, self.target_language, "target", self.name)
             tag = int(self.tokenizer.encoder[self.codes[code]])
             before = np.concatenate([[tag], before]).astype(np.int64)
@@ -149,7 +133,7 @@ class Seq2Seq(PairModel):
         return before, after
 
     def _encoder_side(self, side: str) -> tuple[IdArray, IdArray]:
-        if self.codes and not self._marian:
+        if self.codes and not self.adapter.tagged_source:
             language = self.source_language if side == "source" else self.target_language
             self.tokenizer.src_lang = resolve_code(self.codes, language, side, self.name)
         return surroundings(self.tokenizer)
@@ -160,7 +144,7 @@ class Seq2Seq(PairModel):
         Raises:
             InputError: the model needs a language code that is not named.
         """
-        if not self.codes or self._marian:
+        if not self.codes or self.adapter.tagged_source:
             return surroundings(self.tokenizer)
         code = resolve_code(self.codes, self.target_language, "target", self.name)
         before = self.tokenizer.src_lang
@@ -234,18 +218,7 @@ class Seq2Seq(PairModel):
         """The decoder's input for ``labels`` ``(B, T)``, moved right by the model's own function."""
         import torch
 
-        given = torch.from_numpy(labels).to(self.device)
-        prepare = getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
-        if prepare is not None:
-            return prepare(labels=given)
-        shift = getattr(sys.modules[type(self.model).__module__], "shift_tokens_right", None)
-        if shift is None:
-            raise ModelError(
-                f"how {self.name} moves its targets right is not known",
-                remedy="Choose a Marian, M2M100, NLLB, mBART, BART or T5 model",
-            )
-        start = (self.model.config.decoder_start_token_id,)
-        return shift(given, self.pad, *start[: len(inspect.signature(shift).parameters) - 2])
+        return self.adapter.shifted(self.model, torch.from_numpy(labels).to(self.device), self.pad, self.name)
 
     def decoder_inputs(self, layouts: Sequence[Layout]) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's input ids and mask, ``(B, T)`` each, for a batch.

@@ -7,7 +7,6 @@ tokenizer of which this is not so is refused.
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,8 @@ from align_eval.models.loading_errors import first_sentence, is_failure
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from align_eval.models.adapters import Adapter
 
 IdArray = NDArray[np.int64]
 WordArray = NDArray[np.int32]
@@ -239,7 +240,7 @@ class Segmenter:
     """Sub-words of one side of a tokenizer.
 
     Args:
-        tokenizer: of ``transformers``.
+        tokenizer: of ``transformers``; ``adapter``: of its model.
         target: the target side (Marian has a model for each).
         name: of the model, for messages.
 
@@ -247,10 +248,9 @@ class Segmenter:
         ModelError: the tokenizer keeps no boundaries between words.
     """
 
-    def __init__(self, tokenizer: Any, *, target: bool = False, name: str = "the model") -> None:
+    def __init__(self, tokenizer: Any, adapter: Adapter, *, target: bool = False, name: str = "the model") -> None:
         self.tokenizer = tokenizer
         self._backend: Any = None
-        self._pieces: Any = None
         self._known: dict[str, list[int]] = {}
         if getattr(tokenizer, "is_fast", False):
             self._backend = tokenizer.backend_tokenizer
@@ -258,17 +258,8 @@ class Segmenter:
             self._backend.no_padding()
             start_words_with_space(self._backend)
             return
-        if hasattr(tokenizer, "spm_source"):
-            self._pieces = tokenizer.spm_target if target else tokenizer.spm_source
-            separate = target and getattr(tokenizer, "separate_vocabs", False)
-            self._ids: Any = tokenizer.target_encoder if separate else tokenizer.encoder
-        elif hasattr(tokenizer, "sp_model") and hasattr(tokenizer, "encoder"):
-            self._pieces, self._ids = tokenizer.sp_model, tokenizer.encoder
-        else:
-            self._pieces, self._ids = _WordByWord(tokenizer), tokenizer.get_vocab()
-            if target and hasattr(tokenizer, "get_tgt_vocab"):  # FSMT, which has the target's pieces by number
-                self._ids = {piece: number for number, piece in tokenizer.decoder.items()}
-        apart, together, *each = self._pieces.encode(["a b", "ab", "a", "b"], out_type=str)
+        self._segment, self._ids = adapter.segmentation(tokenizer, target=target)
+        apart, together, *each = self._segment(["a b", "ab", "a", "b"])
         if apart == together or apart != [piece for pieces in each for piece in pieces]:
             raise ModelError(
                 f"the tokenizer of {name} ({type(tokenizer).__name__}) keeps no boundaries between words",
@@ -289,7 +280,7 @@ class Segmenter:
         if len(self._known) + len(fresh) > 200_000:
             fresh = sorted({word for sentence in sentences for word in sentence})
             self._known.clear()
-        for word, pieces in zip(fresh, self._pieces.encode(fresh, out_type=str) if fresh else [], strict=True):
+        for word, pieces in zip(fresh, self._segment(fresh) if fresh else [], strict=True):
             self._known[word] = [int(self._ids.get(piece, self._unknown)) for piece in pieces]
         ids: list[int] = []
         words: list[int] = []
@@ -301,17 +292,6 @@ class Segmenter:
             offsets[k + 1] = len(ids)
         counts = np.array([len(sentence) for sentence in sentences], dtype=np.int32)
         return Tokenized(np.array(ids, dtype=np.int64), np.array(words, dtype=np.int32), offsets, counts)
-
-
-class _WordByWord:
-    """A tokenizer of Python's as a SentencePiece processor is called (FSMT, ProphetNet)."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-
-    def encode(self, texts: Sequence[str], out_type: type = str) -> list[list[str]]:
-        """The pieces of each text."""
-        return [[str(piece) for piece in self._tokenizer.tokenize(text)] for text in texts]
 
 
 def surroundings(tokenizer: Any) -> tuple[IdArray, IdArray]:
@@ -341,66 +321,34 @@ def readable(tokenizer: Any, ids: Iterable[int], *, target: bool = False) -> tup
         ids: sub-word ids.
         target: the target side of a tokenizer that has two vocabularies (Marian).
     """
-    if target and getattr(tokenizer, "separate_vocabs", False):
-        names = _target_names(tokenizer)
-        return tuple(str(names.get(int(number), tokenizer.unk_token)) for number in ids)
-    if not target and hasattr(tokenizer, "get_src_vocab"):  # FSMT, whose own conversion is that of the target
-        names = _source_names(tokenizer)
+    names = _names_of_side(tokenizer, target)
+    if names is not None:
         return tuple(str(names.get(int(number), tokenizer.unk_token)) for number in ids)
     pieces: list[str] = [str(piece) for piece in tokenizer.convert_ids_to_tokens([int(number) for number in ids])]
-    if not _byte_level(tokenizer):
+    decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
+    if decoder is None or b'"ByteLevel"' not in decoder.__getstate__():
         return tuple(pieces)
-    special = set(tokenizer.all_special_tokens)
-    return tuple(piece if piece in special else _text(piece) for piece in pieces)
+    from tokenizers.decoders import ByteLevel
+
+    special, own = set(tokenizer.all_special_tokens), ByteLevel()
+    return tuple(piece if piece in special else own.decode([piece]).replace(" ", "▁") for piece in pieces)
 
 
 _NAMES: weakref.WeakKeyDictionary[Any, dict[int, str]] = weakref.WeakKeyDictionary()
 
 
-def _target_names(tokenizer: Any) -> dict[int, str]:
-    """The target vocabulary by number, turned once a tokenizer (a vocabulary of 58,000 takes 16 ms)."""
+def _names_of_side(tokenizer: Any, target: bool) -> dict[int, str] | None:
+    """The vocabulary of one side by number, where the tokenizer's own conversion is that of the other; else ``None``.
+
+    It is turned once a tokenizer (a vocabulary of 58,000 takes 16 ms).
+    """
+    if target and getattr(tokenizer, "separate_vocabs", False):  # Marian
+        vocabulary = tokenizer.target_encoder
+    elif not target and hasattr(tokenizer, "get_src_vocab"):  # FSMT
+        vocabulary = None if tokenizer in _NAMES else tokenizer.get_src_vocab()
+    else:
+        return None
     names = _NAMES.get(tokenizer)
-    if names is None or len(names) != len(tokenizer.target_encoder):
-        names = _NAMES[tokenizer] = {number: piece for piece, number in tokenizer.target_encoder.items()}
+    if names is None or (vocabulary is not None and len(names) != len(vocabulary)):
+        names = _NAMES[tokenizer] = {number: piece for piece, number in vocabulary.items()}
     return names
-
-
-_SOURCES: weakref.WeakKeyDictionary[Any, dict[int, str]] = weakref.WeakKeyDictionary()
-
-
-def _source_names(tokenizer: Any) -> dict[int, str]:
-    names = _SOURCES.get(tokenizer)
-    if names is None:
-        names = _SOURCES[tokenizer] = {number: piece for piece, number in tokenizer.get_src_vocab().items()}
-    return names
-
-
-def _byte_level(tokenizer: Any) -> bool:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    decoder = getattr(backend, "decoder", None)
-    return "ByteLevel" in (type(decoder).__name__, *_parts(decoder))
-
-
-def _parts(decoder: Any) -> list[str]:
-    if type(decoder).__name__ != "Sequence":
-        return []
-    import json
-
-    return [part["type"] for part in json.loads(decoder.__getstate__()).get("decoders", ())]
-
-
-def _text(piece: str) -> str:
-    table = _bytes_of_letters()
-    if any(letter not in table for letter in piece):
-        return piece
-    text = bytes(table[letter] for letter in piece).decode("utf-8", errors="replace")
-    return text.replace(" ", "▁")
-
-
-@functools.cache
-def _bytes_of_letters() -> dict[str, int]:
-    """GPT-2's table: printable bytes stand for themselves, the others for letters from U+0100 on."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    table = {chr(byte): byte for byte in plain}
-    rest = [byte for byte in range(256) if byte not in set(plain)]
-    return table | {chr(0x100 + k): byte for k, byte in enumerate(rest)}

@@ -201,7 +201,7 @@ def require_translator(model: Any) -> None:
         raise not_a_translator(str(getattr(model, "name", model)), family)
     config = model.model.config
     mode = getattr(config, "decoder_mode", None)
-    unstated = mode is None and config.model_type == "marian" and getattr(model.tokenizer, "mask_token", None)
+    unstated = mode is None and model.adapter.translates_without_mask and getattr(model.tokenizer, "mask_token", None)
     if mode == "masked" or unstated or "awi" not in model.readings:
         raise ModelError(
             f"{model.name} is a conditional masked language model: it fills masks and does not translate word by word",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from align_eval.errors import AlignEvalWarning, InputError, NonFiniteError, SentenceTooLongError
 from align_eval.models.batching import buckets, in_halves
 from align_eval.models.hidden_states import HiddenStates
+from align_eval.models.loaded import Loaded
 from align_eval.models.tokens import IdArray, Tokenized, check_words, span_owners, surroundings, word_spans
 
 if TYPE_CHECKING:
@@ -41,36 +41,28 @@ class States(Protocol):
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]: ...
 
 
-class VectorModel(ABC):
+class VectorModel(Loaded, ABC):
     """Sentences of words in, vectors of their tokens at chosen layers out.
 
-    Attributes:
-        name: what the model was loaded by; ``revision``: what identifies the weights; ``path``: folder of its files;
-            ``licence``: as stated.
-        layers, heads, hidden_size: its shape. Layer 0 is the embeddings, layer ``k`` block ``k``'s output.
-        max_length: tokens that fit, the special ones counted; ``window``: without them.
-        prefix, suffix: ids of the special tokens around a sentence.
-        precision: the quantised form that vectors are computed in, or ``None``.
-        tokenizer, model: of ``transformers``; ``device``, ``dtype``: of torch.
+    Attributes: those of :class:`~align_eval.models.loaded.Loaded` (layer 0 is the embeddings, layer ``k`` the output of
+    block ``k``), and
+
+    - ``window``: tokens that fit without the special ones.
+    - ``prefix``, ``suffix``: ids of the special tokens around a sentence.
+    - ``precision``: the quantised form that vectors are computed in, or ``None``.
     """
 
-    name: str
-    revision: str
-    path: Path | None
-    licence: str
-    layers: int
-    heads: int
-    hidden_size: int
-    max_length: int
     window: int
     prefix: IdArray
     suffix: IdArray
     precision: str | None
-    model: Any
-    tokenizer: Any
-    device: torch.device
-    dtype: torch.dtype
     _states: States
+
+    def _look_into(self, model: Loaded, states: HiddenStates) -> None:
+        """Share a model's weights, for the states of one of its stacks."""
+        self._share(model)
+        self.model, self._states, self.precision = states.model, states, None
+        self.layers = states.layers
 
     @abstractmethod
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
@@ -202,10 +194,6 @@ def all_finite(hidden: torch.Tensor) -> bool:
     return bool(torch.isfinite(hidden.sum(dtype=torch.promote_types(hidden.dtype, torch.float32))))
 
 
-# Translation models whose encoder has read the languages of one side alone.
-_ONE_SIDED = frozenset({"marian", "fsmt"})
-
-
 def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
     """What gives vectors of source sentences, and what gives those of target sentences.
 
@@ -236,7 +224,7 @@ def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
     if family != "seq2seq":
         raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
     languages = {model.source_language, model.target_language}
-    if model.model.config.model_type in _ONE_SIDED and not languages <= set(model.codes):
+    if model.adapter.one_way and not languages <= set(model.codes):
         warnings.warn(_one_sided(model, None in languages), AlignEvalWarning, stacklevel=2)
     stack = model.model.get_encoder()
     states = HiddenStates(stack, getattr(stack, "config", model.model.config))
@@ -272,8 +260,7 @@ class EncoderStates(VectorModel):
     family = "seq2seq"
 
     def __init__(self, model: Seq2Seq, states: HiddenStates, side: str) -> None:
-        _share(self, model, states)
-        self.model = states.model
+        self._look_into(model, states)
         self.reader = model
         self.prefix, self.suffix = model.encoder_surroundings(side)
         self.window = self.max_length - len(self.prefix) - len(self.suffix)
@@ -299,9 +286,8 @@ class DecoderStates(VectorModel):
     family = "decoder"
 
     def __init__(self, model: Decoder) -> None:
-        states = HiddenStates(_without_head(model.model))
-        _share(self, model, states)
-        self.model = states.model
+        states = HiddenStates(model.adapter.body(model.model))
+        self._look_into(model, states)
         self.prefix, self.suffix = surroundings(model.tokenizer)
         self.window = self.max_length - len(self.prefix) - len(self.suffix)
 
@@ -329,21 +315,6 @@ class DecoderStates(VectorModel):
         bounds = np.cumsum([len(part) for part in words])
         counts = np.array([len(sentence) for sentence in sentences], dtype=np.int32)
         return Tokenized(np.array(ids, dtype=np.int64), np.concatenate(words).astype(np.int32), bounds, counts)
-
-
-def _share(view: VectorModel, model: Any, states: HiddenStates) -> None:
-    """What a view has of the model that it looks into."""
-    view.name, view.revision, view.path, view.licence = model.name, model.revision, model.path, model.licence
-    view.layers, view.heads, view.hidden_size = states.layers, model.heads, model.hidden_size
-    view.max_length, view.tokenizer = model.max_length, model.tokenizer
-    view.device, view.dtype, view.precision = model.device, model.dtype, None
-    view._states = states
-
-
-def _without_head(model: Any) -> Any:
-    """The stack below the layer that gives out words."""
-    body = model.base_model
-    return model.get_decoder() if body is model else body
 
 
 def _filled(owners: IdArray) -> IdArray:

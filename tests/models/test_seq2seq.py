@@ -13,6 +13,7 @@ import torch
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
+from align_eval.models.adapters import Adapter
 from align_eval.models.attention import attention_sites, eager
 from align_eval.models.seq2seq import Seq2Seq
 from align_eval.models.tokens import Segmenter
@@ -186,9 +187,9 @@ def test_tokenizer_without_word_boundaries() -> None:
     tokenizer: Any = Characters()
     tokenizer.sp_model, tokenizer.encoder = Joined(), {"?": 0}
     with pytest.raises(ModelError, match=r"keeps no boundaries between words.*fast tokenizer"):
-        Segmenter(tokenizer, name="x")
+        Segmenter(tokenizer, Adapter(), name="x")
     with pytest.raises(ModelError, match="keeps no boundaries"):
-        Segmenter(Characters(), name="x")
+        Segmenter(Characters(), Adapter(), name="x")
 
 
 def test_words_as_one_string() -> None:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError, ModelError, UnknownNameError
+from align_eval.models.adapters.bert import KINDS
 from align_eval.models.cpu.compiled import OUTPUTS, CompiledBlocks, Floats, Packed
 from align_eval.models.cpu.fused import HEAD, functions
-from align_eval.models.cpu.unpadded import KINDS
 from align_eval.models.unchanged import Modules
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _blocks(encoder: Encoder) -> CompiledBlocks:
     model: Any = encoder.model
     config, remedy = model.config, "Leave out the precision; dtype bfloat16 works with every model"
     for what, odd in (
-        (f"is a {config.model_type} model", config.model_type not in KINDS),
+        (f"is a {config.model_type} model", not encoder.adapter.bert_blocks),
         (f"has the activation {getattr(config, 'hidden_act', None)}", getattr(config, "hidden_act", "") != "gelu"),
         ("is a decoder", bool(getattr(config, "is_decoder", False))),
     ):

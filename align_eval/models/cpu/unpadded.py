@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.models.adapters import adapter_of
 from align_eval.models.cpu.compiled import CompiledBlocks, Floats
 from align_eval.models.cpu.fused import FusedBlocks
 from align_eval.models.hidden_states import HiddenStates
@@ -15,9 +16,6 @@ from align_eval.models.unchanged import Modules
 
 if TYPE_CHECKING:
     import torch
-
-# Architectures whose blocks bear BERT's names; each model is compared with its own forward pass besides.
-KINDS = frozenset({"bert", "camembert", "roberta", "xlm-roberta"})
 
 
 class PackedStates:
@@ -44,7 +42,7 @@ class PackedStates:
     def of(cls, states: HiddenStates) -> PackedStates | None:
         """The packed form of a model; ``None``: it is no model of that kind, or it computes something else."""
         config = states.model.config
-        if states.blocks is None or config.model_type not in KINDS or getattr(config, "is_decoder", False):
+        if states.blocks is None or not adapter_of(config).bert_blocks or getattr(config, "is_decoder", False):
             return None
         if next(states.model.parameters()).device.type != "cpu":
             return None

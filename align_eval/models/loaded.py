@@ -1,0 +1,60 @@
+"""What every loaded model has: a model of ``transformers`` with its tokenizer, and where they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align_eval.models.adapters import Adapter, adapter_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Loaded:
+    """The base of the families.
+
+    Attributes:
+        name: what it was loaded by; ``revision``: what identifies the weights; ``path``: folder of its files;
+            ``licence``: as stated.
+        model, tokenizer: of ``transformers``; ``device``, ``dtype``: of torch.
+        adapter: what is known of the architecture.
+        layers, heads, hidden_size: its shape; attention layers and heads are counted from 1.
+        max_length: tokens that fit (of one side, of an encoder-decoder model), special ones counted.
+    """
+
+    name: str
+    revision: str
+    path: Path | None
+    licence: str
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+    adapter: Adapter
+    family: str
+    layers: int
+    heads: int
+    hidden_size: int
+    max_length: int
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
+
+    def _take(
+        self, name: str, model: Any, tokenizer: Any, *, revision: str = "", path: Path | None = None,
+        licence: str = "unknown",
+    ) -> None:  # fmt: skip
+        """Set the attributes that need no look into the modules, and let the adapter prepare the model."""
+        self.name, self.revision, self.path, self.licence = name, revision, path, licence
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.adapter = adapter_of(model.config)
+        self.adapter.prepare(model)
+        weight = next(model.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
+
+    def _share(self, other: Loaded) -> None:
+        """Be another look at the weights of ``other``."""
+        for name in Loaded.__annotations__:
+            if name != "family" and hasattr(other, name):
+                setattr(self, name, getattr(other, name))
