@@ -38,7 +38,9 @@ the package on a tiny model with random weights of each architecture:
 - **translate**: `translate`.
 
 "yes" means that it works; a number stands for the reason below the table. Architectures that are not listed may well
-work: nothing but ALBERT is known by name. What also matters is a tokenizer whose tokens can be traced to words.
+work: attention, projections and norms are found in the modules, and `align_eval/models/adapters` has a file for each
+architecture of which more is known (ALBERT, BERT and its kin, FSMT, M2M100, Marian). What also matters is a tokenizer
+whose tokens can be traced to words.
 """
 
 
