@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from align_eval.errors import ModelError
+from align_eval.models.adapters import ADAPTERS, bert
+from align_eval.models.adapters.discovery import parts_of
+from align_eval.models.linear import watched
 from align_eval.signals.attention import attention_maps, pair_model
 from align_eval.signals.registry import SIGNALS
 from tests.models import architectures, families
@@ -25,7 +28,8 @@ WITHOUT = {
 # Classes that return attention only when asked, cannot be switched, or are built in a way of their own. The page
 # docs/compatibility.md has all architectures.
 KINDS = (
-    "albert", "convbert", "deberta", "deberta-v2", "distilbert", "flaubert", "gte", "ibert", "luke", "modernbert",
+    "albert", "bert", "camembert", "roberta", "xlm-roberta", "marian", "m2m_100",
+    "convbert", "deberta", "deberta-v2", "distilbert", "flaubert", "gte", "ibert", "luke", "modernbert",
     "mpnet", "nomic_bert", "xlm", "xlm-roberta-xl", "encoder-decoder", "fsmt", "led", "longt5", "mvp", "nllb-moe",
     "switch_transformers", "t5gemma", "bloom", "cohere", "falcon", "gemma3_text", "gpt_neo", "gpt_neox", "gptj", "mpt",
     "olmo2", "openai-gpt", "opt", "phi", "smollm3", "xglm",
@@ -77,6 +81,32 @@ def test_rollout_does_not_hide_what_attention_sinks_take() -> None:
     reader = SIGNALS.get("rollout")(architectures.build("gpt_oss"))
     with pytest.raises(ModelError, match=WITHOUT["gpt_oss"]):
         reader.attend(reader.lay_out(PAIRS), [2], lambda layer, weights: None)
+
+
+@pytest.mark.parametrize("kind", sorted({*ADAPTERS.names(), *bert.KINDS}))
+def test_what_heads_move_sums_to_the_output_of_the_attention(kind: str) -> None:
+    assert kind in KINDS  # so that its attention is compared, too
+    if kind == "fsmt":  # its tokens lie before its sentences: see docs/compatibility.md
+        with pytest.raises(ModelError, match="its projections are not found"):
+            parts_of(pair_model(architectures.build(kind)), [pair_model(architectures.build(kind)).sites[0]])
+        return
+    reader = pair_model(architectures.build(kind))
+    layouts = reader.lay_out(PAIRS)
+    parts = dict(enumerate((part.projections for part in parts_of(reader, reader.sites)), start=1))
+    modules = {(k, "made"): part.output for k, part in parts.items()}
+    for k, part in parts.items():
+        modules |= part.watch(k)
+    totals: dict[int, torch.Tensor] = {}
+    with watched(modules) as kept, torch.no_grad():
+        for layer, weights in reader.attention(layouts):
+            part = parts[layer]
+            moved = part.transformed(part.taken(kept, layer, weights, kind))  # (B, heads, K, d)
+            totals[layer] = (weights @ moved).sum(dim=1) + (0 if part.bias is None else part.bias)
+    # The pass ends with the last attention module, in front of its output projection where that is no part of it.
+    made = {layer: kept[layer, "made"] for layer in totals if (layer, "made") in kept}
+    assert 1 in made
+    for layer, given in made.items():
+        torch.testing.assert_close(totals[layer], given.reshape(totals[layer].shape), rtol=1e-4, atol=1e-4)
 
 
 def test_layers_of_albert_share_their_weights() -> None:
