@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         testset_names,
         write_links,
     )  # fmt: skip
+    from align_eval.extraction.matrices import links_from_matrix
     from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks, Links
     from align_eval.models import Encoder, load_model
@@ -43,6 +44,7 @@ _HOME = {
     "Bitext": "corpora", "SentencePair": "corpora", "TestSet": "corpora", "load_testset": "corpora",
     "make_testset": "corpora",
     "read_bitext": "corpora", "read_links": "corpora", "testset_names": "corpora", "write_links": "corpora",
+    "links_from_matrix": "extraction.matrices",
     "GoldLinks": "links", "LinkTable": "link_table", "Links": "links",
     "Encoder": "models", "load_model": "models",
     "align": "runs.api", "evaluate": "runs.api", "score": "runs.api",
@@ -54,8 +56,8 @@ _HOME = {
 __all__ = [
     "Bitext", "Encoder", "GoldLinks", "LinkTable", "Links", "Score", "SentencePair", "Signature", "TestSet",
     "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "infill_pair",
-    "infill_testset", "load_model", "load_testset", "make_testset", "read_bitext", "read_links", "score", "symmetrize",
-    "testset_names", "write_links",
+    "infill_testset", "links_from_matrix", "load_model", "load_testset", "make_testset", "read_bitext",
+    "read_links", "score", "symmetrize", "testset_names", "write_links",
 ]  # fmt: skip
 
 

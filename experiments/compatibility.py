@@ -60,13 +60,13 @@ def attributed(signal: str) -> Callable[[str], None]:
     def call(kind: str) -> None:
         import torch
 
-        from align_eval.signals.attention import attention_maps
-        from align_eval.signals.registry import make_signal
+        from align_eval.signals.base import make_attribution
+        from align_eval.signals.collect import attention_maps
 
         model = architectures.build(kind)
         if signal == "saliency" and architectures.family_of(kind) == "encoder":
             model = filling(kind)
-        (maps,) = attention_maps(make_signal(signal, model), families.pairs()[:1], layers=1)
+        (maps,) = attention_maps(make_attribution(signal, model), families.pairs()[:1], layers=1)
         assert bool(torch.isfinite(maps.values).all())
 
     return call

@@ -12,7 +12,9 @@ from align_eval.errors import AlignEvalError, InputError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, make_extractor
 from align_eval.infilling.plans import make_plan
 from align_eval.patterns.base import make_mask_kind
-from align_eval.signals.registry import SIGNALS, signal_options
+from align_eval.signals.base import ATTRIBUTIONS, attribution_options
+from align_eval.statistical.fast_align import FastAlignOptions
+from align_eval.statistical.options import parse_options
 
 
 def fast_align(spec: str) -> Any:
@@ -26,7 +28,7 @@ RANGES = {
         "threshold:above=nan", "threshold:above=7", "threshold:above=-inf,scale=none", "transport:eps=0",
         "transport:mass=0", "transport:mass=1.5", "transport:tau=0", "transport:tau=nan", "transport:kind=partiall",
     ],
-    signal_options: [
+    attribution_options: [
         "smoothgrad:samples=0", "smoothgrad:sigma=-1", "smoothgrad:sigma=nan", "smoothgrad:seed=-1",
         "smoothgrad:smoothed=norms", "saliency:norm=l3", "integrated-gradients:steps=0", "saliency:token_budget=0",
         "integrated-gradients:baseline=one", "information-flow:rows=some", "value-zeroing:token_budget=-5",
@@ -39,7 +41,7 @@ WRONG = {
     make_extractor: ["softmax:threshold", "softmax:threshold=", "softmax:threshold=a", "itermax:passes=1.5",
                      "itermax:passes=1_0", "softmax:threshold=0.1,threshold=0.2", "softmax:", "", ":", ":threshold=1",
                      "softmax:,threshold=0.1", "softmax:=0.1"],
-    signal_options: ["smoothgrad:samples", "smoothgrad:samples=2,samples=3", "value-zeroing:normalised=maybe",
+    attribution_options: ["smoothgrad:samples", "smoothgrad:samples=2,samples=3", "value-zeroing:normalised=maybe",
                      "saliency:", "", ":norm=l2", "smoothgrad:samples=1e2"],
     make_plan: ["random:share=0.5,share=0.6", "random:count=1.5", "random:", "", ":share=1", "aligned:each=perhaps"],
     make_mask_kind: ["sink-window:sinks=1,sinks=2", "sink-window:sinks=x", "sink-window:", "", "sink-window:sinks"],
@@ -47,7 +49,7 @@ WRONG = {
 }  # fmt: skip
 UNKNOWN = {
     make_extractor: ["softmx", "softmax:treshold=1", "argmax:threshold=1"],
-    signal_options: ["saliencey", "saliency:norms=l2", "attention:samples=1", "norms:reader=1"],
+    attribution_options: ["saliencey", "saliency:norms=l2", "attention:samples=1", "norms:reader=1"],
     make_plan: ["randm", "random:ratio=0.5", "each:share=1"],
     make_mask_kind: ["sink", "sink-window:windows=3"],
     fast_align: ["fast_align:iteration=5"],
@@ -80,15 +82,15 @@ def test_names_that_are_not_known(make: Callable[[str], Any], spec: str) -> None
 def test_what_can_be_is_read() -> None:
     assert make_extractor("softmax:threshold=0.01").spec == "softmax:threshold=0.01"
     assert make_extractor("threshold:scale=none,above=7").spec == "threshold:above=7.0,scale=none"
-    assert signal_options("smoothgrad:samples=8,smoothed=input-x-gradient") == {
+    assert attribution_options("smoothgrad:samples=8,smoothed=input-x-gradient") == {
         "samples": 8,
         "smoothed": "input-x-gradient",
     }
-    assert signal_options("value-zeroing:normalised=yes") == {"normalised": True}
+    assert attribution_options("value-zeroing:normalised=yes") == {"normalised": True}
     for name in EXTRACTORS.names():
         assert make_extractor(name).spec == name
-    for name in SIGNALS.names():
-        assert signal_options(name) == {}
+    for name in ATTRIBUTIONS.names():
+        assert attribution_options(name) == {}
 
 
 def test_methods_made_in_python_are_checked_too() -> None:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from align_eval.aligners.attention_windows import windowed_map
 from align_eval.aligners.base import Aligner, AlignerSettings, System
@@ -21,9 +19,9 @@ from align_eval.link_table import LinkTable
 from align_eval.links import Links
 from align_eval.models.families import in_languages
 from align_eval.models.identity import signature_of
-from align_eval.signals.attention import layouts_softmap
-from align_eval.signals.fitting import lay_out_fitting
-from align_eval.signals.registry import make_signal
+from align_eval.signals.base import make_attribution
+from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
+from align_eval.signals.matrix import ScoreMatrix
 from align_eval.symmetrization import symmetrize_table
 
 if TYPE_CHECKING:
@@ -82,11 +80,11 @@ class AttentionAligner(Aligner):
             )
         self.model = model
         languages = (settings.source_language, settings.target_language)
-        self.reader = make_signal(self.asked.attribution, in_languages(model, *languages))
+        self.reader = make_attribution(self.asked.attribution, in_languages(model, *languages))
         self.other: PairModel | None = None
         if self.asked.symmetrize is not None:
             require_both_directions(model, languages)
-            self.other = make_signal(self.asked.attribution, in_languages(model, *languages[::-1]))
+            self.other = make_attribution(self.asked.attribution, in_languages(model, *languages[::-1]))
         self.mode = chosen_mode(self.reader, self.asked.mode)
         self.head = _checked_head(self.reader, self.asked)
         self.sym = "" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize)
@@ -136,10 +134,8 @@ class AttentionAligner(Aligner):
         found = _Direction([[] for _ in self.extractors], {})
         layouts = reader.lay_out(pairs) if self.settings.on_long == "raise" else lay_out_fitting(reader, pairs)
         layer, head = self.head
-        for batch in layouts_softmap(reader, layouts, [layer], [head], self._reading, **self.rules):  # type: ignore[arg-type]
-            sizes = batch.source_lengths, batch.target_lengths
-            words = batch.source_words, batch.target_words
-            self._take(found, pairs, batch.indices, batch.values[0], sizes, words)
+        for batch in layout_word_matrices(reader, layouts, [layer], [head], self._reading, **self.rules):  # type: ignore[arg-type]
+            self._take(found, pairs, batch, batch.indices)
         for k, layout in enumerate(layouts):
             if layout is None:
                 self._take_long(found, reader, pairs, k, count)
@@ -151,34 +147,23 @@ class AttentionAligner(Aligner):
         """A pair over the model's window: in overlapping windows, or left out."""
         whole = None
         if self.settings.on_long == "window":
-            check_sizes([pairs[k]])
-            head = (*self.head, self._reading)
-            whole = windowed_map(reader, pairs[k], head, self.rules)  # type: ignore[arg-type]
+            whole = windowed_map(reader, pairs[k], (*self.head, self._reading), self.rules)  # type: ignore[arg-type]
         if count:
             self.count_long("left_out" if whole is None else "windowed")
         if whole is not None:
-            values, *words = whole
-            sizes = [torch.tensor([n], device=values.device) for n in values.shape]
-            placed = [torch.from_numpy(w)[None] for w in words]
-            self._take(found, pairs, (k,), values[None], (sizes[0], sizes[1]), (placed[0], placed[1]))
+            self._take(found, pairs, whole, (k,))
 
     def _take(
-        self, found: _Direction, pairs: Sequence[SentencePair], indices: Sequence[int], values: Tensor,
-        sizes: tuple[Tensor, Tensor], words: tuple[Tensor, Tensor],
-    ) -> None:  # fmt: skip
-        """Extract the links of a batch of score matrices ``(B, M, N)`` between words that have a token."""
+        self, found: _Direction, pairs: Sequence[SentencePair], matrix: ScoreMatrix, indices: Sequence[int]
+    ) -> None:
+        """Extract the links of a batch of word matrices of one head, and keep the matrices to score links by."""
         numbers = np.asarray(indices, dtype=np.int64)
-        rows, columns = (w.cpu().numpy() for w in words)
         for kept, extractor in zip(found.links, self.extractors, strict=True):
-            b, i, j = (part.cpu().numpy() for part in extractor(values, *sizes).links.nonzero(as_tuple=True))
-            kept.append(np.stack([numbers[b], rows[b, i], columns[b, j]]))
-        lengths = [size.tolist() for size in sizes]
-        plain = values.float().cpu().numpy()
-        for b, k in enumerate(indices):
-            m, n = lengths[0][b], lengths[1][b]
-            full = np.zeros((len(pairs[k].source), len(pairs[k].target)), dtype=np.float32)
-            full[rows[b, :m, None], columns[b, None, :n]] = plain[b, :m, :n]
-            found.maps[int(k)] = full
+            b, i, j = extractor.of(matrix).links[0].nonzero().cpu().numpy().T
+            kept.append(np.stack([numbers[b], i, j]))
+        plain = matrix.values[0].float().cpu().numpy()
+        for values, k in zip(plain, indices, strict=True):
+            found.maps[int(k)] = values[: len(pairs[k].source), : len(pairs[k].target)]
 
 
 def chosen_mode(reader: PairModel, mode: str | None) -> str:

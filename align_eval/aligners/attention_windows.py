@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import SentenceTooLongError
-from align_eval.signals.attention import layouts_softmap
+from align_eval.signals.collect import layout_word_matrices
+from align_eval.signals.matrix import ScoreMatrix, Side, View
+from align_eval.signals.windows import owners, window_spans
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel
 
-Words = NDArray[np.int64]
-
 
 def windowed_map(
     reader: PairModel, pair: SentencePair, head: tuple[Any, Any, str], rules: dict[str, Any]
-) -> tuple[Tensor, Words, Words] | None:
+) -> ScoreMatrix | None:
     """The score matrix of one pair from as few windows as fit the model.
 
     Both sides are cut into the same number of windows, each half over the next one, so that the k-th source window
@@ -32,11 +29,10 @@ def windowed_map(
         reader: the model.
         pair: the pair.
         head: layer, head and alignment mode.
-        rules: ``keys``, ``queries`` and ``token_budget`` of :func:`align_eval.signals.attention.layouts_softmap`.
+        rules: ``keys``, ``queries`` and ``token_budget`` of :func:`align_eval.signals.collect.layout_word_matrices`.
 
     Returns:
-        the matrix between words that have a token, and the source and target words (0-based) of its axes; ``None`` if
-        not even single words fit.
+        the matrix between words; ``None`` if not even single words fit.
     """
     m, n = len(pair.source), len(pair.target)
     count = 2
@@ -52,48 +48,22 @@ def windowed_map(
             if count >= max(m, n):
                 return None
             count = min(max(count + 1, count * 3 // 2), max(m, n))
-    by_source = reader_rows(layouts[0].blocks[head[2]]) == "source"
+    by_source = all(block.side == "source" for block in layouts[0].blocks[head[2]])
     owner = owners(m if by_source else n, sides[0 if by_source else 1])
     full = torch.zeros((m, n), dtype=torch.float32, device="cpu")
-    present = np.zeros(m, dtype=bool), np.zeros(n, dtype=bool)
-    for batch in layouts_softmap(reader, layouts, [head[0]], [head[1]], head[2], **rules):
+    present = [torch.full((size,), -1) for size in (m, n)]
+    for batch in layout_word_matrices(reader, layouts, [head[0]], [head[1]], head[2], **rules):
         for b, k in enumerate(batch.indices):
-            rows = batch.source_words[b, : int(batch.source_lengths[b])].cpu() + sides[0][k][0]
-            columns = batch.target_words[b, : int(batch.target_lengths[b])].cpu() + sides[1][k][0]
-            present[0][rows.numpy()], present[1][columns.numpy()] = True, True
-            values = batch.values[0, b, : len(rows), : len(columns)].float().cpu()
-            own = torch.from_numpy(owner[(rows if by_source else columns).numpy()] == k)
-            if by_source:
-                full[rows[own][:, None], columns[None, :]] = values[own]
-            else:
-                full[rows[:, None], columns[own][None, :]] = values[:, own]
-    kept = np.flatnonzero(present[0]), np.flatnonzero(present[1])
-    if not len(kept[0]) or not len(kept[1]):
+            part = batch[b].cpu()
+            (i, i_end), (j, j_end) = sides[0][k], sides[1][k]
+            for place, start, words in ((0, i, part.source.words[0]), (1, j, part.target.words[0])):
+                present[place][start + words[words >= 0]] = start + words[words >= 0]
+            own = torch.from_numpy(owner[i:i_end] == k)[:, None] if by_source else torch.from_numpy(owner[j:j_end] == k)
+            full[i:i_end, j:j_end] = torch.where(own, part.values[0, 0].float(), full[i:i_end, j:j_end])
+    if any(bool((words < 0).all()) for words in present):
         return None
-    return full[kept[0]][:, kept[1]].to(reader.device), kept[0], kept[1]
-
-
-def window_spans(length: int, count: int) -> list[tuple[int, int]]:
-    """``count`` spans of equal size over ``length`` words, each half over the next one.
-
-    >>> window_spans(8, 3)
-    [(0, 4), (2, 6), (4, 8)]
-    """
-    size = min(length, -(-2 * length // (count + 1)))
-    starts = np.linspace(0, length - size, count).round().astype(int).tolist()
-    return [(start, start + size) for start in starts]
-
-
-def owners(length: int, spans: list[tuple[int, int]]) -> Words:
-    """For each word the span in which it stands farthest from an edge; an end of the sentence is no edge."""
-    place = np.arange(length)[:, None]
-    first, last = np.array(spans).T
-    left = np.where(first == 0, length, place - first)
-    right = np.where(last == length, length, last - 1 - place)
-    inside = (place >= first) & (place < last)
-    return np.where(inside, np.minimum(left, right), -1).argmax(axis=1)
-
-
-def reader_rows(blocks: Any) -> str:
-    """``"source"`` where all rows are source words, else ``"target"``."""
-    return "source" if all(block.side == "source" for block in blocks) else "target"
+    words = [side[None].to(reader.device) for side in present]
+    return ScoreMatrix(
+        full[None, None].to(reader.device), Side(words[0], (m,), (m,)), Side(words[1], (n,), (n,)), (View(*head),),
+        reader.quantity, model=reader.name, ids=(pair.id,), indices=(0,),
+    )  # fmt: skip

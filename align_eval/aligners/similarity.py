@@ -117,7 +117,7 @@ class SimilarityAligner(Aligner):
         if not len(rows) or not len(columns):
             return out
         batch = similarity([source], [target], [rows], [columns], [out.shape[0]], [out.shape[1]])
-        np.maximum.at(out, (rows.numpy()[:, None], columns.numpy()[None, :]), batch.values[0].cpu().numpy())
+        np.maximum.at(out, (rows.numpy()[:, None], columns.numpy()[None, :]), batch.values[0, 0].cpu().numpy())
         return out
 
     def _vectors(
@@ -195,19 +195,19 @@ class SimilarityAligner(Aligner):
         maps = {}
         for extractor in self.extractors:
             if extractor.needs not in maps:
-                batch = similarity(
+                maps[extractor.needs] = similarity(
                     [vectors[2 * g] for g in group],
                     [vectors[2 * g + 1] for g in group],
                     [words[2 * g] for g in group],
                     [words[2 * g + 1] for g in group],
                     *counts,
                     kind=extractor.needs,
+                    layer=layer,
+                    ids=[p.id for p in members],
                 )
-                batch.check_finite([p.id for p in members])
-                maps[extractor.needs] = batch
             batch = maps[extractor.needs]
-            result = extractor(batch.values, batch.source_lengths, batch.target_lengths)
-            result = any_subword(result, batch.source_words, batch.target_words, max(counts[0]), max(counts[1]))
+            result = extractor.masked(batch.values[0], batch.mask)
+            result = any_subword(result, batch.source.words, batch.target.words, max(counts[0]), max(counts[1]))
             system = System(extractor.spec, layer)
             for g, links in zip(group, _to_links(result.links, result.scores), strict=True):
                 out[system][part[g]] = links

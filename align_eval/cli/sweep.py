@@ -94,7 +94,7 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.runs.selection import SELECTORS, Settings
         from align_eval.runs.selection import select as select_views
         from align_eval.runs.sweep import for_testset, split, sweep_testset
-        from align_eval.signals.registry import signal_options
+        from align_eval.signals.base import attribution_options
 
         if both is not None and links is None:
             raise typer.BadParameter("--both goes with --links FILE")
@@ -105,7 +105,7 @@ def add_to(app: typer.Typer) -> None:
             from align_eval.symmetrization import check_names
 
             check_names(both)
-        signal_options(signal)
+        attribution_options(signal)
         languages = (source_language, target_language)
         loaded = inputs.read_testset(
             testset, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from torch import Tensor
 from align_eval.errors import InputError
 from align_eval.options import check_fields, options_of, parse_options, split_spec
 from align_eval.registry import Registry
+
+if TYPE_CHECKING:
+    from align_eval.signals.matrix import ScoreMatrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +68,17 @@ class Extractor(ABC):
                 f"{tuple(target_lengths.shape)}",
                 remedy="Pass scores (B, M, N) and two length vectors (B,)",
             )
-        mask = cell_mask(scores, source_lengths, target_lengths)
+        return self.masked(scores, cell_mask(scores, source_lengths, target_lengths))
+
+    def of(self, matrix: ScoreMatrix) -> Extraction:
+        """Extract the links of every head and pair, ``(V, B, M, N)``; what is no word has none."""
+        views, pairs, rows, columns = matrix.values.shape
+        mask = matrix.mask.expand(views, pairs, rows, columns).flatten(0, 1)
+        found = self.masked(matrix.values.flatten(0, 1), mask)
+        return Extraction(*(part.unflatten(0, (views, pairs)) for part in (found.links, found.scores)))
+
+    def masked(self, scores: Tensor, mask: Tensor) -> Extraction:
+        """Extract links from ``scores`` ``(B, M, N)``; cells where ``mask`` is false have none and do not count."""
         if scores.numel() == 0:
             return Extraction(mask, scores.clone())
         result = self.extract(scores, mask)

@@ -12,14 +12,14 @@ from align_eval.figures.style import HEAT_MAP, QUIET_COLOUR, new_figure, style, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from align_eval.signals.attention_maps import AttentionMaps
+    from align_eval.signals.matrix import ScoreMatrix
 
 THUMBNAIL = 0.62  # inches
 MOST = 24  # layers or heads that are shown; more make too small a picture of a screen's width
 
 
-def maps_figure(maps: AttentionMaps) -> Figure:
-    """Attention maps at a glance: one map with its labels, or a thumbnail of each layer (down) and head (across).
+def maps_figure(maps: ScoreMatrix) -> Figure:
+    """The scores of one pair: one map with its labels, or a thumbnail of each layer (down) and head (across).
 
     Of more than 24 layers or heads the first 24 are shown, and the caption says so.
     """
@@ -30,9 +30,9 @@ def maps_figure(maps: AttentionMaps) -> Figure:
             quantity=maps.quantity,
             caption=f"{maps.quantity} · {name} · layer {maps.layers[0]}, head {maps.heads[0]}",
         )
-    values = np.asarray(maps.values.detach().cpu().numpy(), dtype=np.float64)[:MOST, :MOST]
+    values = np.asarray(maps.by_head().detach().cpu().numpy(), dtype=np.float64)[:MOST, :MOST]
     layers, heads, rows, columns = values.shape
-    cut = "" if (layers, heads) == maps.values.shape[:2] else f", the first {layers} x {heads}"
+    cut = "" if (layers, heads) == (len(maps.layers), len(maps.heads)) else f", the first {layers} x {heads}"
     side = THUMBNAIL * np.array([columns, rows]) / max(columns, rows)
     width, height = 0.5 + heads * (side[0] + 0.06), 0.55 + layers * (side[1] + 0.06)
     with style(7):
@@ -56,12 +56,11 @@ def maps_figure(maps: AttentionMaps) -> Figure:
     return figure
 
 
-def maps_bundle(maps: AttentionMaps) -> dict[str, object]:
+def maps_bundle(maps: ScoreMatrix) -> dict[str, object]:
     """:func:`maps_figure` as notebooks take it: a PNG, of a single map also an SVG, and a line of text."""
     figure = maps_figure(maps)
-    shape = " x ".join(str(size) for size in maps.values.shape)
     found: dict[str, object] = {
-        "text/plain": f"AttentionMaps({maps.quantity!r}, {maps.reading!r}, {shape}: layers, heads, rows, columns)",
+        "text/plain": repr(maps),
         "image/png": to_bytes(figure, "png"),
     }
     if len(maps.layers) == 1 and len(maps.heads) == 1:

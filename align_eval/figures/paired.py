@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from align_eval.signals.attention_maps import AttentionMaps
+    from align_eval.signals.matrix import ScoreMatrix
 
 Arrangement = Literal["stacked", "side by side"]
 
 
 def paired_heatmaps(
-    full: Panel | AttentionMaps,
-    masked: Panel | AttentionMaps,
+    full: Panel | ScoreMatrix,
+    masked: Panel | ScoreMatrix,
     *,
     quantity: str = "attention weight",
     model: str = "",
@@ -59,7 +59,7 @@ def paired_heatmaps(
     masks, layers or models.
 
     Args:
-        full, masked: the first and the second map; :class:`~align_eval.signals.attention_maps.AttentionMaps` with one
+        full, masked: the first and the second map; :class:`~align_eval.signals.attention_maps.ScoreMatrix` with one
             layer and head become panels with :func:`~align_eval.figures.panel.panel_of`.
         quantity: what the values are; it stands at the colour bar.
         model, view, rule: name of the model, layer and head, and how the view was chosen; they stand above the maps.
@@ -125,7 +125,7 @@ def paired_heatmaps(
 
 
 def heatmap(
-    panel: Panel | AttentionMaps,
+    panel: Panel | ScoreMatrix,
     *,
     quantity: str = "attention weight",
     caption: str = "",

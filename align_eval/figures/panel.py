@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from align_eval.links import GoldLinks
-    from align_eval.signals.attention_maps import AttentionMaps
+    from align_eval.signals.matrix import ScoreMatrix
 
 Number = int | str
 
@@ -60,7 +60,7 @@ class Panel:
 
 
 def panel_of(
-    maps: AttentionMaps,
+    maps: ScoreMatrix,
     layer: Number | None = None,
     head: Number | None = None,
     *,
@@ -68,7 +68,7 @@ def panel_of(
     masked: Sequence[int] = (),
     gold: GoldLinks | None = None,
 ) -> Panel:
-    """One layer and head of attention maps as a panel.
+    """One layer and head of the score matrix of a pair as a panel.
 
     Args:
         maps: between sub-words, or between words (``maps.words()``).
@@ -82,17 +82,17 @@ def panel_of(
     """
     layer = _only("layer", maps.layers) if layer is None else layer
     head = _only("head", maps.heads) if head is None else head
-    values = np.asarray(maps.select(layer, head).detach().cpu().numpy(), dtype=np.float64)
-    rows, columns = maps.query_words.cpu().numpy(), maps.key_words.cpu().numpy()
+    values = np.asarray(maps.select(layer, head).by_head()[0, 0].detach().cpu().numpy(), dtype=np.float64)
+    rows, columns = (side.words[0, : side.lengths[0]].cpu().numpy() for side in (maps.queries, maps.keys))
     frames: list[NDArray[np.bool_] | None] = [None, None]
     if gold is not None:
-        turned = gold.reverse() if maps.query_side == "target" else gold
+        turned = gold.reverse() if maps.attends == "target" else gold
         sure, possible = (_cells(set(links), rows, columns) for links in (turned.sure, turned.possible))
         frames = [sure, possible & ~sure]
     return Panel(
         values,
-        tuple(readable_labels(maps.query_labels)),
-        tuple(readable_labels(maps.key_labels)),
+        tuple(readable_labels(maps.queries.units(0))),
+        tuple(readable_labels(maps.keys.units(0))),
         title,
         tuple(int(row) for row in np.flatnonzero(np.isin(rows, list(masked)))),
         frames[0],

@@ -14,12 +14,10 @@ from align_eval.errors import InputError, ModelError
 from align_eval.infilling.batches import Item, gathered, item_of, run_items
 from align_eval.infilling.results import InfillResult
 from align_eval.infilling.word_rows import checked_views
-from align_eval.models.pairs import MASK_LABEL, Layout, PairModel
-from align_eval.signals.attention import batches_of, layout_maps
-from align_eval.signals.attention_batch import View
-from align_eval.signals.attention_maps import AttentionMaps
-from align_eval.signals.steps import with_head
-from align_eval.signals.subwords import renormalise
+from align_eval.models.layout import MASK_LABEL, Layout, PairModel
+from align_eval.signals.collect import batches_of, layout_maps
+from align_eval.signals.matrix import ScoreMatrix, View
+from align_eval.signals.predictions import with_head
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -188,7 +186,7 @@ def _stream(
 
 def infill_maps(
     model: Any, pair: SentencePair, masked: Sequence[int], *, layer: int | str, head: int | str
-) -> tuple[AttentionMaps, AttentionMaps]:
+) -> tuple[ScoreMatrix, ScoreMatrix]:
     """The maps of a pair whole and with target words hidden, between sub-words, on the same axes (for figures).
 
     Args:
@@ -199,7 +197,7 @@ def infill_maps(
 
     Returns:
         (whole, masked): one layer, one head; rows are target sub-words (hidden ones are labelled ``[MASK]`` in the
-        second, as are hidden words in its ``query_text``), columns all sub-words of the source with the special ones.
+        second, as are hidden words in its text), columns all sub-words of the source with the special ones.
         Of an encoder the columns are the source's words alone, and each row is divided by its mass on them;
         ``left_out`` is what lay elsewhere before.
 
@@ -218,14 +216,7 @@ def infill_maps(
         maps = maps.head_mean() if view.head == "mean" else maps
         maps = maps.layer_mean() if view.layer == "mean" else maps
         if reader.family == "encoder":
-            keep = maps.key_words >= 0
-            maps = replace(
-                maps,
-                values=renormalise(maps.values[..., keep]),
-                key_words=maps.key_words[keep],
-                key_labels=tuple(label for label, kept in zip(maps.key_labels, keep.tolist(), strict=True) if kept),
-                quantity=f"{maps.quantity}, renormalised over the source",
-            )
+            maps = replace(maps.renormalise().word_keys(), quantity=f"{maps.quantity}, renormalised over the source")
         out.append(maps)
     text = tuple(MASK_LABEL if k in mask else word for k, word in enumerate(pair.target))
-    return out[0], replace(out[1], query_text=text)
+    return out[0], replace(out[1], target=replace(out[1].target, text=(text,)))

@@ -17,7 +17,7 @@ __all__ = ["MASK_LABEL", "Filled", "InfillResult", "Variant", "WordRows"]
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
-    from align_eval.signals.attention_batch import View
+    from align_eval.signals.matrix import View
 
 
 @dataclass(frozen=True)

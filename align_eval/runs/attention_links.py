@@ -10,11 +10,11 @@ from align_eval.aligners.attention import AttentionAligner
 from align_eval.aligners.heads import AttentionSettings, Head, mode_name
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
-from align_eval.signals.attention import TOKEN_BUDGET
+from align_eval.signals.collect import TOKEN_BUDGET
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair, TestSet
-    from align_eval.signals.attention_batch import View
+    from align_eval.signals.matrix import View
 
 # Pairs handed to the aligner at a time; it sorts them by length.
 BLOCK = 2048
@@ -41,9 +41,9 @@ def attention_links(
         pairs: the sentence pairs.
         model: of :func:`align_eval.models.load_model`, of any family.
         view: layer and head (from 1, or ``"mean"``; head also ``"max"``) and alignment mode.
-        signal: the attribution method, see :mod:`align_eval.signals.registry`.
+        signal: the attribution method, see :mod:`align_eval.signals.base`.
         method: how score matrices become links, see :mod:`align_eval.extraction`.
-        keys, queries: how sub-words become words, see :mod:`align_eval.signals.subwords`.
+        keys, queries: how sub-words become words, see :mod:`align_eval.signals.pooling`.
         token_budget: sub-words in a batch, padding counted; it changes speed and memory only.
         on_long: ``window``, ``raise`` or ``leave``, see :class:`align_eval.aligners.AlignerSettings`.
         symmetrize: method and rule that combine both directions; ``None``: source to target alone.

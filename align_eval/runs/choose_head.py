@@ -14,7 +14,7 @@ from align_eval.aligners.heads import READINGS, Head, mode_name
 from align_eval.errors import InputError
 from align_eval.models.families import in_languages
 from align_eval.runs.sweep import sweep_testset
-from align_eval.signals.registry import make_signal
+from align_eval.signals.base import make_attribution
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -85,7 +85,7 @@ def choose_head(
         directed = in_languages(model, source, target)
         readings = None
         if asked.mode is not None:
-            mode = chosen_mode(make_signal(asked.attribution, directed), asked.mode)
+            mode = chosen_mode(make_attribution(asked.attribution, directed), asked.mode)
             readings = [READINGS.get(mode, mode)]
         found = sweep_testset(
             turn, directed, readings=readings, signal=asked.attribution, method=settings.methods[0],

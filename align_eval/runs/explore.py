@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from align_eval.corpora import SentencePair, TestSet
@@ -16,11 +15,10 @@ from align_eval.extraction import Extractor, make_extractor
 from align_eval.models.pairs import READINGS, hide
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
 from align_eval.runs.plain import as_pairs
-from align_eval.signals.attention import WHOLE, has_words, layout_maps
-from align_eval.signals.attention_maps import AttentionMaps
-from align_eval.signals.fitting import lay_out_fitting
-from align_eval.signals.registry import make_signal
-from align_eval.signals.subwords import require_rule
+from align_eval.signals.base import make_attribution
+from align_eval.signals.collect import WHOLE, has_words, lay_out_fitting, layout_maps
+from align_eval.signals.matrix import ScoreMatrix
+from align_eval.signals.pooling import require_rule
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import Layout, PairModel
@@ -54,13 +52,13 @@ def explore_page(
     Args:
         data: a test set, one pair, or pairs (see :func:`align_eval.align`).
         model: of :func:`align_eval.load_model`.
-        layers, heads, reading: see :func:`align_eval.signals.attention.attention_maps`.
-        signal: see :func:`align_eval.signals.registry.make_signal`.
+        layers, heads, reading: see :func:`align_eval.signals.collect.attention_maps`.
+        signal: see :func:`align_eval.signals.base.make_attribution`.
         method: extraction method that links are found by; ``None``: none are sought.
         masks: for each pair the target words (0-based) to hide in a second map, see
             :mod:`align_eval.infilling.probe`; an empty one leaves the pair without. Signal and reading are the
             attention and the reading of the model that fills.
-        keys, queries: how sub-words become words, see :mod:`align_eval.signals.subwords`.
+        keys, queries: how sub-words become words, see :mod:`align_eval.signals.pooling`.
         limit: take the first so many pairs.
         bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
         title: heads the page; "": the model and what it read.
@@ -87,7 +85,7 @@ def explore_page(
     if masks is not None:
         reader, reading = _filling(model, masks, len(pairs), signal, reading)
     else:
-        reader = make_signal(signal, model)
+        reader = make_attribution(signal, model)
         reading = reading or reader.readings[0]
     encoded = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
     left = _LeftOut(
@@ -218,7 +216,7 @@ def _filling(
 
 def _maps(
     reader: PairModel, layouts: list[Layout], masks: Sequence[Sequence[int]], settings: _Settings, token_budget: int
-) -> tuple[list[AttentionMaps], list[AttentionMaps | None]]:
+) -> tuple[list[ScoreMatrix], list[ScoreMatrix | None]]:
     """The maps of pairs whole, and with words masked where there is a mask."""
     masked = []
     if any(masks):
@@ -238,30 +236,30 @@ def _maps(
 
 
 def _entry(
-    pair: SentencePair, maps: AttentionMaps, changed: AttentionMaps | None, masked: Sequence[int], settings: _Settings
+    pair: SentencePair, maps: ScoreMatrix, changed: ScoreMatrix | None, masked: Sequence[int], settings: _Settings
 ) -> Entry:
     """What the page shows of a pair."""
-    turned = maps.query_side == "target"
+    turned = maps.attends == "target"
     gold: Gold | None = None
     if pair.gold is not None:
         sure = set(pair.gold.sure)
         gold = tuple(((j, i) if turned else (i, j)) + ((i, j) in sure,) for i, j in pair.gold.possible)
     links = counts = None
     if settings.extractor is not None:
-        links = _links(maps, settings.extractor, settings.rules, turned)
+        links = _links(maps, settings.extractor, settings.rules)
         counts = _counts(links, gold) if settings.gold and gold is not None else None
     return Entry(
         pair.id,
-        maps.values.float().cpu().numpy(),
-        maps.query_labels,
-        maps.key_labels,
-        maps.query_words.cpu().numpy(),
-        maps.key_words.cpu().numpy(),
-        maps.query_text,
-        maps.key_text,
-        maps.query_side,
-        changed=None if changed is None else changed.values.float().cpu().numpy(),
-        changed_labels=None if changed is None else changed.query_labels,
+        maps.by_head().float().cpu().numpy(),
+        maps.queries.units(0),
+        maps.keys.units(0),
+        maps.queries.words[0].cpu().numpy(),
+        maps.keys.words[0].cpu().numpy(),
+        maps.queries.text[0],
+        maps.keys.text[0],
+        maps.attends,
+        changed=None if changed is None else changed.by_head().float().cpu().numpy(),
+        changed_labels=None if changed is None else changed.queries.units(0),
         changed_words=() if changed is None else tuple(sorted(set(masked))),
         gold=gold,
         links=links,
@@ -270,25 +268,11 @@ def _entry(
     )
 
 
-def _links(maps: AttentionMaps, extractor: Extractor, rules: Rules, turned: bool) -> NDArray[np.bool_]:
-    """The links of each view, ``(L, H, query words, key words)``; words without a sub-word have none."""
-    words = maps.words(*rules).values
-    layers, heads, queries, keys = words.shape
-    out = np.zeros((layers, heads, queries, keys), dtype=bool)
-    if maps.reading == "block":  # between words already: a word without a sub-word is 0 in all views
-        rows = np.flatnonzero(words.abs().sum(dim=(0, 1, 3)).cpu().numpy())
-        columns = np.flatnonzero(words.abs().sum(dim=(0, 1, 2)).cpu().numpy())
-    else:
-        rows, columns = (np.unique(side[side >= 0].cpu().numpy()) for side in (maps.query_words, maps.key_words))
-    if not len(rows) or not len(columns):
-        return out
-    flat = words.flatten(0, 1)[:, rows][:, :, columns]
-    flat = flat.transpose(1, 2) if turned else flat  # extraction takes source x target
-    size = [torch.full((len(flat),), n, dtype=torch.int64, device=flat.device) for n in flat.shape[1:]]
-    found = extractor(flat.contiguous(), *size).links
-    found = found.transpose(1, 2) if turned else found
-    out.reshape(-1, queries, keys)[:, rows[:, None], columns] = found.cpu().numpy()
-    return out
+def _links(maps: ScoreMatrix, extractor: Extractor, rules: Rules) -> NDArray[np.bool_]:
+    """The links of each view, ``(L, H, query words, key words)``; words without a token have none."""
+    found = extractor.of(maps.words(*rules)).links[:, 0]
+    found = found.transpose(1, 2) if maps.attends == "target" else found
+    return np.asarray(found.unflatten(0, (len(maps.layers), len(maps.heads))).cpu().numpy())
 
 
 def _counts(links: NDArray[np.bool_], gold: Gold) -> NDArray[np.int64]:

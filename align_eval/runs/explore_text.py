@@ -10,15 +10,12 @@ from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError
 from align_eval.models.pairs import Layout
 from align_eval.report.page import Entry, Page, number_axis, shown_name
-from align_eval.signals.attention import pair_model
+from align_eval.signals.base import pair_model
 from align_eval.signals.plain_text import read_text, token_texts
 
 if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
-
-    from align_eval.models.pairs import PairModel
-    from align_eval.models.tokens import IdArray
+    from align_eval.models.layout import PairModel
+    from align_eval.models.tokenized import IdArray
 
 
 def explore_text(
@@ -33,7 +30,7 @@ def explore_text(
         layers: numbers from 1, or ``"all"``.
         bits: 8 or 16 bits a stored value.
         title: heads the page; "": the model's name.
-        keys, queries: how sub-words become words, see :mod:`align_eval.signals.subwords`.
+        keys, queries: how sub-words become words, see :mod:`align_eval.signals.pooling`.
 
     Raises:
         InputError: a text without a word.
@@ -53,13 +50,8 @@ def explore_text(
     words = _words(text, spans)
     chosen = list(range(1, reader.layers + 1)) if layers == "all" else [int(layer) for layer in layers]
     layout = Layout(SentencePair("text", tuple(text.split()), ()), (ids,), {}, (np.zeros_like(ids),))
-    kept: dict[int, NDArray[np.float32]] = {}
-
-    def take(layer: int, weights: torch.Tensor) -> None:
-        kept[layer] = weights[0].float().cpu().numpy()
-
-    reader.attend([layout], reader.require_layers(chosen), take)
-    values = np.stack([kept[layer] for layer in sorted(kept)])
+    kept = {layer: weights[0].float().cpu().numpy() for layer, weights in reader.attention([layout], chosen)}
+    values = np.stack(list(kept.values()))
     if not np.isfinite(values).all():
         raise NonFiniteError(f"{reader.name} returned NaN or infinity", remedy="Load the model with --dtype float32")
     name = shown_name(reader.name)

@@ -22,7 +22,7 @@ from align_eval.scoring.paired import PairedTest, paired_tests
 if TYPE_CHECKING:
     from align_eval.models.seq2seq import Seq2Seq
     from align_eval.runs.parallel_text import ParallelText
-    from align_eval.signals.attention_batch import View
+    from align_eval.signals.matrix import View
 
 
 @dataclass(frozen=True)

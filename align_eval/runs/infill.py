@@ -16,7 +16,7 @@ from align_eval.infilling.table import RowCollector
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
 from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
 from align_eval.runs.sweep import split
-from align_eval.signals.attention_batch import View
+from align_eval.signals.matrix import View
 from align_eval.statistics import Resampling
 
 if TYPE_CHECKING:

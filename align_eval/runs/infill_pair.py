@@ -12,7 +12,7 @@ from align_eval.infilling.probe import default_rule, default_view, infill, infil
 from align_eval.infilling.results import InfillResult
 from align_eval.runs.infill import ChosenView, pick_view
 from align_eval.runs.infill_corpus import InfillCorpus, in_languages
-from align_eval.signals.attention_batch import View
+from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from align_eval.figures.paired import Arrangement
     from align_eval.figures.style import Width
     from align_eval.report.reading import Reading
-    from align_eval.signals.attention_maps import AttentionMaps
+    from align_eval.signals.matrix import ScoreMatrix
 
 TOP = 5
 
@@ -39,8 +39,8 @@ class PairInfilling:
     """
 
     result: InfillResult
-    full: AttentionMaps
-    masked: AttentionMaps
+    full: ScoreMatrix
+    masked: ScoreMatrix
     chosen: ChosenView
     model: str
     kind: str = "gold"

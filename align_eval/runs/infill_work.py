@@ -21,7 +21,7 @@ from align_eval.models.pairs import PairModel
 from align_eval.runs.engines.base import Engine, Given
 from align_eval.runs.engines.local import LocalEngine
 from align_eval.runs.infill_corpus import in_languages
-from align_eval.signals.attention_batch import View
+from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair

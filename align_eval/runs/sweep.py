@@ -21,10 +21,9 @@ from align_eval.runs.word_maps import MapSource, WordMaps
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.scoring.measures import known
 from align_eval.scoring.score import rounded
-from align_eval.signals.attention import layouts_softmap
-from align_eval.signals.attention_batch import View
-from align_eval.signals.fitting import lay_out_fitting
-from align_eval.signals.registry import make_signal
+from align_eval.signals.base import make_attribution
+from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
+from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -176,9 +175,9 @@ def sweep_testset(
         testset: of :func:`align_eval.load_testset`.
         model: of :func:`align_eval.load_model`, of any family.
         layers, heads, readings, keys, queries, token_budget: see
-            :func:`align_eval.signals.attention.attention_softmap`.
-        signal: a name of :data:`align_eval.signals.registry.SIGNALS`, options after a colon (``smoothgrad:samples=8``);
-            signals of whole layers have one head, ``layer``.
+            :func:`align_eval.signals.collect.word_matrices`.
+        signal: an attribution method of :data:`align_eval.signals.base.ATTRIBUTIONS`, options after a colon
+            (``smoothgrad:samples=8``); those of whole layers have one head, ``layer``.
         method: extraction method; ``reverse``, each target word to the source word it looks at most, is the usual one.
         development: sentence numbers whose maps :func:`align_eval.runs.selection.select` will ask for; see
             :class:`align_eval.runs.word_maps.MapSource` for how much is kept. ``None``: nothing.
@@ -186,7 +185,7 @@ def sweep_testset(
         progress: called with the number of pairs done since the last call.
     """
     extractor = make_extractor(method)
-    reader = make_signal(signal, model)
+    reader = make_attribution(signal, model)
     gold, pairs = testset.gold, testset.pairs
     layouts = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
     fits = np.array([layout is not None for layout in layouts])
@@ -195,7 +194,7 @@ def sweep_testset(
     source = MapSource(model, signal, pairs, gold, kept, rules)
     views: tuple[View, ...] = ()
     counts = np.zeros((0, len(pairs), 4), dtype=np.int32)
-    for batch in layouts_softmap(reader, layouts, layers, heads, readings, **rules):
+    for batch in layout_word_matrices(reader, layouts, layers, heads, readings, **rules):
         if not views:
             views = batch.views
             source.begin(views)

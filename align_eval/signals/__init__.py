@@ -1,8 +1,7 @@
-"""What a model says: every signal yields the same thing, a batch of soft maps."""
+"""What a model says of sentence pairs: every attribution method gives the same thing, a batch of score matrices."""
 
-from align_eval.signals.attention import attention_maps, attention_softmap
-from align_eval.signals.attention_batch import AttentionBatch, View
-from align_eval.signals.attention_maps import AttentionMaps
-from align_eval.signals.softmap import SoftMapBatch
+from align_eval.signals.base import ATTRIBUTIONS, make_attribution
+from align_eval.signals.collect import attention_maps, word_matrices
+from align_eval.signals.matrix import ScoreMatrix, View
 
-__all__ = ["AttentionBatch", "AttentionMaps", "SoftMapBatch", "View", "attention_maps", "attention_softmap"]
+__all__ = ["ATTRIBUTIONS", "ScoreMatrix", "View", "attention_maps", "make_attribution", "word_matrices"]

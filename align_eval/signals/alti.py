@@ -33,24 +33,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from align_eval.models.adapters.discovery import parts_of, require_residual
-from align_eval.models.attention import attention_sites, capture_attention
-from align_eval.models.linear import Projections, Residual, linear_norm, watched
-from align_eval.models.pairs import Block, Layout, specials
+from align_eval.corpora import SentencePair
+from align_eval.models.anatomy import parts_of, require_residual
+from align_eval.models.attention_sites import AttentionPass, attention_sites
+from align_eval.models.double import keep_double
+from align_eval.models.layout import Block, Layout, specials
+from align_eval.models.projections import Projections, watched
+from align_eval.models.residuals import Residual, linear_norm
+from align_eval.signals.base import Attribution
+from align_eval.signals.matrix import at_least_float32
 from align_eval.signals.norms import cells
-from align_eval.signals.reader import SignalReader
-from align_eval.signals.registry import SIGNALS
-from align_eval.signals.similarity import at_least_float32
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from align_eval.corpora import SentencePair
-    from align_eval.models.attention import Take
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,6 @@ class Decomposition:
         Args:
             limit: numbers held at once.
         """
-        import torch
-
         for rows, vectors in cells(self.weights, self.moved, limit):
             vectors = vectors * self.scale[:, rows, None]
             own = self.stream[:, rows]
@@ -109,8 +104,6 @@ class Decomposition:
         Args:
             limit: numbers held at once.
         """
-        import torch
-
         found = []
         for rows, vectors in self.parts(limit):
             y = self.output[:, rows]
@@ -139,8 +132,6 @@ def decompose(part: AttentionLayer, weights: Tensor, values: Tensor, stream: Ten
     Raises:
         ModelError: a layer norm that is no linear map.
     """
-    import torch
-
     values, stream = at_least_float32(values), at_least_float32(stream)
     weights = weights.to(values.dtype)
     moved = part.projections.transformed(values)
@@ -160,13 +151,11 @@ def decompose(part: AttentionLayer, weights: Tensor, values: Tensor, stream: Ten
     return Decomposition(output, biases, own, weights, linear.turn(moved), linear.scale, part.cross)
 
 
-@SIGNALS.register("alti-layer")
-class AltiLayerReader(SignalReader):
-    """One map a layer: the contributions to its output alone; rows sum to 1.
+@dataclass(eq=False, repr=False)
+class AltiLayer(Attribution, method="alti-layer"):
+    """The contributions to each layer's output alone; rows sum to 1.
 
-    Args:
-        model: of :func:`align_eval.models.load_model`: the cross-attention of an encoder-decoder model, the
-            self-attention of an encoder or a decoder-only model.
+    Of the cross-attention of an encoder-decoder model, of the self-attention of an encoder or a decoder-only model.
 
     Raises:
         ModelError: where the residual and the norm stand is not known of this architecture.
@@ -176,8 +165,8 @@ class AltiLayerReader(SignalReader):
     headless = True
     own_column = "<residual>"
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.parts = self._parts(self.sites, cross=self.family == "seq2seq")
 
     def _parts(self, sites: Sequence[nn.Module], cross: bool) -> list[AttentionLayer]:
@@ -190,7 +179,7 @@ class AltiLayerReader(SignalReader):
         """Of an encoder-decoder model the first column is the residual, or the target prefix; it is no word."""
         layouts = self.reader.lay_out(pairs)
         if self.family != "seq2seq":
-            return layouts
+            return list(layouts)
         return [
             replace(layout, blocks={key: tuple(map(self._widened, blocks)) for key, blocks in layout.blocks.items()})
             for layout in layouts
@@ -203,75 +192,67 @@ class AltiLayerReader(SignalReader):
             column_labels=(self.own_column, *block.column_labels),
         )
 
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        wanted = self.require_layers(layers)
-        numbered = {layer: self.parts[layer - 1] for layer in wanted}
-        self._run(layouts, numbered, lambda layer, found: take(layer, found[:, None]))
+    @torch.no_grad()
+    def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        for layer, found in self.contributions(
+            layouts, {layer: self.parts[layer - 1] for layer in self.wanted(layers)}
+        ):
+            yield layer, found[:, None]
 
-    def _run(self, layouts: Sequence[Layout], parts: dict[int, AttentionLayer], take: Take) -> None:
-        """One pass; hand the contributions ``(B, Q, K)`` of numbered layers to ``take`` as they are computed."""
+    def contributions(
+        self, layouts: Sequence[Layout], parts: dict[int, AttentionLayer]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """One pass that gives the number and the contributions ``(B, Q, K)`` of each of ``parts`` as it is computed."""
         modules: dict[tuple[int, str], nn.Module] = {}
         for number, part in parts.items():
             modules |= part.projections.watch(number)
             front = None if part.residual.post else part.residual.norm
             modules[number, "stream-in"] = part.site if front is None else front
-
-        def hand_on(number: int, weights: Tensor) -> None:
-            part = parts[number]
-            values = part.projections.taken(kept, number, weights, self.name)
-            take(number, decompose(part, weights, values, kept.pop((number, "stream-in")), self.name).contributions())
-
         sites = {number: part.site for number, part in parts.items()}
         with watched(modules) as kept:
-            capture_attention(self.model, sites, lambda: self.forward(layouts), hand_on, self.name)
+            for number, weights in AttentionPass(self.model, sites, lambda: self.forward(layouts), self.name):
+                part = parts[number]
+                with keep_double(self.dtype):
+                    values = part.projections.taken(kept, number, weights, self.name)
+                    found = decompose(part, weights, values, kept.pop((number, "stream-in")), self.name).contributions()
+                yield number, found
 
 
-@SIGNALS.register("alti")
-class AltiReader(AltiLayerReader):
-    """One map a layer: contributions of the model's inputs, through all layers up to it; rows sum to 1.
+@dataclass(eq=False, repr=False)
+class Alti(AltiLayer, method="alti"):
+    """Contributions of the model's inputs, through all layers up to each layer; rows sum to 1.
 
-    ALTI for encoders and decoder-only models, ALTI+ for encoder-decoder models. See :class:`AltiLayerReader`.
+    ALTI for encoders and decoder-only models, ALTI+ for encoder-decoder models. See ``alti-layer``.
     """
 
     quantity = "ALTI contribution"
     own_column = "<target prefix>"
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        both = self.family == "seq2seq"
-        self.encoder_parts = self._both("encoder-self") if both else []
-        self.decoder_parts = self._both("decoder-self") if both else []
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kinds = ("encoder-self", "decoder-self") if self.family == "seq2seq" else ()
+        self.stacks = {kind: self._parts(attention_sites(self.model, kind, self.name), cross=False) for kind in kinds}
 
-    def _both(self, kind: str) -> list[AttentionLayer]:
-        return self._parts(attention_sites(self.model, kind, self.name), cross=False)
-
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        wanted = self.require_layers(layers)
-        if self.family == "seq2seq":
-            self._through_both(layouts, wanted, take)
+    @torch.no_grad()
+    def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        wanted = self.wanted(layers)
+        if self.stacks:
+            yield from self._through_both(layouts, wanted)
             return
         rolled: Tensor | None = None
-
-        def follow(layer: int, found: Tensor) -> None:
-            nonlocal rolled
+        for layer, found in self.contributions(layouts, dict(enumerate(self.parts[: wanted[-1]], start=1))):
             rolled = found if rolled is None else found @ rolled
             if layer in wanted:
-                take(layer, rolled[:, None])
+                yield layer, rolled[:, None]
 
-        self._run(layouts, dict(enumerate(self.parts[: wanted[-1]], start=1)), follow)
-
-    def _through_both(self, layouts: Sequence[Layout], wanted: Sequence[int], take: Take) -> None:
+    def _through_both(self, layouts: Sequence[Layout], wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Numbers: the encoder's layers 1 to E, then by turns self-attention and cross-attention of the decoder."""
-        import torch
-
-        depth, last = len(self.encoder_parts), wanted[-1]
-        turns = [part for pair in zip(self.decoder_parts[:last], self.parts[:last], strict=True) for part in pair]
-        numbered = dict(enumerate([*self.encoder_parts, *turns], start=1))
+        encoder_parts, decoder_parts = self.stacks["encoder-self"], self.stacks["decoder-self"]
+        depth, last = len(encoder_parts), wanted[-1]
+        turns = [part for pair in zip(decoder_parts[:last], self.parts[:last], strict=True) for part in pair]
         encoder: Tensor | None = None
-        rows: Tensor | None = None  # (B, T, 1 + S): from the target prefix, from each source sub-word
-
-        def follow(number: int, found: Tensor) -> None:
-            nonlocal encoder, rows
+        rows: Tensor | None = None  # (B, T, 1 + S): from the target prefix, from each source token
+        for number, found in self.contributions(layouts, dict(enumerate([*encoder_parts, *turns], start=1))):
             layer, cross = (number - depth + 1) // 2, (number - depth) % 2 == 0
             if number <= depth:
                 encoder = found if encoder is None else found @ encoder
@@ -284,6 +265,4 @@ class AltiReader(AltiLayerReader):
                 source = torch.nn.functional.pad(found[..., 1:] @ encoder, (1, 0))
                 rows = source + found[..., :1] * rows
                 if layer in wanted:
-                    take(layer, rows[:, None])
-
-        self._run(layouts, numbered, follow)
+                    yield layer, rows[:, None]

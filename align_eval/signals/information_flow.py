@@ -2,13 +2,13 @@
 
 Wang et al. 2023, "Label Words are Anchors: An Information Flow Perspective for Understanding In-Context Learning"
 (EMNLP, arXiv:2305.14160, equation 1): I_l = | sum_h A_h * dL/dA_h |, the product taken weight by weight; of one head
-S_{l,h} = | A_h * dL/dA_h |. L is the cross-entropy of ONE target sub-word at one position, -log p(y_i).
+S_{l,h} = | A_h * dL/dA_h |. L is the cross-entropy of ONE target token at one position, -log p(y_i).
 
 A_h * dL/dA_h is the gradient at a tensor of ones that the weights after softmax are multiplied with, so its sum over
 queries and keys is the gradient at the gate of a head in Michel et al. 2019 (arXiv:1905.10650). What a prediction
 cannot see has gradient 0: in a causal model all above the diagonal and all rows after the one that predicts.
 
-As an alignment, row i is the flow for the loss of target sub-word i: from the source to the row that gives y_i out
+As an alignment, row i is the flow for the loss of target token i: from the source to the row that gives y_i out
 (``rows="own"``), or from the source to all rows together (``rows="all"``), the absolute value taken before the sum.
 """
 
@@ -16,25 +16,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from align_eval.errors import ModelError, UnknownNameError
-from align_eval.models.attention import eager, weights_of
+from align_eval.errors import ModelError
+from align_eval.models.attention_sites import eager, weights_of
 from align_eval.models.double import keep_double
-from align_eval.models.pairs import Layout
-from align_eval.signals.registry import SIGNALS
-from align_eval.signals.shared_pass import SharedPass, step_gradients
-from align_eval.signals.steps import TOKEN_BUDGET, Step, StepReader, place_rows
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from align_eval.models.attention import Take
-
-ROWS = ("own", "all")
+from align_eval.models.layout import Layout
+from align_eval.options import option
+from align_eval.signals.predictions import ByPrediction, Prediction, SharedPass, place_rows, step_gradients
 
 
 @contextlib.contextmanager
@@ -113,35 +106,29 @@ def attention_times_gradient(
     return out
 
 
-@SIGNALS.register("information-flow-heads")
-class HeadFlow(StepReader):
-    """One map a head: | A_h * dL/dA_h |.
+@dataclass(eq=False, repr=False)
+class HeadFlow(ByPrediction, method="information-flow-heads"):
+    """| A_h * dL/dA_h | of each head.
+
+    Of the cross-attention of an encoder-decoder model, of the self-attention of the others.
 
     Args:
-        model, token_budget: see :class:`~align_eval.signals.steps.StepReader`; the cross-attention of an
-            encoder-decoder model, the self-attention of the others.
         rows: ``"own"``: the row that predicts; ``"all"``: the sum over all query rows.
 
     Raises:
-        UnknownNameError: no such choice of rows.
         ModelError: the model predicts no words.
     """
 
+    rows: str = option("own", choices=("own", "all"))
+
     quantity = "attention x gradient"
-    limits: ClassVar[dict[str, dict[str, Any]]] = {**StepReader.limits, "rows": {"choices": ROWS}}
 
-    def __init__(self, model: Any, *, rows: str = "own", token_budget: int = TOKEN_BUDGET) -> None:
-        super().__init__(model, token_budget=token_budget)
-        if rows not in ROWS:
-            raise UnknownNameError("choice of rows", rows, ROWS)
-        self.rows = rows
-
-    def flow(self, steps: Sequence[Step], layers: Sequence[int]) -> dict[int, Tensor]:
+    def flow(self, steps: Sequence[Prediction], layers: Sequence[int] | None = None) -> dict[int, Tensor]:
         """The whole signed matrices A * dL/dA by layer, ``(R, heads, queries, keys)``: one loss a step.
 
         What stands in the padding has no meaning.
         """
-        sites = {layer: self.sites[layer - 1] for layer in self.require_layers(layers)}
+        sites = {layer: self.sites[layer - 1] for layer in self.wanted(layers)}
         shared = SharedPass.of(steps, self.device)
 
         def inputs() -> list[Tensor]:
@@ -156,20 +143,19 @@ class HeadFlow(StepReader):
             out[layer] = gradient.mul_(plain[shared.which]).neg_()  # L = -log p
         return out
 
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        wanted = self.require_layers(layers)
-        maps = {layer: self.empty(layouts, self.heads) for layer in wanted}
-        for chunk in self.chunks(self.steps(layouts)):
-            for layer, signed in self.flow(chunk, wanted).items():
+    def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        maps = {layer: self.empty(layouts, self.heads) for layer in self.wanted(layers)}
+        for chunk in self.chunks(self.predictions(layouts)):
+            for layer, signed in self.flow(chunk, list(maps)).items():
                 place_rows(maps[layer], chunk, self._row(self.combined(signed), chunk))
-        for layer in wanted:
-            take(layer, maps.pop(layer))
+        for layer in list(maps):
+            yield layer, maps.pop(layer)
 
     def combined(self, signed: Tensor) -> Tensor:
         """From ``(R, all heads, queries, keys)`` to the absolute maps ``(R, heads, queries, keys)``."""
         return signed.abs()
 
-    def _row(self, maps: Tensor, steps: Sequence[Step]) -> Tensor:
+    def _row(self, maps: Tensor, steps: Sequence[Prediction]) -> Tensor:
         """``(R, heads, keys)``: the row that predicts, or the sum over the rows that are no padding."""
         number = torch.arange(len(steps), device=maps.device)
         if self.rows == "own":
@@ -179,9 +165,9 @@ class HeadFlow(StepReader):
         return torch.einsum("rhqk,rq->rhk", maps, inside.to(maps.dtype))
 
 
-@SIGNALS.register("information-flow")
-class LayerFlow(HeadFlow):
-    """One map a layer: | sum_h A_h * dL/dA_h |, the sum taken before the absolute value. See :class:`HeadFlow`."""
+@dataclass(eq=False, repr=False)
+class LayerFlow(HeadFlow, method="information-flow"):
+    """| sum_h A_h * dL/dA_h | of each layer, summed before the absolute value; see ``information-flow-heads``."""
 
     headless = True
 

@@ -3,8 +3,8 @@
 Kobayashi et al. 2020, "Attention is Not Only a Weight: Analyzing Transformers with Vector Norms" (EMNLP,
 arXiv:2004.10102). With f(x) = (x W_V + b_V) W_O for each head, x_j the input of key j:
 
-- head map: ||A_ij f(x_j)||_2 = A_ij ||f(x_j)||_2;
-- layer map: ||sum_h A^h_ij f^h(x_j)||_2, the vectors summed over the heads before the norm is taken.
+- of a head: ||A_ij f(x_j)||_2 = A_ij ||f(x_j)||_2;
+- of a layer: ||sum_h A^h_ij f^h(x_j)||_2, the vectors summed over the heads before the norm is taken.
 
 The bias of the output projection, the residual connection and the layer norm are left out, as there. Where query heads
 share key-value heads (Llama, Qwen, Gemma), f^h has the value of h's group and the rows of W_O of h itself. The rows do
@@ -13,31 +13,27 @@ not sum to 1; what lies on columns that are no word is a sum of norms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from align_eval.models.adapters.discovery import parts_of
-from align_eval.models.linear import watched
-from align_eval.models.pairs import Layout
-from align_eval.signals.reader import SignalReader
-from align_eval.signals.registry import SIGNALS
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from align_eval.models.attention import Take
+from align_eval.models.anatomy import parts_of
+from align_eval.models.double import keep_double
+from align_eval.models.layout import Layout
+from align_eval.models.projections import watched
+from align_eval.signals.base import Attribution
 
 CELLS = 1 << 22
 """Numbers that may be held at once for the vectors of cells, ``(B, rows of a chunk, K, d)``."""
 
 
-@SIGNALS.register("norms")
-class NormReader(SignalReader):
-    """One map a head: ||A_ij f(x_j)||_2.
+@dataclass(eq=False, repr=False)
+class Norms(Attribution, method="norms"):
+    """||A_ij f(x_j)||_2 of each head.
 
-    Args:
-        model: of :func:`align_eval.models.load_model`, of any family: the cross-attention of an encoder-decoder
-            model, the self-attention of an encoder or a decoder-only model.
+    Of the cross-attention of an encoder-decoder model, of the self-attention of an encoder or a decoder-only model.
 
     Raises:
         ModelError: the value and output projections are not found.
@@ -46,42 +42,40 @@ class NormReader(SignalReader):
     quantity = "norm of the weighted value"
     distribution = False
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.projections = [part.projections for part in parts_of(self.reader, self.sites)]
 
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        wanted = self.require_layers(layers)
+    @torch.no_grad()
+    def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        wanted = self.wanted(layers)
         modules = {key: module for layer in wanted for key, module in self.projections[layer - 1].watch(layer).items()}
         with watched(modules) as kept:
-
-            def hand_on(layer: int, weights: Tensor) -> None:
+            for layer, weights in self.reader.attention(layouts, wanted):
                 own = self.projections[layer - 1]
-                values = own.taken(kept, layer, weights, self.name)
-                take(layer, self.norms(weights.to(values.dtype), own.transformed(values)))
-
-            self.reader.attend(layouts, wanted, hand_on)
+                with keep_double(self.dtype):
+                    values = own.taken(kept, layer, weights, self.name)
+                    norms = self.norms(weights.to(values.dtype), own.transformed(values))
+                yield layer, norms
 
     def norms(self, weights: Tensor, moved: Tensor) -> Tensor:
-        """The maps of a layer, ``(B, heads, Q, K)``, from its weights and f(x_j), ``(B, heads, K, d)``."""
+        """The scores of a layer, ``(B, heads, Q, K)``, from its weights and f(x_j), ``(B, heads, K, d)``."""
         return weights * moved.norm(dim=-1)[:, :, None, :]
 
 
-@SIGNALS.register("norms-layer")
-class LayerNormReader(NormReader):
-    """One map a layer: ||sum_h A^h_ij f^h(x_j)||_2. See :class:`NormReader`."""
+@dataclass(eq=False, repr=False)
+class LayerNorms(Norms, method="norms-layer"):
+    """||sum_h A^h_ij f^h(x_j)||_2 of each layer; see ``norms``."""
 
     quantity = "norm of the sum of the weighted values"
     headless = True
 
     def norms(self, weights: Tensor, moved: Tensor) -> Tensor:
-        import torch
-
         parts = [vectors.norm(dim=-1) for _, vectors in cells(weights, moved)]
         return torch.cat(parts, dim=1)[:, None]
 
 
-def cells(weights: Tensor, moved: Tensor, limit: int | None = None) -> Any:
+def cells(weights: Tensor, moved: Tensor, limit: int | None = None) -> Iterator[tuple[slice, Tensor]]:
     """sum_h A^h_ij f^h(x_j) for all i and j, some rows at a time.
 
     Args:

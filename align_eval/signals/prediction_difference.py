@@ -5,51 +5,40 @@ secondary sources), after Zintgraf et al. 2017:
 
     S_ij = p(y_i | y_<i, x) - p(y_i | y_<i, x with e(x_j) = 0)
 
-One forward pass for each source sub-word answers for all target sub-words; no gradient is needed. With ``log`` the
+One forward pass for each source token answers for all target tokens; no gradient is needed. With ``log`` the
 difference is that of the logarithms: log p(y_i | x) - log p(y_i | x without x_j).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
-from align_eval.models.pairs import Layout
-from align_eval.signals.registry import SIGNALS
-from align_eval.signals.steps import (
-    TOKEN_BUDGET,
-    StepReader,
-    changed_embeddings,
-    log_probability,
-    logits_of,
-)
-
-if TYPE_CHECKING:
-    from align_eval.models.attention import Take
+from align_eval.models.layout import Layout
+from align_eval.signals.predictions import ByPrediction, changed_embeddings, log_probability, logits_of
 
 
-@SIGNALS.register("prediction-difference")
-class PredictionDifference(StepReader):
+@dataclass(eq=False, repr=False)
+class PredictionDifference(ByPrediction, method="prediction-difference"):
     """The difference that zeroing each source embedding makes; positive where the source word speaks for y_i.
 
     Args:
-        model: an encoder-decoder or a decoder-only model of :func:`align_eval.models.load_model`.
         log: whether logarithms are compared.
-        token_budget: see :class:`~align_eval.signals.steps.StepReader`.
 
     Raises:
         ModelError: the model is an encoder, or a masked language model.
     """
 
-    quantity = "difference of probabilities"
+    log: bool = False
+
     headless = True
 
-    def __init__(self, model: Any, *, log: bool = False, token_budget: int = TOKEN_BUDGET) -> None:
-        super().__init__(model, token_budget=token_budget)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.family == "encoder" or self.both_sides:
             kind = "an encoder" if self.family == "encoder" else "a masked language model"
             raise ModelError(
@@ -57,21 +46,19 @@ class PredictionDifference(StepReader):
                 remedy="Choose an encoder-decoder or a decoder-only model",
             )
         self.layers = 1
-        self.log = log
-        if log:
-            self.quantity = "difference of log-probabilities"
+        self.quantity = f"difference of {'log-' if self.log else ''}probabilities"
 
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        self.require_layers(layers)
+    @torch.no_grad()
+    def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        self.wanted(layers)
         maps = self.empty(layouts)
-        with torch.no_grad():
-            for place, layout in enumerate(layouts):
-                self._fill(maps[place, 0], layout)
-        take(1, maps)
+        for place, layout in enumerate(layouts):
+            self._fill(maps[place, 0], layout)
+        yield 1, maps
 
     def _fill(self, out: Tensor, layout: Layout) -> None:
         """One pair: ``out`` is ``(Q, K)``. Its copies have no padding, so that pairs need not share a batch."""
-        steps = self.steps([layout])
+        steps = self.predictions([layout])
         rows = torch.tensor([step.row for step in steps], device=self.device)
         tokens = torch.tensor([step.token for step in steps], device=self.device)
         columns = torch.arange(len(layout.inputs[0]), device=self.device)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from align_eval.signals.softmap import SoftMapBatch
+from align_eval.signals.matrix import ScoreMatrix, Side, View, at_least_float32
 
 QUANTITIES = {"similarity": "similarity, (cosine + 1) / 2", "dot": "dot product"}
 
@@ -24,17 +24,25 @@ def similarity(
     source_counts: Sequence[int],
     target_counts: Sequence[int],
     kind: str = "similarity",
-) -> SoftMapBatch:
-    """Soft maps of B pairs from their unit vectors.
+    *,
+    layer: int = 0,
+    ids: Sequence[str] = (),
+) -> ScoreMatrix:
+    """The score matrix of B pairs from the vectors of their units.
 
     Args:
         source, target: B tensors ``(units, d)``: the vectors of one layer.
         source_words, target_words: B int64 tensors ``(units,)``: the word of each unit.
         source_counts, target_counts: B numbers of words.
         kind: ``"similarity"``: (cosine + 1) / 2 in 0..1; ``"dot"``: the raw dot product.
+        layer: its number.
+        ids: names of the pairs, for messages.
 
     Returns:
-        values ``(B, M, N)``, M and N the greatest numbers of units; float32, or float64 if the vectors are.
+        values ``(1, B, M, N)``, M and N the greatest numbers of units; float32, or float64 if the vectors are.
+
+    Raises:
+        NonFiniteError: a score is NaN or infinite; names the pair.
     """
     left = at_least_float32(pad_sequence(list(source), batch_first=True))  # (B, M, d)
     right = at_least_float32(pad_sequence(list(target), batch_first=True))  # (B, N, d)
@@ -44,21 +52,13 @@ def similarity(
     values = left @ right.transpose(1, 2)
     if kind == "similarity":
         values = (values + 1) / 2
-    device = values.device
 
-    def lengths(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.tensor([len(t) for t in tensors], device=device)
+    def side(vectors: Sequence[Tensor], words: Sequence[Tensor], counts: Sequence[int]) -> Side:
+        padded = pad_sequence(list(words), batch_first=True, padding_value=-1).to(values.device)
+        return Side(padded, tuple(len(v) for v in vectors), tuple(counts))
 
-    return SoftMapBatch(
-        values,
-        lengths(source),
-        lengths(target),
-        pad_sequence(list(source_words), batch_first=True).to(device),
-        pad_sequence(list(target_words), batch_first=True).to(device),
-        torch.tensor(list(source_counts), device=device),
-        torch.tensor(list(target_counts), device=device),
-        QUANTITIES[kind],
-    )
+    sides = side(source, source_words, source_counts), side(target, target_words, target_counts)
+    return ScoreMatrix(values[None], *sides, (View(layer, "layer", ""),), QUANTITIES[kind], ids=tuple(ids))
 
 
 def word_means(vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,8 +77,3 @@ def word_means(vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
     index = index.to(vectors.device)
     sums = vectors.new_zeros((len(present), vectors.shape[1])).index_add_(0, index, vectors)
     return sums / torch.bincount(index, minlength=len(present))[:, None], present
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """``values`` in float32, or in float64 if that is what they are: sums of half-precision numbers lose digits."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -14,86 +14,81 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from align_eval.errors import ModelError
 from align_eval.models.adapters.discovery import parts_of
 from align_eval.models.double import keep_double, widest
-from align_eval.models.linear import Projections
-from align_eval.models.pairs import Layout
-from align_eval.signals.reader import SignalReader
-from align_eval.signals.registry import SIGNALS
-from align_eval.signals.subwords import renormalise
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from align_eval.models.attention import Take
-
-TOKEN_BUDGET = 4096
-"""Sub-words in a batch of copies."""
+from align_eval.models.layout import Layout
+from align_eval.models.projections import Projections
+from align_eval.options import option
+from align_eval.signals.base import Attribution
+from align_eval.signals.pooling import renormalise
 
 
-@SIGNALS.register("value-zeroing")
-class ValueZeroing(SignalReader):
-    """One map a layer: the cosine distance that zeroing the value of each key makes.
+@dataclass(eq=False, repr=False)
+class ValueZeroing(Attribution, method="value-zeroing"):
+    """The cosine distance that zeroing the value of each key makes, of each layer.
 
     Args:
-        model: of :func:`align_eval.models.load_model`, of any family.
         normalised: whether each row is divided by its sum over all keys, as in the paper.
-        token_budget: sub-words in a batch of copies, padding counted; it changes speed and memory only.
+        token_budget: tokens in a batch of copies, padding counted; it changes speed and memory only.
 
     Raises:
         ModelError: the value projections are not found.
     """
 
+    normalised: bool = False
+    token_budget: int = option(4096, low=1)
+
     quantity = "value zeroing, cosine distance"
     distribution = False
     headless = True
 
-    def __init__(self, model: Any, *, normalised: bool = False, token_budget: int = TOKEN_BUDGET) -> None:
-        super().__init__(model)
-        self.normalised, self.token_budget = normalised, token_budget
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.values = [part.projections for part in parts_of(self.reader, self.sites)]
         self.blocks = [block_of(self.model, site, self.name) for site in self.sites]
 
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        wanted = self.require_layers(layers)
+    @torch.no_grad()
+    def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        wanted = self.wanted(layers)
         columns = max(len(block.column_words) for la in layouts for blocks in la.blocks.values() for block in blocks)
-        width = max(layout.size for layout in layouts)
+        size = len(layouts) * max(layout.size for layout in layouts)
+        parts = torch.arange(columns, device=self.device).split(max(1, self.token_budget // size))
+        maps: dict[int, Tensor] = {}
 
         def hook_for(layer: int) -> Any:
             def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
                 whole = _hidden(output)
                 batch = len(whole)
                 found = []
-                for some in torch.arange(columns, device=whole.device).split(
-                    max(1, self.token_budget // (batch * width))
-                ):
+                for some in parts:
                     copies = len(some)
                     with _zeroed(self.values[layer - 1], some.repeat(batch)):
                         again = module.forward(*_repeat(args, batch, copies), **_repeat(kwargs, batch, copies))
                     changed = _hidden(again).unflatten(0, (batch, copies))
                     found.append(cosine_distance(changed, whole[:, None]))  # (B, copies, Q)
-                maps = (
-                    torch.cat(found, dim=1).transpose(1, 2)[:, None].to(torch.promote_types(whole.dtype, torch.float32))
-                ).to(whole.device)
-                take(layer, renormalise(maps) if self.normalised else maps)
+                wide = torch.cat(found, dim=1).transpose(1, 2)[:, None]
+                maps[layer] = wide.to(torch.promote_types(whole.dtype, torch.float32)).to(whole.device)
 
             return hook
 
-        with torch.no_grad(), keep_double(self.dtype):
-            handles = [
-                self.blocks[layer - 1].register_forward_hook(hook_for(layer), with_kwargs=True) for layer in wanted
-            ]
-            try:
+        hooks = [(self.blocks[layer - 1], hook_for(layer)) for layer in wanted]
+        handles = [block.register_forward_hook(hook, with_kwargs=True) for block, hook in hooks]
+        try:
+            with keep_double(self.dtype):
                 self.forward(layouts)
-            finally:
-                for handle in handles:
-                    handle.remove()
+        finally:
+            for handle in handles:
+                handle.remove()
+        for layer in wanted:
+            found = maps.pop(layer)
+            yield layer, renormalise(found) if self.normalised else found
 
 
 def cosine_distance(one: Tensor, other: Tensor) -> Tensor:

@@ -24,16 +24,27 @@ def window_starts(length: int, window: int) -> list[int]:
     return [*range(0, length - window, step), length - window]
 
 
-def owners(length: int, window: int) -> NDArray[np.int64]:
-    """For each unit the window in which it stands farthest from an edge, so with most context; ``(length,)``.
+def window_spans(length: int, count: int) -> list[tuple[int, int]]:
+    """``count`` spans of equal size over ``length`` words, each half over the next one.
 
-    An edge of the sentence itself is no edge: nothing is missing there.
+    >>> window_spans(8, 3)
+    [(0, 4), (2, 6), (4, 8)]
     """
-    starts = np.array(window_starts(length, window))
-    position = np.arange(length)[:, None]
-    left = np.where(starts == 0, length, position - starts)
-    right = np.where(starts + window >= length, length, starts + window - 1 - position)
-    inside = (position >= starts) & (position < starts + window)
+    size = min(length, -(-2 * length // (count + 1)))
+    starts = np.linspace(0, length - size, count).round().astype(int).tolist()
+    return [(start, start + size) for start in starts]
+
+
+def owners(length: int, spans: Sequence[tuple[int, int]]) -> IdArray:
+    """For each unit the span in which it stands farthest from an edge, so with most context; ``(length,)``.
+
+    An end of the sentence is no edge: nothing is missing there.
+    """
+    place = np.arange(length)[:, None]
+    first, last = np.array(spans).T
+    left = np.where(first == 0, length, place - first)
+    right = np.where(last == length, length, last - 1 - place)
+    inside = (place >= first) & (place < last)
     return np.where(inside, np.minimum(left, right), -1).argmax(axis=1)
 
 
@@ -64,7 +75,7 @@ def encode_in_windows(
             out.append(encoded[first])
             continue
         starts = window_starts(len(ids), window)
-        owner = owners(len(ids), window)
+        owner = owners(len(ids), [(start, start + window) for start in starts])
         parts = [
             encoded[first + k][:, np.flatnonzero(owner == k) - start] for k, start in enumerate(starts) if k in owner
         ]

@@ -62,7 +62,7 @@ def subword_similarity(encoder: Any, pair: SentencePair) -> Matrix:
     left, right = (v[0] for v in encoder.encode(tokens.ids, [LAYER]))
     units = [torch.zeros(len(w), dtype=torch.int64) for w in tokens.words]
     batch = similarity([left], [right], [units[0]], [units[1]], [1], [1])
-    return batch.values[0].double().numpy()
+    return batch.values[0, 0].double().numpy()
 
 
 def mutual(values: Matrix) -> NDArray[np.bool_]:

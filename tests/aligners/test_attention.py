@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 import align_eval as ae
 from align_eval.aligners import AlignerSettings, make_aligner
-from align_eval.aligners.attention_windows import owners, window_spans
 from align_eval.aligners.heads import AttentionSettings, Head, parse_head, parse_symmetrization
 from align_eval.cli import main
 from align_eval.corpora import SentencePair, load_testset
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models import load_model
 from align_eval.runs.attention_links import attention_links
-from align_eval.signals.attention import attention_softmap
+from align_eval.signals.collect import word_matrices
+from align_eval.signals.windows import owners, window_spans
 from tests.models import families
 
 PAIRS = [
@@ -54,9 +54,9 @@ def test_links_are_the_best_of_each_row_of_the_score_matrix(kind: str) -> None:
         made = aligner(model, AttentionSettings(Head(2, 1), mode))
         found = links(made, PAIRS)
         reading = {"both": "block", "src2tgt": "block-st", "tgt2src": "block-ts"}.get(mode, mode)
-        for batch in attention_softmap(made.reader, PAIRS, [2], [1], reading):
+        for batch in word_matrices(made.reader, PAIRS, [2], [1], reading):
             for b, k in enumerate(batch.indices):
-                m, n = int(batch.source_lengths[b]), int(batch.target_lengths[b])
+                m, n = batch.source.lengths[b], batch.target.lengths[b]
                 values = batch.values[0, b, :m, :n].numpy()
                 best = {(int(values[:, j].argmax()), j) for j in range(n)}
                 assert set(found[k]) == best

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 
 from align_eval.figures.notebook import maps_figure
-from align_eval.signals.attention_maps import AttentionMaps
+from align_eval.signals.matrix import ScoreMatrix, Side, View
 
 
-def _maps(layers: int, heads: int) -> AttentionMaps:
-    return AttentionMaps(
-        torch.full((layers, heads, 2, 3), 1 / 3), tuple(range(1, layers + 1)), tuple(range(1, heads + 1)),
-        ("▁a", "▁b"), ("▁x", "y", "</s>"), torch.tensor([0, 1]), torch.tensor([0, 0, -1]), ("a", "b"), ("xy",),
-        "target", "awi", "attention weight", torch.full((layers, heads, 2), 1 / 3), "tiny",
-    )  # fmt: skip
+def _maps(layers: int, heads: int) -> ScoreMatrix:
+    source = Side(torch.tensor([[0, 0, -1]]), (3,), (1,), (("xy",),), (("▁x", "y", "</s>"),))
+    target = Side(torch.tensor([[0, 1]]), (2,), (2,), (("a", "b"),), (("▁a", "▁b"),))
+    views = tuple(View(layer, head, "awi") for layer in range(1, layers + 1) for head in range(1, heads + 1))
+    values = torch.full((len(views), 1, 3, 2), 1 / 3)
+    return ScoreMatrix(values, source, target, views, "attention weight", model="tiny")
 
 
 def test_one_map_shows_itself_with_its_labels() -> None:
@@ -21,9 +21,7 @@ def test_one_map_shows_itself_with_its_labels() -> None:
     assert set(bundle) == {"text/plain", "image/png", "image/svg+xml"}
     assert bytes(bundle["image/png"]).startswith(b"\x89PNG")  # type: ignore[call-overload]
     assert "·y" in str(bundle["image/svg+xml"])
-    assert (
-        bundle["text/plain"] == "AttentionMaps('attention weight', 'awi', 1 x 1 x 2 x 3: layers, heads, rows, columns)"
-    )
+    assert bundle["text/plain"] == repr(_maps(1, 1))
 
 
 def test_many_maps_show_a_thumbnail_each() -> None:

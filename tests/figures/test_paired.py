@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from align_eval.errors import AlignEvalWarning, InputError, NonFiniteError, UnknownNameError
 from align_eval.figures.map_drawing import round_top
@@ -17,6 +17,7 @@ from align_eval.figures.paired import heatmap, paired_heatmaps
 from align_eval.figures.panel import Panel, panel_of
 from align_eval.figures.style import DIFFERENCE_MAP, HEAT_MAP, new_figure, save, style, texts_of
 from align_eval.links import GoldLinks, Links
+from align_eval.signals.matrix import ScoreMatrix, Side, View
 from tests.figures.panels import COLUMNS, ENGLISH, need_fonts, panels
 
 LONG = ["internationalisation" if k % 7 == 0 else "gypsy" for k in range(70)]
@@ -233,25 +234,11 @@ def test_panels_that_do_not_fit_are_refused() -> None:
         Panel(np.full((1, 1), np.nan), ("a",), ("x",))
 
 
-class _Tensor:
-    def __init__(self, values: Any) -> None:
-        self._values = np.asarray(values)
-
-    def detach(self) -> _Tensor:
-        return self
-
-    cpu = detach
-
-    def numpy(self) -> Any:
-        return self._values
-
-
 def test_maps_become_panels_with_gold_on_all_sub_words() -> None:
-    maps: Any = SimpleNamespace(
-        layers=(1, 2), heads=("mean",), query_side="target", select=lambda layer, head: _Tensor([[0.6, 0.3, 0.1]] * 2),
-        query_labels=("▁laws", "▁?"), key_labels=("▁Ge", "setze", "</s>"),
-        query_words=_Tensor([0, 1]), key_words=_Tensor([0, 0, -1]),
-    )  # fmt: skip
+    values = torch.tensor([[0.6, 0.3, 0.1]] * 2).T.expand(2, 1, 3, 2)
+    source = Side(torch.tensor([[0, 0, -1]]), (3,), (1,), labels=(("▁Ge", "setze", "</s>"),))
+    target = Side(torch.tensor([[0, 1]]), (2,), (2,), labels=(("▁laws", "▁?"),))
+    maps = ScoreMatrix(values, source, target, (View(1, "mean", "awi"), View(2, "mean", "awi")), "attention weight")
     gold = GoldLinks(Links([]), Links([(0, 0)]))
     panel = panel_of(maps, 2, masked=(0,), gold=gold, title="t")
     assert panel.column_labels == ("Ge", "·setze", "[EOS]")

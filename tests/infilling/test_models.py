@@ -14,8 +14,8 @@ from align_eval.models import load_model
 from align_eval.models.encoder import Encoder, PairEncoder
 from align_eval.models.masked import InfillingSeq2Seq, MaskedEncoder, MaskedSeq2Seq
 from align_eval.models.seq2seq import Seq2Seq
-from align_eval.signals.attention import attention_maps, attention_softmap
-from align_eval.signals.registry import SIGNALS
+from align_eval.signals.base import ATTRIBUTIONS
+from align_eval.signals.collect import attention_maps, word_matrices
 from tests.infilling.models import bert_folder, load, marian_folder
 from tests.models.families import build, pairs
 
@@ -56,12 +56,12 @@ def test_masked_rows() -> None:
     model = load("masked")
     for maps, pair in zip(attention_maps(model, pairs()), pairs(), strict=True):
         assert maps.reading == "own"
-        assert maps.query_labels[-1] == "</s>"
-        assert maps.query_words[-1] == -1
-        assert set(maps.query_words[:-1].tolist()) == set(range(len(pair.target)))
-        assert maps.key_labels[0] == ">>en<<"
-        assert torch.allclose(maps.values.sum(-1), torch.ones(()), atol=1e-5)
-    batches = list(attention_softmap(model, pairs()))
+        assert maps.queries.units(0)[-1] == "</s>"
+        assert maps.queries.words[0][-1] == -1
+        assert set(maps.queries.words[0][:-1].tolist()) == set(range(len(pair.target)))
+        assert maps.keys.units(0)[0] == ">>en<<"
+        assert torch.allclose(maps.by_head().sum(-1), torch.ones(()), atol=1e-5)
+    batches = list(word_matrices(model, pairs()))
     assert sum(len(batch) for batch in batches) == len(pairs())
     assert {view.reading for view in batches[0].views} == {"own"}
     with pytest.raises(ModelError, match=r"no reading 'awi'.*own"):
@@ -173,20 +173,20 @@ def test_default_view() -> None:
 def test_signals_of_predictions_hide_what_they_explain(which: str) -> None:
     """Input x gradient on a masked model: the logits that are explained are those of the hidden sub-word."""
     model = load(which)
-    reader = SIGNALS.get("saliency")(model)
+    reader = ATTRIBUTIONS.get("saliency")(model)
     layouts = reader.lay_out(pairs()[:1])
-    steps = reader.steps(layouts)
+    steps = reader.predictions(layouts)
     mask = model.tokenizer.mask_token_id
     for step in steps:
         (where,) = np.flatnonzero(step.layout.inputs[-1] != layouts[0].inputs[-1])
         assert (where, step.layout.inputs[-1][where], layouts[0].inputs[-1][where]) == (step.row, mask, step.token)
     maps = attention_maps(reader, pairs()[:1])[0]
-    assert bool((maps.values >= 0).all())
-    assert float(maps.values.sum()) > 0
+    assert bool((maps.by_head() >= 0).all())
+    assert float(maps.by_head().sum()) > 0
     with pytest.raises(ModelError, match="does not predict a target word by word"):
-        SIGNALS.get("prediction-difference")(model)
+        ATTRIBUTIONS.get("prediction-difference")(model)
 
 
 def test_encoder_with_a_head_runs_gradient_signals() -> None:
-    (maps,) = attention_maps(SIGNALS.get("saliency")(load_model(str(bert_folder()))), pairs()[:1])
-    assert float(maps.values.sum()) > 0
+    (maps,) = attention_maps(ATTRIBUTIONS.get("saliency")(load_model(str(bert_folder()))), pairs()[:1])
+    assert float(maps.by_head().sum()) > 0

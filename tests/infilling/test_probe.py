@@ -12,8 +12,8 @@ from align_eval.corpora import SentencePair
 from align_eval.errors import InputError
 from align_eval.infilling.probe import infill, infill_maps, require_infiller
 from align_eval.infilling.results import InfillResult
-from align_eval.models.pairs import MASK_LABEL, hide
-from align_eval.signals.attention import attention_softmap
+from align_eval.models.layout import MASK_LABEL, hide
+from align_eval.signals.collect import word_matrices
 from tests.infilling.models import load
 from tests.models.families import pairs
 
@@ -67,7 +67,7 @@ def test_masking_nothing_is_the_full_map(model: Any) -> None:
 def test_full_rows_are_those_of_attention_softmap(model: Any) -> None:
     found = run(model)
     reader = require_infiller(model)
-    for batch in attention_softmap(
+    for batch in word_matrices(
         reader, pairs(), layers=("all", "mean"), heads=("all", "mean"), readings=reader.infill_reading
     ):
         for b, k in enumerate(batch.indices):
@@ -159,18 +159,24 @@ def test_maps_for_figures(model: Any) -> None:
     pair = pairs()[1]
     for layer, head in VIEWS:
         full, masked = infill_maps(model, pair, [3], layer=layer, head=head)
-        assert full.key_labels == masked.key_labels
-        assert full.values.shape == masked.values.shape == (1, 1, len(full.query_labels), len(full.key_labels))
-        assert torch.allclose(full.values.sum(-1), torch.ones((), dtype=torch.float64), atol=1e-9)
-        differ = [k for k, (a, b) in enumerate(zip(full.query_labels, masked.query_labels, strict=True)) if a != b]
-        assert differ == torch.nonzero(full.query_words == 3).flatten().tolist()
-        assert {masked.query_labels[k] for k in differ} == {MASK_LABEL}
-        assert masked.query_text == ("the", "house", "stands", MASK_LABEL, "the", "old", "river")
+        assert full.keys.units(0) == masked.keys.units(0)
+        assert (
+            full.by_head().shape
+            == masked.by_head().shape
+            == (1, 1, len(full.queries.units(0)), len(full.keys.units(0)))
+        )
+        assert torch.allclose(full.by_head().sum(-1), torch.ones((), dtype=torch.float64), atol=1e-9)
+        differ = [
+            k for k, (a, b) in enumerate(zip(full.queries.units(0), masked.queries.units(0), strict=True)) if a != b
+        ]
+        assert differ == torch.nonzero(full.queries.words[0] == 3).flatten().tolist()
+        assert {masked.queries.units(0)[k] for k in differ} == {MASK_LABEL}
+        assert masked.queries.text[0] == ("the", "house", "stands", MASK_LABEL, "the", "old", "river")
         (result,) = infill(model, [pair], [[(3,)]], views=[(layer, head)])
         for maps, rows in ((full, result.full), (masked, result.variants[0].rows)):
-            assert np.abs(maps.words().values[0, 0].numpy() - rows.values[0]).max() < 1e-9
+            assert np.abs(maps.words().by_head()[0, 0].numpy() - rows.values[0]).max() < 1e-9
             if model.family == "encoder":
-                assert np.abs(maps.words().left_out[0, 0].numpy() - rows.outside[0]).max() < 1e-9
+                assert np.abs(maps.words().mass_left_out()[0, 0].numpy() - rows.outside[0]).max() < 1e-9
 
 
 def test_only_the_layers_of_the_views_are_read(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

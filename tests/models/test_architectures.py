@@ -8,11 +8,8 @@ import pytest
 import torch
 
 from align_eval.errors import ModelError
-from align_eval.models.adapters import ADAPTERS, bert
-from align_eval.models.adapters.discovery import parts_of
-from align_eval.models.linear import watched
-from align_eval.signals.attention import attention_maps, pair_model
-from align_eval.signals.registry import SIGNALS
+from align_eval.signals.base import ATTRIBUTIONS, pair_model
+from align_eval.signals.collect import attention_maps
 from tests.models import architectures, families
 
 PAIRS = families.pairs()[:2]
@@ -78,9 +75,9 @@ def test_what_gives_none_is_said_in_one_sentence(kind: str) -> None:
 
 
 def test_rollout_does_not_hide_what_attention_sinks_take() -> None:
-    reader = SIGNALS.get("rollout")(architectures.build("gpt_oss"))
+    reader = ATTRIBUTIONS.get("rollout")(architectures.build("gpt_oss"))
     with pytest.raises(ModelError, match=WITHOUT["gpt_oss"]):
-        reader.attend(reader.lay_out(PAIRS), [2], lambda layer, weights: None)
+        list(reader.attention(reader.lay_out(PAIRS), [2]))
 
 
 @pytest.mark.parametrize("kind", sorted({*ADAPTERS.names(), *bert.KINDS}))

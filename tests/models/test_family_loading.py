@@ -13,11 +13,11 @@ from align_eval.models import load_model
 from align_eval.models.decoder import Decoder
 from align_eval.models.encoder import Encoder
 from align_eval.models.seq2seq import Seq2Seq
-from align_eval.models.vectors import vector_models
-from align_eval.signals.attention import attention_maps
+from align_eval.models.states import vector_models
+from align_eval.signals.base import make_attribution
+from align_eval.signals.collect import attention_maps
 from align_eval.signals.logit_lens import lens_depth
 from align_eval.signals.plain_text import generate_text, read_text
-from align_eval.signals.registry import make_signal
 from tests.models import families
 
 
@@ -36,8 +36,8 @@ def test_saved_models_come_back(tmp_path: Path, kind: str, wanted: type) -> None
     assert type(load_model(str(tmp_path), family=family)) is wanted
     (fresh,) = attention_maps(loaded, families.pairs()[:1])
     (known,) = attention_maps(families.build(kind), families.pairs()[:1])
-    assert fresh.query_labels == known.query_labels
-    assert torch.allclose(fresh.values, known.values, atol=1e-6)
+    assert fresh.queries.units(0) == known.queries.units(0)
+    assert torch.allclose(fresh.by_head(), known.by_head(), atol=1e-6)
     for other in {"encoder", "seq2seq", "decoder"} - {family}:
         with pytest.raises(ModelError, match=f"is a {family} model|is an? {family}"):
             load_model(str(tmp_path), family=other)
@@ -67,7 +67,7 @@ def test_an_embedding_model_is_published_without_its_last_layer(tmp_path: Path) 
     loaded = load_model(str(tmp_path))
     whole = families.build("llama")
     (fresh,), (known,) = (attention_maps(one, families.pairs()[:1]) for one in (loaded, whole))
-    assert torch.allclose(fresh.values, known.values, atol=1e-6)
+    assert torch.allclose(fresh.by_head(), known.by_head(), atol=1e-6)
     sentence = [["das", "Haus"]]
     (own,), (other,) = (
         view.encode(view.tokenize(sentence).ids, [0, 2, 3])
@@ -75,7 +75,7 @@ def test_an_embedding_model_is_published_without_its_last_layer(tmp_path: Path) 
     )
     assert torch.allclose(own, other, atol=1e-6)
     with pytest.raises(ModelError, match="predicts no words"):
-        attention_maps(make_signal("saliency", loaded), families.pairs()[:1])
+        attention_maps(make_attribution("saliency", loaded), families.pairs()[:1])
     with pytest.raises(ModelError, match="without the layer that gives them out"):
         generate_text(loaded, "das Haus", 2)
     with pytest.raises(ModelError, match="without the layer that gives them out"):

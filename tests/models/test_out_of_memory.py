@@ -16,9 +16,10 @@ import align_eval as ae
 from align_eval.cli import main
 from align_eval.errors import ModelError
 from align_eval.infilling.probe import infill
-from align_eval.models.batching import in_halves, is_out_of_memory, no_room
-from align_eval.models.translation import Decoding, Translator
-from align_eval.signals.attention import attention_maps, attention_softmap
+from align_eval.models.batches import in_halves, is_out_of_memory, no_room
+from align_eval.models.decoding import Decoding
+from align_eval.models.translation import Translator
+from align_eval.signals.collect import attention_maps, word_matrices
 from tests.infilling.models import marian_folder
 from tests.models import families
 from tests.models.tiny import write_model
@@ -91,13 +92,13 @@ def test_attention(kind: str) -> None:
     model = families.build(kind)
     pairs = families.pairs() * 3
     wanted = attention_maps(model, pairs, reading=model.readings[0] if kind == "marian" else None)
-    soft = [batch.values.numpy() for batch in attention_softmap(model, pairs, [1])]
+    soft = [batch.values.numpy() for batch in word_matrices(model, pairs, [1])]
     with room_for(model.model.get_encoder() if kind == "marian" else model.model, 2) as sizes:
         found = attention_maps(model, pairs, reading=model.readings[0] if kind == "marian" else None)
-        again = [batch.values.numpy() for batch in attention_softmap(model, pairs, [1])]
+        again = [batch.values.numpy() for batch in word_matrices(model, pairs, [1])]
     assert max(sizes) > 2
     for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one.values.numpy(), other.values.numpy(), atol=1e-6)
+        np.testing.assert_allclose(one.by_head().numpy(), other.by_head().numpy(), atol=1e-6)
     assert sum(x.shape[1] for x in again) == sum(x.shape[1] for x in soft)
 
 

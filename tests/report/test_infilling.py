@@ -19,7 +19,7 @@ from align_eval.report.sentences import of, p_value, quoted, series, share
 
 
 class View(NamedTuple):
-    """Like :class:`align_eval.signals.attention_batch.View`, without torch."""
+    """Like :class:`align_eval.signals.matrix.View`, without torch."""
 
     layer: int
     head: int

@@ -14,7 +14,7 @@ from align_eval.models import load_model
 from align_eval.runs.attention_links import attention_links, both_directions
 from align_eval.runs.sweep import for_testset, sweep_testset
 from align_eval.scoring import score
-from align_eval.signals.attention_batch import View
+from align_eval.signals.matrix import View
 from align_eval.symmetrization import symmetrize_table
 
 pytestmark = pytest.mark.model

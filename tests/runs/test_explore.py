@@ -22,7 +22,7 @@ from align_eval.runs.explore_folder import explore_folder
 from align_eval.runs.explore_text import explore_text
 from align_eval.runs.results import write_json
 from align_eval.scoring.counts import counts
-from align_eval.signals.attention import attention_maps, attention_softmap
+from align_eval.signals.collect import attention_maps, word_matrices
 from tests.models.families import build, pairs
 
 
@@ -58,9 +58,9 @@ def test_maps_labels_and_words_are_those_of_the_model(marian: Any, gold_pairs: l
     assert (page.quantity, page.bits, len(page)) == ("attention weight", 16, 4)
     for number, maps in enumerate(attention_maps(marian, gold_pairs)):
         header, arrays = opened(page, number)
-        assert np.abs(arrays["full"] - maps.values.numpy()).max() <= page.error + 1e-7
-        assert tuple(header["queries"]) == maps.query_labels
-        assert header["keyWords"] == maps.key_words.tolist()
+        assert np.abs(arrays["full"] - maps.by_head().numpy()).max() <= page.error + 1e-7
+        assert tuple(header["queries"]) == maps.queries.units(0)
+        assert header["keyWords"] == maps.keys.words[0].tolist()
         assert header["side"] == "target"
         about = page.index()["entries"][number]
         assert (tuple(about["source"]), tuple(about["target"])) == (
@@ -78,13 +78,9 @@ def test_links_and_counts_are_those_of_the_sweep(
     model = build(kind)
     page = explore_page(gold_pairs, model, reading=reading, layers=[3, 1], heads=[2, 4], bits=8)
     found = [[Links() for _ in gold_pairs] for _ in range(4)]
-    for batch in attention_softmap(model, gold_pairs, [3, 1], [2, 4], reading or model.readings[0]):
-        flat = batch.flat()
-        cells = make_extractor("reverse")(flat.values, flat.source_lengths, flat.target_lengths).links
-        for number, matrix in enumerate(cells):
-            view, b = divmod(number, len(batch))
-            rows, columns = batch.source_words[b].tolist(), batch.target_words[b].tolist()
-            found[view][batch.indices[b]] = Links([(rows[i], columns[j]) for i, j in matrix.nonzero().tolist()])
+    for batch in word_matrices(model, gold_pairs, [3, 1], [2, 4], reading or model.readings[0]):
+        for view, b, i, j in make_extractor("reverse").of(batch).links.nonzero().tolist():
+            found[view][batch.indices[b]] |= Links([(i, j)])
     gold = LinkTable.from_links([pair.gold for pair in gold_pairs if pair.gold is not None])
     table = np.stack([count.reshape(4, 3) for count in page._counts])  # type: ignore[union-attr]
     for view in range(4):
@@ -112,9 +108,9 @@ def test_masked_words_give_second_maps(gold_pairs: list[SentencePair]) -> None:
         assert ("masked" in arrays) is bool(mask)
         if mask:
             full, masked = infill_maps(model, gold_pairs[number], mask, layer=2, head=3)
-            assert np.abs(arrays["full"][1, 2] - full.values[0, 0].numpy()).max() <= page.error + 1e-6
-            assert np.abs(arrays["masked"][1, 2] - masked.values[0, 0].numpy()).max() <= page.error + 1e-6
-            assert tuple(header["changedQueries"]) == masked.query_labels
+            assert np.abs(arrays["full"][1, 2] - full.by_head()[0, 0].numpy()).max() <= page.error + 1e-6
+            assert np.abs(arrays["masked"][1, 2] - masked.by_head()[0, 0].numpy()).max() <= page.error + 1e-6
+            assert tuple(header["changedQueries"]) == masked.queries.units(0)
             assert header["changedWords"] == list(mask)
     with pytest.raises(InputError, match="3 masks for 4"):
         explore_page(gold_pairs, model, masks=masks[:3])

@@ -23,7 +23,7 @@ from align_eval.runs.infill_files import findings
 from align_eval.runs.infill_work import InfillWork, Look, all_views
 from align_eval.runs.sweep import split
 from align_eval.scoring.tables import render_text
-from align_eval.signals.attention_batch import View
+from align_eval.signals.matrix import View
 from tests.infilling.models import load
 from tests.infilling.synthetic import corpus as made_up
 from tests.infilling.synthetic import fill, gold_map, word_rows

@@ -26,7 +26,7 @@ from align_eval.runs.parallel_text import open_text
 from align_eval.runs.selection import Settings, select
 from align_eval.runs.sweep import split, sweep_testset
 from align_eval.runs.translate import TranslateSettings, translate_and_score
-from align_eval.signals.attention import attention_maps, attention_softmap
+from align_eval.signals.collect import attention_maps, word_matrices
 from tests.infilling.models import marian_folder
 from tests.models import families
 
@@ -121,7 +121,7 @@ VERBS: dict[str, Callable[[dict[str, str], Any], Any]] = {
         ae.load_model(folders["seq2seq"], target_language="en"), few.pairs, [1]
     ),
     "soft maps": lambda folders, few: list(
-        attention_softmap(ae.load_model(folders["seq2seq"], target_language="en"), few.pairs, [1])
+        word_matrices(ae.load_model(folders["seq2seq"], target_language="en"), few.pairs, [1])
     ),
     "attention links": lambda folders, few: attention_links(
         few.pairs, ae.load_model(folders["seq2seq"], target_language="en"), (1, 1, "awo")

@@ -22,7 +22,7 @@ from align_eval.runs.selection.logistic import _cells, _fit
 from align_eval.runs.sweep import Sweep, for_testset, split, sweep_testset
 from align_eval.runs.word_maps import MapSource, WordMaps
 from align_eval.scoring import measures
-from align_eval.signals.attention_batch import View
+from align_eval.signals.matrix import ScoreMatrix, Side, View
 
 Floats = NDArray[np.float64]
 
@@ -52,10 +52,12 @@ def sweep_of(maps: Sequence[Floats], testset: Any, development: Sequence[int], m
     extractor = make_extractor(method)
     for k, values in enumerate(maps):
         m, n = values.shape[1:]
-        one = WordMaps(
-            (k,), torch.from_numpy(values)[:, None], torch.tensor([m]), torch.tensor([n]),
-            cells_of(testset, k, True), cells_of(testset, k, False),
-        )  # fmt: skip
+        sides = [Side(torch.arange(size)[None], (size,), (size,)) for size in (m, n)]
+        matrix = ScoreMatrix(torch.from_numpy(values)[:, None], *sides, views, "made up", indices=(k,))
+        one = WordMaps(matrix, cells_of(testset, k, True), cells_of(testset, k, False))
+        of_gold = WordMaps.of(matrix, testset.gold)
+        assert torch.equal(of_gold.sure, one.sure)
+        assert torch.equal(of_gold.possible, one.possible)
         counts[:, k] = one.count(extractor)[:, 0]
         source.keep(one)
     counts[:, :, 1] = np.bincount(testset.gold.sentence[testset.gold.sure], minlength=len(maps))

@@ -18,7 +18,7 @@ from align_eval.link_table import LinkTable
 from align_eval.links import Links
 from align_eval.runs.sweep import split, sweep_testset
 from align_eval.scoring.counts import counts
-from align_eval.signals.attention import attention_maps
+from align_eval.signals.collect import attention_maps
 
 pytestmark = [pytest.mark.model, pytest.mark.xdist_group("e5")]
 
@@ -37,7 +37,7 @@ def test_counts_equal_those_of_single_maps(e5: Any, small: Any) -> None:
     assert [(v.layer, v.head, v.reading) for v in found.views] == [(6, 1, "block-ts"), (6, "mean", "block-ts")]
     links = []
     for maps in attention_maps(e5, small.pairs, [6], [1], "block-ts"):
-        words = maps.words().values[0, 0]  # target words x source words
+        words = maps.words().by_head()[0, 0]  # target words x source words
         extractor = make_extractor("forward")
         import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from align_eval.corpora import SentencePair
 from align_eval.models.double import keep_double
-from align_eval.models.pairs import Layout, PairModel
-from align_eval.signals.attention import attention_maps
+from align_eval.models.layout import Layout, PairModel
+from align_eval.signals.collect import attention_maps
+from align_eval.signals.predictions import Prediction, log_probability, logits_of
 from tests.models import families
 
 PAIR = SentencePair("1", ("das", "Haus", "und"), ("a", "house"))
@@ -63,11 +64,18 @@ def jacobian(log_p: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
         return torch.stack([torch.autograd.grad(score, point, retain_graph=True)[0] for score in scores])
 
 
+def log_probabilities(reader: Any, steps: Sequence[Prediction]) -> Tensor:
+    """log p of each step's token, ``(R,)``; one forward pass, gradients as the caller has set them."""
+    logits = logits_of(reader.reader, [step.layout for step in steps])
+    rows, tokens = torch.tensor([step.row for step in steps]), torch.tensor([step.token for step in steps])
+    return log_probability(logits[torch.arange(len(steps)), rows], tokens)
+
+
 def only_map(reader: PairModel, pair: SentencePair = PAIR, reading: str | None = None) -> Tensor:
     """The one map ``(Q, K)`` of a signal that has one."""
     (maps,) = attention_maps(reader, [pair], reading=reading)
-    assert maps.values.shape[:2] == (1, 1)
-    return maps.values[0, 0]
+    assert maps.by_head().shape[:2] == (1, 1)
+    return maps.by_head()[0, 0]
 
 
 def require_batched_is_single(reader: PairModel, tolerance: float = 1e-9) -> None:
@@ -79,8 +87,8 @@ def require_batched_is_single(reader: PairModel, tolerance: float = 1e-9) -> Non
         for pair in pairs:
             maps = together[some.index(pair)]
             (alone,) = attention_maps(reader, [pair])
-            assert maps.query_labels == alone.query_labels
-            assert float((maps.values - alone.values).abs().max()) < tolerance
+            assert maps.queries.units(0) == alone.queries.units(0)
+            assert float((maps.by_head() - alone.by_head()).abs().max()) < tolerance
 
 
 def require_nothing_after(reader: PairModel) -> None:
@@ -88,6 +96,6 @@ def require_nothing_after(reader: PairModel) -> None:
     for pair in (PAIR, families.pairs()[3]):
         (layout,) = reader.lay_out([pair])
         (maps,) = attention_maps(reader, [pair])
-        for values, row in zip(maps.values.flatten(0, 1).transpose(0, 1), layout.blocks["awo"][0].rows, strict=True):
+        for values, row in zip(maps.by_head().flatten(0, 1).transpose(0, 1), layout.blocks["awo"][0].rows, strict=True):
             assert float(values[:, row + 1 :].abs().max()) == 0
             assert float(values[:, : row + 1].abs().max()) > 0

@@ -11,11 +11,10 @@ from align_eval.errors import ModelError
 from align_eval.models.adapters import discovery
 from align_eval.models.attention import attention_sites, capture_attention
 from align_eval.models.double import keep_double
-from align_eval.models.linear import linear_norm
-from align_eval.signals import attention_maps, attention_softmap
-from align_eval.signals.alti import AltiLayerReader, AltiReader, AttentionLayer, Decomposition, decompose
-from align_eval.signals.attention import pair_model
-from align_eval.signals.registry import SIGNALS
+from align_eval.models.residuals import linear_norm
+from align_eval.signals import attention_maps, word_matrices
+from align_eval.signals.alti import Alti, AltiLayer, AttentionLayer, Decomposition, decompose
+from align_eval.signals.base import ATTRIBUTIONS, pair_model
 from tests.models import architectures, families
 from tests.signals.recorded import KINDS, POST, double, heads_of, layers_of, moved_by, out_bias
 
@@ -68,8 +67,8 @@ def contributions_of(reader: Any, layer: Any, cross: bool) -> torch.Tensor:
 @pytest.mark.parametrize(("kind", "part"), EVERY)
 def test_the_parts_sum_to_the_models_own_output(kind: str, part: str) -> None:
     """sum_j T_i(x_j) + bias terms = y_i, y_i being what the model hands to its next layer."""
-    reader = AltiReader(double(kind))
-    own = {"encoder-self": reader.encoder_parts, "decoder-self": reader.decoder_parts}.get(part, reader.parts)
+    reader = Alti(double(kind))
+    own = reader.stacks.get(part, reader.parts)
     for piece, layer in zip(own, layers_of(double(kind), PAIR, part), strict=True):
         values = [(layer.keys @ w_v + b_v) for w_v, b_v, _ in heads_of(reader.model, layer.site, len(layer.weights))]
         shared = values[:: len(values) // piece_heads(piece, values)]
@@ -99,7 +98,7 @@ def test_maps_are_those_of_the_equation(kind: str) -> None:
     """Hooked in a pass of the package: contributions of each layer, and followed through the layers."""
     model = double(kind)
     reading = "block-ts" if kind in families.ENCODERS else "awi"
-    single, through = AltiLayerReader(model), AltiReader(model)
+    single, through = AltiLayer(model), Alti(model)
     both = kind in families.SEQ2SEQ
     per_layer = [contributions_of(single, layer, both) for layer in layers_of(model, PAIR, "cross" if both else "self")]
     if both:
@@ -126,18 +125,20 @@ def test_maps_are_those_of_the_equation(kind: str) -> None:
         (block,) = reader.lay_out([PAIR])[0].blocks[reading]
         for place, number in enumerate((3, 2)):
             rows = expected[number - 1][torch.from_numpy(block.rows)]
-            assert float((maps.values[place, 0] - rows).abs().max()) < 1e-9
-        assert torch.allclose(maps.values.sum(-1), torch.ones(maps.values.shape[:3], dtype=torch.float64), atol=1e-9)
-        assert float(maps.values.min()) >= 0
+            assert float((maps.by_head()[place, 0] - rows).abs().max()) < 1e-9
+        assert torch.allclose(
+            maps.by_head().sum(-1), torch.ones(maps.by_head().shape[:3], dtype=torch.float64), atol=1e-9
+        )
+        assert float(maps.by_head().min()) >= 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_batched_equals_single(kind: str) -> None:
-    layer_alone = [AltiLayerReader(double(kind))] if kind in ("marian", "t5", "gemma2", "bert") else []
-    for reader in (AltiReader(double(kind)), *layer_alone):
+    layer_alone = [AltiLayer(double(kind))] if kind in ("marian", "t5", "gemma2", "bert") else []
+    for reader in (Alti(double(kind)), *layer_alone):
         for pair, maps in zip(families.pairs(), attention_maps(reader, families.pairs()), strict=True):
             (alone,) = attention_maps(reader, [pair])
-            assert float((maps.values - alone.values).abs().max()) < 1e-9
+            assert float((maps.by_head() - alone.by_head()).abs().max()) < 1e-9
 
 
 def by_hand(stream: list[list[float]], weights: list[list[float]], moved: list[list[float]], cross: bool) -> Any:
@@ -168,33 +169,33 @@ def test_a_row_to_which_nothing_contributes_stays_where_it_is() -> None:
 def test_the_extra_column() -> None:
     """The decoder's own stream is the first column, no word, and reported as left out."""
     for name, label in (("alti-layer", "<residual>"), ("alti", "<target prefix>")):
-        reader = SIGNALS.get(name)(families.build("marian"))
+        reader = ATTRIBUTIONS.get(name)(families.build("marian"))
         (maps,) = attention_maps(reader, [PAIR], layers=2)
         (plain,) = attention_maps(pair_model(families.build("marian")), [PAIR], layers=2)
-        assert maps.key_labels == (label, *plain.key_labels)
-        assert maps.left_out_labels[0] == label
-        assert bool((maps.left_out >= maps.values[..., 0]).all())
-        assert maps.words().values.shape[2:] == (len(PAIR.target), len(PAIR.source))
-        for batch in attention_softmap(reader, families.pairs(), readings="awi"):
-            inside = batch.values.sum(2) + batch.outside_target
-            for b, size in enumerate(batch.target_lengths.tolist()):
+        assert maps.keys.units(0) == (label, *plain.keys.units(0))
+        assert maps.keys.words[0][0] == -1
+        assert bool((maps.mass_left_out() >= maps.by_head()[..., 0]).all())
+        assert maps.words().by_head().shape[2:] == (len(PAIR.target), len(PAIR.source))
+        for batch in word_matrices(reader, families.pairs(), readings="awi"):
+            inside = batch.values.sum(2) + batch.target.left_out
+            for b, size in enumerate(batch.target.lengths):
                 assert torch.allclose(inside[:, b, :size], torch.ones(3, size), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", families.DECODERS)
 def test_nothing_from_the_future(kind: str) -> None:
-    reader = AltiReader(families.build(kind))
+    reader = Alti(families.build(kind))
     (maps,), (layout,) = attention_maps(reader, [PAIR], reading="awi"), reader.lay_out([PAIR])
     for r, row in enumerate(layout.blocks["awi"][0].rows):
-        assert not maps.values[:, :, r, row + 1 :].any()
+        assert not maps.by_head()[:, :, r, row + 1 :].any()
 
 
 def test_single_precision_is_near() -> None:
     for kind in ("marian", "m2m_100", "gemma2", "bert"):
-        reader = AltiReader(families.build(kind))
-        exact = attention_maps(AltiReader(families.build(kind, dtype="float64")), families.pairs())
+        reader = Alti(families.build(kind))
+        exact = attention_maps(Alti(families.build(kind, dtype="float64")), families.pairs())
         for near, far in zip(attention_maps(reader, families.pairs()), exact, strict=True):
-            assert float((near.values - far.values).abs().max()) < 1e-4
+            assert float((near.by_head() - far.by_head()).abs().max()) < 1e-4
 
 
 # The form that is found of each layer: values alone, behind queries and keys, or grouped by heads; key-value heads;
@@ -283,11 +284,11 @@ def test_a_block_that_is_not_of_the_known_form() -> None:
         layer.self_attn.o_proj.register_forward_hook(lambda module, given, output: output * 0.5)
         layer.register_forward_hook(lambda module, given, output: output * 0.5)
     model.model.model.norm.register_forward_pre_hook(lambda module, given: (given[0] * 0.5,))
-    attention_maps(AltiReader(model), [PAIR])  # the hooked output is what is added
+    attention_maps(Alti(model), [PAIR])  # the hooked output is what is added
     for layer in model.model.model.layers:
         layer.post_attention_layernorm.register_forward_pre_hook(lambda module, given: (given[0] + 1,))
     with pytest.raises(ModelError, match=r"around the attention of llama \(llama\) are not of a known form"):
-        AltiReader(model)
+        Alti(model)
 
 
 def test_a_norm_that_is_no_linear_map() -> None:

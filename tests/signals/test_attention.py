@@ -16,8 +16,9 @@ from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
 from align_eval.models.decoder import PromptTemplate
 from align_eval.scoring import score
-from align_eval.signals.attention import attention_maps, attention_softmap, pair_model
-from align_eval.signals.attention_batch import View
+from align_eval.signals.base import pair_model
+from align_eval.signals.collect import attention_maps, word_matrices
+from align_eval.signals.matrix import View
 from tests.models import families
 
 KINDS = (*families.SEQ2SEQ, *families.DECODERS, *families.ENCODERS)
@@ -32,10 +33,10 @@ def double(kind: str) -> Any:
 def by_pair(model: Any, pairs: list[SentencePair], **options: Any) -> dict[tuple[int, View], torch.Tensor]:
     """Each pair's map of each view, unpadded."""
     out = {}
-    for batch in attention_softmap(model, pairs, **options):
+    for batch in word_matrices(model, pairs, **options):
         for v, view in enumerate(batch.views):
             for b, k in enumerate(batch.indices):
-                m, n = int(batch.source_lengths[b]), int(batch.target_lengths[b])
+                m, n = batch.source.lengths[b], batch.target.lengths[b]
                 assert float(batch.values[v, b, m:].abs().sum()) == float(batch.values[v, b, :, n:].abs().sum()) == 0
                 out[k, view] = batch.values[v, b, :m, :n]
     return out
@@ -49,16 +50,18 @@ def test_shapes_and_rows(kind: str) -> None:
         for pair, found in zip(
             families.pairs(), attention_maps(model, families.pairs(), [1, 3], [4, 2], reading), strict=True
         ):
-            assert found.values.shape == (2, 2, len(found.query_labels), len(found.key_labels))
+            assert found.by_head().shape == (2, 2, len(found.queries.units(0)), len(found.keys.units(0)))
             assert (found.layers, found.heads, found.reading) == ((1, 3), (4, 2), reading)
             words = found.words()
-            sides = {"target": (pair.target, pair.source), "source": (pair.source, pair.target)}[found.query_side]
-            assert (words.query_labels, words.key_labels) == sides
+            sides = {"target": (pair.target, pair.source), "source": (pair.source, pair.target)}[found.attends]
+            assert (words.queries.units(0), words.keys.units(0)) == sides
             if reading == "block":
                 continue
-            assert torch.allclose(found.values.sum(-1), torch.ones(found.values.shape[:3]), atol=1e-5)
-            assert torch.allclose(words.values.sum(-1) + words.left_out, torch.ones(words.values.shape[:3]), atol=1e-5)
-            assert float(found.left_out.min()) > 0
+            assert torch.allclose(found.by_head().sum(-1), torch.ones(found.by_head().shape[:3]), atol=1e-5)
+            assert torch.allclose(
+                words.by_head().sum(-1) + words.mass_left_out(), torch.ones(words.by_head().shape[:3]), atol=1e-5
+            )
+            assert float(found.mass_left_out().min()) > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,23 +73,23 @@ def test_batched_equals_single(kind: str) -> None:
                 assert float((together[k, view] - alone).abs().max()) < tolerance
         for maps, pair in zip(attention_maps(model, families.pairs()), families.pairs(), strict=True):
             (alone,) = attention_maps(model, [pair])
-            assert maps.query_labels == alone.query_labels
-            assert float((maps.values - alone.values).abs().max()) < tolerance
+            assert maps.queries.units(0) == alone.queries.units(0)
+            assert float((maps.by_head() - alone.by_head()).abs().max()) < tolerance
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_soft_maps_are_the_pooled_attention_maps(kind: str) -> None:
+def test_word_matrices_are_the_pooled_attention_maps(kind: str) -> None:
     model = double(kind)
     found = by_pair(model, families.pairs(), heads=["all", "mean"])
     for reading in pair_model(model).readings:
         for k, maps in enumerate(attention_maps(model, families.pairs(), reading=reading)):
             words = maps.words()
-            turn = maps.query_side == "target"
+            turn = maps.attends == "target"
             for layer in maps.layers:
                 for head in maps.heads:
-                    plain = words.select(layer, head)
+                    plain = words.select(layer, head).by_head()[0, 0]
                     assert torch.allclose(found[k, View(layer, head, reading)], plain.T if turn else plain, atol=1e-12)
-                mean = words.head_mean().select(layer, "mean")
+                mean = words.head_mean().select(layer, "mean").by_head()[0, 0]
                 assert torch.allclose(found[k, View(layer, "mean", reading)], mean.T if turn else mean, atol=1e-12)
 
 
@@ -95,14 +98,14 @@ def test_awi_is_awo_shifted_by_one(kind: str) -> None:
     model = cached(kind)
     one_each = [SentencePair("1", ("das", "Haus", "und"), ("the", "house", "and", "."))]
     awo, awi = (attention_maps(model, one_each, reading=reading)[0] for reading in ("awo", "awi"))
-    rows = {name: (maps.query_words >= 0).nonzero()[:, 0] for name, maps in (("awo", awo), ("awi", awi))}
+    rows = {name: (maps.queries.words[0] >= 0).nonzero()[:, 0] for name, maps in (("awo", awo), ("awi", awi))}
     assert len(rows["awo"]) == len(rows["awi"]) >= 4
     if kind in families.SEQ2SEQ:
-        assert torch.equal(awo.values, awi.values)
+        assert torch.equal(awo.by_head(), awi.by_head())
         assert torch.equal(rows["awi"], rows["awo"] + 1)
     # The row of one word by AWI is the row of the next word by AWO.
-    assert torch.allclose(awi.values[:, :, rows["awi"][:-1]], awo.values[:, :, rows["awo"][1:]], atol=1e-7)
-    assert awo.words().values.shape == awi.words().values.shape == (3, 4, 4, 3)
+    assert torch.allclose(awi.by_head()[:, :, rows["awi"][:-1]], awo.by_head()[:, :, rows["awo"][1:]], atol=1e-7)
+    assert awo.words().by_head().shape == awi.words().by_head().shape == (3, 4, 4, 3)
 
 
 @pytest.mark.parametrize("kind", families.ENCODERS)
@@ -117,15 +120,15 @@ def test_block_is_the_mean_of_both(kind: str) -> None:
 
 def test_mass_outside_is_reported() -> None:
     for kind, sides in (("t5", {"target"}), ("llama", {"target"}), ("bert", {"source", "target"})):
-        for batch in attention_softmap(cached(kind), families.pairs()):
-            outside = {"source": batch.outside_source, "target": batch.outside_target}
+        for batch in word_matrices(cached(kind), families.pairs()):
+            outside = {"source": batch.source.left_out, "target": batch.target.left_out}
             for v, view in enumerate(batch.views):
                 queries = {"block-st": {"source"}, "block-ts": {"target"}}.get(view.reading, sides)
                 assert {side for side in outside if not bool(outside[side][v].isnan().any())} == queries
                 if len(queries) == 1:
                     (side,) = queries
                     inside = batch.values[v].sum(dim=1 if side == "target" else 2)
-                    for b, size in enumerate(getattr(batch, f"{side}_lengths").tolist()):
+                    for b, size in enumerate(getattr(batch, side).lengths):
                         total = (inside + outside[side][v])[b, :size]
                         assert torch.allclose(total, torch.ones(size), atol=1e-5)
 
@@ -155,28 +158,36 @@ def test_renormalised_rows() -> None:
             assert torch.allclose(values.sum(axis), torch.ones(values.shape[1 - axis]), atol=1e-5)
 
 
-def test_flat_is_view_by_view() -> None:
-    batch = next(iter(attention_softmap(cached("t5"), families.pairs(), heads="all")))
-    flat = batch.flat()
-    assert flat.values.shape[0] == len(batch.views) * len(batch)
-    one = batch.soft_map(View(2, 3, "awi"))
+def test_one_head_and_one_pair_of_a_matrix() -> None:
+    batch = next(iter(word_matrices(cached("t5"), families.pairs(), heads="all")))
+    assert batch.values.shape[:2] == (len(batch.views), len(batch))
+    one = batch.select(2, 3, "awi")
     place = batch.views.index(View(2, 3, "awi"))
-    assert torch.equal(flat.values[place * len(batch) : (place + 1) * len(batch)], one.values)
-    assert torch.equal(flat.source_words[: len(batch)], one.source_words)
-    flat.check_finite(["x"] * flat.values.shape[0])
+    assert torch.equal(batch.values[place], one.values[0])
+    assert torch.equal(batch.source.words, one.source.words)
+    for extractor in map(make_extractor, ("argmax", "itermax", "match")):
+        assert torch.equal(extractor.of(batch).links[place], extractor.of(one).links[0])
+    alone = one[len(batch) - 1]
+    m, n = one.source.lengths[-1], one.target.lengths[-1]
+    assert torch.equal(alone.values, one.values[:, -1:, :m, :n])
+    assert alone.source.text == one.source.text[-1:]
+    assert alone.indices == one.indices[-1:]
+    one.check_finite()
 
 
 def test_words_without_a_subword_are_no_units() -> None:
     pair = SentencePair("1", ("das", "", "Haus"), ("the", "house", ""))
     empty = SentencePair("2", ("",), ("the",))
     for kind in ("t5", "gpt2", "bert", "marian", "nllb", "xlm-roberta"):
-        batches = list(attention_softmap(cached(kind), [pair, empty]))
+        batches = list(word_matrices(cached(kind), [pair, empty]))
         assert [batch.indices for batch in batches] == [(0,)], kind
         (batch,) = batches
-        assert batch.source_words.tolist() == [[0, 2]]
-        assert batch.target_words.tolist() == [[0, 1]]
-        assert (batch.source_counts.tolist(), batch.target_counts.tolist()) == ([3], [3])
-        assert attention_maps(cached(kind), [pair])[0].words().values.shape[2:] == (3, 3)
+        assert batch.source.words.tolist() == [[0, -1, 2]]
+        assert batch.target.words.tolist() == [[0, 1, -1]]
+        assert batch.mask.sum().tolist() == 4
+        assert not batch.values[:, ~batch.mask].any()
+        assert (batch.source.counts, batch.target.counts) == ((3,), (3,))
+        assert attention_maps(cached(kind), [pair])[0].words().by_head().shape[2:] == (3, 3)
 
 
 def aer(model: Any, pairs: list[SentencePair], shift: int = 0) -> dict[str, float]:
@@ -186,12 +197,11 @@ def aer(model: Any, pairs: list[SentencePair], shift: int = 0) -> dict[str, floa
     links: dict[str, list[Links]] = {}
     for reading in pair_model(model).readings:
         found: list[Links] = [Links()] * len(pairs)
-        for batch in attention_softmap(model, pairs, 1, 1, reading):
-            soft = batch.soft_map(0)
-            best = soft.values.argmax(dim=1)
+        for batch in word_matrices(model, pairs, 1, 1, reading):
+            best = batch.values[0].argmax(dim=1)
             for b, k in enumerate(batch.indices):
-                found[k] = Links((int(best[b, j]), j) for j in range(int(soft.target_lengths[b])))
-            assert extractor(soft.values, soft.source_lengths, soft.target_lengths).links.any()
+                found[k] = Links((int(best[b, j]), j) for j in range(batch.target.lengths[b]))
+            assert extractor.of(batch).links.any()
         links[reading] = found
     return {reading: float(score(gold, LinkTable.from_links(found)).aer) for reading, found in links.items()}
 
@@ -267,7 +277,7 @@ def test_the_other_layers_are_not_held() -> None:
 
     handles = [site.register_forward_hook(watch) for site in reader.sites]
     (found,) = attention_maps(reader, [pair], layers=12, heads=2, reading="block-ts")
-    assert found.values.shape == (1, 1, 254, layout.size)
+    assert found.by_head().shape == (1, 1, 254, layout.size)
     assert len(seen) == 12
     assert max(alive) <= 2
     assert sum(reference() is not None for reference in seen) == 0
@@ -278,7 +288,7 @@ def test_the_other_layers_are_not_held() -> None:
     # Word maps of every layer: still one layer's sub-word maps at a time.
     seen.clear()
     alive.clear()
-    (batch,) = attention_softmap(reader, [pair], heads="mean")
+    (batch,) = word_matrices(reader, [pair], heads="mean")
     assert len(batch.views) == 36
     assert max(alive) <= 2
     for handle in handles:
@@ -290,15 +300,15 @@ def test_what_is_not_there() -> None:
     with pytest.raises(ModelError, match=r"decoder-only model and has no cross-attention. Choose one of awi, awo"):
         attention_maps(cached("llama"), pairs, reading="cross")
     with pytest.raises(ModelError, match="is an encoder and has no reading 'awi'"):
-        attention_softmap(cached("bert"), pairs, readings=["awi"])
+        word_matrices(cached("bert"), pairs, readings=["awi"])
     with pytest.raises(InputError, match=r"t5 has no layer 4\. Choose from 1 to 3"):
         attention_maps(cached("t5"), pairs, layers=4)
     with pytest.raises(InputError, match="t5 has no head 0"):
-        attention_softmap(cached("t5"), pairs, heads=[0])
+        word_matrices(cached("t5"), pairs, heads=[0])
     with pytest.raises(UnknownNameError, match="'mean'"):
-        attention_softmap(cached("t5"), pairs, heads="meen")
+        word_matrices(cached("t5"), pairs, heads="meen")
     with pytest.raises(UnknownNameError, match="sub-words"):
-        attention_softmap(cached("t5"), pairs, keys="most")
+        word_matrices(cached("t5"), pairs, keys="most")
     with pytest.raises(InputError, match="head_mean"):
         attention_maps(cached("t5"), pairs, heads="mean")
     with pytest.raises(InputError, match="no layer is asked for"):
@@ -315,7 +325,7 @@ def test_pair_too_long_for_an_encoder() -> None:
         attention_maps(cached("bert"), [long])
 
 
-@pytest.mark.parametrize("door", [attention_maps, attention_softmap])
+@pytest.mark.parametrize("door", [attention_maps, word_matrices])
 def test_weights_that_are_no_distribution(door: Any) -> None:
     for value, error, message in ((torch.nan, NonFiniteError, "NaN"), (2.0, ModelError, "no distribution")):
         model = families.build("bart")

@@ -1,7 +1,8 @@
-"""AttentionMaps by hand-made weights: pooling to words, checks, selection."""
+"""ScoreMatrix by hand-made weights: pooling to words, checks, selection."""
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
-from align_eval.signals.attention import attention_maps, attention_softmap, pair_model
-from align_eval.signals.attention_maps import AttentionMaps
-from align_eval.signals.subwords import RULES, pool_last_axis
+from align_eval.models.attention_sites import check_rows
+from align_eval.signals.base import pair_model
+from align_eval.signals.collect import attention_maps, word_matrices
+from align_eval.signals.matrix import ScoreMatrix, Side, View
+from align_eval.signals.pooling import RULES, pool_last_axis
 from tests.models import families
 
 QUERY = ("a", "b1", "b2", "</s>")
@@ -26,27 +29,30 @@ WEIGHTS = torch.tensor(
 )
 
 
-def maps(values: torch.Tensor = WEIGHTS[None, None], **changes: Any) -> AttentionMaps:
-    given: dict[str, Any] = {
-        "layers": (2,), "heads": tuple(range(1, values.shape[1] + 1)), "query_labels": QUERY, "key_labels": KEY,
-        "query_words": torch.tensor([0, 1, 1, -1]), "query_text": ("a", "b"), "key_text": ("x", "y"),
-        "query_side": "target", "reading": "awo", "model": "m",
-    }  # fmt: skip
-    return AttentionMaps.from_weights(values, torch.tensor([-1, 0, 0, 1, -1]), **{**given, **changes})
+def maps(values: torch.Tensor = WEIGHTS[None, None], **changes: Any) -> ScoreMatrix:
+    """Layer 2 of weights ``(1, heads, queries, keys)``, checked."""
+    check_rows(values[0], 2, "m")
+    keys = torch.tensor([[-1, 0, 0, 1, -1]])
+    text = changes.pop("text", (("x", "y"), ("a", "b")))
+    left = values[0][:, None, :, keys[0] < 0].sum(-1)
+    source = Side(keys, (5,), (len(text[0]),), text[:1], (KEY,))
+    target = Side(torch.tensor([[0, 1, 1, -1]]), (4,), (len(text[1]),), text[1:], (changes.pop("labels", QUERY),), left)
+    views = tuple(View(2, head, "awo") for head in range(1, values.shape[1] + 1))
+    return ScoreMatrix(values[0][:, None].transpose(-1, -2), source, target, views, "attention weight", True, "m")
 
 
 def test_left_out() -> None:
     found = maps()
-    assert found.left_out_labels == ("<de>", "</s>")
-    assert torch.allclose(found.left_out[0, 0], torch.tensor([0.2, 0.2, 0.3, 1.0], dtype=torch.float64))
+    assert torch.allclose(found.mass_left_out()[0, 0], torch.tensor([0.2, 0.2, 0.3, 1.0], dtype=torch.float64))
 
 
 def test_words_sum_keys_and_average_queries() -> None:
     words = maps().words()
     expected = torch.tensor([[0.5, 0.3], [0.25, 0.5]], dtype=torch.float64)
-    assert torch.allclose(words.values[0, 0], expected)
-    assert (words.query_labels, words.key_labels) == (("a", "b"), ("x", "y"))
-    assert torch.allclose(words.values.sum(-1) + words.left_out, torch.ones(1, 1, 2, dtype=torch.float64))
+    assert torch.allclose(words.by_head()[0, 0], expected)
+    assert torch.equal(words.values[0, 0], words.by_head()[0, 0].T)
+    assert (words.queries.units(0), words.keys.units(0)) == (("a", "b"), ("x", "y"))
+    assert torch.allclose(words.by_head().sum(-1) + words.mass_left_out(), torch.ones(1, 1, 2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +65,7 @@ def test_words_sum_keys_and_average_queries() -> None:
     ],
 )
 def test_other_rules(keys: str, queries: str, expected: list[list[float]]) -> None:
-    assert torch.allclose(maps().words(keys, queries).values[0, 0], torch.tensor(expected, dtype=torch.float64))
+    assert torch.allclose(maps().words(keys, queries).by_head()[0, 0], torch.tensor(expected, dtype=torch.float64))
 
 
 def test_unknown_rule() -> None:
@@ -68,29 +74,47 @@ def test_unknown_rule() -> None:
 
 
 def test_a_word_without_a_subword_has_zeros() -> None:
-    found = maps(key_text=("x", "y", "silent"), query_text=("a", "b", "silent")).words()
-    assert found.values.shape == (1, 1, 3, 3)
+    found = maps(text=(("x", "y", "silent"), ("a", "b", "silent"))).words()
+    assert found.by_head().shape == (1, 1, 3, 3)
     assert found.values[0, 0, 2].tolist() == found.values[0, 0, :, 2].tolist() == [0, 0, 0]
+    assert found.mask[0].tolist() == [[True, True, False], [True, True, False], [False, False, False]]
 
 
 def test_heads_and_layers() -> None:
     two = torch.stack([WEIGHTS, WEIGHTS.flip(1)])[None]
     found = maps(two)
     assert found.head_mean().heads == ("mean",)
-    assert torch.allclose(found.head_mean().values[0, 0], two[0].mean(0))
-    assert torch.allclose(found.head_max().values[0, 0], two[0].amax(0))
-    assert torch.allclose(found.layer_mean().values, two)
-    assert torch.equal(found.select(2, 2), two[0, 1])
+    assert torch.allclose(found.head_mean().by_head()[0, 0], two[0].mean(0))
+    assert torch.allclose(found.head_max().by_head()[0, 0], two[0].amax(0))
+    assert torch.allclose(found.layer_mean().by_head(), two)
+    assert torch.equal(found.select(2, 2).by_head()[0, 0], two[0, 1])
     with pytest.raises(InputError, match=r"layer 1, head 1 is not among.*\[2\].*\[1, 2\]"):
         found.select(1, 1)
+    with pytest.raises(InputError, match=r"the matrix has 2 heads.*\[1, 2\]"):
+        found.select(2)
 
 
 def test_renormalise() -> None:
     rows = maps().renormalise()
-    assert torch.allclose(rows.values[0, 0, :3].sum(-1), torch.ones(3, dtype=torch.float64))
-    assert rows.values[0, 0, :, [0, 4]].abs().sum() == 0
-    assert rows.values[0, 0, 3].sum() == 0
-    assert torch.equal(rows.left_out, maps().left_out)
+    assert torch.allclose(rows.by_head()[0, 0, :3].sum(-1), torch.ones(3, dtype=torch.float64))
+    assert rows.by_head()[0, 0, :, [0, 4]].abs().sum() == 0
+    assert rows.by_head()[0, 0, 3].sum() == 0
+    assert torch.equal(rows.mass_left_out(), maps().mass_left_out())
+    assert rows.word_keys().keys.units(0) == ("x1", "x2", "y")
+    assert torch.equal(rows.word_keys().by_head(), rows.by_head()[..., 1:4])
+
+
+def test_a_matrix_says_what_it_is_and_goes_elsewhere() -> None:
+    found = maps()
+    assert repr(found) == "ScoreMatrix(attention weight of m, awo: 1 heads, 1 sentence pairs, 5 x 4 units)"
+    assert found.numpy().shape == (1, 1, 5, 4)
+    frame = found.to_frame()
+    assert len(frame) == 20
+    assert frame[(frame.source == "x2") & (frame.target == "b1")].score.tolist() == [0.1]
+    assert frame[frame.source == "</s>"].source_word.unique().tolist() == [-1]
+    again = pickle.loads(pickle.dumps(found))
+    assert torch.equal(again.values, found.values)
+    assert again.views == found.views
 
 
 @pytest.mark.parametrize(("bad", "error", "message"), [
@@ -116,8 +140,8 @@ def test_half_precision_is_tolerated() -> None:
 
 
 def test_shapes_are_checked() -> None:
-    with pytest.raises(InputError, match="do not fit 1 layers, 1 heads, 3 rows and 5 columns"):
-        maps(query_labels=QUERY[:3])
+    with pytest.raises(InputError, match=r"do not fit 1 heads, 1 pairs, 5 source and 4 target units with \[5, 3\]"):
+        maps(labels=QUERY[:3])
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,9 +169,9 @@ def test_maps_of_half_precision_can_be_drawn(dtype: torch.dtype) -> None:
     model.model.to(dtype)
     model.dtype = dtype
     (maps,) = attention_maps(model, families.pairs()[:1], layers=1)
-    kept = replace(maps, values=maps.values.to(dtype), left_out=maps.left_out.to(dtype))
+    kept = replace(maps, values=maps.values.to(dtype))
     for found in (maps, kept, kept.words(), kept.head_mean()):
-        assert found.values.numpy().dtype == found.left_out.numpy().dtype == "float32"
+        assert found.numpy().dtype == found.mass_left_out().numpy().dtype == "float32"
         assert "image/png" in found._repr_mimebundle_() or "text/html" in found._repr_mimebundle_()
 
 
@@ -159,11 +183,11 @@ def test_a_side_without_tokens_has_an_empty_map(kind: str) -> None:
     for reading in pair_model(model).readings:
         for pair, maps in zip(pairs, attention_maps(model, pairs, [1], reading=reading), strict=True):
             words = maps.words()
-            target = maps.query_side == "target"
+            target = maps.attends == "target"
             size = (len(pair.target), len(pair.source)) if target else (len(pair.source), len(pair.target))
-            assert words.values.shape[2:] == size
+            assert words.by_head().shape[2:] == size
             assert not words.values.any()
-        assert list(attention_softmap(model, pairs, readings=reading)) == []
+        assert list(word_matrices(model, pairs, readings=reading)) == []
 
 
 def test_numbers_that_are_not_finite_name_their_sentence() -> None:
@@ -175,6 +199,6 @@ def test_numbers_that_are_not_finite_name_their_sentence() -> None:
         pairs = [
             SentencePair("first", ("das", "Haus"), ("the", "house")), SentencePair("second", ("S",), ("the", "house"))
         ]  # fmt: skip
-        for door in (attention_maps, attention_softmap):
+        for door in (attention_maps, word_matrices):
             with pytest.raises(NonFiniteError, match="for sentence pair second"):
                 list(door(model, pairs, layers=[1]))

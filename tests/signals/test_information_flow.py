@@ -10,13 +10,20 @@ import torch
 from torch import Tensor
 
 from align_eval.corpora import SentencePair
-from align_eval.errors import InputError, ModelError, UnknownNameError
-from align_eval.models.attention import attention_sites, eager
+from align_eval.errors import InputError, ModelError
+from align_eval.models.attention_sites import attention_sites, eager
 from align_eval.models.double import keep_double
-from align_eval.signals.attention import attention_maps
+from align_eval.signals.collect import attention_maps
 from align_eval.signals.information_flow import HeadFlow, LayerFlow, attention_times_gradient
 from tests.models import families
-from tests.signals.forced import KINDS, PAIR, double, require_batched_is_single, require_nothing_after
+from tests.signals.forced import (
+    KINDS,
+    PAIR,
+    double,
+    log_probabilities,
+    require_batched_is_single,
+    require_nothing_after,
+)
 
 
 class Gates:
@@ -45,12 +52,12 @@ class Gates:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_of_a_tensor_of_ones(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = HeadFlow(double(kind))
-    steps = reader.steps(reader.lay_out([PAIR]))[1:3]
+    steps = reader.predictions(reader.lay_out([PAIR]))[1:3]
     found = reader.flow(steps, [1, 2])
     gates = Gates(reader, monkeypatch)
     with torch.enable_grad(), eager(reader.model), keep_double(reader.dtype):
         gates.values = {layer: torch.ones_like(values).requires_grad_() for layer, values in found.items()}
-        loss = -reader.log_probabilities(steps).sum()
+        loss = -log_probabilities(reader, steps).sum()
         expected = torch.autograd.grad(loss, [gates.values[layer] for layer in (1, 2)])
     for layer, values in zip((1, 2), expected, strict=True):
         assert float((found[layer] - values).abs().max()) < 1e-9
@@ -60,7 +67,7 @@ def test_the_gradient_of_a_tensor_of_ones(kind: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("kind", ["bart", "gpt2"])
 def test_finite_differences(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = HeadFlow(double(kind))
-    (step,) = reader.steps(reader.lay_out([PAIR]))[1:2]
+    (step,) = reader.predictions(reader.lay_out([PAIR]))[1:2]
     found = reader.flow([step], [1])[1]
     gates = Gates(reader, monkeypatch)
     small = 1e-5
@@ -72,14 +79,14 @@ def test_finite_differences(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 gate = torch.ones_like(found)
                 gate.view(-1)[cell] += sign * small
                 gates.values = {1: gate}
-                loss.append(-float(reader.log_probabilities([step])))
+                loss.append(-float(log_probabilities(reader, [step])))
             assert abs((loss[0] - loss[1]) / (2 * small) - float(found.flatten()[cell])) < 1e-8
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
 def test_zero_above_the_diagonal(kind: str) -> None:
     reader = HeadFlow(double(kind))
-    steps = reader.steps(reader.lay_out([PAIR]))
+    steps = reader.predictions(reader.lay_out([PAIR]))
     for values in reader.flow(steps, [1, 2]).values():
         assert float(values.triu(1).abs().max()) == 0
         for step, own in zip(steps, values, strict=True):  # nothing flows to what comes after the prediction
@@ -91,7 +98,7 @@ def test_zero_above_the_diagonal(kind: str) -> None:
 def test_the_last_layer_has_one_row(kind: str) -> None:
     """Only the row that predicts has a flow in the last layer; below, others have one too."""
     reader = HeadFlow(double(kind))
-    steps = reader.steps(reader.lay_out([PAIR]))
+    steps = reader.predictions(reader.lay_out([PAIR]))
     last = steps[-1:]
     found = reader.flow(last, [1, 2])
     rows = found[2][0].abs().sum(dim=(0, 2))
@@ -118,7 +125,7 @@ def test_a_loss_at_the_last_position() -> None:
 def test_the_sum_is_the_gradient_of_the_gate_of_a_head(kind: str) -> None:
     """Michel et al. 2019: a gate on the output of each head, before the output projection."""
     reader = HeadFlow(double(kind))
-    steps = reader.steps(reader.lay_out([PAIR]))[:3]
+    steps = reader.predictions(reader.lay_out([PAIR]))[:3]
     found = reader.flow(steps, [1, 2])
     gates = {layer: torch.ones(len(steps), 4, dtype=torch.float64, requires_grad=True) for layer in (1, 2)}
     handles = []
@@ -132,7 +139,7 @@ def test_the_sum_is_the_gradient_of_the_gate_of_a_head(kind: str) -> None:
 
         handles.append(out.register_forward_pre_hook(hook))
     with torch.enable_grad(), keep_double(reader.dtype):
-        expected = torch.autograd.grad(-reader.log_probabilities(steps).sum(), list(gates.values()))
+        expected = torch.autograd.grad(-log_probabilities(reader, steps).sum(), list(gates.values()))
     for handle in handles:
         handle.remove()
     for layer, gradient in zip(gates, expected, strict=True):
@@ -144,15 +151,15 @@ def test_maps_are_the_rows_of_the_flow(kind: str) -> None:
     model = double(kind)
     pair = families.pairs()[3]
     heads, layer, everything = HeadFlow(model), LayerFlow(model), LayerFlow(model, rows="all")
-    steps = heads.steps(heads.lay_out([pair]))
+    steps = heads.predictions(heads.lay_out([pair]))
     signed = torch.stack([heads.flow(steps, [1, 2])[k] for k in (1, 2)])  # (L, R, H, Q, K)
     own = torch.stack([signed[:, r, :, step.row] for r, step in enumerate(steps)], dim=2)  # (L, H, R, K)
     (by_head,), (by_layer,), (by_all,) = (attention_maps(reader, [pair]) for reader in (heads, layer, everything))
-    assert float((by_head.values - own.abs()).abs().max()) < 1e-9
-    assert float((by_layer.values[:, 0] - own.sum(dim=1).abs()).abs().max()) < 1e-9
-    assert float((by_all.values[:, 0] - signed.sum(dim=2).abs().sum(dim=2)).abs().max()) < 1e-9
+    assert float((by_head.by_head() - own.abs()).abs().max()) < 1e-9
+    assert float((by_layer.by_head()[:, 0] - own.sum(dim=1).abs()).abs().max()) < 1e-9
+    assert float((by_all.by_head()[:, 0] - signed.sum(dim=2).abs().sum(dim=2)).abs().max()) < 1e-9
     assert by_layer.heads == ("layer",)
-    assert torch.allclose(by_all.values[1], by_layer.values[1], atol=1e-12)  # the last layer has no other row
+    assert torch.allclose(by_all.by_head()[1], by_layer.by_head()[1], atol=1e-12)  # the last layer has no other row
 
 
 @pytest.mark.parametrize("kind", ["marian", "llama"])
@@ -166,7 +173,7 @@ def test_a_frozen_model() -> None:
     (before,) = attention_maps(LayerFlow(model), [PAIR])
     model.model.requires_grad_(False)
     (after,) = attention_maps(LayerFlow(model), [PAIR])
-    assert torch.equal(before.values, after.values)
+    assert torch.equal(before.by_head(), after.by_head())
     assert not any(weight.requires_grad for weight in model.model.parameters())
 
 
@@ -189,7 +196,7 @@ def test_a_masked_language_model() -> None:
     reader = HeadFlow(masked_model())
     assert reader.readings == ("block", "block-st", "block-ts")
     (layout,) = reader.lay_out([PAIR])
-    steps = reader.steps([layout])
+    steps = reader.predictions([layout])
     rows = [step.row for step in steps]
     assert sorted(rows) == sorted(int(r) for block in layout.blocks["block"] for r in block.rows)
     mask = reader.tokenizer.mask_token_id
@@ -205,17 +212,17 @@ def test_a_masked_language_model() -> None:
     (block,) = layout.blocks["block-ts"]
     for place, row in enumerate(block.rows.tolist()):
         expected = torch.stack([found[layer][rows.index(row), :, row] for layer in (1, 2)]).abs()
-        assert float((maps.values[:, :, place] - expected).abs().max()) < 1e-9
+        assert float((maps.by_head()[:, :, place] - expected).abs().max()) < 1e-9
     require_batched_is_single(reader)
 
 
 def test_any_transformer() -> None:
     """The function without pairs: the self-attention of a translation model's encoder and of its decoder."""
     reader = HeadFlow(double("bart"))
-    steps = reader.steps(reader.lay_out([PAIR]))[:1]
+    steps = reader.predictions(reader.lay_out([PAIR]))[:1]
     for kind, causal in (("decoder-self", True), ("encoder-self", False)):
         sites = dict(enumerate(attention_sites(reader.model, kind), 1))
-        found = attention_times_gradient(reader.model, sites, lambda: -reader.log_probabilities(steps).sum())
+        found = attention_times_gradient(reader.model, sites, lambda: -log_probabilities(reader, steps).sum())
         assert sorted(found) == [1, 2]
         for values in found.values():
             assert float(values.abs().max()) > 0
@@ -223,7 +230,7 @@ def test_any_transformer() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(UnknownNameError, match="unknown choice of rows 'most'"):
+    with pytest.raises(InputError, match=r"option rows=most .*Known: own, all"):
         LayerFlow(double("bart"), rows="most")
     plain = families.build("xlm-roberta", layers=1)
     plain.tokenizer.mask_token = "<unk>"
@@ -232,4 +239,4 @@ def test_errors() -> None:
     with pytest.raises(InputError, match="has no layer 3"):
         attention_maps(LayerFlow(double("bart")), [PAIR], layers=3)
     empty = SentencePair("1", ("das",), ("",))
-    assert attention_maps(LayerFlow(double("gpt2")), [empty])[0].values.shape[2] == 0
+    assert attention_maps(LayerFlow(double("gpt2")), [empty])[0].by_head().shape[2] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from align_eval.signals.input_x_gradient import InputXGradient
+from align_eval.signals.gradients import InputXGradient
 from tests.signals.forced import KINDS, double, forced, jacobian, only_map, require_batched_is_single
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from align_eval.signals import attention_maps, attention_softmap
-from align_eval.signals.registry import SIGNALS
-from align_eval.signals.rollout import RolloutReader, roll
+from align_eval.signals import attention_maps, word_matrices
+from align_eval.signals.base import ATTRIBUTIONS
+from align_eval.signals.rollout import Rollout, roll
 from tests.models import families
 from tests.signals.recorded import KINDS, double, layers_of
 
@@ -35,7 +35,7 @@ def test_maps_are_those_of_the_equation(kind: str) -> None:
     model = double(kind)
     pair = families.pairs()[1]
     reading = "block-ts" if kind in families.ENCODERS else "awi"
-    reader = RolloutReader(model)
+    reader = Rollout(model)
     (maps,) = attention_maps(reader, [pair], layers=[3, 1], reading=reading)
     assert (maps.layers, maps.heads, maps.quantity) == ((3, 1), ("layer",), "attention rollout")
     (block,) = reader.lay_out([pair])[0].blocks[reading]
@@ -45,17 +45,17 @@ def test_maps_are_those_of_the_equation(kind: str) -> None:
     else:
         expected = rolled(layers_of(model, pair, "self"))
     for place, number in enumerate((3, 1)):
-        assert float((maps.values[place, 0] - expected[number - 1][torch.from_numpy(block.rows)]).abs().max()) < 1e-9
-    assert torch.allclose(maps.values.sum(-1), torch.ones(maps.values.shape[:3], dtype=torch.float64), atol=1e-12)
-    assert float(maps.values.min()) >= 0
+        assert float((maps.by_head()[place, 0] - expected[number - 1][torch.from_numpy(block.rows)]).abs().max()) < 1e-9
+    assert torch.allclose(maps.by_head().sum(-1), torch.ones(maps.by_head().shape[:3], dtype=torch.float64), atol=1e-12)
+    assert float(maps.by_head().min()) >= 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_batched_equals_single(kind: str) -> None:
-    reader = RolloutReader(double(kind))
+    reader = Rollout(double(kind))
     for pair, maps in zip(families.pairs(), attention_maps(reader, families.pairs()), strict=True):
         (alone,) = attention_maps(reader, [pair])
-        assert float((maps.values - alone.values).abs().max()) < 1e-9
+        assert float((maps.by_head() - alone.by_head()).abs().max()) < 1e-9
 
 
 def test_by_hand() -> None:
@@ -72,22 +72,22 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("kind", families.DECODERS)
 def test_nothing_from_the_future(kind: str) -> None:
-    reader = RolloutReader(families.build(kind))
+    reader = Rollout(families.build(kind))
     for maps, layout in zip(
         attention_maps(reader, families.pairs(), reading="awi"), reader.lay_out(families.pairs()), strict=True
     ):
         (block,) = layout.blocks["awi"]
         for r, row in enumerate(block.rows):
-            assert not maps.values[:, :, r, row + 1 :].any()
+            assert not maps.by_head()[:, :, r, row + 1 :].any()
 
 
 def test_word_maps() -> None:
-    reader = SIGNALS.get("rollout")(families.build("marian"))
-    for batch in attention_softmap(reader, families.pairs(), layers=["all", "mean"], readings="awi"):
+    reader = ATTRIBUTIONS.get("rollout")(families.build("marian"))
+    for batch in word_matrices(reader, families.pairs(), layers=["all", "mean"], readings="awi"):
         assert [view.layer for view in batch.views] == [1, 2, 3, "mean"]
         assert torch.allclose(batch.values[3], batch.values[:3].mean(0), atol=1e-6)
-        inside = batch.values.sum(2) + batch.outside_target
-        for b, size in enumerate(batch.target_lengths.tolist()):
+        inside = batch.values.sum(2) + batch.target.left_out
+        for b, size in enumerate(batch.target.lengths):
             assert torch.allclose(inside[:, b, :size], torch.ones(4, size), atol=1e-5)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from align_eval.errors import ModelError, UnknownNameError
-from align_eval.signals.registry import SIGNALS
-from align_eval.signals.saliency import Saliency
+from align_eval.errors import InputError, ModelError
+from align_eval.signals.base import ATTRIBUTIONS
+from align_eval.signals.gradients import Saliency
 from tests.models import families
 from tests.signals.forced import (
     KINDS,
@@ -66,8 +66,8 @@ def test_a_frozen_model() -> None:
 
 
 def test_errors() -> None:
-    assert SIGNALS.get("saliency") is Saliency
-    with pytest.raises(UnknownNameError, match="unknown norm 'l3'"):
+    assert ATTRIBUTIONS.get("saliency") is Saliency
+    with pytest.raises(InputError, match=r"option norm=l3 .*Known: l2, l1, mean"):
         Saliency(double("bart"), norm="l3")
     with pytest.raises(ModelError, match="has no mask"):
         Saliency(families.build("bert", layers=1))

@@ -9,27 +9,24 @@ from typing import Any
 import pytest
 import torch
 
-from align_eval.models.pairs import Layout
+from align_eval.models.layout import Layout
+from align_eval.signals.gradients import InputGradient, Saliency, SmoothGrad
 from align_eval.signals.information_flow import HeadFlow
-from align_eval.signals.input_gradients import InputReader
-from align_eval.signals.saliency import Saliency
-from align_eval.signals.shared_pass import SharedPass
-from align_eval.signals.smoothgrad import SmoothGrad
-from align_eval.signals.steps import Step
+from align_eval.signals.predictions import Prediction, SharedPass
 from tests.models import families
 from tests.signals.forced import double
 
 ARCHITECTURES = ("marian", "m2m_100", "t5", "bart", "gpt2", "llama", "qwen3", "gemma2")
 
 
-def alone(steps: Sequence[Step]) -> list[Step]:
+def alone(steps: Sequence[Prediction]) -> list[Prediction]:
     """The same steps, each with a text of its own."""
     return [replace(step, layout=replace(step.layout)) for step in steps]
 
 
-def some_steps(reader: Any) -> list[Step]:
+def some_steps(reader: Any) -> list[Prediction]:
     """Predictions of two pairs of different length, the second pair's only in part."""
-    steps = reader.steps(reader.lay_out([families.pairs()[k] for k in (3, 0)]))
+    steps = reader.predictions(reader.lay_out([families.pairs()[k] for k in (3, 0)]))
     return list(steps[:-2])
 
 
@@ -38,7 +35,7 @@ def test_gradients_at_the_source(kind: str) -> None:
     reader = Saliency(double(kind))
     steps = some_steps(reader)
     shared, apart = reader.gradient(steps), reader.gradient(alone(steps))
-    lengths = reader.read(steps)
+    lengths = [len(step.layout.inputs[0]) for step in steps]
     for one, other in zip(shared[:2], apart[:2], strict=True):
         assert one.shape == other.shape
         for values, expected, length in zip(one, other, lengths, strict=True):
@@ -66,7 +63,7 @@ def test_noise_is_that_of_the_text(smoothed: str) -> None:
     reader = SmoothGrad(double("bart"), samples=2, smoothed=smoothed)
     steps = some_steps(reader)
     one, other = reader.attribute(steps), reader.attribute(alone(steps))
-    for values, expected, length in zip(one, other, reader.read(steps), strict=True):
+    for values, expected, length in zip(one, other, [len(step.layout.inputs[0]) for step in steps], strict=True):
         assert float((values[:length] - expected[:length]).abs().max()) < 1e-11
 
 
@@ -82,7 +79,7 @@ def test_a_model_whose_output_layer_is_not_known(monkeypatch: pytest.MonkeyPatch
 def test_the_forward_pass_is_one_for_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is counted: rows that go forward through the model."""
     reader = Saliency(families.build("llama", layers=1))
-    steps = reader.steps(reader.lay_out(families.pairs()[:2]))
+    steps = reader.predictions(reader.lay_out(families.pairs()[:2]))
     rows = []
     forward = type(reader.reader).forward
     monkeypatch.setattr(
@@ -99,15 +96,15 @@ def layout(size: int) -> Layout:
 
 
 def test_chunks_keep_texts_together() -> None:
-    class Reader(InputReader):
+    class Reader(InputGradient):
         def __init__(self, budget: int) -> None:
             self.token_budget = budget
 
-        def attribute(self, steps: Sequence[Step]) -> Any:
+        def attribute(self, steps: Sequence[Prediction]) -> Any:
             raise AssertionError
 
     texts = [layout(10), layout(10), layout(5)]
-    steps = [Step(place, texts[place], row, 0) for place, count in enumerate((3, 2, 4)) for row in range(count)]
+    steps = [Prediction(place, texts[place], row, 0) for place, count in enumerate((3, 2, 4)) for row in range(count)]
 
     def sizes(budget: int) -> list[int]:
         chunks = list(Reader(budget).chunks(steps))

@@ -12,8 +12,8 @@ from align_eval.extraction import make_extractor
 from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
 from align_eval.scoring import score
-from align_eval.signals.attention import attention_maps, attention_softmap
-from align_eval.signals.registry import SIGNALS
+from align_eval.signals.base import ATTRIBUTIONS
+from align_eval.signals.collect import attention_maps, word_matrices
 from tests.models import families
 from tests.signals.forced import double
 
@@ -25,27 +25,26 @@ FEW: dict[str, dict[str, Any]] = {"integrated-gradients": {"steps": 2}, "smoothg
 
 
 def test_the_names() -> None:
-    assert set(NAMES) <= set(SIGNALS.names())
+    assert set(NAMES) <= set(ATTRIBUTIONS.names())
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["marian", "gpt2"])
 def test_word_maps_and_links(kind: str, name: str) -> None:
-    reader = SIGNALS.get(name)(double(kind), **FEW.get(name, {}))
+    reader = ATTRIBUTIONS.get(name)(double(kind), **FEW.get(name, {}))
     reading = reader.readings[0]
     pairs = families.pairs()[2:]
     maps = attention_maps(reader, pairs, reading=reading)
     found: list[Links | None] = [None] * len(pairs)
     extractor = make_extractor("argmax")
-    for batch in attention_softmap(reader, pairs, readings=reading):
+    for batch in word_matrices(reader, pairs, readings=reading):
         assert batch.quantity == reader.quantity == maps[0].quantity
-        soft = batch.soft_map(0)
-        links = extractor(soft.values, soft.source_lengths, soft.target_lengths).links
+        links = extractor.of(batch).links[0]
         for b, k in enumerate(batch.indices):
             words = maps[k].words()
             m, n = len(pairs[k].source), len(pairs[k].target)
-            expected = words.values[0, 0].T
-            assert float((soft.values[b, :m, :n] - expected).abs().max()) < 1e-9
+            expected = words.by_head()[0, 0].T
+            assert float((batch.values[0, b, :m, :n] - expected).abs().max()) < 1e-9
             found[k] = Links((int(i), int(j)) for i, j in links[b].nonzero().tolist())
     gold = LinkTable.from_links([GoldLinks(Links([(0, 0)])) for _ in pairs])
     hypothesis = LinkTable.from_links([links for links in found if links is not None])
@@ -58,10 +57,10 @@ COPIES = [SentencePair(str(n), words, words) for n, words in enumerate((("das", 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copier_whose_alignment_we_know(name: str) -> None:
     """Every signal finds that sub-word r of the target is copied from sub-word r of the source."""
-    reader = SIGNALS.get(name)(copier(), **FEW.get(name, {}))
+    reader = ATTRIBUTIONS.get(name)(copier(), **FEW.get(name, {}))
     links = []
     for maps in attention_maps(reader, COPIES, heads=1, reading="awo"):
-        words = maps.words().values[0, 0].abs()
+        words = maps.words().by_head()[0, 0].abs()
         links.append(Links((int(i), j) for j, i in enumerate(words.argmax(dim=1))))
     gold = LinkTable.from_links([GoldLinks(Links((k, k) for k in range(len(pair.source)))) for pair in COPIES])
     assert float(score(gold, LinkTable.from_links(links)).aer) == 0
@@ -100,8 +99,8 @@ def test_every_architecture(kind: str) -> None:
     """Two pairs together are each alone, for one signal of every way of reading: gradients, embeddings, layers."""
     model, pairs = double(kind), families.pairs()[2:]
     for name in ("information-flow", "saliency", "prediction-difference", "value-zeroing"):
-        reader = SIGNALS.get(name)(model)
+        reader = ATTRIBUTIONS.get(name)(model)
         for maps, pair in zip(attention_maps(reader, pairs), pairs, strict=True):
             (alone,) = attention_maps(reader, [pair])
-            assert float((maps.values - alone.values).abs().max()) < 1e-9
-            assert float(maps.values.abs().max()) > 0
+            assert float((maps.by_head() - alone.by_head()).abs().max()) < 1e-9
+            assert float(maps.by_head().abs().max()) > 0

@@ -109,7 +109,7 @@ def test_cross_attention_is_that_of_forced_decoding() -> None:
     (layout,) = reader.lay_out([pair])
     (block,) = layout.blocks["awo"]
     row = int(block.rows[block.row_words.tolist().index(1)])
-    step = next(s for s in reader.steps([layout]) if s.row == row)
+    step = next(s for s in reader.predictions([layout]) if s.row == row)
     expected = reader.flow([step], [1, 2])
     flow = text_flow(model, "a", f" {word}", source="das Haus und")
     assert (flow.kind, flow.position, flow.causal, flow.square) == ("cross", row, False, False)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from align_eval.models.double import keep_double
-from align_eval.signals.attention import attention_maps, attention_softmap, pair_model
+from align_eval.signals.base import pair_model
+from align_eval.signals.collect import attention_maps, word_matrices
 from align_eval.signals.value_zeroing import ValueZeroing, cosine_distance
 from tests.models import families
 from tests.signals.forced import PAIR, double, require_batched_is_single
@@ -58,8 +59,8 @@ def test_whole_passes_with_one_value_less(kind: str) -> None:
     for column in range(0, len(block.column_words), 2):
         changed = layer_output(model, layout, 1, column)
         expected = 1 - torch.nn.functional.cosine_similarity(changed, whole, dim=-1)
-        assert float((maps.values[0, 0, :, column] - expected[block.rows]).abs().max()) < 1e-9
-    assert float(maps.values.max()) > 1e-4
+        assert float((maps.by_head()[0, 0, :, column] - expected[block.rows]).abs().max()) < 1e-9
+    assert float(maps.by_head().max()) > 1e-4
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
@@ -68,10 +69,10 @@ def test_zero_where_attention_is_zero(kind: str) -> None:
     for signal, weights in zip(
         attention_maps(reader, families.pairs()), attention_maps(double(kind), families.pairs()), strict=True
     ):
-        none = (weights.values == 0).all(dim=1, keepdim=True)
+        none = (weights.by_head() == 0).all(dim=1, keepdim=True)
         assert bool(none.any())
-        assert float(signal.values[none].abs().max()) == 0
-        assert float(signal.values[~none].min()) > 0
+        assert float(signal.by_head()[none].abs().max()) == 0
+        assert float(signal.by_head()[~none].min()) > 0
 
 
 @pytest.mark.parametrize("kind", ["marian", "gpt2", "bert"])
@@ -81,11 +82,13 @@ def test_batched_is_single(kind: str) -> None:
 
 def test_rows_of_the_paper() -> None:
     for maps in attention_maps(ValueZeroing(double("bart"), normalised=True), families.pairs()):
-        assert torch.allclose(maps.values.sum(-1), torch.ones(maps.values.shape[:3], dtype=torch.float64), atol=1e-12)
-    plain = attention_maps(ValueZeroing(double("bart")), [PAIR])[0].values
-    normalised = attention_maps(ValueZeroing(double("bart"), normalised=True), [PAIR])[0].values
+        assert torch.allclose(
+            maps.by_head().sum(-1), torch.ones(maps.by_head().shape[:3], dtype=torch.float64), atol=1e-12
+        )
+    plain = attention_maps(ValueZeroing(double("bart")), [PAIR])[0].by_head()
+    normalised = attention_maps(ValueZeroing(double("bart"), normalised=True), [PAIR])[0].by_head()
     assert torch.allclose(plain / plain.sum(-1, keepdim=True), normalised)
-    (batch,) = attention_softmap(ValueZeroing(double("bert")), [PAIR], layers=[1, "mean"])
+    (batch,) = word_matrices(ValueZeroing(double("bert")), [PAIR], layers=[1, "mean"])
     assert [str(view) for view in batch.views][:2] == ["layer 1, head layer, block", "layer mean, head layer, block"]
 
 

@@ -69,11 +69,11 @@ class SignalsExperiment(ViewExperiment):
     def check(self) -> None:
         from align_eval.aligners import ALIGNERS
         from align_eval.aligners.similarity import make_extractors
-        from align_eval.signals.registry import signal_options
+        from align_eval.signals.base import attribution_options
 
         super().check()
         for signal in self.signals:
-            signal_options(signal)
+            attribution_options(signal)
         plain = [method.removesuffix(PLUS) for method in self.aligners]
         make_extractors([method for method in plain if method.partition(":")[0] not in ALIGNERS])
         if len(self.parallel_languages.split("-")) != 2 and any(m.endswith(PLUS) for m in self.aligners):
@@ -89,12 +89,12 @@ class SignalsExperiment(ViewExperiment):
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.models import load_model
         from align_eval.models.identity import mark_of
-        from align_eval.signals.registry import SIGNALS
+        from align_eval.signals.base import ATTRIBUTIONS
 
         cells = Cells(base / "signals.json")
         loaded = self.load()
         model = load_model(self.model)
-        signals = list(self.signals or SIGNALS.names())
+        signals = list(self.signals or ATTRIBUTIONS.names())
         kept: dict[str, dict[str, Any]] = {}
         for testset in loaded:
             for signal in signals:

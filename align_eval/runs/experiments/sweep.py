@@ -56,7 +56,7 @@ class ViewExperiment(Experiment):
         from align_eval.corpora.testset import REVERSE
         from align_eval.corpora.testset_entries import get_entry
         from align_eval.extraction import make_extractor
-        from align_eval.signals.subwords import require_rule
+        from align_eval.signals.pooling import require_rule
 
         for name in self.testsets:
             get_entry(name.removesuffix(REVERSE))
@@ -117,10 +117,10 @@ class SweepExperiment(ViewExperiment):
 
     def check(self) -> None:
         from align_eval.runs.selection import SELECTORS
-        from align_eval.signals.registry import signal_options
+        from align_eval.signals.base import attribution_options
 
         super().check()
-        signal_options(self.signal)
+        attribution_options(self.signal)
         for name in self.select:
             SELECTORS.get(name)
 

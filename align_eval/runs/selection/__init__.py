@@ -180,8 +180,8 @@ def selection_counts(found: Sweep, chosen: Selection, part: SENTENCES) -> NDArra
     rows = {int(k): row for row, k in enumerate(part)}
     out = np.zeros((len(rows), 4), dtype=np.int32)
     for maps in found.maps.batches(part, chosen.views):
-        combined = chosen.combine(maps.values)[None]
-        out[[rows[k] for k in maps.indices]] = maps.count(extractor, combined)[0]
+        combined = chosen.combine(maps.matrix.values)[None]
+        out[[rows[k] for k in maps.matrix.indices]] = maps.count(extractor, combined)[0]
     out[:, 1] = found.sure()[part]
     return out
 

@@ -42,7 +42,7 @@ def greedy(found: Sweep, development: SENTENCES, settings: Settings) -> Selectio
     while len(chosen) < min(settings.max_heads, len(views)):
         sums = np.zeros((len(views), 4), dtype=np.int64)
         for number, maps in enumerate(batches):
-            values = (totals[number] + maps.values) / (len(chosen) + 1) if chosen else maps.values
+            values = (totals[number] + maps.matrix.values) / (len(chosen) + 1) if chosen else maps.matrix.values
             sums += maps.count(extractor, values).sum(axis=1, dtype=np.int64)
         sums[:, 1] = sure
         aer = np.asarray(measures(sums)["aer"])
@@ -52,7 +52,7 @@ def greedy(found: Sweep, development: SENTENCES, settings: Settings) -> Selectio
             break
         chosen.append(view)
         path.append(float(aer[view]))
-        added = [maps.values[view] for maps in batches]
+        added = [maps.matrix.values[view] for maps in batches]
         totals = [total + more for total, more in zip(totals, added, strict=True)] if totals else added
     return Selection(
         "greedy",

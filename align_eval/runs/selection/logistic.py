@@ -115,10 +115,10 @@ def _cells(batches: Sequence[WordMaps]) -> tuple[Floats, Bools, NDArray[np.int64
     """Features ``(cells, v)``, labels and sentence numbers ``(cells,)``; cells of possible links only are left out."""
     features, labels, sentences = [], [], []
     for maps in batches:
-        used = maps.inside() & (maps.sure | ~maps.possible)
-        features.append(maps.values[:, used].T.cpu().numpy().astype(np.float64))
+        used = maps.matrix.mask & (maps.sure | ~maps.possible)
+        features.append(maps.matrix.values[:, used].T.cpu().numpy().astype(np.float64))
         labels.append(maps.sure[used].cpu().numpy())
-        numbers = np.array(maps.indices, dtype=np.int64)[:, None, None]
+        numbers = np.array(maps.matrix.indices, dtype=np.int64)[:, None, None]
         sentences.append(np.broadcast_to(numbers, used.shape)[used.cpu().numpy()])
     return np.concatenate(features), np.concatenate(labels), np.concatenate(sentences)
 
@@ -157,8 +157,8 @@ def _sums(batches: Sequence[WordMaps], fit: Fit, part: SENTENCES, extractor: Ext
     weights = Selection("", tuple(range(len(fit.weights))), tuple(fit.weights.tolist()), fit.intercept)
     out = np.zeros(4, dtype=np.int64)
     for maps in batches:
-        some = [b for b, k in enumerate(maps.indices) if k in wanted]
+        some = [b for b, k in enumerate(maps.matrix.indices) if k in wanted]
         if some:
             picked = maps.pick(some)
-            out += picked.count(extractor, weights.combine(picked.values)[None])[0].sum(axis=0, dtype=np.int64)
+            out += picked.count(extractor, weights.combine(picked.matrix.values)[None])[0].sum(axis=0, dtype=np.int64)
     return out

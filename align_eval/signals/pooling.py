@@ -1,6 +1,6 @@
-"""From sub-words to words on both axes of attention maps.
+"""From tokens to words on both axes of a score matrix.
 
-The default is that of ALTI and of Kobayashi et al. 2020: **sum over the sub-words of a key word, mean over those of a
+The default is that of ALTI and of Kobayashi et al. 2020: **sum over the tokens of a key word, mean over those of a
 query word**. A row of weights that sums to 1 then still sums to 1.
 """
 

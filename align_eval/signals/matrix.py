@@ -1,0 +1,376 @@
+"""The score matrix: how strongly each source unit of a sentence pair goes with each target unit, for a batch of pairs.
+
+Every attribution method gives this one value, and extraction methods and figures take it. Units are words, or tokens
+with the special ones. All tensors are padded at the end of each axis and stay on their device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from align_eval.errors import InputError, NonFiniteError
+from align_eval.signals.pooling import pool, pool_last_axis, renormalise
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
+    from numpy.typing import NDArray
+
+Number = int | str
+
+
+class View(NamedTuple):
+    """Layer and head, from 1, or ``"mean"`` / ``"max"`` over them; see :data:`align_eval.models.layout.READINGS`."""
+
+    layer: Number
+    head: Number
+    reading: str
+
+    def __str__(self) -> str:
+        return f"layer {self.layer}, head {self.head}, {self.reading}"
+
+
+@dataclass(frozen=True)
+class Side:
+    """The source or the target side of the B pairs of a batch.
+
+    Attributes:
+        words: ``(B, M)`` int64: the word (0-based) of each unit; -1 for what is no word (special tokens, language
+            codes, the rest of the context), for words without a token, and in the padding.
+        lengths: units of each pair.
+        counts: words of each pair.
+        text: the words of each pair; empty if they are not known.
+        labels: the units of each pair as they are shown; empty: the words.
+        left_out: ``(V, B, M)``: how much of each unit's row lies on units of the other side that are no word; NaN where
+            this side does not attend; ``None``: nothing was left out.
+    """
+
+    words: Tensor
+    lengths: tuple[int, ...]
+    counts: tuple[int, ...]
+    text: tuple[tuple[str, ...], ...] = ()
+    labels: tuple[tuple[str, ...], ...] = ()
+    left_out: Tensor | None = None
+
+    def units(self, pair: int) -> tuple[str, ...]:
+        """The units of a pair as they are shown; their numbers where nothing else is known."""
+        named = self.labels or self.text
+        return named[pair] if named else tuple(str(k) for k in range(self.lengths[pair]))
+
+    def inside(self) -> Tensor:
+        """``(B, M)`` bool, false in the padding."""
+        lengths = torch.tensor(self.lengths, device=self.words.device)
+        return torch.arange(self.words.shape[1], device=self.words.device) < lengths[:, None]
+
+    def pick(self, pairs: Sequence[int], size: int | None = None) -> Side:
+        """The side of some pairs, by position; ``size``: the units that are kept, all by default."""
+        rows = torch.tensor(list(pairs), dtype=torch.int64, device=self.words.device)
+        return Side(
+            self.words[rows, :size],
+            tuple(self.lengths[k] for k in pairs),
+            tuple(self.counts[k] for k in pairs),
+            tuple(self.text[k] for k in pairs) if self.text else (),
+            tuple(self.labels[k] for k in pairs) if self.labels else (),
+            None if self.left_out is None else self.left_out[:, rows, :size],
+        )
+
+
+@dataclass(frozen=True)
+class ScoreMatrix:
+    """Scores of V heads (or layers) for B sentence pairs.
+
+    ``matrix[2]`` is the pair 2 alone, without padding; :meth:`select` gives one head.
+
+    Attributes:
+        values: ``(V, B, M, N)`` float32 or float64; M source units, N target units. Half precision is widened. What
+            lies in the padding has no meaning.
+        source, target: the two sides.
+        views: layer, head and reading of each of the V.
+        quantity: what the values are, with its unit, as a figure names it.
+        distribution: whether the row of each attending unit sums to 1, units that are no word counted.
+        model: name of the model.
+        ids: names of the pairs, for messages.
+        indices: positions of the pairs in what was given.
+
+    Raises:
+        InputError: parts whose shapes do not fit together.
+        NonFiniteError: a value is NaN or infinite; names the pair.
+    """
+
+    values: Tensor
+    source: Side
+    target: Side
+    views: tuple[View, ...]
+    quantity: str
+    distribution: bool = False
+    model: str = ""
+    ids: tuple[str, ...] = ()
+    indices: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", at_least_float32(self.values))
+        pairs = len(self.source.lengths)
+        shape = (len(self.views), pairs, self.source.words.shape[1], self.target.words.shape[1])
+        named = [side.units(b) for side in (self.source, self.target) for b in range(pairs) if side.labels]
+        sizes = [n for side in (self.source, self.target) for n in side.lengths if side.labels]
+        if tuple(self.values.shape) != shape or [len(units) for units in named] != sizes:
+            raise InputError(
+                f"values {tuple(self.values.shape)} do not fit {shape[0]} heads, {pairs} pairs, {shape[2]} source and "
+                f"{shape[3]} target units with {[len(units) for units in named]} labels"
+            )
+        self.check_finite()
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.source.lengths)
+
+    def __repr__(self) -> str:
+        readings = ", ".join(dict.fromkeys(view.reading for view in self.views if view.reading))
+        shape = "{} heads, {} sentence pairs, {} x {} units".format(*self.values.shape)
+        of = f" of {self.model}" if self.model else ""
+        return f"ScoreMatrix({self.quantity}{of}{f', {readings}' if readings else ''}: {shape})"
+
+    def __getitem__(self, pair: int) -> ScoreMatrix:
+        return self.pick([pair], self.source.lengths[pair], self.target.lengths[pair])
+
+    def pick(self, pairs: Sequence[int], rows: int | None = None, columns: int | None = None) -> ScoreMatrix:
+        """Some of the pairs, by position; ``rows`` and ``columns``: the units that are kept, all by default."""
+        index = torch.tensor(list(pairs), dtype=torch.int64, device=self.values.device)
+        return replace(
+            self,
+            values=self.values[:, index, :rows, :columns],
+            source=self.source.pick(pairs, rows),
+            target=self.target.pick(pairs, columns),
+            ids=tuple(self.ids[k] for k in pairs) if self.ids else (),
+            indices=tuple(self.indices[k] for k in pairs) if self.indices else (),
+        )
+
+    @property
+    def mask(self) -> Tensor:
+        """``(B, M, N)`` bool: true for cells of two words, which alone can be linked."""
+        return (self.source.words >= 0)[:, :, None] & (self.target.words >= 0)[:, None, :]
+
+    @property
+    def attends(self) -> str:
+        """``"target"`` or ``"source"``: whose units attend to those of the other side (the queries)."""
+        return "source" if all(view.reading == "block-st" for view in self.views) else "target"
+
+    @property
+    def queries(self) -> Side:
+        """The side that attends."""
+        return self.target if self.attends == "target" else self.source
+
+    @property
+    def keys(self) -> Side:
+        """The side that is attended to."""
+        return self.source if self.attends == "target" else self.target
+
+    @property
+    def layers(self) -> tuple[Number, ...]:
+        """The layers, in the order of the views."""
+        return tuple(dict.fromkeys(view.layer for view in self.views))
+
+    @property
+    def heads(self) -> tuple[Number, ...]:
+        """The heads, in the order of the views."""
+        return tuple(dict.fromkeys(view.head for view in self.views))
+
+    @property
+    def reading(self) -> str:
+        """The alignment mode of the views, of which there is one."""
+        return self.views[0].reading
+
+    def check_finite(self) -> None:
+        """Check that no value outside of the padding is NaN or infinite.
+
+        Raises:
+            NonFiniteError: names the first such pair.
+        """
+        if bool(torch.isfinite(self.values.sum())):  # one pass; a sum is never finite if one number is not
+            return
+        inside = self.source.inside()[:, :, None] & self.target.inside()[:, None, :]
+        bad = (~torch.isfinite(self.values) & inside).transpose(0, 1).flatten(1).any(dim=1)
+        if bool(bad.any()):
+            first = int(bad.nonzero()[0])
+            of = f" of {self.model}" if self.model else ""
+            name = f" of sentence pair {self.ids[first]}" if self.ids else ""
+            raise NonFiniteError(
+                f"the {self.quantity}{of}{name} has NaN or infinite values",
+                remedy="Load the model with --dtype float32, or take another layer",
+            )
+
+    def by_head(self, pair: int = 0) -> Tensor:
+        """The scores of one pair, ``(layers, heads, queries, keys)``, without padding: rows attend to columns.
+
+        Raises:
+            InputError: the views are not all heads of some layers in one reading.
+        """
+        part = self.values[:, pair, : self.source.lengths[pair], : self.target.lengths[pair]]
+        return self._grid(part.transpose(1, 2) if self.attends == "target" else part)
+
+    def mass_left_out(self, pair: int = 0) -> Tensor:
+        """How much of each row of :meth:`by_head` lies on columns that are no word, ``(layers, heads, queries)``."""
+        left, size = self.queries.left_out, self.queries.lengths[pair]
+        return self._grid(self.values.new_zeros((len(self.views), size)) if left is None else left[:, pair, :size])
+
+    def _grid(self, values: Tensor) -> Tensor:
+        layers, heads = self.layers, self.heads
+        readings = dict.fromkeys(view.reading for view in self.views)
+        if self.views != tuple(View(a, b, c) for c in readings for a in layers for b in heads) or len(readings) > 1:
+            raise InputError(f"{len(self.views)} views are no grid of layers and heads", remedy="Choose one reading")
+        return values.unflatten(0, (len(layers), len(heads)))
+
+    def select(
+        self, layer: Number | None = None, head: Number | None = None, reading: str | None = None
+    ) -> ScoreMatrix:
+        """The matrices of one head; what is not named must be of one kind.
+
+        Raises:
+            InputError: it is not among the views, or several are.
+        """
+        asked = (layer, head, reading)
+        fits = [all(name in (None, own) for name, own in zip(asked, view, strict=True)) for view in self.views]
+        wanted = [k for k, fit in enumerate(fits) if fit]
+        if not wanted:
+            raise InputError(
+                f"layer {layer}, head {head} is not among the views",
+                remedy=f"Kept are the layers {list(self.layers)} and the heads {list(self.heads)}",
+            )
+        if len(wanted) > 1:
+            raise InputError(
+                f"the matrix has {len(wanted)} heads",
+                remedy=f"Choose one of the layers {list(self.layers)} and of the heads {list(self.heads)}",
+            )
+        return self.with_views(wanted)
+
+    def with_views(self, numbers: Sequence[int]) -> ScoreMatrix:
+        """Some of the views, by number, in that order."""
+        return self._changed(lambda values: values[list(numbers)], tuple(self.views[k] for k in numbers))
+
+    def _changed(self, change: Any, views: tuple[View, ...], quantity: str = "") -> ScoreMatrix:
+        """``change`` made to everything that has an axis of views."""
+        sides = [
+            side if side.left_out is None else replace(side, left_out=change(side.left_out))
+            for side in (self.source, self.target)
+        ]
+        return replace(
+            self, values=change(self.values), source=sides[0], target=sides[1], views=views,
+            quantity=quantity or self.quantity,
+        )  # fmt: skip
+
+    def head_mean(self) -> ScoreMatrix:
+        """One matrix a layer: the mean over the heads kept."""
+        views = tuple(View(layer, "mean", self.reading) for layer in self.layers)
+        return self._changed(lambda x: self._grid(x).mean(dim=1), views, f"{self.quantity}, mean over heads")
+
+    def head_max(self) -> ScoreMatrix:
+        """One matrix a layer: the maximum over the heads kept; its rows no longer sum to 1."""
+        views = tuple(View(layer, "max", self.reading) for layer in self.layers)
+        found = self._changed(lambda x: self._grid(x).amax(dim=1), views, f"{self.quantity}, max over heads")
+        return replace(found, distribution=False)
+
+    def layer_mean(self) -> ScoreMatrix:
+        """One matrix a head: the mean over the layers kept."""
+        views = tuple(View("mean", head, self.reading) for head in self.heads)
+        return self._changed(lambda x: self._grid(x).mean(dim=0), views, f"{self.quantity}, mean over layers")
+
+    def words(self, keys: str = "sum", queries: str = "mean") -> ScoreMatrix:
+        """Scores between words: tokens pooled by rule, what is no word left out.
+
+        Args:
+            keys, queries: ``"sum"``, ``"mean"``, ``"max"``, ``"first"`` or ``"last"``.
+
+        Returns:
+            the matrix ``(V, B, source words, target words)``. A word without a token has zeros and cannot be linked.
+            Rows sum to 1 less what is left out, if they did, ``keys`` is ``"sum"`` and ``queries`` not ``"max"``.
+
+        Raises:
+            UnknownNameError: an unknown rule.
+        """
+        rows, columns = self.queries, self.keys
+        sizes = max(rows.counts, default=0), max(columns.counts, default=0)
+        turned = self.attends == "target"
+        flat = (self.values.transpose(-1, -2) if turned else self.values).transpose(0, 1)  # (B, V, queries, keys)
+        values = pool(flat, rows.words, columns.words, *sizes, keys, queries).transpose(0, 1)
+        left = None
+        if rows.left_out is not None:
+            left = pool_last_axis(rows.left_out.transpose(0, 1), rows.words, sizes[0], queries).transpose(0, 1)
+        sides = word_side(rows, left), word_side(columns, None)
+        source, target = sides[::-1] if turned else sides
+        return replace(self, values=values.transpose(-1, -2) if turned else values, source=source, target=target)
+
+    def renormalise(self) -> ScoreMatrix:
+        """Rows that sum to 1 over words alone: columns that are no word become 0; what was left out stays as it was.
+
+        A row without any mass on words stays 0.
+        """
+        kept = self.keys.words >= 0
+        if self.attends == "target":
+            values = renormalise(self.values.masked_fill(~kept[:, :, None], 0).transpose(-1, -2)).transpose(-1, -2)
+        else:
+            values = renormalise(self.values.masked_fill(~kept[:, None, :], 0))
+        return replace(self, values=values, quantity=f"{self.quantity}, renormalised over words")
+
+    def word_keys(self) -> ScoreMatrix:
+        """One pair without the columns that are no word."""
+        words = self.keys.words[0]
+        kept = words >= 0
+        labels = tuple(label for label, keep in zip(self.keys.units(0), kept.tolist(), strict=True) if keep)
+        side = replace(self.keys, words=words[None, kept], lengths=(len(labels),), labels=(labels,))
+        if self.attends == "target":
+            return replace(self, values=self.values[:, :, kept], source=replace(side, left_out=None))
+        return replace(self, values=self.values[..., kept], target=replace(side, left_out=None))
+
+    def numpy(self) -> NDArray[np.floating]:
+        """The values as an array ``(V, B, M, N)``."""
+        array: NDArray[np.floating] = self.values.detach().cpu().numpy()
+        return array
+
+    def cpu(self) -> ScoreMatrix:
+        """The same off its device."""
+        sides = [
+            replace(side, words=side.words.cpu(), left_out=None if side.left_out is None else side.left_out.cpu())
+            for side in (self.source, self.target)
+        ]
+        return replace(self, values=self.values.cpu(), source=sides[0], target=sides[1])
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row a cell: pair, layer, head, reading, source and target unit with their words (0-based; -1), score."""
+        import pandas
+
+        rows, whole = [], self.cpu()
+        for b, (m, n) in enumerate(zip(self.source.lengths, self.target.lengths, strict=True)):
+            source, target = whole.source.units(b), whole.target.units(b)
+            words = whole.source.words[b].tolist(), whole.target.words[b].tolist()
+            name = self.ids[b] if self.ids else str(b)
+            for view, values in zip(self.views, whole.values[:, b, :m, :n].tolist(), strict=True):
+                rows += [
+                    (name, *view, source[i], target[j], words[0][i], words[1][j], values[i][j])
+                    for i in range(m)
+                    for j in range(n)
+                ]
+        columns = ["pair", *View._fields, "source", "target", "source_word", "target_word", "score"]
+        return pandas.DataFrame(rows, columns=columns)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        from align_eval.figures.notebook import maps_bundle
+
+        return maps_bundle(self)
+
+
+def word_side(side: Side, left_out: Tensor | None) -> Side:
+    """The words of a side as its units; those without a token cannot be linked."""
+    size = max(side.counts, default=0)
+    places = torch.arange(size, device=side.words.device)
+    present = (side.words[:, :, None] == places).any(dim=1)
+    return Side(torch.where(present, places, -1), side.counts, side.counts, side.text, (), left_out)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """``values`` in float32, or in float64 if that is what they are: sums of half-precision numbers lose digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
