@@ -101,11 +101,11 @@ def option(default: Any, **about: Any) -> Any:
 
 
 def options_of(owner: type | Callable[..., Any]) -> dict[str, Option]:
-    """The options of a dataclass (its fields) or of a function (its parameters that have a default)."""
+    """The options of a dataclass (its fields) or of a function (its parameters): those that have a default."""
     found: dict[str, Option] = {}
     if dataclasses.is_dataclass(owner):
         for field in dataclasses.fields(owner):
-            if field.init:
+            if field.init and field.default is not dataclasses.MISSING:
                 found[field.name] = _option(field.default, field.metadata.get(_KEY, {}))
         return found
     for key, parameter in inspect.signature(owner).parameters.items():

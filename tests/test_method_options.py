@@ -13,8 +13,6 @@ from align_eval.extraction import EXTRACTORS, make_extractor
 from align_eval.infilling.plans import make_plan
 from align_eval.patterns.base import make_mask_kind
 from align_eval.signals.base import ATTRIBUTIONS, attribution_options
-from align_eval.statistical.fast_align import FastAlignOptions
-from align_eval.statistical.options import parse_options
 
 
 def fast_align(spec: str) -> Any:

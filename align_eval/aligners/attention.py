@@ -147,6 +147,7 @@ class AttentionAligner(Aligner):
         """A pair over the model's window: in overlapping windows, or left out."""
         whole = None
         if self.settings.on_long == "window":
+            check_sizes([pairs[k]])
             whole = windowed_map(reader, pairs[k], (*self.head, self._reading), self.rules)  # type: ignore[arg-type]
         if count:
             self.count_long("left_out" if whole is None else "windowed")

@@ -12,14 +12,14 @@ import torch
 from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, predictions
 from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
 from align_eval.infilling.word_rows import RowKeeper
-from align_eval.models.attention_sites import capture_attention
-from align_eval.models.batches import buckets, in_halves
-from align_eval.models.layout import Layout, PairModel, hide
+from align_eval.models.attention import capture_attention
+from align_eval.models.batching import buckets, in_halves
+from align_eval.models.pairs import Layout, PairModel, hide
 from align_eval.signals.collect import OVERHEAD
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
-    from align_eval.models.tokenized import IdArray
+    from align_eval.models.tokens import IdArray
     from align_eval.signals.matrix import View
 
 Mask = tuple[int, ...]

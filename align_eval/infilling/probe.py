@@ -14,7 +14,7 @@ from align_eval.errors import InputError, ModelError
 from align_eval.infilling.batches import Item, gathered, item_of, run_items
 from align_eval.infilling.results import InfillResult
 from align_eval.infilling.word_rows import checked_views
-from align_eval.models.layout import MASK_LABEL, Layout, PairModel
+from align_eval.models.pairs import MASK_LABEL, Layout, PairModel
 from align_eval.signals.collect import batches_of, layout_maps
 from align_eval.signals.matrix import ScoreMatrix, View
 from align_eval.signals.predictions import with_head

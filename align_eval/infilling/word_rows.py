@@ -11,9 +11,9 @@ from torch import Tensor
 
 from align_eval.errors import InputError
 from align_eval.infilling.results import WordRows
-from align_eval.models.attention_sites import check_rows
-from align_eval.models.layout import Layout, PairModel
-from align_eval.models.tokenized import IdArray
+from align_eval.models.attention import check_rows
+from align_eval.models.pairs import Layout, PairModel
+from align_eval.models.tokens import IdArray
 from align_eval.signals.matrix import View
 from align_eval.signals.pooling import pool_last_axis
 

@@ -14,8 +14,8 @@ from align_eval.signals.base import pair_model
 from align_eval.signals.plain_text import read_text, token_texts
 
 if TYPE_CHECKING:
-    from align_eval.models.layout import PairModel
-    from align_eval.models.tokenized import IdArray
+    from align_eval.models.pairs import PairModel
+    from align_eval.models.tokens import IdArray
 
 
 def explore_text(

@@ -39,12 +39,11 @@ import torch
 from torch import Tensor, nn
 
 from align_eval.corpora import SentencePair
-from align_eval.models.anatomy import parts_of, require_residual
-from align_eval.models.attention_sites import AttentionPass, attention_sites
+from align_eval.models.adapters.discovery import parts_of, require_residual
+from align_eval.models.attention import AttentionPass, attention_sites
 from align_eval.models.double import keep_double
-from align_eval.models.layout import Block, Layout, specials
-from align_eval.models.projections import Projections, watched
-from align_eval.models.residuals import Residual, linear_norm
+from align_eval.models.linear import Projections, Residual, linear_norm, watched
+from align_eval.models.pairs import Block, Layout, specials
 from align_eval.signals.base import Attribution
 from align_eval.signals.matrix import at_least_float32
 from align_eval.signals.norms import cells

@@ -1,7 +1,7 @@
 """Attribution methods by name: ways to read from a model how strongly two tokens of a sentence pair go together.
 
 A method is a class that registers itself under its name; its options are the fields of a dataclass. Made with a model
-of any family it is a :class:`~align_eval.models.layout.PairModel` whose ``attention`` gives the method's scores in
+of any family it is a :class:`~align_eval.models.pairs.PairModel` whose ``attention`` gives the method's scores in
 place of attention weights, so that whatever reads attention reads every method:
 
     method = make_attribution("smoothgrad:samples=8", load_model("offline:tiny-deen"))
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError
-from align_eval.models.layout import Layout, PairModel
+from align_eval.models.pairs import Layout, PairModel
 from align_eval.options import check_fields, options_of, parse_options, split_spec
 from align_eval.registry import Registry
 
@@ -66,7 +66,7 @@ def pair_model(model: Any) -> PairModel:
     from align_eval.models.encoder import Encoder
 
     if isinstance(model, Encoder):
-        from align_eval.models.pair_encoder import PairEncoder
+        from align_eval.models.encoder import PairEncoder
 
         return PairEncoder(model)
     raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")

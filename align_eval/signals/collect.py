@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
-from align_eval.models.attention_sites import check_rows, not_finite
-from align_eval.models.batches import buckets, in_halves
-from align_eval.models.layout import Block, Layout, PairModel
-from align_eval.models.tokenized import IdArray
+from align_eval.models.attention import check_rows, not_finite
+from align_eval.models.batching import buckets, in_halves
+from align_eval.models.pairs import Block, Layout, PairModel
+from align_eval.models.tokens import IdArray
 from align_eval.signals.base import pair_model
 from align_eval.signals.matrix import Number, ScoreMatrix, Side, View, at_least_float32, word_side
 from align_eval.signals.pooling import pool, pool_last_axis, renormalise, require_rule

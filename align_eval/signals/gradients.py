@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.options import option
 from align_eval.signals.predictions import (
     ByPrediction,

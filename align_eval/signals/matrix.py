@@ -25,7 +25,7 @@ Number = int | str
 
 
 class View(NamedTuple):
-    """Layer and head, from 1, or ``"mean"`` / ``"max"`` over them; see :data:`align_eval.models.layout.READINGS`."""
+    """Layer and head, from 1, or ``"mean"`` / ``"max"`` over them; see :data:`align_eval.models.pairs.READINGS`."""
 
     layer: Number
     head: Number

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from align_eval.models.anatomy import parts_of
+from align_eval.models.adapters.discovery import parts_of
 from align_eval.models.double import keep_double
-from align_eval.models.layout import Layout
-from align_eval.models.projections import watched
+from align_eval.models.linear import watched
+from align_eval.models.pairs import Layout
 from align_eval.signals.base import Attribution
 
 CELLS = 1 << 22

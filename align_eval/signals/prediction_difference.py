@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.signals.predictions import ByPrediction, changed_embeddings, log_probability, logits_of
 
 

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import ModelError
-from align_eval.models.attention_sites import eager
+from align_eval.models.attention import eager
 from align_eval.models.double import keep_double
-from align_eval.models.layout import Layout, PairModel
+from align_eval.models.pairs import Layout, PairModel
 from align_eval.options import option
 from align_eval.signals.base import Attribution
 
@@ -128,9 +128,8 @@ class ByPrediction(Attribution):
 
 def with_head(model: Any) -> Any:
     """The model; of an encoder that has a trained head for masked words, the form that predicts with it."""
-    from align_eval.models.encoder import Encoder
-    from align_eval.models.masked_encoder import MaskedEncoder
-    from align_eval.models.pair_encoder import PairEncoder
+    from align_eval.models.encoder import Encoder, PairEncoder
+    from align_eval.models.masked import MaskedEncoder
 
     encoder = model.encoder if type(model) is PairEncoder else model
     return MaskedEncoder(encoder) if isinstance(encoder, Encoder) and encoder.masked_lm is not None else model

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from align_eval.models.attention_sites import AttentionPass, attention_sites, check_rows
-from align_eval.models.layout import Layout
+from align_eval.models.attention import AttentionPass, attention_sites, check_rows
+from align_eval.models.pairs import Layout
 from align_eval.signals.base import Attribution
 from align_eval.signals.matrix import at_least_float32
 

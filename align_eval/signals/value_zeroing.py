@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from align_eval.errors import ModelError
 from align_eval.models.adapters.discovery import parts_of
 from align_eval.models.double import keep_double, widest
-from align_eval.models.layout import Layout
-from align_eval.models.projections import Projections
+from align_eval.models.linear import Projections
+from align_eval.models.pairs import Layout
 from align_eval.options import option
 from align_eval.signals.base import Attribution
 from align_eval.signals.pooling import renormalise

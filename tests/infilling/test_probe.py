@@ -12,7 +12,7 @@ from align_eval.corpora import SentencePair
 from align_eval.errors import InputError
 from align_eval.infilling.probe import infill, infill_maps, require_infiller
 from align_eval.infilling.results import InfillResult
-from align_eval.models.layout import MASK_LABEL, hide
+from align_eval.models.pairs import MASK_LABEL, hide
 from align_eval.signals.collect import word_matrices
 from tests.infilling.models import load
 from tests.models.families import pairs

@@ -7,7 +7,7 @@ import gc
 import pytest
 import torch
 
-from align_eval.models.attention_sites import attention_sites
+from align_eval.models.attention import attention_sites
 from align_eval.signals.base import pair_model
 from tests.models import families
 

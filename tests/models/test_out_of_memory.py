@@ -16,9 +16,8 @@ import align_eval as ae
 from align_eval.cli import main
 from align_eval.errors import ModelError
 from align_eval.infilling.probe import infill
-from align_eval.models.batches import in_halves, is_out_of_memory, no_room
-from align_eval.models.decoding import Decoding
-from align_eval.models.translation import Translator
+from align_eval.models.batching import in_halves, is_out_of_memory, no_room
+from align_eval.models.translation import Decoding, Translator
 from align_eval.signals.collect import attention_maps, word_matrices
 from tests.infilling.models import marian_folder
 from tests.models import families

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from align_eval.corpora import SentencePair
 from align_eval.models.double import keep_double
-from align_eval.models.layout import Layout, PairModel
+from align_eval.models.pairs import Layout, PairModel
 from align_eval.signals.collect import attention_maps
 from align_eval.signals.predictions import Prediction, log_probability, logits_of
 from tests.models import families

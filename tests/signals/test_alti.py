@@ -11,7 +11,7 @@ from align_eval.errors import ModelError
 from align_eval.models.adapters import discovery
 from align_eval.models.attention import attention_sites, capture_attention
 from align_eval.models.double import keep_double
-from align_eval.models.residuals import linear_norm
+from align_eval.models.linear import linear_norm
 from align_eval.signals import attention_maps, word_matrices
 from align_eval.signals.alti import Alti, AltiLayer, AttentionLayer, Decomposition, decompose
 from align_eval.signals.base import ATTRIBUTIONS, pair_model

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
-from align_eval.models.attention_sites import check_rows
+from align_eval.models.attention import check_rows
 from align_eval.signals.base import pair_model
 from align_eval.signals.collect import attention_maps, word_matrices
 from align_eval.signals.matrix import ScoreMatrix, Side, View

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError
-from align_eval.models.attention_sites import attention_sites, eager
+from align_eval.models.attention import attention_sites, eager
 from align_eval.models.double import keep_double
 from align_eval.signals.collect import attention_maps
 from align_eval.signals.information_flow import HeadFlow, LayerFlow, attention_times_gradient

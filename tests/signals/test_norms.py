@@ -10,8 +10,8 @@ import torch
 
 from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.extraction import make_extractor
-from align_eval.models.anatomy import parts_of
-from align_eval.models.projections import Form
+from align_eval.models.adapters.discovery import parts_of
+from align_eval.models.linear import Form
 from align_eval.signals import attention_maps, word_matrices
 from align_eval.signals.base import ATTRIBUTIONS
 from align_eval.signals.norms import LayerNorms, Norms, cells

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from align_eval.models.layout import Layout
+from align_eval.models.pairs import Layout
 from align_eval.signals.gradients import InputGradient, Saliency, SmoothGrad
 from align_eval.signals.information_flow import HeadFlow
 from align_eval.signals.predictions import Prediction, SharedPass
