@@ -59,7 +59,7 @@ def paired_heatmaps(
     masks, layers or models.
 
     Args:
-        full, masked: the first and the second map; :class:`~align_eval.signals.attention_maps.ScoreMatrix` with one
+        full, masked: the first and the second map; :class:`~align_eval.signals.matrix.ScoreMatrix` with one
             layer and head become panels with :func:`~align_eval.figures.panel.panel_of`.
         quantity: what the values are; it stands at the colour bar.
         model, view, rule: name of the model, layer and head, and how the view was chosen; they stand above the maps.

@@ -92,7 +92,7 @@ def test_the_forward_pass_is_one_for_a_text(monkeypatch: pytest.MonkeyPatch) -> 
 def layout(size: int) -> Layout:
     import numpy as np
 
-    return Layout(None, (np.zeros(size, dtype=np.int64),), {})  # type: ignore[arg-type]
+    return Layout(families.pairs()[0], (np.zeros(size, dtype=np.int64),), {})
 
 
 def test_chunks_keep_texts_together() -> None:
