@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from align_eval.signals.matrix import ScoreMatrix, Side, View, at_least_float32
 
@@ -44,8 +44,7 @@ def similarity(
     Raises:
         NonFiniteError: a score is NaN or infinite; names the pair.
     """
-    left = at_least_float32(pad_sequence(list(source), batch_first=True))  # (B, M, d)
-    right = at_least_float32(pad_sequence(list(target), batch_first=True))  # (B, N, d)
+    left, right = padded(source), padded(target)  # (B, M, d), (B, N, d)
     if kind == "similarity":
         left = torch.nn.functional.normalize(left, dim=2)
         right = torch.nn.functional.normalize(right, dim=2)
@@ -54,11 +53,23 @@ def similarity(
         values = (values + 1) / 2
 
     def side(vectors: Sequence[Tensor], words: Sequence[Tensor], counts: Sequence[int]) -> Side:
-        padded = pad_sequence(list(words), batch_first=True, padding_value=-1).to(values.device)
-        return Side(padded, tuple(len(v) for v in vectors), tuple(counts))
+        of_units = np.full((len(words), max(map(len, words), default=0)), -1, dtype=np.int64)
+        for row, some in zip(of_units, words, strict=True):
+            row[: len(some)] = some
+        return Side(torch.from_numpy(of_units).to(values.device), tuple(len(v) for v in vectors), tuple(counts))
 
     sides = side(source, source_words, source_counts), side(target, target_words, target_counts)
     return ScoreMatrix(values[None], *sides, (View(layer, "layer", ""),), QUANTITIES[kind], ids=tuple(ids))
+
+
+def padded(vectors: Sequence[Tensor]) -> Tensor:
+    """Vectors ``(units, d)`` of B sentences as ``(B, M, d)``, zeros behind each: three calls, however many they are."""
+    units = [len(some) for some in vectors]
+    nothing = vectors[0].new_zeros((1, vectors[0].shape[1]))
+    place = np.full((len(units), max(units)), sum(units), dtype=np.int64)  # of a unit in all; behind the last: zeros
+    inside = np.arange(place.shape[1]) < np.array(units)[:, None]
+    place[inside] = np.arange(sum(units))
+    return at_least_float32(torch.cat([*vectors, nothing])[torch.from_numpy(place).to(nothing.device)])
 
 
 def word_means(vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
