@@ -25,7 +25,7 @@ $(SETUP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet torch==2.13.0
-	@$(BIN)/python -m pip install --quiet --editable '.[offline,zstd,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[offline,dev]'
 	@touch $(SETUP)
 
 # What only the tests need: the statistical aligners, Ray, and the offline models,

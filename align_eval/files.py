@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO, Union, cast
 from align_eval.errors import EncodingError, FormatError, MissingFileError, OutputError
 from align_eval.first_bytes import ENOUGH, check_text, sniff, utf8_remedy
 from align_eval.temporaries import temporary_beside
-from align_eval.zstd import zstd_reader, zstd_writer
+from align_eval.zstd import ZstdReader, zstd_writer
 
 #: Bytes of a line at most, unless the environment says otherwise.
 MOST_LINE = 64 << 20
@@ -93,7 +93,7 @@ def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
     if kind == "xz":
         return _Unpacking(lzma.LZMAFile(raw), raw)
     if kind == "zstd":
-        return _Unpacking(zstd_reader(raw, name), raw)
+        return _Unpacking(ZstdReader(raw), raw)
     if kind == "bzip2":
         return _Unpacking(bz2.BZ2File(raw), raw)
     return raw
@@ -335,7 +335,6 @@ def output_stream(path: StrPath) -> Iterator[BinaryIO]:
 
     Raises:
         OutputError: the file cannot be written.
-        InputError: Zstandard is asked for and the package zstandard is missing.
     """
     name = os.fspath(path)
     if name == "-":
@@ -351,7 +350,7 @@ def output_stream(path: StrPath) -> Iterator[BinaryIO]:
         elif name.endswith(".xz"):
             packed = lzma.LZMAFile(raw, "wb")  # noqa: SIM115
         elif name.endswith(".zst"):
-            packed = zstd_writer(raw, name)
+            packed = zstd_writer(raw)
         if packed is None:
             yield raw
         else:

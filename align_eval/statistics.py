@@ -22,6 +22,7 @@ A statistic that is no function of sums (a rank correlation) has BCa intervals (
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ _KIND = 32
 _SMALL_CORPUS = 20_000
 # Cells of a block of the matrix of draws: 16 MiB.
 _CELLS = 1 << 21
+# Blocks of fewer columns are as long as those of so many: what is computed of a row has about as many numbers.
+_NARROW = 64
 # Relative step of the numerical gradient: its error is about the square.
 _STEP = 1e-5
 # Differences that are equal but for rounding count as equal, relative.
@@ -91,31 +94,43 @@ def bootstrap_sums(rows: NDArray[np.number[Any]], resamples: int, seed: int, *, 
 
     Args:
         rows: ``(N, columns)``, N at least 1.
-        resamples: how many samples.
+        resamples: how many samples, at least 1.
         seed: of numpy's PCG64 generator. For N up to 20 000, equal N and seed draw the same sentence pairs.
         products: also sum the products of every two columns, :func:`with_products`.
 
     Returns:
         float64 ``(resamples, columns)``; exact for integers.
     """
+    return np.concatenate(list(_resamples(rows, resamples, seed, products)))
+
+
+def _resamples(rows: NDArray[np.number[Any]], resamples: int, seed: int, products: bool) -> Iterator[Sums]:
+    """:func:`bootstrap_sums` in blocks, so that memory does not grow with the number of resamples."""
     rng = np.random.default_rng(seed)
     n = len(rows)
     widen = with_products if products else np.asarray
     if n <= _SMALL_CORPUS or not np.issubdtype(rows.dtype, np.integer):
-        return _draw(rng, widen(rows), np.full(resamples, n))
+        values = widen(rows).astype(np.float64)
+        yield from (drawn @ values for drawn in times_drawn(rng, n, np.full(resamples, n)))
+        return
     kind, kinds, size = _kinds(rows)
     common = size >= _KIND
-    rare = widen(rows[~common[kind]])
+    rare = widen(rows[~common[kind]]).astype(np.float64)
     # One category a common kind, one for all rare rows together; rare rows then are drawn singly.
     chance = np.append(size[common], len(rare)) / n
     values = widen(kinds[common]).astype(np.float64)
-    sums = np.empty((resamples, values.shape[1]))
-    singly = np.empty(resamples, dtype=np.int64)
-    for start, stop in _blocks(resamples, len(chance)):
+    again = copy.deepcopy(rng)
+    hold = resamples * values.shape[1] <= _CELLS  # else all kinds are drawn a second time
+    blocks = _blocks(resamples, len(chance))
+    held, singly = [], []
+    for start, stop in blocks:
         drawn = rng.multinomial(n, chance, size=stop - start)
-        sums[start:stop] = drawn[:, :-1] @ values
-        singly[start:stop] = drawn[:, -1]
-    return sums + _draw(rng, rare, singly)
+        singly.append(drawn[:, -1].copy())
+        if hold:
+            held.append(drawn[:, :-1] @ values)
+    for k, (start, stop) in enumerate(blocks):
+        sums = held[k] if hold else again.multinomial(n, chance, size=stop - start)[:, :-1] @ values
+        yield sums + _draw(rng, rare, singly[k])
 
 
 def with_products(rows: NDArray[np.number[Any]]) -> NDArray[np.float64]:
@@ -125,14 +140,11 @@ def with_products(rows: NDArray[np.number[Any]]) -> NDArray[np.float64]:
     return np.concatenate([rows, rows[:, first] * rows[:, second]], axis=1)
 
 
-def _draw(rng: np.random.Generator, rows: NDArray[np.number[Any]], draws: NDArray[np.int64]) -> Sums:
+def _draw(rng: np.random.Generator, rows: Sums, draws: NDArray[np.int64]) -> Sums:
     """Sums of ``draws[r]`` rows drawn with replacement, for each resample ``r``."""
-    sums = np.zeros((len(draws), rows.shape[1]))
-    values, start = rows.astype(np.float64), 0
-    for block in times_drawn(rng, len(rows), draws) if len(rows) else ():
-        sums[start : start + len(block)] = block @ values
-        start += len(block)
-    return sums
+    if not len(rows):
+        return np.zeros((len(draws), rows.shape[1]))
+    return np.concatenate([block @ rows for block in times_drawn(rng, len(rows), draws)])
 
 
 def times_drawn(rng: np.random.Generator, n: int, draws: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -234,7 +246,7 @@ def bca_interval(value: float, sample: Sums, without: Sums, confidence: float) -
 
 def _blocks(items: int, width: int) -> list[tuple[int, int]]:
     """Spans of ``items`` such that a block of ``width`` columns has no more cells than :data:`_CELLS`."""
-    step = max(1, _CELLS // max(width, 1))
+    step = max(1, _CELLS // max(width, _NARROW))
     return [(start, min(start + step, items)) for start in range(0, items, step)]
 
 
@@ -304,13 +316,19 @@ def studentise(
     n, columns = rows.shape
     totals = rows.sum(axis=0, dtype=np.float64)
     values = {name: float(value) for name, value in statistic(totals).items()}
-    drawn = bootstrap_sums(rows, resamples, seed, products=True)
-    sums, products = drawn[:, :columns], drawn[:, columns:]
-    measured, errors = statistic(sums), _errors(sums, products, statistic, n)
+    measured = {name: np.empty(resamples) for name in values}
+    errors = {name: np.empty(resamples) for name in values}
+    start = 0
+    for drawn in _resamples(rows, resamples, seed, True):
+        sums, stop = drawn[:, :columns], start + len(drawn)
+        for into, found in ((measured, statistic(sums)), (errors, _errors(sums, drawn[:, columns:], statistic, n))):
+            for name in values:
+                into[name][start:stop] = found[name]
+        start = stop
     jackknife = _jackknife(rows, totals, statistic)
     out = {}
     for name, value in values.items():
-        sample, spread = measured[name], errors[name]
+        sample, spread = measured.pop(name), errors.pop(name)
         defined = ~np.isnan(sample)
         off = np.abs(sample - value)
         if shares and 0 < value < 1:
@@ -323,7 +341,8 @@ def studentise(
         moved = np.abs(sample - value) > _ROUNDING * max(1.0, abs(value))
         usable = defined & np.where(flat, moved, np.isfinite(off) & (spread > 0))
         ratios = np.divide(off, spread, out=np.full_like(off, np.inf), where=~flat & (spread > 0))[usable]
-        out[name] = Studentised(value, error, sample[defined], ratios, int((~defined).sum()), shares)
+        undefined = int((~defined).sum())
+        out[name] = Studentised(value, error, sample[defined] if undefined else sample, ratios, undefined, shares)
     return out
 
 

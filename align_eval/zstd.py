@@ -1,15 +1,13 @@
-"""Zstandard streams: the standard library's where it has them (Python 3.14), else the package zstandard's."""
+"""Zstandard streams: frames one after another are one text, and a frame that is cut short is an error."""
 
 from __future__ import annotations
 
 import io
 from typing import Any, BinaryIO
 
-from align_eval.errors import InputError
 
-
-class _ZstdStream(io.RawIOBase):
-    """Zstandard frames unpacked with the package zstandard; a frame that is cut short raises ``EOFError``.
+class ZstdReader(io.RawIOBase):
+    """The unpacked bytes of Zstandard frames in ``raw``; a frame that is cut short raises ``EOFError``.
 
     (The package's own ``stream_reader`` takes the end of the file for the end of the data.)
     """
@@ -27,15 +25,15 @@ class _ZstdStream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._pending:
-            packed = (
-                self._frame.unused_data if self._frame is not None and self._frame.eof else b""
-            ) or self._raw.read(1 << 14)
-            if self._frame is None or self._frame.eof:
-                if not packed:
+            ended = self._frame is None or self._frame.eof
+            left = self._frame.unused_data if self._frame is not None and ended else b""
+            packed = left or self._raw.read(1 << 12)  # 128 MiB unpacked at most
+            if not packed:
+                if ended:
                     return 0
-                self._frame = self._fresh().decompressobj()
-            elif not packed:
                 raise EOFError("the file ends within a Zstandard frame")
+            if ended:
+                self._frame = self._fresh().decompressobj()
             self._pending = memoryview(self._frame.decompress(packed))
         size = min(len(buffer), len(self._pending))
         buffer[:size] = self._pending[:size]
@@ -43,43 +41,8 @@ class _ZstdStream(io.RawIOBase):
         return size
 
 
-def zstd_reader(raw: BinaryIO, name: str) -> Any:
-    """Unpacked bytes of ``raw``; it is closed if that cannot be.
+def zstd_writer(raw: BinaryIO) -> Any:
+    """A stream that packs into ``raw`` and leaves that open."""
+    import zstandard
 
-    Raises:
-        InputError: neither Python nor a package can read Zstandard; names the file and the extra.
-    """
-    try:
-        from compression import zstd  # Python 3.14
-    except ImportError:
-        pass
-    else:
-        return zstd.open(raw, "rb")
-    try:
-        return _ZstdStream(raw)
-    except ImportError:
-        raw.close()
-        raise InputError(
-            "Zstandard files need the package zstandard", file=name, remedy="Install it: pip install 'align-eval[zstd]'"
-        ) from None
-
-
-def zstd_writer(raw: BinaryIO, name: str) -> Any:
-    """A stream that packs into ``raw`` and leaves that open.
-
-    Raises:
-        InputError: as :func:`zstd_reader`.
-    """
-    try:
-        from compression import zstd  # Python 3.14
-    except ImportError:
-        pass
-    else:
-        return zstd.open(raw, "wb")
-    try:
-        import zstandard
-    except ImportError:
-        raise InputError(
-            "Zstandard files need the package zstandard", file=name, remedy="Install it: pip install 'align-eval[zstd]'"
-        ) from None
     return zstandard.ZstdCompressor().stream_writer(raw, closefd=False)

@@ -21,7 +21,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from align_eval.errors import EncodingError, InputError, MissingFileError, OutputError
+from align_eval.errors import EncodingError, MissingFileError, OutputError
 from align_eval.files import (
     atomic_writer,
     cache_folder,
@@ -227,15 +227,6 @@ class TestReading:
         (tmp_path / "f").write_text("")
         with pytest.raises(MissingFileError, match="cannot be opened"):
             open_binary(tmp_path / "f" / "g")
-
-    def test_zstandard_without_its_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "zstandard", None)
-        monkeypatch.setitem(sys.modules, "compression", None)
-        (tmp_path / "f.zst").write_bytes(b"")
-        with pytest.raises(InputError, match=r"align-eval\[zstd\]"):
-            open_binary(tmp_path / "f.zst")
-        with pytest.raises(InputError, match=r"align-eval\[zstd\]"), output_stream(tmp_path / "g.zst"):
-            pass
 
     def test_sha256(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(b"x" * 3_000_000)

@@ -1,11 +1,13 @@
 """Resampling: exact sums, the right distribution, the same whichever way it is computed."""
 
 import importlib
+import tracemalloc
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from align_eval.scoring import paired_tests
 from align_eval.statistics import bootstrap_sums, percentile_interval, swap_sums
 
 module = importlib.import_module("align_eval.statistics")
@@ -38,6 +40,29 @@ def test_small_blocks_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bootstrap_sums(rows, 40, 3)
     monkeypatch.setattr(module, "_CELLS", 120)
     assert bootstrap_sums(rows, 40, 3).tolist() == whole.tolist()
+
+
+def test_many_resamples_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, other = corpus(20, 1), corpus(20, 2)
+    other[:, 1] = first[:, 1]
+    whole = paired_tests(first, other, resamples=20_000)
+    monkeypatch.setattr(module, "_CELLS", 1 << 15)
+    monkeypatch.setattr("align_eval.scoring.paired._PART", 1 << 10)
+    tracemalloc.start()
+    try:
+        assert paired_tests(first, other, resamples=20_000) == whole
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20  # all sums and products at once are 7 MB, four times over
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_kinds_drawn_again_are_the_same(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = corpus(400)
+    monkeypatch.setattr(module, "_SMALL_CORPUS", 0)
+    whole = bootstrap_sums(rows, 300, 1)
+    monkeypatch.setattr(module, "_CELLS", 1200 if held else 800)
+    assert bootstrap_sums(rows, 300, 1).tolist() == whole.tolist()
 
 
 def test_by_kinds_has_the_moments_of_the_plain_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:

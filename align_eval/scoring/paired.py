@@ -18,6 +18,8 @@ from align_eval.statistics import Statistic, Studentised, Sums, check_resampling
 TESTS = ("bootstrap", "randomisation")
 # Differences that are equal but for rounding count as equal: percent points.
 _ROUNDING = 1e-9
+# Trials at a time.
+_PART = 1 << 16
 
 Counts = NDArray[np.integer[Any]]
 
@@ -183,10 +185,15 @@ def _randomise(
 ) -> dict[str, _Found]:  # fmt: skip
     swapped = swap_sums(other.astype(np.int64) - first, trials, seed)
     totals = (first.sum(axis=0, dtype=np.int64), other.sum(axis=0, dtype=np.int64))
-    a, b = measured(totals[0] + swapped), measured(totals[1] - swapped)
+    nulls = {name: np.empty(trials) for name in observed}
+    for start in range(0, trials, _PART):
+        part = slice(start, start + _PART)
+        a, b = measured(totals[0] + swapped[part]), measured(totals[1] - swapped[part])
+        for name, differences in nulls.items():
+            differences[part] = b[name] - a[name]
     out: dict[str, _Found] = {}
     for name, value in observed.items():
-        null = live(b[name] - a[name])
+        null = live(nulls[name])
         extreme = int((np.abs(null) >= abs(value) - _ROUNDING).sum())
         out[name] = (extreme + 1) / (len(null) + 1), trials - len(null), None
     return out
