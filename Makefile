@@ -8,7 +8,7 @@ FONTS := $(VENV)/.set-up-fonts
 BROWSER := $(VENV)/.set-up-browser
 BENCH := $(VENV)/.set-up-bench
 # `make bench QUICK=1`: few sentences, once; `make bench PARTS="aligners equal"`: some parts.
-PARTS ?= aligners equal efficiency int16 scoring start streaming growth ray_engine
+PARTS ?= aligners equal efficiency launches int16 scoring start streaming growth ray_engine
 OUT ?= $(if $(QUICK),build/bench-quick,results/bench)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
