@@ -18,7 +18,19 @@ import common
 from align_eval.files import atomic_writer
 
 # In this order; parts of other names follow.
-ORDER = ("aligners", "equal", "efficiency", "launches", "int16", "scoring", "start", "streaming", "growth", "ray_engine", "gpu")
+ORDER = (
+    "aligners",
+    "equal",
+    "efficiency",
+    "launches",
+    "int16",
+    "scoring",
+    "start",
+    "streaming",
+    "growth",
+    "ray_engine",
+    "gpu",
+)
 # What is the same for a run; load and threads may differ between its parts.
 SAME = ("cpu", "cores", "memory_gb", "system", "python", "align-eval")
 HEAD = """# Speed, memory and scale
