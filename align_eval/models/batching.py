@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from align_eval.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+IdArray = NDArray[np.int64]
+
+# Tokens of a batch where nobody chose a number.
+LEAST_BUDGET, MOST_BUDGET = 2048, 65_536
 
 B = TypeVar("B", bound=Sequence[object])
 R = TypeVar("R")
@@ -60,6 +71,35 @@ def buckets(lengths: Sequence[int], budget: int, overhead: int = 0) -> list[list
             start += size
         a = cut[a]
     return groups
+
+
+def budget_of(asked: int | None, device: torch.device, width: int) -> int:
+    """The tokens of a batch, padding counted.
+
+    Args:
+        asked: a number that somebody chose goes first.
+        device: else 2,048 on a CPU (and on MPS), where more is not quicker; on a GPU what half of its free memory
+            holds, from 2,048 to 65,536. What does not fit all the same is halved (:func:`in_halves`).
+        width: of the model's states. A token is counted with 64 numbers of 4 bytes for each of it.
+    """
+    if asked is not None or device.type != "cuda":
+        return LEAST_BUDGET if asked is None else asked
+    import torch
+
+    free = torch.cuda.mem_get_info(device)[0]
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for later by torch
+    return min(max(free // 2 // (64 * 4 * width), LEAST_BUDGET), MOST_BUDGET)
+
+
+def padded(arrays: Sequence[IdArray], fill: int) -> tuple[IdArray, IdArray]:
+    """Arrays of different length as one ``(B, T)``, filled at the end, and the mask (1 where an array is)."""
+    longest = max(len(a) for a in arrays)
+    out = np.full((len(arrays), longest), fill, dtype=np.int64)
+    mask = np.zeros((len(arrays), longest), dtype=np.int64)
+    for row, array in enumerate(arrays):
+        out[row, : len(array)] = array
+        mask[row, : len(array)] = 1
+    return out, mask
 
 
 def in_halves(

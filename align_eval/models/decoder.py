@@ -18,8 +18,9 @@ import numpy as np
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, SentenceTooLongError, UnknownNameError
 from align_eval.models.attention import attention_sites
+from align_eval.models.batching import padded
 from align_eval.models.languages import NAMES
-from align_eval.models.pairs import Block, Layout, PairModel, padded
+from align_eval.models.pairs import Block, Layout, PairModel
 from align_eval.models.tokens import IdArray, Span, readable, span_owners, word_spans
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ import numpy as np
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import ModelError, SentenceTooLongError
 from align_eval.models.attention import attention_sites
+from align_eval.models.batching import padded
 from align_eval.models.cpu.parallel import MOST, in_order, share_of
 from align_eval.models.cpu.unpadded import PackedStates, pack, runs_of
 from align_eval.models.hidden_states import HiddenStates
-from align_eval.models.pairs import Block, Layout, PairModel, padded, specials
+from align_eval.models.pairs import Block, Layout, PairModel, specials
 from align_eval.models.tokens import IdArray, Tokenized, readable, start_words_with_space, surroundings, tokenize_words
 from align_eval.models.vectors import Batch, VectorModel, all_finite
 
@@ -81,7 +82,7 @@ class Encoder(VectorModel):
         return self._end_to_end(sentences, layers, budget)
 
     def _end_to_end(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
-        """Batches without padding: members, their states ``(layers, T, width)``, whether all numbers are finite."""
+        """Batches without padding."""
         import torch
 
         packed = self._packed
@@ -92,10 +93,10 @@ class Encoder(VectorModel):
 
         def compute(batch: Sequence[int]) -> Batch:
             runs = [torch.from_numpy(np.stack([sentences[k] for k in run])) for run in runs_of(batch, lengths)]
+            sizes = np.array([lengths[k] for k in batch], dtype=np.int64)
             with torch.inference_mode():
                 hidden = packed(runs, layers)  # (layers, sum of T, width)
-                finite = all_finite(hidden)
-            return batch, hidden.split([lengths[k] for k in batch], dim=1), finite
+                return batch, hidden, np.cumsum(sizes) - sizes, all_finite(hidden)
 
         yield from in_order(compute, pack(lengths, share), workers)
 

@@ -27,8 +27,9 @@ import numpy as np
 from align_eval.corpora import SentencePair
 from align_eval.errors import ModelError, UnknownNameError
 from align_eval.models.attention import AttentionPass, attention_sites
+from align_eval.models.batching import padded
 from align_eval.models.encoder import Encoder, PairEncoder
-from align_eval.models.pairs import Block, Layout, padded
+from align_eval.models.pairs import Block, Layout
 from align_eval.models.seq2seq import Seq2Seq
 from align_eval.models.tokens import readable
 

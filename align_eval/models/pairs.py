@@ -220,17 +220,6 @@ def hide(layout: Layout, rows: IdArray, mask: int) -> Layout:
     return replace(layout, inputs=(*layout.inputs[:-1], ids), blocks=blocks)
 
 
-def padded(arrays: Sequence[IdArray], fill: int) -> tuple[IdArray, IdArray]:
-    """Arrays of different length as one ``(B, T)``, filled at the end, and the mask (1 where an array is)."""
-    longest = max(len(a) for a in arrays)
-    out = np.full((len(arrays), longest), fill, dtype=np.int64)
-    mask = np.zeros((len(arrays), longest), dtype=np.int64)
-    for row, array in enumerate(arrays):
-        out[row, : len(array)] = array
-        mask[row, : len(array)] = 1
-    return out, mask
-
-
 def specials(count: int) -> IdArray:
     """``count`` times -1: the words of special sub-words."""
     return np.full(count, -1, dtype=np.int64)

@@ -23,8 +23,9 @@ import numpy as np
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.attention import attention_sites
+from align_eval.models.batching import padded
 from align_eval.models.languages import resolve_code
-from align_eval.models.pairs import Block, Layout, PairModel, padded, specials
+from align_eval.models.pairs import Block, Layout, PairModel, specials
 from align_eval.models.tokens import IdArray, Segmenter, Tokenized, readable, surroundings
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ import numpy as np
 
 from align_eval.corpora.pair import size_error
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError
-from align_eval.models.batching import buckets, in_halves
+from align_eval.models.batching import buckets, in_halves, padded
 from align_eval.models.identity import signature_of
-from align_eval.models.pairs import padded
 from align_eval.models.tokens import IdArray
 
 if TYPE_CHECKING:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from align_eval.errors import AlignEvalWarning, InputError, NonFiniteError, SentenceTooLongError
-from align_eval.models.batching import buckets, in_halves
+from align_eval.models.batching import buckets, budget_of, in_halves, padded
 from align_eval.models.hidden_states import HiddenStates
 from align_eval.models.loaded import Loaded
 from align_eval.models.tokens import IdArray, Tokenized, check_words, span_owners, surroundings, word_spans
@@ -26,13 +28,32 @@ if TYPE_CHECKING:
     from align_eval.models.decoder import Decoder
     from align_eval.models.seq2seq import Seq2Seq
 
-Batch = tuple[Sequence[int], "Sequence[torch.Tensor]", bool]
-"""Indices of the sentences of a batch, a tensor ``(layers, T, width)`` for each, and whether all numbers are finite."""
+Batch = tuple[Sequence[int], "torch.Tensor", "NDArray[np.int64]", "torch.Tensor"]
+"""Indices of the sentences of a batch, states ``(layers, R, width)``, the row in which each sentence begins, and
+whether all numbers are finite (a bool on the device)."""
 
-TOKEN_BUDGET = 2048
 # What one more batch costs, in tokens: measured on a CPU; a GPU computes many tokens in the time of a launch.
 _BATCH_COST = {"cpu": 50}
 _BATCH_COST_ELSEWHERE = 1024
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of the tokens of n sentences, one sentence after the other, on the model's device.
+
+    Attributes:
+        values: ``(layers, N, width)``; equal sentences, computed once, share their rows.
+        starts, lengths: ``(n,)``; sentence ``k`` has the rows ``starts[k]`` to ``starts[k] + lengths[k] - 1``.
+    """
+
+    values: torch.Tensor
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def __getitem__(self, sentence: int) -> torch.Tensor:
+        """The vectors of a sentence, ``(layers, tokens, width)``; a view."""
+        start = int(self.starts[sentence])
+        return self.values[:, start : start + int(self.lengths[sentence])]
 
 
 class States(Protocol):
@@ -73,65 +94,75 @@ class VectorModel(Loaded, ABC):
         """
 
     def encode(
-        self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int = TOKEN_BUDGET
+        self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int | None = None
     ) -> list[torch.Tensor]:
-        """The vectors of sentences, in the order given.
+        """As :meth:`vectors`, a view ``(len(layers), tokens, width)`` for each sentence."""
+        found = self.vectors(ids, layers, token_budget=token_budget)
+        return [found[k] for k in range(len(ids))]
+
+    def vectors(self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int | None = None) -> Vectors:
+        """The vectors of sentences.
 
         Args:
-            ids: sub-word ids of each sentence without special ones (``Tokenized.ids``); those are added here.
+            ids: token ids of each sentence without special ones (``Tokenized.ids``); those are added here.
             layers: 0 (embeddings) to ``self.layers``; negative ones count from the last. No block beyond the deepest
                 is computed.
-            token_budget: sub-words computed at one time, padding (where there is any) counted. Without padding they are
-                divided among torch's threads, down to 512 for each. It changes speed and memory, as the number of
-                threads does; the vectors agree within the rounding of the products (below 1e-5 in float32).
+            token_budget: tokens computed at one time, padding (where there is any) counted; ``None``: as many as
+                the device takes (:func:`align_eval.models.batching.budget_of`). Without padding they are divided among
+                torch's threads, down to 512 for each. It changes speed and memory, as the number of threads does; the
+                vectors agree within the rounding of the products (below 1e-5 in float32).
 
         Returns:
-            For each sentence a tensor ``(len(layers), sub-words, hidden_size)`` on ``self.device`` without the special
-            sub-words. It is a view of its batch; equal sentences, computed once, share one.
+            the vectors on ``self.device`` without those of the special tokens.
 
         Raises:
             InputError: no such layer.
-            SentenceTooLongError: a sentence has more than ``self.window`` sub-words.
+            SentenceTooLongError: a sentence has more than ``self.window`` tokens.
             NonFiniteError: the model returned NaN or infinity for a sentence.
         """
-        found: list[Any] = [None] * len(ids)
-        for members, spans in self.encode_batches(ids, layers, token_budget=token_budget):
-            for k, span in zip(members, spans, strict=True):
-                found[k] = span
-        return found
+        import torch
 
-    def encode_batches(
-        self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int = TOKEN_BUDGET
-    ) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
-        """As :meth:`encode`, batch by batch, longest sentences first: ``(indices into ids, a tensor for each)``."""
         wanted = self._layers(layers)
-        same: dict[bytes, list[int]] = {}
+        budget = budget_of(token_budget, self.device, self.hidden_size)
+        same: dict[bytes, int] = {}
+        which = np.zeros(len(ids), dtype=np.int64)  # each sentence's place among the different ones
+        firsts: list[int] = []
         for k, sentence in enumerate(ids):
             if len(sentence) > self.window:
                 raise SentenceTooLongError(
                     f"sentence {k + 1} has {len(sentence)} sub-words, the window of {self.name} is {self.window}",
                     remedy="Align it in overlapping windows (--on-long window) or split it",
                 )
-            same.setdefault(np.asarray(sentence, dtype=np.int64).tobytes(), []).append(k)
-        if not len(self.prefix) + len(self.suffix) and b"" in same:  # nothing that a model could read
-            import torch
-
-            empty = same.pop(b"")
-            nothing = torch.zeros((len(wanted), 0, self.hidden_size), dtype=self.dtype, device=self.device)
-            yield empty, [nothing] * len(empty)
-        groups = list(same.values())
-        first, last = len(self.prefix), len(self.suffix)
-        sentences = [np.concatenate((self.prefix, ids[group[0]], self.suffix)) for group in groups]
-        for batch, states, finite in self._batches(sentences, wanted, token_budget):
-            members: list[int] = []
-            spans: list[torch.Tensor] = []
-            for k, state in zip(batch, states, strict=True):
-                span = state[:, first : state.shape[1] - last]
-                if not finite:
-                    self._check_finite(span, groups[k][0], ids, layers)
-                members += groups[k]
-                spans += [span] * len(groups[k])
-            yield members, spans
+            key = np.asarray(sentence, dtype=np.int64).tobytes()
+            which[k] = same.setdefault(key, len(same))
+            if which[k] == len(firsts):
+                firsts.append(k)
+        sentences = [np.concatenate((self.prefix, ids[k], self.suffix)).astype(np.int64) for k in firsts]
+        lengths = np.array([len(ids[k]) for k in firsts], dtype=np.int64)
+        starts = np.zeros(len(firsts), dtype=np.int64)
+        live = [k for k, sentence in enumerate(sentences) if len(sentence)]  # the others hold nothing to read
+        values, flags, filled = None, [], 0
+        for batch, states, rows, finite in self._batches([sentences[k] for k in live], wanted, budget):
+            members = np.array(live, dtype=np.int64)[np.asarray(batch)]
+            inner = lengths[members]
+            ends = np.cumsum(inner)
+            index = np.repeat(rows + len(self.prefix) - (ends - inner), inner) + np.arange(inner.sum())
+            if values is None:
+                shape = (len(wanted), int(lengths.sum()), states.shape[-1])
+                values = torch.empty(shape, dtype=states.dtype, device=states.device)
+            into = values[:, filled : filled + len(index)]
+            with torch.inference_mode():
+                into.copy_(states.index_select(1, torch.from_numpy(index).to(states.device)))
+            starts[members] = filled + ends - inner
+            filled += len(index)
+            flags.append(finite)
+        if values is None:
+            values = torch.zeros((len(wanted), 0, self.hidden_size), dtype=self.dtype, device=self.device)
+        found = Vectors(values, starts[which], lengths[which])
+        if flags and not bool(torch.stack(flags).all()):
+            for k in sorted(firsts, key=lambda k: int(found.starts[k])):
+                self._check_finite(found[k], k, ids, layers)
+        return found
 
     def _batches(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
         """Sentences of like length together, padded to the longest of their batch."""
@@ -139,24 +170,18 @@ class VectorModel(Loaded, ABC):
 
         lengths = [len(sentence) for sentence in sentences]
 
-        def compute(batch: Sequence[int]) -> tuple[list[torch.Tensor], bool]:
-            longest = lengths[batch[0]]
-            rows = np.full((len(batch), longest), self._pad, dtype=np.int64)
-            for row, k in enumerate(batch):
-                rows[row, : lengths[k]] = sentences[k]
-            counts = torch.tensor([lengths[k] for k in batch], device=self.device)
-            mask = None
-            if lengths[batch[-1]] != longest:
-                mask = (torch.arange(longest, device=self.device) < counts[:, None]).long()
+        def compute(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+            ids, mask = padded([sentences[k] for k in batch], self._pad)
+            whole = lengths[batch[-1]] == lengths[batch[0]]
             with torch.inference_mode():
-                states = self._states(torch.from_numpy(rows).to(self.device), mask, layers)
+                seen = None if whole else torch.from_numpy(mask).to(self.device)
+                states = self._states(torch.from_numpy(ids).to(self.device), seen, layers)
                 hidden = torch.stack(states) if len(states) > 1 else states[0][None]  # (layers, B, T, width)
-                finite = all_finite(hidden)
-            return [hidden[:, row, : lengths[k]] for row, k in enumerate(batch)], finite
+                return hidden.flatten(1, 2), all_finite(hidden)
 
         batches = buckets(lengths, budget, _BATCH_COST.get(self.device.type, _BATCH_COST_ELSEWHERE))
         for batch, (states, finite) in in_halves(batches, compute, lambda some: len(some) * lengths[some[0]]):
-            yield batch, states, finite
+            yield batch, states, np.arange(len(batch), dtype=np.int64) * lengths[batch[0]], finite
 
     @property
     def _pad(self) -> int:
@@ -187,11 +212,11 @@ class VectorModel(Loaded, ABC):
             )
 
 
-def all_finite(hidden: torch.Tensor) -> bool:
+def all_finite(hidden: torch.Tensor) -> torch.Tensor:
     """Whether the sum of numbers is finite: never if one of them is not; one pass, where a look at each takes three."""
     import torch
 
-    return bool(torch.isfinite(hidden.sum(dtype=torch.promote_types(hidden.dtype, torch.float32))))
+    return torch.isfinite(hidden.sum(dtype=torch.promote_types(hidden.dtype, torch.float32)))
 
 
 def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
