@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from align_eval.aligners.attention_windows import windowed_map
 from align_eval.aligners.base import Aligner, AlignerSettings, System
-from align_eval.aligners.heads import MODES, READINGS, AttentionSettings, Head, mode_name
+from align_eval.aligners.heads import READINGS, checked_head, chosen_mode, require_both_directions
 from align_eval.aligners.similarity import make_extractors
 from align_eval.corpora.pair import SentencePair, check_sizes
-from align_eval.errors import InputError, UnknownNameError
+from align_eval.errors import InputError, SentenceTooLongError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
 from align_eval.models.families import in_languages
 from align_eval.models.identity import signature_of
 from align_eval.signals.base import make_attribution
 from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
-from align_eval.signals.matrix import ScoreMatrix
+from align_eval.signals.matrix import ScoreMatrix, Side, View
+from align_eval.signals.windows import owners, window_spans
 from align_eval.symmetrization import symmetrize_table
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class AttentionAligner(Aligner):
             require_both_directions(model, languages)
             self.other = make_attribution(self.asked.attribution, in_languages(model, *languages[::-1]))
         self.mode = chosen_mode(self.reader, self.asked.mode)
-        self.head = _checked_head(self.reader, self.asked)
+        self.head = checked_head(self.reader, self.asked)
         self.sym = "" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize)
         self.systems = [System(e.spec, None, str(self.head), self.mode, self.sym) for e in self.extractors]
 
@@ -167,26 +168,6 @@ class AttentionAligner(Aligner):
             found.maps[int(k)] = values[: len(pairs[k].source), : len(pairs[k].target)]
 
 
-def chosen_mode(reader: PairModel, mode: str | None) -> str:
-    """``mode`` if the model has it; by default ``awi`` where it has that, else its first.
-
-    Raises:
-        UnknownNameError: no such mode.
-        InputError: the model does not have it.
-    """
-    known = [mode_name(reading) for reading in reader.readings]
-    if mode is None:
-        return "awi" if "awi" in known else known[0]
-    if mode not in known:
-        if mode not in MODES:
-            raise UnknownNameError("alignment mode", mode, known)
-        raise InputError(
-            f"{reader.name} ({reader.family}) has no alignment mode {mode}",
-            remedy=f"Choose --mode {' or '.join(known)}",
-        )
-    return mode
-
-
 def _method_specs(settings: AlignerSettings) -> Sequence[str]:
     for method, extractor in zip(settings.methods, make_extractors(settings.methods), strict=False):
         if extractor.needs != "similarity":
@@ -195,45 +176,6 @@ def _method_specs(settings: AlignerSettings) -> Sequence[str]:
                 remedy="Choose reverse, argmax, itermax, match or threshold",
             )
     return settings.methods
-
-
-def _checked_head(reader: PairModel, asked: AttentionSettings) -> Head:
-    if asked.head is None:
-        raise InputError("no attention head is named", remedy="Name one, such as L6H1")
-    layer, head = asked.head
-    if reader.headless:
-        if head not in ("mean", "layer"):
-            raise InputError(
-                f"{asked.attribution} has one score matrix a layer, and no head {head}",
-                remedy=f"Name the layer alone: --attention L{layer}",
-            )
-        head = "layer"
-    for number, count, what in ((layer, reader.layers, "layer"), (head, reader.heads, "head")):
-        if isinstance(number, int) and number > count:
-            raise InputError(
-                f"{reader.name} has no attention {what} {number}", remedy=f"Choose {what} 1 to {count}, as in L1H1"
-            )
-    return Head(layer, head)
-
-
-def require_both_directions(model: Any, languages: tuple[str | None, str | None]) -> None:
-    """Check that a model can be run from target to source, too."""
-    if getattr(model, "family", "") != "seq2seq":
-        return
-    fixed = getattr(model, "target_language", None)
-    if fixed is not None:
-        raise InputError(
-            f"{model.name} was loaded for one direction, into {fixed}",
-            remedy="Load it without languages and give them to the aligner",
-        )
-    one_way = None if model.codes else getattr(model.tokenizer, "target_lang", None)
-    if one_way:
-        raise InputError(
-            f"{model.name} translates into {one_way} only, so that it has no other direction to symmetrise with",
-            remedy="Align target to source with the model of that direction, and combine with align-eval symmetrize",
-        )
-    if model.codes and None in languages:
-        raise InputError("both directions need both languages", remedy="Give --source-language and --target-language")
 
 
 def _parts(pairs: Sequence[SentencePair]) -> list[Sequence[SentencePair]]:
@@ -262,3 +204,56 @@ def _scored(table: LinkTable, maps: Sequence[dict[int, NDArray[np.float32]]]) ->
         scores = np.stack(values).mean(axis=0) if values else np.zeros(len(links))
         out.append(Links(links, scores.astype(np.float32)))
     return out
+
+
+def windowed_map(
+    reader: PairModel, pair: SentencePair, head: tuple[Any, Any, str], rules: dict[str, Any]
+) -> ScoreMatrix | None:
+    """The score matrix of one pair from as few windows as fit the model.
+
+    Both sides are cut into the same number of windows, each half over the next one, so that the k-th source window
+    goes with the k-th target window. A target word (a source word where the rows are source words) takes its scores
+    from the window in which it stands farthest from an edge; source words outside of that window have 0.
+
+    Args:
+        reader: the model.
+        pair: the pair.
+        head: layer, head and alignment mode.
+        rules: ``keys``, ``queries`` and ``token_budget`` of :func:`align_eval.signals.collect.layout_word_matrices`.
+
+    Returns:
+        the matrix between words; ``None`` if not even single words fit.
+    """
+    m, n = len(pair.source), len(pair.target)
+    count = 2
+    while True:
+        sides = window_spans(m, count), window_spans(n, count)
+        parts = [
+            SentencePair(pair.id, pair.source[a:b], pair.target[c:d]) for (a, b), (c, d) in zip(*sides, strict=True)
+        ]
+        try:
+            layouts = reader.lay_out(parts)
+            break
+        except SentenceTooLongError:
+            if count >= max(m, n):
+                return None
+            count = min(max(count + 1, count * 3 // 2), max(m, n))
+    by_source = all(block.side == "source" for block in layouts[0].blocks[head[2]])
+    owner = owners(m if by_source else n, sides[0 if by_source else 1])
+    full = torch.zeros((m, n), dtype=torch.float32, device="cpu")
+    present = [torch.full((size,), -1) for size in (m, n)]
+    for batch in layout_word_matrices(reader, layouts, [head[0]], [head[1]], head[2], **rules):
+        for b, k in enumerate(batch.indices):
+            part = batch[b].cpu()
+            (i, i_end), (j, j_end) = sides[0][k], sides[1][k]
+            for place, start, words in ((0, i, part.source.words[0]), (1, j, part.target.words[0])):
+                present[place][start + words[words >= 0]] = start + words[words >= 0]
+            own = torch.from_numpy(owner[i:i_end] == k)[:, None] if by_source else torch.from_numpy(owner[j:j_end] == k)
+            full[i:i_end, j:j_end] = torch.where(own, part.values[0, 0].float(), full[i:i_end, j:j_end])
+    if any(bool((words < 0).all()) for words in present):
+        return None
+    words = [side[None].to(reader.device) for side in present]
+    return ScoreMatrix(
+        full[None, None].to(reader.device), Side(words[0], (m,), (m,)), Side(words[1], (n,), (n,)), (View(*head),),
+        reader.quantity, model=reader.name, ids=(pair.id,), indices=(0,),
+    )  # fmt: skip

@@ -1,13 +1,16 @@
-"""An attention head by name, such as ``L6H1``, and what is done with it."""
+"""An attention head by name, such as ``L6H1``, what is done with it, and whether a model has it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, UnknownNameError
 from align_eval.symmetrization import check_names
+
+if TYPE_CHECKING:
+    from align_eval.models.pairs import PairModel
 
 MODES = ("awo", "awi", "both", "src2tgt", "tgt2src")
 READINGS = {"both": "block", "src2tgt": "block-st", "tgt2src": "block-ts"}
@@ -58,7 +61,7 @@ class AttentionSettings:
     """How links are read from attention.
 
     Attributes:
-        head: the head; ``None``: :func:`align_eval.runs.choose_head.choose_head` is to choose it.
+        head: the head; ``None``: :func:`align_eval.runs.heads.choose_head` is to choose it.
         mode: an alignment mode of :data:`MODES`; ``None``: ``awi`` where the model has it, else its first.
         attribution: ``attention``, or another attribution method (``norms``, ``alti``, ...) with its options.
         symmetrize: method and rule that combine both directions; ``None``: source to target alone.
@@ -113,3 +116,67 @@ def attention_settings(
         raise InputError("a set to choose a head on goes with --attention auto", remedy="Leave out --choose-on")
     combined = None if symmetrize is None else parse_symmetrization(symmetrize)
     return AttentionSettings(None if head == AUTO else parse_head(head), mode, attribution, combined)
+
+
+def chosen_mode(reader: PairModel, mode: str | None) -> str:
+    """``mode`` if the model has it; by default ``awi`` where it has that, else its first.
+
+    Raises:
+        UnknownNameError: no such mode.
+        InputError: the model does not have it.
+    """
+    known = [mode_name(reading) for reading in reader.readings]
+    if mode is None:
+        return "awi" if "awi" in known else known[0]
+    if mode not in known:
+        if mode not in MODES:
+            raise UnknownNameError("alignment mode", mode, known)
+        raise InputError(
+            f"{reader.name} ({reader.family}) has no alignment mode {mode}",
+            remedy=f"Choose --mode {' or '.join(known)}",
+        )
+    return mode
+
+
+def checked_head(reader: PairModel, asked: AttentionSettings) -> Head:
+    """The head asked for, if the model has it; of an attribution method of whole layers the layer.
+
+    Raises:
+        InputError: no head is named, or the model does not have it.
+    """
+    if asked.head is None:
+        raise InputError("no attention head is named", remedy="Name one, such as L6H1")
+    layer, head = asked.head
+    if reader.headless:
+        if head not in ("mean", "layer"):
+            raise InputError(
+                f"{asked.attribution} has one score matrix a layer, and no head {head}",
+                remedy=f"Name the layer alone: --attention L{layer}",
+            )
+        head = "layer"
+    for number, count, what in ((layer, reader.layers, "layer"), (head, reader.heads, "head")):
+        if isinstance(number, int) and number > count:
+            raise InputError(
+                f"{reader.name} has no attention {what} {number}", remedy=f"Choose {what} 1 to {count}, as in L1H1"
+            )
+    return Head(layer, head)
+
+
+def require_both_directions(model: Any, languages: tuple[str | None, str | None]) -> None:
+    """Check that a model can be run from target to source, too."""
+    if getattr(model, "family", "") != "seq2seq":
+        return
+    fixed = getattr(model, "target_language", None)
+    if fixed is not None:
+        raise InputError(
+            f"{model.name} was loaded for one direction, into {fixed}",
+            remedy="Load it without languages and give them to the aligner",
+        )
+    one_way = None if model.codes else getattr(model.tokenizer, "target_lang", None)
+    if one_way:
+        raise InputError(
+            f"{model.name} translates into {one_way} only, so that it has no other direction to symmetrise with",
+            remedy="Align target to source with the model of that direction, and combine with align-eval symmetrize",
+        )
+    if model.codes and None in languages:
+        raise InputError("both directions need both languages", remedy="Give --source-language and --target-language")

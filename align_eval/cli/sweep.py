@@ -144,16 +144,18 @@ def add_to(app: typer.Typer) -> None:
             _write(found, selected, output)
         if links is not None:
             from align_eval.corpora import write_links
-            from align_eval.runs.attention_links import attention_links, both_directions
+            from align_eval.runs.heads import attention_links
 
             chosen = selected[names.index("best")]
             view = found.views[chosen.selection.views[0]]
             rules: dict[str, Any] = {"signal": signal, "method": method, "keys": keys, "queries": queries}
             rules |= {"token_budget": batch_tokens, "on_long": on_long.value}
-            if both is None:
-                table = attention_links(loaded.pairs, encoder, view, **rules)
-            else:
-                table = both_directions(loaded, asked, view, both, **rules)
+            if both is not None:
+                rules |= {
+                    "symmetrize": (both, "both"),
+                    "languages": (loaded.source_language, loaded.target_language),
+                }
+            table = attention_links(loaded.pairs, encoder if both is None else asked, view, **rules)
             table.provenance["selection"] = chosen.score.signature["selection"]
             write_links(links, table)
         if json_:

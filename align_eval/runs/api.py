@@ -97,7 +97,7 @@ def align(
         source_language=source_language, target_language=target_language,
     )  # fmt: skip
     if asked is not None and asked.head is None:
-        from align_eval.runs.choose_head import choose_head, testset_to_choose_on
+        from align_eval.runs.heads import choose_head, testset_to_choose_on
 
         settings = choose_head(settings, testset_to_choose_on(choose_on, source_language, target_language)).settings
     aligner = make_aligner(settings)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from align_eval.aligners import Aligner, AlignerSettings, System
     from align_eval.corpora import TestSet
     from align_eval.links import Links
-    from align_eval.runs.choose_head import ChosenHead
+    from align_eval.runs.heads import ChosenHead
 
 # Pairs handed to the aligner at a time; it sorts them by length.
 BLOCK = 2048
@@ -83,7 +83,7 @@ def aligners_for(
         chosen = None
         asked = replace(settings, source_language=languages[0], target_language=languages[1])
         if asked.attention is not None and asked.attention.head is None:
-            from align_eval.runs.choose_head import choose_head, testset_to_choose_on
+            from align_eval.runs.heads import choose_head, testset_to_choose_on
 
             other = testset_to_choose_on(choose_on, *languages)
             if other.checksum == testset.checksum:

@@ -6,6 +6,7 @@ all labels; :func:`word_matrices` gives batches between words, for every layer, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -303,8 +304,9 @@ class _Padded:
             left = pool_last_axis(left, self.row_words, self.sizes[0], queries)
         return _heads(weights, choice), _heads(left, choice)
 
-    @property
+    @functools.cached_property
     def _whole(self) -> bool:
+        """Whether its rows are the first of the matrix, so that they need not be gathered."""
         return all(np.array_equal(block.rows, np.arange(len(block.rows))) for block in self.blocks)
 
 

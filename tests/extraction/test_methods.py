@@ -13,7 +13,7 @@ from simalign import SentenceAligner
 
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, Extraction, any_subword, make_extractor
-from align_eval.extraction.softmax import entmax15
+from align_eval.extraction.threshold import entmax15
 from align_eval.extraction.transport import Transport
 
 METHODS = ["argmax", "entmax", "forward", "itermax", "match", "reverse", "softmax", "threshold", "transport"]

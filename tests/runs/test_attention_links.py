@@ -11,7 +11,7 @@ from align_eval.cli import main
 from align_eval.corpora import load_testset, read_links
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.models import load_model
-from align_eval.runs.attention_links import attention_links, both_directions
+from align_eval.runs.heads import attention_links
 from align_eval.runs.sweep import for_testset, sweep_testset
 from align_eval.scoring import score
 from align_eval.signals.matrix import View
@@ -29,6 +29,11 @@ def mini() -> Any:
 @pytest.fixture(scope="module")
 def deen() -> Any:
     return load_model("offline:tiny-deen")
+
+
+def both_directions(testset: Any, model: Any, view: View, method: str) -> Any:
+    languages = testset.source_language, testset.target_language
+    return attention_links(testset.pairs, model, view, symmetrize=(method, "both"), languages=languages)
 
 
 def test_links_are_those_that_the_sweep_counts(mini: Any, deen: Any) -> None:

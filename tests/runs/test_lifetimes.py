@@ -17,7 +17,7 @@ from align_eval.link_table import LinkTable
 from align_eval.models import families as loaded_families
 from align_eval.models.translation import Decoding
 from align_eval.runs import translate as translate_module
-from align_eval.runs.attention_links import attention_links
+from align_eval.runs.heads import attention_links
 from align_eval.runs.infill import infill_testset
 from align_eval.runs.infill_corpus import corpus_of
 from align_eval.runs.infill_pair import infill_pair

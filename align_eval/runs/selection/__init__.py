@@ -1,7 +1,7 @@
 """Which views of a sweep to use: chosen on a development part, scored on the disjoint rest.
 
 A selection is a weighted sum of the word maps of some views, which becomes links by the sweep's own extraction method.
-One file a way to select; each registers itself:
+Each way to select registers itself:
 
 - ``best``: the single view with the lowest AER;
 - ``greedy``: views added one by one, their maps averaged, while AER falls;
@@ -196,3 +196,10 @@ def candidates(found: Sweep, development: SENTENCES, at_most: int | None = None)
     size = min(len(found.views), fit, at_most or len(found.views))
     order: Sequence[int] = np.argsort(found.aer(development), kind="stable")[:size].tolist()
     return sorted(order)
+
+
+@SELECTORS.register("best")
+def best(found: Sweep, development: SENTENCES, settings: Settings) -> Selection:
+    """The view with the lowest AER on the development part; of equal ones the first."""
+    view = found.best(development)
+    return Selection("best", (view,), (1.0,), aer=float(found.aer(development)[view]))

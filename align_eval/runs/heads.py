@@ -1,23 +1,38 @@
-"""The attention head that aligns a test set best, to align other text with."""
+"""Attention heads: the links of one, and the one that aligns a test set best, to align other text with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from align_eval.aligners import AlignerSettings
-from align_eval.aligners.attention import chosen_mode, require_both_directions
-from align_eval.aligners.heads import READINGS, Head, mode_name
+from align_eval.aligners.attention import AttentionAligner
+from align_eval.aligners.heads import (
+    READINGS,
+    AttentionSettings,
+    Head,
+    chosen_mode,
+    mode_name,
+    require_both_directions,
+)
 from align_eval.errors import InputError
+from align_eval.link_table import LinkTable
+from align_eval.links import Links
 from align_eval.models.families import in_languages
 from align_eval.runs.sweep import sweep_testset
 from align_eval.signals.base import make_attribution
+from align_eval.signals.collect import TOKEN_BUDGET
 
 if TYPE_CHECKING:
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import SentencePair, TestSet
+    from align_eval.signals.matrix import View
+
+
+# Pairs handed to the aligner at a time; it sorts them by length.
+BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -132,3 +147,59 @@ def testset_to_choose_on(name: str | None, source: str | None, target: str | Non
     if languages == (testset.target_language, testset.source_language):
         return testset.reverse()
     return testset
+
+
+def attention_links(
+    pairs: Sequence[SentencePair],
+    model: Any,
+    view: View | tuple[Any, ...],
+    *,
+    signal: str = "attention",
+    method: str = "reverse",
+    keys: str = "sum",
+    queries: str = "mean",
+    token_budget: int = TOKEN_BUDGET,
+    on_long: str = "raise",
+    symmetrize: tuple[str, str] | None = None,
+    languages: tuple[str | None, str | None] = (None, None),
+    progress: Callable[[int], None] | None = None,
+) -> LinkTable:
+    """The links that one head gives in one alignment mode; see :class:`align_eval.aligners.attention.AttentionAligner`.
+
+    Args:
+        pairs: the sentence pairs.
+        model: of :func:`align_eval.models.load_model`, of any family.
+        view: layer and head (from 1, or ``"mean"``; head also ``"max"``) and alignment mode.
+        signal: the attribution method, see :mod:`align_eval.signals.base`.
+        method: how score matrices become links, see :mod:`align_eval.extraction`.
+        keys, queries: how sub-words become words, see :mod:`align_eval.signals.pooling`.
+        token_budget: sub-words in a batch, padding counted; it changes speed and memory only.
+        on_long: ``window``, ``raise`` or ``leave``, see :class:`align_eval.aligners.AlignerSettings`.
+        symmetrize: method and rule that combine both directions; ``None``: source to target alone.
+        languages: of source and target, for a model that needs them.
+        progress: called with the number of pairs done since the last call.
+
+    Returns:
+        links of all pairs, 0-based, source first, with scores; none for a pair with a side without any sub-word.
+
+    Raises:
+        UnknownNameError: an unknown attribution method, extraction method, rule or mode.
+        InputError: no such layer or head.
+        SentenceTooLongError: a pair does not fit the model, with ``on_long="raise"``.
+    """
+    layer, head, mode = view
+    asked = AttentionSettings(Head(layer, head), mode_name(mode), signal, symmetrize)
+    settings = AlignerSettings(
+        model, (method,), on_long=on_long, token_budget=token_budget, attention=asked,
+        source_language=languages[0], target_language=languages[1],
+    )  # fmt: skip
+    aligner = AttentionAligner(settings, keys=keys, queries=queries)
+    found: list[Links] = []
+    for start in range(0, len(pairs), BLOCK):
+        part = pairs[start : start + BLOCK]
+        found += aligner.align_all(part)[aligner.systems[0]]
+        if progress is not None:
+            progress(len(part))
+    table = LinkTable.from_links(found)
+    table.provenance = aligner.signature(aligner.systems[0])
+    return table
