@@ -15,7 +15,7 @@ from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.figures.pair import aligned_pair
 from align_eval.figures.style import to_bytes
 from align_eval.links import Links
-from align_eval.report.reading import Cell, Reading
+from align_eval.report.summary import Cell, Summary
 from align_eval.scoring.tables import TextTable, render_latex, render_text
 from align_eval.shown import cell, latex, markdown, markdown_code, one_line, shown
 
@@ -71,7 +71,7 @@ def test_escapes_are_one_line_for_every_text(text: str) -> None:
 )
 def test_a_code_span_is_not_left(text: str, wanted: str) -> None:
     assert markdown_code(text) == (wanted if text[0] != "`" or "```" in text else f"``` {text} ```")
-    page = Reading("f", "q", (text,), (Cell(0.5, 1, 2, text, "x"),), {"pair": text}).to_markdown()
+    page = Summary("f", "q", (text,), (Cell(0.5, 1, 2, text, "x"),), {"pair": text}).to_markdown()
     assert f"query {text!r}" in page
     assert not any(line.startswith("- <") for line in page.splitlines())
 

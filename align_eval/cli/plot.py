@@ -1,4 +1,4 @@
-"""``align-eval plot``: figures with their readings. One file a figure in ``align_eval/cli/_plot``."""
+"""``align-eval plot``: figures with their summaries. One file a figure in ``align_eval/cli/_plot``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
         name="plot",
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Draw figures (PNG, SVG, PDF), each with a reading: what it shows, computed, as JSON and Markdown.",
+        help="Draw figures (PNG, SVG, PDF), each with a summary: what it shows, computed, as JSON and Markdown.",
     )
     for name in sorted(m.name for m in pkgutil.iter_modules(_plot.__path__) if not m.name.startswith("_")):
         importlib.import_module(f"{_plot.__name__}.{name}").add_to(plot_app)

@@ -14,9 +14,11 @@ from align_eval.figures.style import (
     TEXT_SIZE,
     TWO_COLUMNS,
     Width,
+    axes_at,
     families,
     new_figure,
     style,
+    text_at,
     width_in_inches,
 )
 
@@ -156,12 +158,11 @@ def _placed(chosen: Sequence[Multiple], kinds: Kinds, title: str, caption: str, 
     y = EDGE
     for line, points, colour in head:
         y += LINE * points / 72
-        figure.text(EDGE / inches, 1 - y / height, line, fontsize=points, color=colour, family=families(line))
+        text_at(figure, EDGE, y, line, fontsize=points, color=colour)
     for k, multiple in enumerate(chosen):
         left = EDGE + (k % across) * room + LEFT
-        bottom = top + (k // across) * (ABOVE + plot_height + BELOW) + ABOVE + plot_height
-        place = (left / inches, 1 - bottom / height, plot_width / inches, plot_height / height)
-        _draw(figure.add_axes(place), multiple, kinds, size)
+        down = top + (k // across) * (ABOVE + plot_height + BELOW) + ABOVE
+        _draw(axes_at(figure, left, down, plot_width, plot_height), multiple, kinds, size)
     return figure
 
 

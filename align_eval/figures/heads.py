@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.figures.brackets import bracket_below, bracket_right
-from align_eval.figures.labels import label_columns, label_rows, measure
-from align_eval.figures.style import HEAT_MAP, MIN_TEXT_SIZE, QUIET_COLOUR, TWO_COLUMNS, new_figure, style
+from align_eval.figures.labels import bracket_below, bracket_right, label_columns, label_rows, measure
+from align_eval.figures.style import (
+    HEAT_MAP,
+    MIN_TEXT_SIZE,
+    QUIET_COLOUR,
+    TWO_COLUMNS,
+    axes_at,
+    colour_bar,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,9 +86,7 @@ def head_grid(
             _outline(axes, cell)
         if own:
             axes.set_aspect("equal")
-            bar = figure.colorbar(image, ax=axes, fraction=0.06, pad=0.03)
-            bar.set_label(quantity)
-            bar.outline.set_visible(False)
+            colour_bar(figure, image, quantity, ax=axes, fraction=0.06, pad=0.03)
     return figure
 
 
@@ -145,9 +152,7 @@ def token_map(
         if query_groups:
             bracket_right(axes, query_groups, 0.06 + beside, size)
         if own:
-            bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
-            bar.set_label(quantity)
-            bar.outline.set_visible(False)
+            colour_bar(figure, image, quantity, ax=axes, fraction=0.05, pad=0.02)
     return figure
 
 
@@ -198,22 +203,17 @@ def head_zoom(
         height = top + max(grid_height + 0.75, panel[1] + bottom)
         width = left + grid_width + gap + panel[0] + right + bar_room
         figure = new_figure(width, height, placed=True)
-
-        def place(x: float, y: float, w: float, h: float) -> Any:
-            """Axes at inches from the left and from the top."""
-            return figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
-
-        grid = place(left, top, grid_width, grid_height)
+        grid = axes_at(figure, left, top, grid_width, grid_height)
         head_grid(values, cell=cell, thumbnails=thumbnails, axes=grid)
-        below_grid = place(left, top + grid_height + 0.1, grid_width, 0.08)
+        below_grid = axes_at(figure, left, top + grid_height + 0.1, grid_width, 0.08)
         _bar(figure, grid, below_grid, grid_quantity, "horizontal")
         start = left + grid_width + gap
-        detail = place(start, top, *panel)
+        detail = axes_at(figure, start, top, *panel)
         token_map(
             zoomed, queries, keys, title=title, key_groups=key_groups, query_groups=query_groups, size=size,
             axes=detail,
         )  # fmt: skip
-        _bar(figure, detail, place(start + panel[0] + right, top, 0.1, panel[1]), quantity, "vertical")
+        _bar(figure, detail, axes_at(figure, start + panel[0] + right, top, 0.1, panel[1]), quantity, "vertical")
         for corner, y in ((1.0, cell[0] - 0.5), (0.0, cell[0] + 0.5)):
             line = ConnectionPatch(
                 (cell[1] + 0.5, y), (0, corner), coordsA=grid.transData, coordsB=detail.transAxes, color=OUTLINE, lw=1.1
@@ -231,17 +231,10 @@ def _room(queries: Sequence[str], keys: Sequence[str], size: float) -> tuple[flo
 
 
 def _bar(figure: Figure, axes: Axes, place: Any, quantity: str, orientation: str) -> None:
-    bar = figure.colorbar(axes.images[0], cax=place, orientation=orientation)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL, pad=1.5, length=2, width=0.5)
-    bar.ax.locator_params(nbins=3 if orientation == "horizontal" else 6)
-    bar.set_label(_wrapped(quantity) if orientation == "horizontal" else quantity, fontsize=SMALL, labelpad=2)
-
-
-def _wrapped(text: str, width: int = 24) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width))
+    flat = orientation == "horizontal"
+    name = textwrap.fill(quantity, 24) if flat else quantity
+    bar = colour_bar(figure, axes.images[0], name, SMALL, cax=place, orientation=orientation)
+    bar.ax.locator_params(nbins=3 if flat else 6)
 
 
 def _number(axes: Axes, layers: int, heads: int) -> None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from align_eval.errors import InputError
 from align_eval.figures.labels import label_columns, measure
-from align_eval.figures.style import GOLD_ON_DARK, HEAT_MAP, MIN_TEXT_SIZE, QUIET_COLOUR, TWO_COLUMNS, new_figure, style
+from align_eval.figures.style import (
+    GOLD_ON_DARK,
+    HEAT_MAP,
+    MIN_TEXT_SIZE,
+    QUIET_COLOUR,
+    TWO_COLUMNS,
+    axes_at,
+    colour_bar,
+    new_figure,
+    style,
+    text_at,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,23 +89,15 @@ def layer_token_map(
         above = TOP + (0.09 if query is not None else 0)
         height = above + lines * (tall + under) + (lines - 1) * GAP + (0.22 if marks is not None else 0.02)
         figure = new_figure(LEFT + pitch * width + RIGHT, height, placed=True)
-        full = figure.get_figwidth()
-
-        def place(x: float, y: float, w: float, h: float) -> Any:
-            """Axes at inches from the left and from the top."""
-            return figure.add_axes((x / full, 1 - (y + h) / height, w / full, h / height))
-
         for number in range(lines):
             first, last = number * width, min((number + 1) * width, count)
             y = above + number * (tall + under + GAP)
-            part = place(LEFT, y, pitch * (last - first), tall)
+            part = axes_at(figure, LEFT, y, pitch * (last - first), tall)
             _line(part, values[:, first:last], tokens[first:last], first, top, size, marks, query)
             if not number:
                 part.set_title(title, loc="left", fontsize=7.5, pad=4 + (7 if query is not None else 0))
-                bar = figure.colorbar(part.images[0], cax=place(LEFT + pitch * width + 0.1, y, 0.1, tall))
-                bar.outline.set_visible(False)
-                bar.ax.tick_params(labelsize=SMALL, pad=1.5, length=2, width=0.5)
-                bar.set_label(quantity, fontsize=SMALL, labelpad=2)
+                beside = axes_at(figure, LEFT + pitch * width + 0.1, y, 0.1, tall)
+                colour_bar(figure, part.images[0], quantity, SMALL, cax=beside)
         if marks is not None:
             _legend(figure, marks_label, height)
     return figure
@@ -135,7 +138,6 @@ def _line(
 def _legend(figure: Figure, text: str, height: float) -> None:
     from matplotlib.lines import Line2D
 
-    width = figure.get_figwidth()
-    y = 0.1 / height
+    width, y = figure.get_figwidth(), 0.1 / height
     figure.add_artist(Line2D([LEFT / width, (LEFT + 0.2) / width], [y, y], color=GOLD_ON_DARK, lw=1.6))
-    figure.text((LEFT + 0.27) / width, y, text, va="center", fontsize=SMALL)
+    text_at(figure, LEFT + 0.27, height - 0.1, text, va="center", fontsize=SMALL)

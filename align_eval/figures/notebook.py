@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from align_eval.figures.paired import heatmap
-from align_eval.figures.style import HEAT_MAP, QUIET_COLOUR, new_figure, style, to_bytes
+from align_eval.figures.style import HEAT_MAP, QUIET_COLOUR, axes_at, new_figure, style, text_at, to_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,19 +34,15 @@ def maps_figure(maps: ScoreMatrix) -> Figure:
     layers, heads, rows, columns = values.shape
     cut = "" if (layers, heads) == (len(maps.layers), len(maps.heads)) else f", the first {layers} x {heads}"
     side = THUMBNAIL * np.array([columns, rows]) / max(columns, rows)
-    width, height = 0.5 + heads * (side[0] + 0.06), 0.55 + layers * (side[1] + 0.06)
+    width, height = max(0.5 + heads * (side[0] + 0.06), 3.0), 0.55 + layers * (side[1] + 0.06)
     with style(7):
-        figure = new_figure(max(width, 3.0), height, placed=True)
-        figure.text(
-            0.08 / max(width, 3.0), 1 - 0.15 / height, f"{maps.quantity} · {name}{cut}: layer down, head across",
-            color=QUIET_COLOUR, va="center",
-        )  # fmt: skip
+        figure = new_figure(width, height, placed=True)
+        caption = f"{maps.quantity} · {name}{cut}: layer down, head across"
+        text_at(figure, 0.08, 0.15, caption, color=QUIET_COLOUR, va="center")
         for i in range(layers):
             for j in range(heads):
                 left, top = 0.45 + j * (side[0] + 0.06), 0.45 + i * (side[1] + 0.06)
-                axes = figure.add_axes(
-                    (left / max(width, 3.0), 1 - (top + side[1]) / height, side[0] / max(width, 3.0), side[1] / height)
-                )
+                axes = axes_at(figure, left, top, *side)
                 axes.imshow(values[i, j], cmap=HEAT_MAP, vmin=min(0.0, values.min()), vmax=values.max(), aspect="auto")
                 axes.set_axis_off()
                 if i == 0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from align_eval.errors import InputError
 from align_eval.figures.labels import label_columns, label_rows
-from align_eval.figures.style import GOLD_COLOUR, LINK_COLOUR, STRENGTH_MAP, TEXT_SIZE, new_figure, style
+from align_eval.figures.style import GOLD_COLOUR, LINK_COLOUR, STRENGTH_MAP, TEXT_SIZE, colour_bar, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,5 @@ def aligned_pair(
             axes.set_title(title, loc="left", pad=8)
         figure.legend(handles=legend, loc="outside lower left", ncols=3, frameon=False, handlelength=1.4)
         if values is not None:
-            bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, shrink=0.9)
-            bar.set_label(quantity)
-            bar.outline.set_visible(False)
+            colour_bar(figure, image, quantity, ax=axes, fraction=0.05, pad=0.02, shrink=0.9)
     return figure

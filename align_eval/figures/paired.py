@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.figures.map_drawing import Scale, draw_map, finish_bar, round_top
-from align_eval.figures.map_layout import LINE, MARGIN, STRIP, Box, Layout, lay_out
-from align_eval.figures.panel import Panel, panel_of
+from align_eval.figures.map_layout import LINE, MARGIN, STRIP, Layout, lay_out
+from align_eval.figures.panel import Panel, Scale, draw_map, panel_of, round_top, scale_bar
 from align_eval.figures.style import (
     DIFFERENCE_MAP,
     HEAT_MAP,
@@ -18,9 +17,11 @@ from align_eval.figures.style import (
     QUIET_COLOUR,
     TEXT_SIZE,
     Width,
+    axes_at,
     families,
     new_figure,
     style,
+    text_at,
     width_in_inches,
 )
 
@@ -181,13 +182,12 @@ def draw_panels(
         bars = iter(layout.bars)
         for number, (panel, scale) in enumerate(zip(panels, scales, strict=True)):
             place = layout.maps[number]
-            axis = figure.add_axes(_fractions(place, layout))
+            axis = axes_at(figure, *place)
             image = draw_map(axis, panel, scale, size=layout.size, gold=gold, strip=STRIP / layout.cell)
-            _lines(figure, layout.panel_titles[number], place[0], place[1] - 0.03, layout, layout.size, above=True)
+            _lines(figure, layout.panel_titles[number], place[0], place[1] - 0.03, layout.size, above=True)
             _names(figure, names, number, layout, last=arrangement != "stacked" or number == len(panels) - 1)
             if number == 0 or scale != scales[number - 1]:
-                bar = figure.colorbar(image, cax=figure.add_axes(_fractions(next(bars), layout)))
-                finish_bar(bar, scale, layout.small)
+                scale_bar(figure, image, scale, layout.small, cax=axes_at(figure, *next(bars)))
     return figure
 
 
@@ -227,16 +227,16 @@ def _into(axes: Sequence[Axes], panels: Sequence[Panel], scales: Sequence[Scale]
     with style():
         own = len(scales) > 1 and scales[-1] != scales[0]
         shared = list(axes[:-1]) if own else list(axes)
-        finish_bar(figure.colorbar(images[0], ax=shared, fraction=0.05, pad=0.02), scales[0], TEXT_SIZE)
+        scale_bar(figure, images[0], scales[0], TEXT_SIZE, ax=shared, fraction=0.05, pad=0.02)
         if own:
-            finish_bar(figure.colorbar(images[-1], ax=[axes[-1]], fraction=0.05, pad=0.02), scales[-1], TEXT_SIZE)
+            scale_bar(figure, images[-1], scales[-1], TEXT_SIZE, ax=[axes[-1]], fraction=0.05, pad=0.02)
     return figure
 
 
 def _heading(figure: Figure, layout: Layout) -> None:
     weight = "bold" if all(line.isascii() for line in layout.title) else "normal"  # not every font has bold letters
-    y = _lines(figure, layout.title, MARGIN, MARGIN, layout, layout.size, weight=weight)
-    _lines(figure, layout.caption, MARGIN, y, layout, layout.small, color=QUIET_COLOUR)
+    y = _lines(figure, layout.title, MARGIN, MARGIN, layout.size, weight=weight)
+    _lines(figure, layout.caption, MARGIN, y, layout.small, color=QUIET_COLOUR)
 
 
 def _lines(
@@ -244,7 +244,6 @@ def _lines(
     lines: Sequence[str],
     x: float,
     y: float,
-    layout: Layout,
     size: float,
     above: bool = False,
     **more: Any,
@@ -253,10 +252,7 @@ def _lines(
     step = LINE * size / 72
     y -= step * len(lines) if above else 0.0
     for line in lines:
-        figure.text(
-            x / layout.width, 1 - (y + 0.5 * step) / layout.height, line,
-            fontsize=size, va="center_baseline", family=families(line), parse_math=False, **more,
-        )  # fmt: skip
+        text_at(figure, x, y + 0.5 * step, line, fontsize=size, va="center_baseline", **more)
         y += step
     return y
 
@@ -264,21 +260,9 @@ def _lines(
 def _names(figure: Figure, names: tuple[str, str], number: int, layout: Layout, *, last: bool) -> None:
     """What the axes are: at the left of every map, and below the labels of the lowest ones."""
     left, top, width, height = layout.maps[number]
-    text: dict[str, Any] = {"fontsize": layout.size, "color": QUIET_COLOUR, "parse_math": False}
+    text: dict[str, Any] = {"fontsize": layout.size, "color": QUIET_COLOUR, "ha": "center"}
     if names[0]:
         x = left - layout.lefts[number] - 0.5 * LINE * layout.size / 72
-        figure.text(
-            x / layout.width, 1 - (top + height / 2) / layout.height, names[0],
-            rotation=90, ha="center", va="center", family=families(names[0]), **text,
-        )  # fmt: skip
+        text_at(figure, x, top + height / 2, names[0], rotation=90, va="center", **text)
     if names[1] and last:
-        y = top + height + layout.below
-        figure.text(
-            (left + width / 2) / layout.width, 1 - y / layout.height, names[1],
-            ha="center", va="top", family=families(names[1]), **text,
-        )  # fmt: skip
-
-
-def _fractions(box: Box, layout: Layout) -> tuple[float, float, float, float]:
-    left, top, width, height = box
-    return (left / layout.width, 1 - (top + height) / layout.height, width / layout.width, height / layout.height)
+        text_at(figure, left + width / 2, top + height + layout.below, names[1], va="top", **text)

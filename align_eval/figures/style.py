@@ -15,6 +15,7 @@ from align_eval.files import StrPath, atomic_writer
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
@@ -195,6 +196,27 @@ def new_figure(width: float, height: float, *, placed: bool = False) -> Figure:
     figure = Figure(figsize=(width, height), layout=None if placed else "constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes at inches from the left and from the upper edge of a figure."""
+    wide, high = figure.get_size_inches()
+    return figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
+
+
+def text_at(figure: Figure, left: float, top: float, text: str, **style: Any) -> None:
+    """Write a text at inches from the left and from the upper edge of a figure, in the fonts of its script."""
+    wide, high = figure.get_size_inches()
+    figure.text(left / wide, 1 - top / high, text, family=families(text), parse_math=False, **style)
+
+
+def colour_bar(figure: Figure, image: Any, name: str, size: float = TEXT_SIZE, **where: Any) -> Any:
+    """A colour bar without a frame, with the name of what it shows; ``where`` is matplotlib's: ``ax``, ``cax`` ..."""
+    bar = figure.colorbar(image, **where)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=size, pad=2, length=0)
+    bar.set_label(name, fontsize=size, labelpad=2)
+    return bar
 
 
 PIXELS = 6000

@@ -1,4 +1,4 @@
-"""AER of every layer and head as heatmaps, one a reading, on one colour scale, and what they say."""
+"""AER of every layer and head as heatmaps, one a reading, on one colour scale."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.figures.style import TWO_COLUMNS, new_figure, style
-from align_eval.report.reading import Cell, Reading
+from align_eval.figures.style import TWO_COLUMNS, colour_bar, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +45,7 @@ def aer_grid(rows: Sequence[dict[str, Any]], *, title: str = "", axes: Sequence[
     """
     from matplotlib.patches import Rectangle
 
-    readings, layers, heads = _axes_of(rows)
+    readings, layers, heads = axes_of(rows)
     if axes is not None and len(axes) != len(readings):
         raise InputError(f"{len(axes)} axes for {len(readings)} readings: {', '.join(readings)}")
     low, high = min(row["aer"] for row in rows), max(row["aer"] for row in rows)
@@ -71,60 +70,13 @@ def aer_grid(rows: Sequence[dict[str, Any]], *, title: str = "", axes: Sequence[
             axis.set_xlabel("head")
             axis.set_title(f"{READING_NAMES.get(reading, reading)}\nbest: {values[row, column]:.1f}", fontsize=7)
         axes[0].set_ylabel("layer")
-        figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02).set_label("AER, percent")
+        colour_bar(figure, image, "AER, percent", ax=list(axes), fraction=0.05, pad=0.02)
         if title:
             figure.suptitle(title, fontsize=8, x=0.01, ha="left")
     return figure
 
 
-def aer_reading(rows: Sequence[dict[str, Any]]) -> Reading:
-    """What the heatmaps of :func:`aer_grid` say: the best views, where alignment lives, and how much of it there is.
-
-    All numbers are over the whole set: the best of many views is lower than it would be on other sentences.
-
-    Raises:
-        InputError: no rows.
-    """
-    readings, layers, heads = _axes_of(rows)
-    order = sorted(rows, key=lambda row: float(row["aer"]))
-    aer = np.array([row["aer"] for row in order], dtype=np.float64)
-    best = order[0]
-    near = int((aer <= aer[0] + 5).sum())
-    by_layer = {layer: min(float(row["aer"]) for row in rows if row["layer"] == layer) for layer in layers}
-    findings = [
-        f"The lowest AER is {aer[0]:.1f}: layer {best['layer']}, head {best['head']}, {best['reading']}.",
-        f"{near} of {len(rows)} views {'is' if near == 1 else 'are'} within 5 points of it; the median is "
-        f"{np.median(aer):.1f}.",
-    ]
-    groups = []
-    for reading in readings:
-        top = min((row for row in rows if row["reading"] == reading), key=lambda row: float(row["aer"]))
-        groups.append({"name": reading, "aer": top["aer"], "layer": top["layer"], "head": top["head"]})
-    if len(readings) > 1:
-        parts = [f"{g['name']} {g['aer']:.1f} (layer {g['layer']}, head {g['head']})" for g in groups]
-        findings.append(f"The best of each reading: {', '.join(parts)}.")
-    if len(layers) > 2:
-        ranked = sorted(by_layer, key=lambda layer: by_layer[layer])[:3]
-        parts = [f"{layer} ({by_layer[layer]:.1f})" for layer in ranked]
-        findings.append(f"The layers with the best heads: {', '.join(parts)}.")
-    named = [row for row in rows if isinstance(row["head"], str)]
-    if named and len(heads) > 1:
-        mean = min(named, key=lambda row: float(row["aer"]))
-        findings.append(
-            f"Heads put together ({mean['head']}): {mean['aer']:.1f} at best, layer {mean['layer']}, {mean['reading']}."
-        )
-    return Reading(
-        "AER by layer and head",
-        "AER in percent over the whole set",
-        tuple(findings),
-        tuple(Cell(float(row["aer"]), row["layer"], row["head"], note=row["reading"]) for row in order[:5]),
-        {key: best[key] for key in ("model", "testset", "signal", "method") if key in best},
-        tuple(groups),
-        numbers={"views": len(rows), "within_5": near, "median": float(np.median(aer)), "best_by_layer": by_layer},
-    )
-
-
-def _axes_of(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[Any], list[Any]]:
+def axes_of(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[Any], list[Any]]:
     """Readings, layers and heads, in the order of the rows."""
     if not rows:
         raise InputError("there is nothing to draw: the sweep has no rows")

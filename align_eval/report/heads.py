@@ -1,4 +1,4 @@
-"""The reading of a layer x head grid: which heads carry one prediction, how few they are, and from where."""
+"""The summary of a layer x head grid: which heads carry one prediction, how few they are, and from where."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.report.reading import Cell, Reading
+from align_eval.report.summary import Cell, Summary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,14 +20,14 @@ SUPPORTS, OPPOSES = "supports the prediction", "opposes the prediction"
 """More weight in the cell would lower the loss (A * dL/dA < 0), or raise it."""
 
 
-def read_heads(
+def summarise_heads(
     flow: TextFlow,
     cell: tuple[int, int] | None = None,
     *,
     scalar: str = "max",
     groups: Sequence[Group] = (),
     chosen: str = "",
-) -> Reading:
+) -> Summary:
     """Say what the grid and the zoomed head show.
 
     Args:
@@ -70,7 +70,7 @@ def read_heads(
         findings.append(f"Of what that head brings to the predicting position, this is from: {shares}.")
     order = np.argsort(-values, axis=None, kind="stable")[:TOP]
     tops = [divmod(int(k), heads) for k in order]
-    return Reading(
+    return Summary(
         figure="layer x head grid",
         quantity=f"saliency | A * dL/dA |, L the cross-entropy of {flow.target!r}; one cell of the grid: "
         f"{SCALARS[scalar]}",

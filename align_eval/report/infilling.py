@@ -19,8 +19,7 @@ from align_eval.report.paired_rows import (
     peaks_kept,
     uniform_distance,
 )
-from align_eval.report.reading import Cell, Reading
-from align_eval.report.sentences import of, quoted, share
+from align_eval.report.summary import Cell, Summary, of, quoted, share
 from align_eval.statistics import jensen_shannon
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ SAID = 8  # hidden words that are named one by one in the findings; the others a
 MOVED = 0.25  # bits: a mean entropy that changes by less stays as it was
 
 
-def infilling_reading(
+def summarise_infilling(
     result: InfillResult,
     variant: int = 0,
     *,
@@ -41,7 +40,7 @@ def infilling_reading(
     rule: str = "",
     quantity: str = "attention weight",
     strongest: int = 5,
-) -> Reading:
+) -> Summary:
     """Read one pair with nothing hidden against one variant of it.
 
     Peaks are taken over source words alone (weight on the end of the sentence or elsewhere does not count), and rows
@@ -66,7 +65,7 @@ def infilling_reading(
     each = [_hidden_word(it, filled) for filled in it.filled]
     groups = groups_of(it)
     findings = [*_peaks(it, groups), *_looks(it, each), *_fillings(each), *_spread(groups), *_places(it, groups)]
-    return Reading(
+    return Summary(
         figure="paired heatmaps: nothing hidden, and words hidden",
         quantity=f"{quantity}, summed over the sub-words of a source word, mean over those of a target word",
         findings=tuple(findings),

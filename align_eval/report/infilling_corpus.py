@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from align_eval.errors import InputError
-from align_eval.report.reading import Reading
-from align_eval.report.sentences import p_value, share
+from align_eval.report.summary import Summary, p_value, share
 
 Row = Mapping[str, Any]
 Verdict = tuple[bool, str]
@@ -111,7 +110,7 @@ STATEMENTS = (
 )  # fmt: skip
 
 
-def corpus_reading(rows: Sequence[Row], *, model: str = "", view: str = "", rule: str = "") -> Reading:
+def summarise_corpus(rows: Sequence[Row], *, model: str = "", view: str = "", rule: str = "") -> Summary:
     """Read the plans of one or several corpora together.
 
     A statement holds for a plan where the test over sentences finds the difference with p < 0.01 (of a correlation:
@@ -152,7 +151,7 @@ def corpus_reading(rows: Sequence[Row], *, model: str = "", view: str = "", rule
     idle = [name for row, name in zip(rows, names, strict=True) if not row["rows_masked"]]
     if idle:
         anomalies.append(f"Applies to no sentence: {', '.join(idle)}.")
-    return Reading(
+    return Summary(
         figure="redistribution of attention over the share of hidden words",
         quantity="attention weight of rows of hidden words",
         findings=tuple(findings),

@@ -1,4 +1,4 @@
-"""The reading of a layer x token map: which tokens a band of layers holds, and where each token peaks or settles."""
+"""The summary of a layer x token map: which tokens a band of layers holds, and where each token peaks or settles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from align_eval.corpora.punctuation import is_punctuation, plain_word
 from align_eval.errors import InputError
-from align_eval.report.reading import Cell, Reading
+from align_eval.report.summary import Cell, Summary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ TOP = 10
 BANDS = 3
 
 
-def read_layers(
+def summarise_layers(
     values: NDArray[np.floating],
     tokens: Sequence[str],
     *,
@@ -29,7 +29,7 @@ def read_layers(
     query: int | None = None,
     subject: Mapping[str, Any] | None = None,
     elsewhere: NDArray[np.floating] | None = None,
-) -> Reading:
+) -> Summary:
     """Say what a map of attention or saliency shows: where its mass lies, by band of layers and by token.
 
     Args:
@@ -74,7 +74,7 @@ def read_layers(
         if elsewhere.mean() > 0.3 * (elsewhere.mean() + values.sum(axis=1).mean()):
             part = _share(float(elsewhere.sum()), float(elsewhere.sum() + values.sum()))
             anomalies.append(f"{part:.0%} of the whole lies on tokens in front of those drawn.")
-    return Reading(
+    return Summary(
         figure="layer x token map",
         quantity=quantity,
         findings=tuple(findings),
@@ -86,7 +86,7 @@ def read_layers(
     )
 
 
-def read_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str, Any] | None = None) -> Reading:
+def summarise_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str, Any] | None = None) -> Summary:
     """Say at which layer each token settles: the first from which its divergence is not above ``threshold`` bits."""
     from align_eval.signals.logit_lens import settling_depth
 
@@ -139,7 +139,7 @@ def read_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str, Any]
             f"{len(back)} tokens had been below {threshold} bits and came back above it before they settled: "
             + ", ".join(repr(tokens[k]) for k in back[:8]) + "."
         )  # fmt: skip
-    return Reading(
+    return Summary(
         figure="layer x token map",
         quantity="Jensen-Shannon divergence, bits, between the logit lens of each layer "
         + ("(final norm taken)" if depth.norm else "(final norm left out)")

@@ -12,7 +12,7 @@ from align_eval.errors import InputError
 from align_eval.infilling.measures import MEASURES, RowMeasures, gold_cells, punctuation_columns, row_measures
 from align_eval.infilling.results import Filled, InfillResult, WordRows
 from align_eval.infilling.table import one_view
-from align_eval.report.sentences import quoted, series
+from align_eval.report.summary import quoted, series
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair

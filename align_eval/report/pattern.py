@@ -1,4 +1,4 @@
-"""The reading of a context pattern: which kind of mask it is, and what can be counted in it."""
+"""The summary of a context pattern: which kind of mask it is, and what can be counted in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.report.reading import Cell, Reading
+from align_eval.report.summary import Cell, Summary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ SHOWN = 12
 """Rows or columns that a sentence names before it counts them only."""
 
 
-def read_pattern(
+def summarise_pattern(
     pattern: NDArray[np.bool_],
     detection: Detection | None,
     *,
@@ -30,7 +30,7 @@ def read_pattern(
     subject: Mapping[str, Any],
     strongest: Sequence[Cell] = (),
     keys: Sequence[str] | None = None,
-) -> Reading:
+) -> Summary:
     """What a person would say of a pattern.
 
     Args:
@@ -73,7 +73,7 @@ def read_pattern(
         "runner_up": detection.runner_up.name, "runner_up_spec": detection.runner_up.kind.spec,
         "runner_up_explained": detection.runner_up.agreement, **found.to_json(),
     }  # fmt: skip
-    return Reading(
+    return Summary(
         "context pattern",
         quantity,
         tuple(findings),
@@ -99,7 +99,7 @@ def strongest_cells(
 
 def _oblong(
     pattern: NDArray[np.bool_], quantity: str, subject: Mapping[str, Any], strongest: Sequence[Cell]
-) -> Reading:
+) -> Summary:
     rows, columns = pattern.shape
     share, each = pattern.mean(axis=0), pattern.sum(axis=1)
     empty = int((~pattern.any(axis=0)).sum())
@@ -114,7 +114,7 @@ def _oblong(
         "queries": rows, "keys": columns, "sparsity": 1 - float(pattern.mean()), "keys_per_row": float(each.mean()),
         "keys_attended_by_none": empty,
     }  # fmt: skip
-    return Reading("context pattern", quantity, findings, tuple(strongest), subject, numbers=numbers)
+    return Summary("context pattern", quantity, findings, tuple(strongest), subject, numbers=numbers)
 
 
 def _fit(fit: KindFit) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from align_eval.files import StrPath, atomic_writer
 from align_eval.report.infill_table import LEGEND, infill_table, subject_line
-from align_eval.report.infilling_corpus import corpus_reading
+from align_eval.report.infilling_corpus import summarise_corpus
 from align_eval.runs.infill import Infilling
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.scoring.tables import TextTable
@@ -20,7 +20,7 @@ def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") 
     """Write numbers, a page, the reading and, where a plan has three shares or more, curves into a folder.
 
     Returns:
-        the names of the files: ``infill.json``, ``README.md``, ``reading.json``, ``reading.md``, and ``curves.png``,
+        the names of the files: ``infill.json``, ``README.md``, ``summary.json``, ``summary.md``, and ``curves.png``,
         ``curves.svg`` and ``curves.pdf``.
 
     Raises:
@@ -31,7 +31,7 @@ def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") 
     write_json(base / f"{stem}.json", {"environment": environment(), **found.summary()})
     with atomic_writer(base / "README.md") as stream:
         stream.write("\n".join([f"# Masked words: {markdown(subject_line(rows[0]))}", "", *page_lines(rows)]) + "\n")
-    written = [path.name for path in corpus_reading(rows).write(base, "reading")]
+    written = [path.name for path in summarise_corpus(rows).write(base, "reading")]
     return [f"{stem}.json", "README.md", *written, *write_curves(rows, base, "curves")]
 
 
@@ -42,7 +42,7 @@ def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def findings(rows: Sequence[dict[str, Any]]) -> list[str]:
     """What holds over the plans, then what does not, a sentence each."""
-    reading = corpus_reading(rows)
+    reading = summarise_corpus(rows)
     return [*reading.findings, *reading.anomalies]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
     from align_eval.figures.paired import Arrangement
     from align_eval.figures.style import Width
-    from align_eval.report.reading import Reading
+    from align_eval.report.summary import Summary
     from align_eval.signals.matrix import ScoreMatrix
 
 TOP = 5
@@ -50,11 +50,11 @@ class PairInfilling:
         """The hidden target words, 0-based."""
         return self.result.variants[0].masked
 
-    def reading(self) -> Reading:
+    def reading(self) -> Summary:
         """What the two maps say, computed."""
-        from align_eval.report.infilling import infilling_reading
+        from align_eval.report.infilling import summarise_infilling
 
-        return infilling_reading(self.result, gold_name=self.kind, model=self.model, rule=self.chosen.rule)
+        return summarise_infilling(self.result, gold_name=self.kind, model=self.model, rule=self.chosen.rule)
 
     def figure(
         self,

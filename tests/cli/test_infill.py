@@ -76,7 +76,7 @@ def test_a_test_set_by_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert rows[2]["rows_visible"] == 0
     assert "written to" in captured.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"infill.json", "README.md", "reading.json", "reading.md", "curves.png", "curves.svg"} <= names
+    assert {"infill.json", "README.md", "summary.json", "summary.md", "curves.png", "curves.svg"} <= names
     page = (tmp_path / "out" / "README.md").read_text("utf-8")
     assert "| function:language=en |" in page
     assert run("infill", "small-deen", "--layer", 2, "--resamples", 20, "--limit", 4) == 0

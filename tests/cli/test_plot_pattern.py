@@ -1,4 +1,4 @@
-"""``align-eval plot pattern``: figures and readings by name, and what it refuses."""
+"""``align-eval plot pattern``: figures and summaries by name, and what it refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(*words: str) -> int:
     return 0
 
 
-def test_json_is_the_reading_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_the_summary_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--kind", "sink-window:sinks=2,window=8", "--json") == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
@@ -33,7 +33,7 @@ def test_json_is_the_reading_and_nothing_else(capsys: pytest.CaptureFixture[str]
     assert any("Sink columns" in line for line in found["findings"])
 
 
-def test_figures_and_readings_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_and_summaries_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = [str(tmp_path / "new" / f"p.{ending}") for ending in ("png", "svg", "pdf")]
     assert run("-k", "tree", "--noise", "0.05", *(w for o in outputs for w in ("-o", o))) == 0
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["p.json", "p.md", "p.pdf", "p.png", "p.svg"]

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from align_eval.errors import AlignEvalWarning, InputError, NonFiniteError, UnknownNameError
-from align_eval.figures.map_drawing import round_top
 from align_eval.figures.paired import heatmap, paired_heatmaps
-from align_eval.figures.panel import Panel, panel_of
+from align_eval.figures.panel import Panel, panel_of, round_top
 from align_eval.figures.style import DIFFERENCE_MAP, HEAT_MAP, new_figure, save, style, texts_of
 from align_eval.links import GoldLinks, Links
 from align_eval.signals.matrix import ScoreMatrix, Side, View

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 
 from align_eval.errors import InputError
 from align_eval.figures.style import TWO_COLUMNS, new_figure
-from align_eval.figures.sweep import aer_grid, aer_reading
+from align_eval.figures.sweep import aer_grid
+from align_eval.report.sweep import summarise_sweep
 
 
 def rows(layers: int, heads: int, readings: tuple[str, ...] = ("awo", "awi")) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ def test_axes_can_be_given() -> None:
 
 
 def test_the_reading_by_hand() -> None:
-    reading = aer_reading(rows(3, 8))
+    reading = summarise_sweep(rows(3, 8))
     assert reading.findings[0] == "The lowest AER is 23.0: layer 2, head 1, awi."
     assert reading.findings[1].startswith("1 of 54 views is within 5 points of it; the median is ")
     assert "awi 23.0 (layer 2, head 1)" in reading.findings[2]
@@ -73,7 +74,7 @@ def test_the_reading_by_hand() -> None:
     assert reading.findings[4].startswith("Heads put together (mean): ")
     assert (reading.strongest[0].layer, reading.strongest[0].head, reading.strongest[0].value) == (2, 1, 23.0)
     assert json.dumps(reading.to_json())
-    only = aer_reading([{"layer": 1, "head": "layer", "reading": "awo", "aer": 40.0}])
+    only = summarise_sweep([{"layer": 1, "head": "layer", "reading": "awo", "aer": 40.0}])
     assert only.findings == (
         "The lowest AER is 40.0: layer 1, head layer, awo.",
         "1 of 1 views is within 5 points of it; the median is 40.0.",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.report.heads import read_heads, sparsity, strongest_head
+from align_eval.report.heads import sparsity, strongest_head, summarise_heads
 from align_eval.signals.flow_map import Group, TextFlow
 
 SIGNED = np.zeros((3, 2, 3, 3))
@@ -26,7 +26,7 @@ FLOW = TextFlow(
 
 
 def test_what_is_said() -> None:
-    reading = read_heads(FLOW, groups=[Group("<ENV>", 0, 2)])
+    reading = summarise_heads(FLOW, groups=[Group("<ENV>", 0, 2)])
     top = reading.to_json()["strongest"]
     assert top[0] == {
         "layer": 2, "head": 1, "query": "the", "key": "horse", "query_index": 2, "key_index": 1, "value": 0.3,
@@ -56,22 +56,22 @@ def test_the_head_is_chosen_by_what_is_drawn() -> None:
     assert [strongest_head(FLOW, s) for s in ("max", "max-all", "sum", "flow", "share", "gate")] == [
         (2, 1), (3, 2), (2, 1), (3, 2), (2, 1), (3, 2),
     ]  # fmt: skip
-    assert read_heads(FLOW, (1, 2)).subject["layer"] == 1
+    assert summarise_heads(FLOW, (1, 2)).subject["layer"] == 1
 
 
 def test_a_prediction_that_is_not_the_first() -> None:
-    reading = read_heads(replace(FLOW, rank=4))
+    reading = summarise_heads(replace(FLOW, rank=4))
     assert "'horse' is not what the model predicts: that is 'horse' (0.250)." in reading.anomalies
 
 
 def test_cross_attention_has_no_diagonal() -> None:
-    reading = read_heads(replace(FLOW, kind="cross", keys=("das", "Pferd", ".")))
+    reading = summarise_heads(replace(FLOW, kind="cross", keys=("das", "Pferd", ".")))
     assert reading.strongest[0].value == 0.5
     assert "share_to_itself" not in reading.numbers["zoomed_head"]
 
 
 def test_no_flow_at_all() -> None:
-    reading = read_heads(replace(FLOW, signed=np.zeros_like(SIGNED)))
+    reading = summarise_heads(replace(FLOW, signed=np.zeros_like(SIGNED)))
     assert "No head has any flow." in reading.findings
     assert reading.strongest == ()
     json.dumps(reading.to_json())
@@ -79,9 +79,9 @@ def test_no_flow_at_all() -> None:
 
 def test_errors() -> None:
     with pytest.raises(InputError, match=r"no layer 4, head 1\. Choose from 3 layers of 2 heads"):
-        read_heads(FLOW, (4, 1))
+        summarise_heads(FLOW, (4, 1))
     with pytest.raises(UnknownNameError, match="'mean'"):
-        read_heads(FLOW, scalar="mean")
+        summarise_heads(FLOW, scalar="mean")
 
 
 def test_sparsity_by_hand() -> None:

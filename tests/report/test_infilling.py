@@ -13,9 +13,9 @@ from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, LinkRangeError
 from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
 from align_eval.links import GoldLinks, Links
-from align_eval.report.infilling import infilling_reading
+from align_eval.report.infilling import summarise_infilling
 from align_eval.report.paired_rows import paired_rows, uniform_distance
-from align_eval.report.sentences import of, p_value, quoted, series, share
+from align_eval.report.summary import of, p_value, quoted, series, share
 
 
 class View(NamedTuple):
@@ -51,7 +51,7 @@ def _result(gold: GoldLinks | None = GOLD, variant: Variant | None = None) -> In
 
 
 def test_the_sentences_a_reader_wants() -> None:
-    reading = infilling_reading(_result(), model="tiny", rule="lowest AER")
+    reading = summarise_infilling(_result(), model="tiny", rule="lowest AER")
     assert reading.findings == (
         "Nothing hidden: 3 of 3 rows peak on a gold-aligned word.",
         "‘laws ?’ hidden: 1 of 2 [MASK] rows peak on a gold-aligned word (2 of 2 before they were hidden); "
@@ -76,7 +76,7 @@ def test_the_sentences_a_reader_wants() -> None:
 
 
 def test_the_numbers_behind_them() -> None:
-    data = infilling_reading(_result(), strongest=2).to_json()
+    data = summarise_infilling(_result(), strongest=2).to_json()
     json.dumps(data, allow_nan=False)
     laws, mark = data["numbers"]["hidden"]
     assert {k: laws[k] for k in ("looks_at", "weight", "aligned", "mass_on_links", "probability", "rank")} == {
@@ -100,11 +100,11 @@ def test_the_numbers_behind_them() -> None:
 
 
 def test_without_links_nothing_is_said_of_them() -> None:
-    reading = infilling_reading(_result(None))
+    reading = summarise_infilling(_result(None))
     assert "without gold links nothing can be said" in reading.findings[0]
     assert "Where each [MASK] looks: ‘laws’ → ‘Gesetze’ 0.40; ‘?’ → ‘die’ 0.30." in reading.findings
     assert reading.to_json()["groups"][0]["gold_mass"] is None
-    silver = infilling_reading(_result(None), gold=GOLD, gold_name="silver")
+    silver = summarise_infilling(_result(None), gold=GOLD, gold_name="silver")
     assert "1 of 2 [MASK] rows peak on a silver-aligned word" in silver.findings[1]
 
 
@@ -112,7 +112,7 @@ def test_a_word_without_sub_words_is_named() -> None:
     values = AFTER.values.copy()
     values[0, 3] = np.nan
     rows = WordRows(values, AFTER.end, AFTER.rest, AFTER.outside)
-    reading = infilling_reading(_result(variant=Variant((1, 3), rows, FILLED)))
+    reading = summarise_infilling(_result(variant=Variant((1, 3), rows, FILLED)))
     assert "‘?’ has no sub-word, so that there is no row of it." in reading.anomalies
     json.dumps(reading.to_json(), allow_nan=False)
 
@@ -125,7 +125,7 @@ def test_many_hidden_words_are_counted_and_not_listed() -> None:
     result = InfillResult(
         0, SentencePair("1", words, words, None), views, even, (Variant(tuple(range(12)), even, filled),)
     )
-    reading = infilling_reading(result)
+    reading = summarise_infilling(result)
     assert all("; 4 more in the numbers." in sentence for sentence in reading.findings[1:3])
     assert len(reading.numbers["hidden"]) == 12
     assert "12 [MASK] rows peak on the same word, ‘w0’." in reading.anomalies
@@ -135,13 +135,13 @@ def test_many_hidden_words_are_counted_and_not_listed() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(InputError, match="variant 1 and view 0 of 1 variants and 1 views"):
-        infilling_reading(_result(), 1)
+        summarise_infilling(_result(), 1)
     with pytest.raises(LinkRangeError):
-        infilling_reading(_result(), gold=GoldLinks(Links([]), Links([(9, 0)])))
+        summarise_infilling(_result(), gold=GoldLinks(Links([]), Links([(9, 0)])))
 
 
 def test_words_of_a_corpus_mark_nothing_up() -> None:
-    reading = infilling_reading(_result(variant=Variant((2,), AFTER, (Filled(2, "*", -1.0, 2, (("<b>", 0.5),)),))))
+    reading = summarise_infilling(_result(variant=Variant((2,), AFTER, (Filled(2, "*", -1.0, 2, (("<b>", 0.5),)),))))
     text = reading._repr_markdown_()
     assert "‘\\*’" in text
     assert "‘\\<b>’" in text

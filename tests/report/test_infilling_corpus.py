@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from align_eval.errors import InputError
-from align_eval.report.infilling_corpus import corpus_reading
+from align_eval.report.infilling_corpus import summarise_corpus
 
 
 def _test(full: float, masked: float, p: float) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _row(plan: str, share: float, peak: float = 0.6, p: float = 0.0005, **more: 
 
 def test_what_holds_for_all_plans_and_what_does_not() -> None:
     rows = [_row("span:share=0.25", 0.25, 0.7), _row("span:share=0.5", 0.5), _row("span:share=0.75", 0.75, 0.5, 0.2)]
-    reading = corpus_reading(rows)
+    reading = summarise_corpus(rows)
     assert (
         "Hidden rows that peak on a gold-aligned word: from 50.0 % (span:share=0.75) to 70.0 % (span:share=0.25)."
         in (reading.findings)
@@ -62,7 +62,7 @@ def test_what_holds_for_all_plans_and_what_does_not() -> None:
 
 def test_plans_of_several_corpora_are_told_apart() -> None:
     rows = [_row("each", 0.1, testset="a", direction="en-de", links="silver"), _row("each", 0.1, testset="b")]
-    reading = corpus_reading(rows)
+    reading = summarise_corpus(rows)
     assert [group["name"] for group in reading.groups] == ["each, a en-de", "each, b"]
     assert "silver-aligned" in reading.findings[0]
 
@@ -70,15 +70,15 @@ def test_plans_of_several_corpora_are_told_apart() -> None:
 def test_a_plan_that_applies_nowhere_and_rows_without_links() -> None:
     empty = _row("content", 0.0, rows_masked=0, peak_gold_masked=None, recovered=None, null={}, correlation=None)
     bare = _row("each", 0.1, null={}, correlation=None, peak_gold_masked=None, peak_gold_visible=None)
-    reading = corpus_reading([empty, bare])
+    reading = summarise_corpus([empty, bare])
     assert "Applies to no sentence: content." in reading.anomalies
     assert "beats_nulls" not in reading.numbers
     with pytest.raises(InputError, match="no rows"):
-        corpus_reading([])
+        summarise_corpus([])
 
 
 def test_a_negative_correlation_does_not_hold() -> None:
-    reading = corpus_reading([_row("each", 0.1, correlation={"spearman": -0.4, "ci": [-0.5, -0.3]})])
+    reading = summarise_corpus([_row("each", 0.1, correlation={"spearman": -0.4, "ci": [-0.5, -0.3]})])
     assert any(
         "the more probable the hidden word: not for each (rank correlation -0.40" in a for a in reading.anomalies
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from align_eval.errors import InputError
-from align_eval.report.layers import bands_of, read_depth, read_layers
+from align_eval.report.layers import bands_of, summarise_depth, summarise_layers
 from align_eval.signals.logit_lens import LensDepth
 
 TOKENS = ("So", "13", ".")
@@ -16,7 +16,7 @@ VALUES = np.array([[0.0, 0.2, 0.0], [0.0, 0.6, 0.1], [0.1, 0.0, 0.0]])
 
 
 def test_bands_and_peaks() -> None:
-    reading = read_layers(VALUES, TOKENS, quantity="attention weight", first=5, query=7, elsewhere=np.full(3, 0.5))
+    reading = summarise_layers(VALUES, TOKENS, quantity="attention weight", first=5, query=7, elsewhere=np.full(3, 0.5))
     top = reading.to_json()["strongest"][0]
     assert top == {"layer": 2, "query": ".", "key": "13", "query_index": 7, "key_index": 6, "value": 0.6}
     assert [band["name"] for band in reading.groups] == ["layer 1", "layer 2", "layer 3"]
@@ -36,7 +36,7 @@ def depth(divergence: np.ndarray, agrees: np.ndarray | None = None, norm: bool =
 
 def test_settling() -> None:
     values = np.array([[0.2, 0.9, 1.0], [0.1, 0.8, 0.2], [0.1, 0.7, 0.6], [0.0, 0.0, 0.0]])
-    reading = read_depth(depth(values), threshold=0.5)
+    reading = summarise_depth(depth(values), threshold=0.5)
     assert [row["layer"] for row in reading.numbers["settling_layer"]] == [1, 4, 4]
     assert reading.numbers["mean_settling_layer"] == 3
     assert [band["settle_here"] for band in reading.groups] == [1, 0, 2]
@@ -49,8 +49,8 @@ def test_settling() -> None:
 
 def test_the_norm_is_named() -> None:
     values = np.array([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
-    assert "final norm left out" in read_depth(depth(values, norm=False), threshold=0.5).quantity
-    assert "final norm taken" in read_depth(depth(values), threshold=0.5).quantity
+    assert "final norm left out" in summarise_depth(depth(values, norm=False), threshold=0.5).quantity
+    assert "final norm taken" in summarise_depth(depth(values), threshold=0.5).quantity
 
 
 def test_bands() -> None:
@@ -59,8 +59,8 @@ def test_bands() -> None:
 
 
 def test_empty_and_wrong() -> None:
-    zeros = read_layers(np.zeros((2, 3)), TOKENS, quantity="x")
+    zeros = summarise_layers(np.zeros((2, 3)), TOKENS, quantity="x")
     assert zeros.strongest == ()
     json.dumps(zeros.to_json())
     with pytest.raises(InputError, match="for 2 tokens"):
-        read_layers(VALUES, TOKENS[:2], quantity="x")
+        summarise_layers(VALUES, TOKENS[:2], quantity="x")

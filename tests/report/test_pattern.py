@@ -7,13 +7,13 @@ import json
 import numpy as np
 
 from align_eval.patterns import detect, make_mask_kind
-from align_eval.report.pattern import read_pattern, strongest_cells
-from align_eval.report.reading import Reading
+from align_eval.report.pattern import strongest_cells, summarise_pattern
+from align_eval.report.summary import Summary
 
 
-def reading(spec: str, n: int = 64, **options: object) -> Reading:
+def reading(spec: str, n: int = 64, **options: object) -> Summary:
     cells = make_mask_kind(spec)(n)
-    return read_pattern(cells, detect(cells), quantity="mask", subject={"mask": spec}, **options)  # type: ignore[arg-type]
+    return summarise_pattern(cells, detect(cells), quantity="mask", subject={"mask": spec}, **options)  # type: ignore[arg-type]
 
 
 def test_sinks_and_a_window() -> None:
@@ -54,14 +54,14 @@ def test_what_stands_out() -> None:
 
 def test_chance_is_called_unstructured() -> None:
     cells = np.random.default_rng(0).random((40, 40)) < 0.3
-    found = read_pattern(cells, detect(cells), quantity="chance", subject={})
+    found = summarise_pattern(cells, detect(cells), quantity="chance", subject={})
     assert found.findings[0].startswith("Unstructured: no kind says much more of it than its density")
     assert found.numbers["structured"] is False
 
 
 def test_a_pattern_that_is_not_square_has_no_kind() -> None:
     cells = np.array([[1, 1, 0], [1, 0, 0]], dtype=bool)
-    found = read_pattern(cells, None, quantity="cross-attention", subject={})
+    found = summarise_pattern(cells, None, quantity="cross-attention", subject={})
     assert found.findings == (
         "2 queries and 3 keys: 50.0% of the cells attend, 1.5 keys a query on average. Kinds of masks are of square "
         "patterns and are not named.",

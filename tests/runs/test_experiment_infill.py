@@ -52,7 +52,7 @@ def test_it_writes_everything_and_keeps_what_is_there(
     names = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}
     stem = "pair.small-deen-reverse.1.2-3"
     assert {f"{stem}.png", f"{stem}.svg", f"{stem}.pdf", f"{stem}.json", f"{stem}.md", "README.md"} <= names
-    assert {"small-deen/curves.png", "small-deen-reverse/reading.md"} <= names
+    assert {"small-deen/curves.png", "small-deen-reverse/summary.md"} <= names
     page = (base / "README.md").read_text("utf-8")
     assert "## small-deen:reverse, pair 1, hidden: 2-3" in page
     assert "![curves](small-deen/curves.png)" in page

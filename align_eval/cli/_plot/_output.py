@@ -1,4 +1,4 @@
-"""What all figures of ``align-eval plot`` share: where figure and reading go."""
+"""What all figures of ``align-eval plot`` share: where figure and summary go."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from align_eval.shown import shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from align_eval.report.reading import Reading
+    from align_eval.report.summary import Summary
 
 OUTPUT = typer.Option(
     None,
     "--output",
     "-o",
     metavar="FILE",
-    help="Write the figure here, as the ending says: png, svg or pdf; may be given several times. Its reading is "
+    help="Write the figure here, as the ending says: png, svg or pdf; may be given several times. Its summary is "
     "written beside it, as .json and .md.",
 )
-JSON = typer.Option(False, "--json", help="Print the reading as JSON to standard output, and nothing else.")
+JSON = typer.Option(False, "--json", help="Print the summary as JSON to standard output, and nothing else.")
 
 
 def check_outputs(outputs: Sequence[str] | None) -> list[str]:
@@ -42,12 +42,12 @@ def check_outputs(outputs: Sequence[str] | None) -> list[str]:
     return list(outputs or ())
 
 
-def finish(draw: Callable[[], Figure], reading: Reading, outputs: Sequence[str], as_json: bool) -> None:
-    """Write the figure to each of ``outputs`` and the reading beside it; print the reading.
+def finish(draw: Callable[[], Figure], summary: Summary, outputs: Sequence[str], as_json: bool) -> None:
+    """Write the figure to each of ``outputs`` and the summary beside it; print the summary.
 
     Args:
         draw: makes the figure; called only if there is somewhere to write it.
-        reading: printed as Markdown, or as JSON alone.
+        summary: printed as Markdown, or as JSON alone.
         outputs: of :func:`check_outputs`; the folder of each is made if need be.
         as_json: print JSON.
 
@@ -65,10 +65,10 @@ def finish(draw: Callable[[], Figure], reading: Reading, outputs: Sequence[str],
             save(figure, name)
             written.append(Path(name))
         for path in dict.fromkeys(Path(name).with_suffix("") for name in outputs):
-            written += reading.write(path.parent, path.name)
+            written += summary.write(path.parent, path.name)
     if as_json:
-        sys.stdout.write(json.dumps(reading.to_json(), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write(reading.to_markdown())
+        sys.stdout.write(summary.to_markdown())
     if written:
         sys.stderr.write("Written: " + ", ".join(shown(str(path)) for path in written) + "\n")

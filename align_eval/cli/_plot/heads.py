@@ -57,7 +57,7 @@ def add_to(plot_app: typer.Typer) -> None:
         wanted = None if cell == "auto" else _cell(cell)
         from align_eval.figures.heads import head_zoom
         from align_eval.models import load_model
-        from align_eval.report.heads import read_heads, strongest_head
+        from align_eval.report.heads import strongest_head, summarise_heads
         from align_eval.signals.flow_map import SCALARS, parse_group
         from align_eval.signals.text_flow import text_flow
 
@@ -69,7 +69,7 @@ def add_to(plot_app: typer.Typer) -> None:
         groups = [parse_group(item, flow) for item in group or ()]
         shown = wanted or strongest_head(flow, scalar)
         chosen = "by hand" if wanted else ""
-        reading = read_heads(flow, shown, scalar=scalar, groups=groups, chosen=chosen)
+        summary = summarise_heads(flow, shown, scalar=scalar, groups=groups, chosen=chosen)
         spans = [(g.name, g.start, g.end) for g in groups]
         _output.finish(
             lambda: head_zoom(
@@ -85,7 +85,7 @@ def add_to(plot_app: typer.Typer) -> None:
                 query_groups=spans if flow.square else (),
                 thumbnails=flow.saliency if thumbnails else None,
             ),
-            reading,
+            summary,
             outputs,
             as_json,
         )

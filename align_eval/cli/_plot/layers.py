@@ -82,11 +82,11 @@ def add_to(plot_app: typer.Typer) -> None:
         subject = {"model": loaded.name, "prompt": prompt or "", "chat": chat, "text": drawn}
         top = {"auto": 1.0 if quantity is Quantity.divergence else None, "unit": 1.0, "max": None}[scale.value]
         if quantity is Quantity.divergence:
-            figure, reading = _divergence(loaded, plain, norm, threshold, top, subject)
+            figure, summary = _divergence(loaded, plain, norm, threshold, top, subject)
         else:
             number = "mean" if head == "mean" else int(head)
-            figure, reading = _row(loaded, plain, quantity.value, query, number, rows, top, subject)
-        _output.finish(figure, reading, outputs, as_json)
+            figure, summary = _row(loaded, plain, quantity.value, query, number, rows, top, subject)
+        _output.finish(figure, summary, outputs, as_json)
 
 
 def _check(
@@ -106,12 +106,12 @@ def _check(
 
 def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: float | None, subject: Any) -> Any:
     from align_eval.figures.layers import layer_token_map
-    from align_eval.report.layers import read_depth
+    from align_eval.report.layers import summarise_depth
     from align_eval.signals.logit_lens import lens_depth, settling_depth
 
     depth = lens_depth(loaded, plain, norm=norm)
     how = "with" if norm else "without"
-    reading = read_depth(depth, threshold=threshold, subject=subject)
+    summary = summarise_depth(depth, threshold=threshold, subject=subject)
     return (
         lambda: layer_token_map(
             depth.divergence,
@@ -122,7 +122,7 @@ def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: floa
             marks_label=f"settled: from this layer on, not above {threshold:g} bits",
             title=f"logit lens {how} the final norm, against the last layer",
         ),
-        reading,
+        summary,
     )
 
 
@@ -130,7 +130,7 @@ def _row(
     loaded: Any, plain: Any, quantity: str, query: str, head: int | str, rows: str, top: float | None, subject: Any
 ) -> Any:
     from align_eval.figures.layers import layer_token_map
-    from align_eval.report.layers import read_layers
+    from align_eval.report.layers import summarise_layers
     from align_eval.signals.layer_tokens import attention_row, find_query, flow_row
     from align_eval.signals.plain_text import token_texts
 
@@ -148,7 +148,7 @@ def _row(
         title = f"{reads} to predict “{predicted}”"
         subject = {**subject, "predicted": predicted, "rows": rows}
     shown = values[:, plain.start :]
-    reading = read_layers(
+    summary = summarise_layers(
         shown,
         plain.labels[plain.start :],
         quantity=name,
@@ -161,5 +161,5 @@ def _row(
         lambda: layer_token_map(
             shown, plain.labels[plain.start :], quantity=name, high=top, title=title, query=place - plain.start
         ),
-        reading,
+        summary,
     )

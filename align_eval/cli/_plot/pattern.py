@@ -13,7 +13,7 @@ from align_eval.cli._plot import _output
 if TYPE_CHECKING:
     from align_eval.patterns.attention import TextAttention
     from align_eval.patterns.base import BoolArray
-    from align_eval.report.reading import Cell
+    from align_eval.report.summary import Cell
 
 DEFAULT_MASS = 0.9
 DEFAULT_LENGTH = 64
@@ -65,7 +65,7 @@ def add_to(plot_app: typer.Typer) -> None:
     ) -> None:
         """Draw a context pattern: a mask by construction (--kind), or a head's attention, binarised (--model).
 
-        The reading names the kind of mask that explains the pattern best, with its parameters, against all kinds.
+        The summary names the kind of mask that explains the pattern best, with its parameters, against all kinds.
         """
         if kinds:
             sys.stdout.write(_listing())
@@ -171,10 +171,10 @@ def _of_head(
 
 def _finish(drawn: _Drawn, title: str, outputs: list[str], as_json: bool) -> None:
     from align_eval.patterns import detect
-    from align_eval.report.pattern import read_pattern
+    from align_eval.report.pattern import summarise_pattern
 
     square = drawn.cells.shape[0] == drawn.cells.shape[1] and drawn.labels[0] == drawn.labels[1]
-    reading = read_pattern(
+    summary = summarise_pattern(
         drawn.cells,
         detect(drawn.cells, causal=drawn.causal or None) if square else None,
         quantity=drawn.quantity,
@@ -188,7 +188,7 @@ def _finish(drawn: _Drawn, title: str, outputs: list[str], as_json: bool) -> Non
 
         return context_pattern(drawn.cells, title=title, x_label=drawn.labels[0], y_label=drawn.labels[1])
 
-    _output.finish(draw, reading, outputs, as_json)
+    _output.finish(draw, summary, outputs, as_json)
 
 
 def _listing() -> str:

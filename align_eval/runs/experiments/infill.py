@@ -175,12 +175,12 @@ class InfillExperiment(Experiment):
     def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
         """The part of the page for one corpus; writes its reading and curves."""
         from align_eval.report.infill_table import subject_line
-        from align_eval.report.infilling_corpus import corpus_reading
+        from align_eval.report.infilling_corpus import summarise_corpus
         from align_eval.runs.infill_files import page_lines, write_curves
 
         rows = [{**cell["subject"], **plan} for plan in cell["plans"]]
         folder = make_folder(base / file_name(name.replace(":", "-")))
-        corpus_reading(rows).write(folder, "reading")
+        summarise_corpus(rows).write(folder, "reading")
         curves = write_curves(rows, folder, "curves")
         lines = [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
         lines += [f"![curves]({folder.name}/{curves[0]})", ""] if curves else []

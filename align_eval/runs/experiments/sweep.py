@@ -179,7 +179,7 @@ class SweepExperiment(ViewExperiment):
 
     def _body(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """A table with a row a set, then a heatmap and its reading a set."""
-        from align_eval.figures.sweep import aer_reading
+        from align_eval.report.sweep import summarise_sweep
 
         share = f"{100 * self.development:g} %"
         lines = [
@@ -198,7 +198,7 @@ class SweepExperiment(ViewExperiment):
             lines.append(f"| {name} | " + " | ".join(parts) + " |")
         for name, cell in kept.items():
             lines += ["", f"## {name}", "", f"![AER by layer and head on {name}]({file_name(name)}.png)", ""]
-            lines += [f"- {sentence}" for sentence in aer_reading(cell["views"]).findings]
+            lines += [f"- {sentence}" for sentence in summarise_sweep(cell["views"]).findings]
             lines += ["", *(f"`{one['signature']}`" for one in cell["selection"][:1])]
         return [*lines, "", "Every view and every selection with its weights and signature: `sweep.json`."]
 

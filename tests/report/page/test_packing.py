@@ -19,9 +19,8 @@ from hypothesis.extra import numpy as arrays
 
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.report.page import Entry, Page, number_axis
-from align_eval.report.page.assembly import escaped_json, policy
 from align_eval.report.page.packing import pack, quantisation_error, quantise, unpack
-from align_eval.report.page.page import shown_name
+from align_eval.report.page.page import escaped_json, policy, shown_name
 from tests.report.page.samples import ENTRIES, EVIL, EVIL_TOO, sample_page
 
 maps = arrays.arrays(

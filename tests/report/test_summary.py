@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from align_eval.errors import NonFiniteError
-from align_eval.report.reading import Cell, Reading
+from align_eval.report.summary import Cell, Summary
 
 
-def _reading(**more: object) -> Reading:
+def _reading(**more: object) -> Summary:
     cell = Cell(np.float32(0.52), layer=2, head="mean", query="laws", key="Gesetze", note="gold-aligned")  # type: ignore[arg-type]
-    return Reading("paired heatmaps", "attention weight", ("It holds.",), (cell,), **more)  # type: ignore[arg-type]
+    return Summary("paired heatmaps", "attention weight", ("It holds.",), (cell,), **more)  # type: ignore[arg-type]
 
 
 def test_json_has_only_what_applies(tmp_path: Path) -> None:
@@ -34,5 +34,5 @@ def test_a_number_that_json_lacks_is_refused_by_name() -> None:
 
 
 def test_backticks_in_a_token_stay_text() -> None:
-    reading = Reading("map", "weight", ("x",), (Cell(1.0, query="`"),))
+    reading = Summary("map", "weight", ("x",), (Cell(1.0, query="`"),))
     assert "`` query '`': 1 ``" in reading.to_markdown()

@@ -1,10 +1,10 @@
-"""The reading of a figure: what a person would say of it, computed, as JSON and Markdown; one schema for all."""
+"""The summary of a figure: findings computed from its numbers, as JSON and Markdown; one schema for all figures."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class Cell:
     """One cell of a figure.
 
     Attributes:
-        value: its value, in the unit of the reading's quantity.
+        value: its value, in the unit of the summary's quantity.
         layer, head: numbers from 1, or names; ``None`` where the figure has no such axis.
         query, key: texts of its row and column tokens.
         query_index, key_index: their positions, 0-based.
@@ -55,7 +55,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Summary:
     """What a figure says.
 
     Attributes:
@@ -79,7 +79,7 @@ class Reading:
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The reading as plain values.
+        """The summary as plain values.
 
         Raises:
             NonFiniteError: a number is NaN or infinite, which JSON does not have.
@@ -96,7 +96,7 @@ class Reading:
         }
 
     def to_markdown(self) -> str:
-        """The reading for people: findings, anomalies, strongest cells, groups, and what it was drawn from."""
+        """The summary for people: findings, anomalies, strongest cells, groups, and what it was drawn from."""
         lines = [f"# {self.figure[:1].upper()}{self.figure[1:]}", "", f"Plotted: {self.quantity}.", ""]
         lines += [f"- {markdown(sentence)}" for sentence in self.findings]
         if self.anomalies:
@@ -144,7 +144,7 @@ def plain(value: Any, name: str = "value") -> Any:
         return [plain(v, f"{name}[{k}]") for k, v in enumerate(value)]
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise NonFiniteError(f"{name} is {value}", remedy="Leave it out of the reading, or say why it is undefined")
+            raise NonFiniteError(f"{name} is {value}", remedy="Leave it out of the summary, or say why it is undefined")
         return float(f"{value:.6g}")
     return value
 
@@ -155,3 +155,53 @@ def _short(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(str(v) for v in value)
     return str(value)
+
+
+def of(part: float, whole: int) -> str:
+    """How many of how many; a part that ties made fractional keeps two digits.
+
+    >>> of(4.0, 4), of(2.5, 4)
+    ('4 of 4', '2.5 of 4')
+    """
+    return f"{part:.2f}".rstrip("0").rstrip(".") + f" of {whole}"
+
+
+def share(value: float) -> str:
+    """A fraction in percent with one digit; in full where that digit would hide it.
+
+    >>> share(0.0813), share(0.00012), share(0.0)
+    ('8.1 %', '0.012 %', '0 %')
+    """
+    percent = 100 * value
+    if percent == 0:
+        return "0 %"
+    return f"{percent:.2g} %" if abs(percent) < 0.1 else f"{percent:.1f} %"
+
+
+def quoted(word: str) -> str:
+    """A word in single quotation marks, whatever marks it has itself.
+
+    >>> quoted("don't")
+    "‘don't’"
+    """
+    return f"‘{word}’"
+
+
+def series(words: Sequence[str]) -> str:
+    """Words as a sentence lists them.
+
+    >>> series(["a"]), series(["a", "b"]), series(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as it is written: ``p = 0.013``, ``p < 0.001``.
+
+    >>> p_value(0.0126), p_value(0.0004), p_value(None)
+    ('p = 0.013', 'p < 0.001', 'not tested')
+    """
+    if value is None:
+        return "not tested"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
