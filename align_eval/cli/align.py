@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from align_eval.corpora import SentencePair
+    from align_eval.runs.align_files import FilesDone, FileTask
     from align_eval.runs.engines import Engine
 
 
@@ -39,7 +40,11 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def align(
-        bitext: str | None = inputs.BITEXT,
+        bitext: str | None = typer.Option(
+            None,
+            help="The sentence pairs in one file; - is standard input. A folder or a quoted pattern ('text/*.tsv.gz'): "
+            "many files, each aligned into one of the same name in the folder --output.",
+        ),
         source: str | None = inputs.SOURCE,
         target: str | None = inputs.TARGET,
         testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
@@ -58,7 +63,10 @@ def add_to(app: typer.Typer) -> None:
         source_language: str | None = heads.SOURCE_LANGUAGE,
         target_language: str | None = heads.TARGET_LANGUAGE,
         output: str | None = typer.Option(
-            None, "--output", "-o", help="Output file (.gz, .xz, .zst compress). Resumed if a run was interrupted."
+            None,
+            "--output",
+            "-o",
+            help="Output file (.gz, .xz, .zst compress), or folder for many files. Resumed if a run was interrupted.",
         ),
         format: LineFormat = typer.Option(
             LineFormat.pharaoh, help="pharaoh: 0-0 1-2, counted from 0; jsonl, parquet (in shards): with link scores."
@@ -98,7 +106,12 @@ def add_to(app: typer.Typer) -> None:
         if bool(files) == (testset is not None):
             raise typer.BadParameter("give one of --bitext, --source with --target, or --testset")
 
+        from align_eval.runs.align_files import file_tasks, names_files
+
         to_file = output is not None and output != "-"
+        many = bitext is not None and not bitext_format.startswith("datasets") and names_files(bitext)
+        if many and (not to_file or keep_text is not None):
+            raise typer.BadParameter("many files need a folder as --output, and go without --keep-text FILE")
         spread = engine is not engines.EngineName.local
         if not to_file and (shard_lines is not None or format is LineFormat.parquet or spread):
             raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
@@ -114,9 +127,12 @@ def add_to(app: typer.Typer) -> None:
 
         head = attention_settings(attention, mode, attribution, symmetrize, choose_on)
 
-        pairs: Iterable[SentencePair]
+        pairs: Iterable[SentencePair] = ()
         languages: tuple[str | None, str | None] = (None, None)
-        if testset is not None:
+        tasks = file_tasks(bitext, output, format.value) if many and bitext is not None and output is not None else []
+        if tasks:
+            files = [task.file for task in tasks]
+        elif testset is not None:
             pairs, files, languages = _testset(testset, tokenize)
         else:
             named = (source_language, target_language)
@@ -146,6 +162,32 @@ def add_to(app: typer.Typer) -> None:
             return
         if spread:
             asked = heads.for_actors(asked, model)
+        settings = {
+            "bitext_format": bitext_format,
+            "tokenize": tokenize,
+            "batch_tokens": batch_tokens,
+            "languages": [asked.source_language, asked.target_language],
+        }
+        if tasks:
+            reading = {
+                "format": bitext_format,
+                "tokenize": inputs.tokenizers_of(tokenize),
+                "languages": (source_language, target_language),
+            }
+            done = _many(
+                runner,
+                partial(make_aligner, asked),
+                tasks,
+                format=format.value,
+                reading=reading,
+                settings=settings,
+                resume=not restart,
+                shard_lines=shard_lines,
+                keep_text=tokenize is not None and format is LineFormat.pharaoh,
+            )
+            heads.say_long(done.long)
+            sys.stderr.write(f"align-eval: {done.lines} lines of {done.files} files in {shown(str(output))}\n")
+            return
         long: Counter[str] = Counter()
         lines = _to_file(
             runner,
@@ -154,12 +196,7 @@ def add_to(app: typer.Typer) -> None:
             output,
             format=format.value,
             inputs=[] if "-" in files else files,
-            settings={
-                "bitext_format": bitext_format,
-                "tokenize": tokenize,
-                "batch_tokens": batch_tokens,
-                "languages": [asked.source_language, asked.target_language],
-            },
+            settings=settings,
             resume=not restart and "-" not in files,
             shard_lines=shard_lines,
             long=long,
@@ -184,6 +221,17 @@ def _keep_text(file: str | None, pairs: Iterable[SentencePair], needed: bool) ->
             "align-eval: the links count words of the tokeniser, which are not kept: pass --keep-text FILE, or "
             "--format jsonl\n"
         )
+
+
+def _many(engine: Engine, make: Any, tasks: list[FileTask], **options: Any) -> FilesDone:
+    """Align files into files, with progress."""
+    from contextlib import closing
+
+    from align_eval.cli._progress import progress_bar
+    from align_eval.runs.align_files import align_files
+
+    with closing(engine), progress_bar("aligning files", len(tasks), "files", log_seconds=LOG_SECONDS) as bar:
+        return align_files(make, tasks, engine=engine, progress=bar, **options)
 
 
 def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any) -> int:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, MissingFileError
-from align_eval.files import StrPath, atomic_writer
-from align_eval.runs.aligning import AlignerOrMaker, facts, lines, maker, only_system
-from align_eval.runs.blocks import Cut, TooFewPairsError, line_format
+from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.nested import parse_json
+from align_eval.runs.aligning import (
+    AlignerOrMaker,
+    Cut,
+    TooFewPairsError,
+    facts,
+    line_format,
+    lines,
+    maker,
+    only_system,
+)
 from align_eval.runs.engines.base import Engine
 from align_eval.runs.engines.local import LocalEngine
 from align_eval.runs.resumable import LineOutput, ResumableOutput
-from align_eval.runs.shards import Opener, ShardedOutput
+from align_eval.runs.shards import Opener, ShardedOutput, manifest_path
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -75,6 +86,8 @@ def align_file(
     shard_lines: int | None = None,
     engine: Engine | None = None,
     long: Counter[str] | None = None,
+    one_of_many: bool = False,
+    block: int | None = None,
 ) -> int:
     """Align ``pairs`` into the file ``output``, line for line; an interrupted run goes on where it stopped.
 
@@ -87,7 +100,7 @@ def align_file(
         aligner: with one system; or a function that makes it, which is called where the engine needs it.
         pairs: a :class:`align_eval.corpora.Bitext`, or any iterable of pairs that starts anew in each run.
         output: where the file is to stand; ``.gz``, ``.xz`` and ``.zst`` are compressed.
-        format: ``pharaoh``, ``jsonl`` (with scores) or ``parquet`` (with scores; only in shards).
+        format: ``pharaoh``, ``jsonl`` (with scores) or ``parquet`` (with scores; only in shards, or as one of many).
         inputs: the files that ``pairs`` come from; their sizes and times decide if a run may be continued.
         settings: anything else that decides the output.
         resume: ``False`` starts over.
@@ -99,6 +112,9 @@ def align_file(
             blocks, and with them the rounding of a model's numbers, as they are in one file.
         engine: where the work is done; default this process.
         long: counts here how many pairs of this run over the model's window were ``windowed`` or ``left_out``.
+        one_of_many: the file is the unit of resumption: a finished output of the same run, unchanged since, is left as
+            it is.
+        block: pairs aligned, written and journalled at a time; default ``BLOCK``.
 
     Returns:
         number of lines.
@@ -113,9 +129,9 @@ def align_file(
     """
     engine = engine or LocalEngine()
     make = maker(aligner)
-    form, opener = _opener(format, output, shard_lines)
+    form, opener = _opener(format, output, shard_lines, one_of_many)
     known = facts(engine, make)
-    cut = Cut(None if known.whole_corpus else BLOCK, shard_lines)
+    cut = Cut(None if known.whole_corpus else block or BLOCK, shard_lines)
     asked = {
         "signature": {**known.signature, "version": __version__},
         "format": format,
@@ -123,22 +139,28 @@ def align_file(
         "inputs": [_identity(path) for path in inputs],
         **(settings or {}),
     }
+    meta_file = f"{os.fspath(output)}.meta.json"
+    run = hashlib.sha256(json.dumps({**asked, "shard_lines": shard_lines}, sort_keys=True).encode()).hexdigest()
+    if one_of_many and resume and (count := _finished(output, meta_file, run, shard_lines)) is not None:
+        if tell := resumed or progress:
+            tell(count)
+        return count
     out: LineOutput
     if shard_lines is None:
-        out = ResumableOutput(output, asked, resume)
+        out = opener(output, asked, resume)
     else:
         out = ShardedOutput(output, asked, shard_lines, resume and not known.whole_corpus, opener)
     try:
         if out.lines and (tell := resumed or progress):
             tell(out.lines)
         with closing(lines(engine, make, pairs, cut, out.lines, form, long)) as blocks:
-            for block in blocks:
-                out.append(block)
+            for some in blocks:
+                out.append(some)
                 if progress:
-                    progress(len(block))
-        meta = {"signature": asked["signature"], "base": 0, **out.seal()}
+                    progress(len(some))
+        meta = {"signature": asked["signature"], "base": 0, **out.seal(), **({"run": run} if one_of_many else {})}
         # Before the output gets its name: a kill in between leaves a run that is resumed.
-        with atomic_writer(f"{os.fspath(output)}.meta.json") as stream:
+        with atomic_writer(meta_file) as stream:
             json.dump(meta, stream, indent=2, ensure_ascii=False)
             stream.write("\n")
     except TooFewPairsError as error:
@@ -151,7 +173,23 @@ def align_file(
     return out.lines
 
 
-def _opener(format: str, output: StrPath, shard_lines: int | None) -> tuple[str, Opener]:
+def _finished(output: StrPath, meta_file: str, run: str, shard_lines: int | None) -> int | None:
+    """The lines of a finished output of this very run, unchanged since; ``None`` if there is none."""
+    made = Path(output) if shard_lines is None else manifest_path(output)
+    try:
+        meta = parse_json(Path(meta_file).read_text(encoding="utf-8"))
+        if meta["run"] != run or meta["sha256"] != sha256_of(made):
+            return None
+        if shard_lines is not None:
+            rows = [parse_json(line) for line in made.read_text(encoding="utf-8").splitlines()]
+            if any(sha256_of(made.with_name(row["file"])) != row["sha256"] for row in rows):
+                return None
+        return int(meta["lines"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _opener(format: str, output: StrPath, shard_lines: int | None, one_of_many: bool) -> tuple[str, Opener]:
     """The form of the lines that the engine gives, and what writes one shard of them."""
     if format != "parquet":
         line_format(format)
@@ -159,7 +197,7 @@ def _opener(format: str, output: StrPath, shard_lines: int | None) -> tuple[str,
     from align_eval.runs.parquet_output import ParquetOutput, check_name
 
     check_name(output)
-    if shard_lines is None:
+    if shard_lines is None and not one_of_many:
         raise InputError(
             "a Parquet file cannot be continued after an interruption",
             file=output,

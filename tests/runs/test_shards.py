@@ -19,7 +19,7 @@ from align_eval.errors import InputError, NonFiniteError, OutputError
 from align_eval.files import read_lines
 from align_eval.runs import align_file as module
 from align_eval.runs.align_file import align_file
-from align_eval.runs.blocks import Cut
+from align_eval.runs.aligning import Cut
 from align_eval.runs.resumable import ResumableOutput
 from align_eval.runs.shards import ShardedOutput, manifest_path, shard_path
 from tests.runs.stub import Stub, make_pairs

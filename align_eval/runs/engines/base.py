@@ -1,9 +1,10 @@
-"""What an engine is: it takes blocks of work to a model, wherever that stands, and brings the results back in order."""
+"""What an engine is: it takes units of work to a model, wherever that stands, and brings the results back in order."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -20,14 +21,14 @@ class EngineError(AlignEvalError):
 
 
 class Engine(ABC):
-    """Works on blocks somewhere. What it gives does not depend on where.
+    """Works on units (blocks of pairs, batches, whole files) somewhere. What it gives does not depend on where.
 
     ``make`` is a function that makes what the work needs (an aligner, a model) where the work is done: once in this
     process, or once in every actor of a cluster. The same ``make`` means the same thing. All arguments of an engine
     that spreads work, and all results, must pickle.
 
     Attributes:
-        spreads: whether there are several workers, so that no one of them sees all blocks.
+        spreads: whether there are several workers, so that no one of them sees all units.
     """
 
     spreads = False
@@ -36,38 +37,38 @@ class Engine(ABC):
         """The device to load a model on where the work is done, if ``asked`` is what a user asks for."""
         return asked
 
-    @abstractmethod
     def ask(self, make: Callable[[], M], question: Callable[[M], R]) -> R:
-        """The answer to one question.
-
-        Raises:
-            EngineError: the engine has failed.
-            AlignEvalError: what making it and answering raise.
-        """
+        """The answer to one question. Raises as :meth:`map` does."""
+        with closing(self.map(make, _answer, [question])) as answers:
+            return next(answers)
 
     @abstractmethod
     def map(
         self,
         make: Callable[[], M],
         work: Callable[[M, B], R],
-        blocks: Iterable[B],
-        ready: Callable[[M, B], B] | None = None,
+        units: Iterable[B],
+        prepare: Callable[[M, B], B] | None = None,
     ) -> Generator[R, None, None]:
-        """Yield ``work(made, block)`` for each block, in the order of the blocks.
+        """Yield ``work(made, unit)`` for each unit, in their order.
 
-        However slow the work is, and however slowly the results are taken, only so many blocks are read ahead. To close
-        what is returned ends the work.
+        Units are drawn in this process, and only so many ahead, however slow the work is and however slowly the results
+        are taken. To close what is returned ends the work.
 
-        ``ready(made, block)`` gives the same block with a part of the work done that may go on beside the work on the
-        block before it (tokenising). It changes no result, and an engine may leave it out.
+        ``prepare(made, unit)`` gives the same unit with a part of the work done that may go on beside the work on the
+        unit before it (tokenising). It changes no result, and an engine may leave it out.
 
         Raises:
             EngineError: the engine has failed.
-            AlignEvalError: what reading the blocks, making and working raise, after the results of all blocks before.
+            AlignEvalError: what drawing the units, making and working raise, after the results of all units before.
         """
 
     def close(self) -> None:  # noqa: B027
         """Give back what the engine holds."""
+
+
+def _answer(made: M, question: Callable[[M], R]) -> R:
+    return question(made)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,6 @@ def cluster() -> Iterator[None]:
     """The cluster, with this process connected to it."""
     try:
         import ray
-        import ray.data
         from ray.cluster_utils import Cluster
     except ImportError:
         if os.environ.get("CI") == "true":

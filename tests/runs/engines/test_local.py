@@ -11,8 +11,7 @@ import pytest
 
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
 from align_eval.runs.align_file import align_file
-from align_eval.runs.aligning import lines
-from align_eval.runs.blocks import Cut
+from align_eval.runs.aligning import Cut, lines
 from align_eval.runs.engines import EngineError, Given, make_engine
 from tests.runs.stub import Stub, make_pairs
 
@@ -50,10 +49,10 @@ def test_results_come_as_blocks_are_read() -> None:
     assert list(results) == [2, 4]
 
 
-def test_the_next_block_is_made_ready_while_one_is_worked_on() -> None:
+def test_the_next_block_is_prepared_while_one_is_worked_on() -> None:
     begun = [threading.Event() for _ in range(3)]
 
-    def ready(made: int, block: int) -> int:
+    def prepare(made: int, block: int) -> int:
         begun[block].set()
         return block
 
@@ -62,23 +61,23 @@ def test_the_next_block_is_made_ready_while_one_is_worked_on() -> None:
             assert begun[block + 1].wait(10)
         return made * block
 
-    assert list(make_engine("local").map(Given(2), work, range(3), ready)) == [0, 2, 4]
+    assert list(make_engine("local").map(Given(2), work, range(3), prepare)) == [0, 2, 4]
 
 
-@pytest.mark.parametrize("place", ["reading", "ready"])
+@pytest.mark.parametrize("place", ["drawing", "prepare"])
 def test_errors_of_what_is_ahead_come_after_the_results_before(place: str) -> None:
     def blocks() -> Iterator[int]:
         yield from range(3)
-        if place == "reading":
+        if place == "drawing":
             raise InputError("no more")
         yield 3
 
-    def ready(made: int, block: int) -> int:
+    def prepare(made: int, block: int) -> int:
         if block == 3:
             raise InputError("no more")
         return block
 
-    results, found = make_engine("local").map(Given(2), lambda made, block: made * block, blocks(), ready), []
+    results, found = make_engine("local").map(Given(2), lambda made, block: made * block, blocks(), prepare), []
     with pytest.raises(InputError, match="no more"):
         found.extend(results)
     assert found == [0, 2, 4]
@@ -99,7 +98,7 @@ def test_unknown_engine() -> None:
 
 def test_ray_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(EngineError, match=r"needs the package ray\[data\].*pip install 'align-eval\[ray\]'"):
+    with pytest.raises(EngineError, match=r"needs the package ray.*pip install 'align-eval\[ray\]'"):
         make_engine("ray")
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from align_eval.files import read_lines
 from align_eval.links import Links
 from align_eval.runs import align_file as module
 from align_eval.runs.align_file import align_file
+from align_eval.runs.align_files import align_files, file_tasks
 from align_eval.runs.engines import Engine, EngineError, Given, make_engine
 from tests.runs.stub import Stub, make_pairs, make_stub
 
@@ -58,30 +59,16 @@ class Mortal(Stub):
         return super().align_all(pairs)
 
 
-@dataclass(frozen=True)
-class MortalPairs:
-    """Pairs whose reader dies once before the last of them."""
-
-    folder: Path
-    count: int
-
-    def __iter__(self) -> Iterator[SentencePair]:
-        *pairs, last = make_pairs(self.count)
-        yield from pairs
-        die_once(self.folder, "reading")
-        yield last
-
-
-def test_equal_output_with_actors_and_the_reader_killed_in_mid_run(tmp_path: Path, engine: Engine) -> None:
+def test_equal_output_with_actors_killed_in_mid_run(tmp_path: Path, engine: Engine) -> None:
     align_file(Stub(), make_pairs(200), tmp_path / "local.jsonl", format="jsonl")
     deaths = ("p30", "p101")
     make = partial(Mortal, tmp_path, deaths)
     told: list[int] = []
     options: Any = {"format": "jsonl", "engine": engine, "progress": told.append}
-    assert align_file(make, MortalPairs(tmp_path, 200), tmp_path / "ray.jsonl", **options) == 200
+    assert align_file(make, make_pairs(200), tmp_path / "ray.jsonl", **options) == 200
     assert sum(told) == 200
-    pids = {(tmp_path / f"died-at-{name}").read_text() for name in (*deaths, "reading")}
-    assert len(pids) == 3  # each died, once
+    pids = {(tmp_path / f"died-at-{name}").read_text() for name in deaths}
+    assert len(pids) == 2  # each died, once
     assert str(os.getpid()) not in pids
     assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
     assert (tmp_path / "ray.jsonl.meta.json").read_bytes() == (tmp_path / "local.jsonl.meta.json").read_bytes()
@@ -220,22 +207,23 @@ class Together(Stub):
     whole_corpus = True
 
 
-@dataclass(frozen=True)
-class Open:
-    """Pairs that hold what cannot be sent."""
+class Locked(Stub):
+    """An aligner that holds what cannot be sent."""
 
-    lock: Any = field(default_factory=threading.Lock)
-
-    def __iter__(self) -> Iterator[SentencePair]:
-        return iter(())
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path, engine: Engine) -> None:
     out: Any = tmp_path / "out"
     with pytest.raises(InputError, match=r"trained on all pairs.*Use the engine local"):
         align_file(Together(), make_pairs(9), out, engine=engine)
-    with pytest.raises(InputError, match=r"what is read cannot be sent.*Give the input in files"):
-        align_file(Stub(), Open(), out, engine=engine)
+    with pytest.raises(InputError, match=r"this model or aligner cannot be sent to other processes"):
+        align_file(Locked(), make_pairs(9), out, engine=engine)
+    with pytest.raises(InputError, match=r"this unit of work cannot be sent to other processes"):
+        list(engine.map(Given(1), slow, [threading.Lock()]))  # type: ignore[list-item]
+    engine.ask(Given(1), str)
     assert engine.device("auto") == "cpu"
     with pytest.raises(EngineError, match="of 2 CPU and 0 of 0 GPU free: room for 0 actors of 1 CPU, not for 1"):
         align_file(Stub(), make_pairs(9), out, engine=make_engine("ray"))  # two actors hold a model
@@ -263,3 +251,33 @@ def test_every_actor_loads_the_model_once(tmp_path: Path, engine: Engine) -> Non
         assert align_file(make, make_pairs(24), tmp_path / name, engine=engine) == 24
     made = (tmp_path / "made").read_text().split()
     assert len(made) == len(set(made)) == 2
+
+
+def write_folder(folder: Path) -> Path:
+    """Three files of text and one of Parquet, with 10 to 40 pairs."""
+    folder.mkdir()
+    for count, name in ((10, "a.pipes"), (20, "b.pipes.gz"), (40, "c.pipes")):
+        text = "".join(f"{' '.join(p.source)} ||| {' '.join(p.target)}\n" for p in make_pairs(count))
+        (folder / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    write_bitext(folder / "d.parquet", make_pairs(30), "parquet")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("form", ["pharaoh", "parquet"])
+def test_files_in_files_out_with_an_actor_killed_in_mid_file(tmp_path: Path, engine: Engine, form: str) -> None:
+    """Actors read and write the files; nothing is lost, and a repeated run does no file again."""
+    bitext = str(write_folder(tmp_path / "in"))
+    here, there = (file_tasks(bitext, tmp_path / name, form) for name in ("local", "ray"))
+    align_files(Stub(), here, format=form)
+    make = partial(Mortal, tmp_path, ("p19", "20"))
+    done = align_files(make, there, format=form, engine=engine)
+    assert (done.files, done.lines) == (4, 100)
+    assert [(tmp_path / f"died-at-{name}").exists() for name in ("20", "p19")] == [True, True]
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "ray").iterdir()}
+    assert align_files(make, there, format=form, engine=engine).lines == 100
+    assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "ray").iterdir()} == before

@@ -1,10 +1,8 @@
-"""What the engine ``ray`` runs on a cluster, called here without one: the gate, the holder, errors that travel."""
+"""What the engine ``ray`` runs on a cluster, called here without one: the worker, errors that travel."""
 
 from __future__ import annotations
 
-import asyncio
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,32 +11,9 @@ import pytest
 
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.runs.engines import EngineError
-from align_eval.runs.engines._ray_work import Gate, Holder, packed_error, raise_error
+from align_eval.runs.engines.ray import Worker, packed_error, raise_error
 
 pytest.importorskip("ray", reason="needs the package ray: pip install 'align-eval[ray]'")
-
-
-def test_the_gate_lets_so_many_through_and_then_one_for_one_taken() -> None:
-    async def scenario() -> list[int]:
-        gate, entered = Gate(3), []
-
-        async def reader() -> None:
-            for number in range(6):
-                await gate.enter(number)
-                entered.append(number)
-
-        counts = []
-        task = asyncio.create_task(reader())
-        for taken in (0, 1, 1, 3):
-            await gate.taken(taken)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0.01)
-            counts.append(len(entered))
-        await task
-        return counts
-
-    with ThreadPoolExecutor(1) as thread:  # this one's event loop may be that of a browser test
-        assert thread.submit(asyncio.run, scenario()).result() == [3, 4, 4, 6]
 
 
 def root(made: float, block: float) -> float:
@@ -47,22 +22,22 @@ def root(made: float, block: float) -> float:
     return made * block**0.5
 
 
-def called(holder: Holder, function: Any, *arguments: Any) -> Any:
-    """The answer of a holder, or the error that it packed."""
-    found, error = holder.call(pickle.dumps(function), *map(pickle.dumps, arguments))
+def called(worker: Worker, function: Any, unit: Any = None) -> Any:
+    """The answer of a worker, or the error that it packed."""
+    found, error = worker.call(pickle.dumps(function), pickle.dumps(unit))
     if error is not None:
         assert found is None
         raise_error(error)
     assert found is not None
-    return pickle.loads(found)
+    return found
 
 
-def test_a_holder_makes_once_and_answers(tmp_path: Path) -> None:
-    holder = Holder(pickle.dumps(partial(noted, tmp_path / "made")), str(tmp_path))
-    assert [called(holder, root, 9.0), called(holder, root, 4.0), called(holder, float.is_integer)] == [6, 4, True]
+def test_a_worker_makes_once_and_answers(tmp_path: Path) -> None:
+    worker = Worker(pickle.dumps(partial(noted, tmp_path / "made")), str(tmp_path))
+    assert [called(worker, root, 9.0), called(worker, root, 4.0), called(worker, root, 16.0)] == [6, 4, 8]
     with pytest.raises(NonFiniteError, match=r"the root of -1\.0"):
-        called(holder, root, -1.0)
-    assert called(holder, root, 1.0) == 2
+        called(worker, root, -1.0)
+    assert called(worker, root, 1.0) == 2
     assert (tmp_path / "made").read_text() == "x"
 
 
@@ -77,10 +52,10 @@ def refuse() -> float:
 
 
 def test_what_cannot_be_made_is_told_by_every_call(tmp_path: Path) -> None:
-    holder = Holder(pickle.dumps(refuse), str(tmp_path))
+    worker = Worker(pickle.dumps(refuse), str(tmp_path))
     for block in (1.0, -1.0):
         with pytest.raises(InputError, match=r"^here:3: no model\. Make one$") as caught:
-            called(holder, root, block)
+            called(worker, root, block)
         assert (caught.value.file, caught.value.line) == ("here", 3)
 
 
