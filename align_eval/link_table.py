@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
-from align_eval.link_columns import int32, number_places, offsets_of, sort_unique, sums
+from align_eval.link_columns import int32, number_places, offsets_of, sort_unique
 from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links
-
-#: Numbers of source and target words that :meth:`LinkTable.merged` has room for; their product fits 31 bits.
-HEIGHT, WIDTH = (1 << 16) - 1, 1 << 15
-
-
-class Merged(NamedTuple):
-    """See :meth:`LinkTable.merged`."""
-
-    starts: IntArray
-    columns: IntArray
-
-
-class Gold(NamedTuple):
-    """See :meth:`LinkTable.marked`."""
-
-    marks: NDArray[np.uint8]
-    sure: IntArray
 
 
 class LinkTable(Sequence[Links]):
     """The links of many sentence pairs in columns: what readers give and scoring takes.
 
     Row ``r`` says: in sentence pair ``sentence[r]`` source word ``source[r]`` is linked with target word ``target[r]``.
-    Rows are sorted by (sentence, source, target) and unique. Indices are 0-based. The columns are not to be changed:
-    what is made of them for counting is kept.
+    Rows are sorted by (sentence, source, target) and unique. Indices are 0-based.
 
     Args:
         sentence, source, target: integer arrays ``(rows,)``.
@@ -55,7 +36,6 @@ class LinkTable(Sequence[Links]):
     """
 
     __slots__ = (
-        "_gold", "_merged",
         "ids", "nulls", "offsets", "provenance", "scores", "sentence", "sentences", "source", "sure", "target",
     )  # fmt: skip
 
@@ -88,8 +68,6 @@ class LinkTable(Sequence[Links]):
         self.ids = ids
         self.nulls: IntArray | None = None
         self.provenance: dict[str, str] = {}
-        self._merged: Merged | None = None
-        self._gold: Gold | None = None
         self.offsets: NDArray[np.int64] = offsets_of(self.sentence, sentences)
 
     @classmethod
@@ -107,7 +85,7 @@ class LinkTable(Sequence[Links]):
         table = cls.__new__(cls)
         table.sentence, table.source, table.target, table.sure = sentence, source, target, sure
         table.scores, table.sentences, table.ids = scores, sentences, ids
-        table.provenance, table.nulls, table._merged, table._gold = {}, None, None, None
+        table.provenance, table.nulls = {}, None
         table.offsets = offsets_of(sentence, sentences)
         return table
 
@@ -185,32 +163,6 @@ class LinkTable(Sequence[Links]):
     def sure_links(self) -> int:
         """Number of sure links."""
         return int(self.sure.sum())
-
-    def merged(self) -> Merged | None:
-        """What two tables are merged by, made when it is first asked for; ``None``: an index is too high for it.
-
-        - ``starts`` ``(sentence pairs + 1,)``: the first row of each sentence pair, and the number of rows;
-        - ``columns`` ``(rows,)``: ``source * WIDTH + target``, ascending within a sentence pair; both int32.
-        """
-        if self._merged is None:
-            fits = int(self.source.max(initial=0)) < HEIGHT and int(self.target.max(initial=0)) < WIDTH
-            if not fits or self.links >= 2**31:
-                return None
-            columns = self.source * np.int32(WIDTH)
-            columns += self.target
-            self._merged = Merged(self.offsets.astype(np.int32), columns)
-        return self._merged
-
-    def marked(self) -> Gold:
-        """The table as gold, made when it is first asked for.
-
-        - ``marks`` ``(rows,)``: uint8, 2 for a sure link, 1 for a possible one;
-        - ``sure`` ``(sentence pairs,)``: int32, number of sure links.
-        """
-        if self._gold is None:
-            marks = self.sure + np.uint8(1)
-            self._gold = Gold(marks, sums(self.sure.view(np.uint8), self.offsets))
-        return self._gold
 
     def reverse(self) -> LinkTable:
         """The same links with source and target swapped."""

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 import align_eval as ae
 from align_eval.files import atomic_writer
-from align_eval.scoring.counts import counts
-from align_eval.scoring.measures import fractions
+from align_eval.scoring.measures import counts, fractions
 from align_eval.scoring.paired import paired_tests
 from align_eval.statistics import percentile_interval, studentise
 

@@ -16,8 +16,8 @@ from align_eval.figures.pair import aligned_pair
 from align_eval.figures.style import to_bytes
 from align_eval.links import Links
 from align_eval.report.summary import Cell, Summary
-from align_eval.scoring.tables import TextTable, render_latex, render_text
 from align_eval.shown import cell, latex, markdown, markdown_code, one_line, shown
+from align_eval.tables import TextTable, render_latex, render_text
 
 BAD = [
     "\x1b[2Jx",

@@ -25,7 +25,8 @@ def add_to(app: typer.Typer) -> None:
         """Align and score the own corpus and the real test sets found, with offline:e5-small; draw one pair."""
         from align_eval.cli._progress import progress_bar
         from align_eval.runs.demo import OWN, run_demo, testsets_at_hand
-        from align_eval.scoring.tables import render_text, score_table
+        from align_eval.scoring.tables import score_table
+        from align_eval.tables import render_text
 
         with ExitStack() as stack:
 

@@ -174,7 +174,8 @@ def _layers(text: str, model: Any, testset: TestSet, languages: tuple[str | None
 
 def tables(found: list[Evaluation], latex: bool = False) -> str:
     """A table a test set, and the signature of its best system (all signatures are in the JSON)."""
-    from align_eval.scoring.tables import render_latex, render_text, score_table
+    from align_eval.scoring.tables import score_table
+    from align_eval.tables import render_latex, render_text
 
     by_testset: dict[str, list[Evaluation]] = {}
     for evaluation in found:

@@ -215,7 +215,7 @@ def _corpus(
         return
     from align_eval.report.infill_table import LEGEND, infill_table
     from align_eval.runs.infill_files import findings
-    from align_eval.scoring.tables import render_text
+    from align_eval.tables import render_text
 
     rows = found.to_json()
     lines = [

@@ -165,7 +165,7 @@ def add_to(app: typer.Typer) -> None:
                 with_breakdown=breakdown,
             )
         if per_sentence is not None:
-            from align_eval.scoring.sentences import write_sentences
+            from align_eval.scoring.tables import write_sentences
 
             write_sentences(per_sentence, systems)
         sys.stdout.write(_json(systems) if json_ else _tables(systems, latex))
@@ -178,7 +178,8 @@ def _json(systems: list[SystemScore]) -> str:
 
 
 def _tables(systems: list[SystemScore], latex: bool) -> str:
-    from align_eval.scoring.tables import breakdown_tables, render_latex, render_text, score_table
+    from align_eval.scoring.tables import breakdown_tables, score_table
+    from align_eval.tables import render_latex, render_text
 
     tables = [score_table(systems)]
     for system in systems:

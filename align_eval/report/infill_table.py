@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align_eval.scoring.tables import TextTable
+from align_eval.tables import TextTable
 
 NULL_NAMES = ("uniform", "position", "permuted")
 LEVEL = 0.01

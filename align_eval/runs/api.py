@@ -21,7 +21,7 @@ from align_eval.runs.plain import Pairs, as_gold, as_pairs, as_table
 from align_eval.runs.symmetrize_file import combined_provenance
 from align_eval.scoring import Score, Signature
 from align_eval.scoring import score as score_tables
-from align_eval.scoring.prepare import prepare
+from align_eval.scoring.checks import prepare
 from align_eval.side_order import agreement
 from align_eval.symmetrization import symmetrize as symmetrize_links
 from align_eval.symmetrization import symmetrize_table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from align_eval.errors import InputError
 from align_eval.link_table import LinkTable
 from align_eval.scoring import Score, Signature, paired_tests, score_counts
-from align_eval.scoring.counts import counts
+from align_eval.scoring.measures import counts
 from align_eval.scoring.systems import SystemScore
 
 if TYPE_CHECKING:

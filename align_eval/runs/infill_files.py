@@ -10,8 +10,8 @@ from align_eval.report.infill_table import LEGEND, infill_table, subject_line
 from align_eval.report.infilling_corpus import summarise_corpus
 from align_eval.runs.infill import Infilling
 from align_eval.runs.results import environment, make_folder, write_json
-from align_eval.scoring.tables import TextTable
 from align_eval.shown import markdown
+from align_eval.tables import render_markdown
 
 FIGURE_FORMATS = ("png", "svg", "pdf")
 
@@ -37,21 +37,13 @@ def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") 
 
 def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Table, legend, what holds and what does not, as lines of Markdown."""
-    return [*markdown_table(infill_table(rows)), "", LEGEND, "", *(f"- {markdown(text)}" for text in findings(rows))]
+    return [*render_markdown(infill_table(rows)), "", LEGEND, "", *(f"- {markdown(text)}" for text in findings(rows))]
 
 
 def findings(rows: Sequence[dict[str, Any]]) -> list[str]:
     """What holds over the plans, then what does not, a sentence each."""
     reading = summarise_corpus(rows)
     return [*reading.findings, *reading.anomalies]
-
-
-def markdown_table(table: TextTable) -> list[str]:
-    """The columns and rows of a table as lines of Markdown; its title is left to the caller."""
-    right = len(table.columns) - table.left
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * table.left + "---:|" * right]
-    cells = [[markdown(cell.strip()) for cell in row] for row in table.rows]
-    return [*lines, *("| " + " | ".join(row) + " |" for row in cells)]
 
 
 def curve_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

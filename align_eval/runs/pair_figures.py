@@ -303,9 +303,8 @@ def _settle(path: Path, settings: dict[str, Any], restart: bool) -> None:
 
 def _write_index(path: Path, aligned: AlignedSet, wanted: Iterable[int], files: dict[int, Path]) -> None:
     """A line a pair: number, words of both sides, counts, AER in percent, file; without gold the links alone count."""
-    from align_eval.scoring.counts import COLUMNS, counts
-    from align_eval.scoring.measures import known, measures
-    from align_eval.scoring.tables import percent
+    from align_eval.scoring.measures import COLUMNS, counts, known, measures
+    from align_eval.tables import percent
 
     if aligned.testset.table is None:
         numbers = [[str(len(found)), *["-"] * len(COLUMNS)] for found in aligned.links]

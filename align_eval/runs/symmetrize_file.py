@@ -18,7 +18,7 @@ from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, IndexBaseError, InputError, LinkRangeError
 from align_eval.files import StrPath
 from align_eval.link_table import LinkTable
-from align_eval.scoring.notes import reading_notes
+from align_eval.scoring.checks import reading_notes
 from align_eval.side_order import ORDER_NAMES, Agreement, agreement
 from align_eval.symmetrization import check_names, symmetrize_table
 

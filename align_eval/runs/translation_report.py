@@ -12,9 +12,9 @@ from align_eval.files import StrPath, atomic_writer
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.runs.translate import file_stem
 from align_eval.scoring.score import DECIMALS, rounded
-from align_eval.scoring.tables import TextTable, p_value, render_text, signed
 from align_eval.scoring.translation import METRICS, sentence_scores
 from align_eval.shown import cell, one_line, shown
+from align_eval.tables import TextTable, p_value, render_text, signed
 
 if TYPE_CHECKING:
     from align_eval.runs.diagnose import Diagnosis

@@ -1,8 +1,7 @@
 """Links against gold: measures, intervals, paired tests, breakdown, signature."""
 
 from align_eval.scoring.breakdown import Breakdown, breakdown
-from align_eval.scoring.counts import COLUMNS, counts
-from align_eval.scoring.measures import MEASURES, measures
+from align_eval.scoring.measures import COLUMNS, MEASURES, counts, measures
 from align_eval.scoring.paired import PairedTest, paired_tests
 from align_eval.scoring.score import Score, score, score_counts
 from align_eval.scoring.signature import SIGNATURE_KEYS, Signature

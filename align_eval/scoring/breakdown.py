@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from align_eval.errors import LengthMismatchError
 from align_eval.link_table import LinkTable
 from align_eval.links import BoolArray
-from align_eval.scoring.counts import check_lengths, matches
-from align_eval.scoring.measures import measures
+from align_eval.scoring.measures import check_lengths, matches, measures
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -82,7 +82,7 @@ def paired_tests(
     Resamples and trials in which a measure is undefined are left out of its test and counted.
 
     Args:
-        first, other: counts ``(sentence pairs, 4)`` of :func:`align_eval.scoring.counts.counts`, same gold.
+        first, other: counts ``(sentence pairs, 4)`` of :func:`align_eval.scoring.measures.counts`, same gold.
         tests: which of :data:`TESTS`.
         resamples: resamples or trials, at least 1.
         seed: of the resamples; equal seeds draw the same resamples.

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import EmptyGoldError
 from align_eval.link_table import LinkTable
-from align_eval.scoring.counts import counts
-from align_eval.scoring.measures import MEASURES, fractions, known, measures
+from align_eval.scoring.measures import MEASURES, counts, fractions, known, measures
 from align_eval.scoring.signature import Signature
 from align_eval.statistics import check_resampling, studentise
 from align_eval.version import __version__
@@ -127,7 +126,7 @@ def score_counts(
     confidence: float = 0.95,
     signature: Signature | None = None,
 ) -> Score:
-    """As :func:`score`, from the counts of :func:`align_eval.scoring.counts.counts` ``(sentence pairs, 4)``.
+    """As :func:`score`, from the counts of :func:`align_eval.scoring.measures.counts` ``(sentence pairs, 4)``.
 
     Args:
         rows: |A|, |S|, |A∩S|, |A∩P| of every sentence pair.

@@ -16,15 +16,12 @@ from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.link_parts import kept
 from align_eval.link_table import LinkTable
 from align_eval.links import BoolArray, IntArray
-from align_eval.scoring.alternatives import Alternatives
 from align_eval.scoring.breakdown import Breakdown, breakdown
-from align_eval.scoring.counts import counts
-from align_eval.scoring.measures import check_alpha
-from align_eval.scoring.notes import reading_notes, score_notes, unannotated_notes
+from align_eval.scoring.checks import Alternatives, check_policies, reading_notes, score_notes, unannotated_notes
+from align_eval.scoring.measures import check_alpha, counts
 from align_eval.scoring.paired import PairedTest, paired_tests
-from align_eval.scoring.prepare import check_policies
-from align_eval.scoring.reading import GoldSource, ReadOptions, find_gold, side_by_side
 from align_eval.scoring.score import Score, check_gold, score_counts
+from align_eval.scoring.sources import GoldSource, ReadOptions, find_gold, side_by_side
 from align_eval.statistics import check_resampling
 
 if TYPE_CHECKING:

@@ -1,32 +1,23 @@
-"""Scores as tables for people: text for a terminal, LaTeX for a paper."""
+"""Scores as tables: systems, parts of the links, and a file of every sentence pair."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from align_eval.files import StrPath, atomic_writer
 from align_eval.scoring.breakdown import Breakdown, Part
-from align_eval.shown import latex, shown
+from align_eval.scoring.measures import COLUMNS, known, measures
+from align_eval.shown import cell
+from align_eval.tables import TextTable, p_value, percent, signed
 
 if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
 
-
 #: Sentence pairs below which a table says that its intervals and tests are rough (``results/coverage``).
 FEW = 50
-
-
-@dataclass
-class TextTable:
-    """Cells of text under a title; the first ``left`` columns are set left, the others right."""
-
-    title: str
-    columns: Sequence[str]
-    rows: list[Sequence[str]] = field(default_factory=list)
-    left: int = 1
 
 
 def score_table(systems: Sequence[SystemScore]) -> TextTable:
@@ -65,16 +56,6 @@ def score_table(systems: Sequence[SystemScore]) -> TextTable:
             row += [p_value(system.paired[test].p_value["aer"]) for test in tests]
         table.rows.append(row)
     return table
-
-
-def signed(value: float | None) -> str:
-    """A difference in percent points as text; ``-`` where it is undefined."""
-    return "-" if value is None else f"{value:+.2f}"
-
-
-def p_value(value: float | None) -> str:
-    """A p-value as text; ``-`` where there is none."""
-    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
 def breakdown_tables(name: str, parts: Breakdown) -> list[TextTable]:
@@ -117,65 +98,26 @@ def _part_table(title: str, parts: Sequence[Part]) -> TextTable:
     return table
 
 
-def percent(value: float | None, decimals: int = 2) -> str:
-    """A percentage as text; ``-`` where it is undefined."""
-    return "-" if value is None else f"{value:.{decimals}f}"
-
-
 def _share(part: int, whole: int) -> str:
     return f"{part} ({100 * part / whole:.1f} %)" if whole else str(part)
 
 
-def render_text(tables: Iterable[TextTable]) -> str:
-    """The tables as plain text, as wide as they need to be; ends with a line feed.
+def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
+    """Write tab-separated lines: system, sentence pair, |A|, |S|, |A∩S|, |A∩P|, AER in percent.
 
-    Columns are padded by the width of the characters on a terminal: Chinese ones take two cells, combining marks none.
+    A sentence pair goes by its name where a file names it, else by its number from 1. The first line names the columns.
+    Scores of a corpus come from the sums of the counts; the mean of the AERs is another number. AER is ``-`` where
+    there is neither a proposed nor a sure link: it says nothing of such a pair.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
-    lines: list[str] = []
-    for table in tables:
-        cells = [[shown(cell) for cell in row] for row in (table.columns, *table.rows)]
-        widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-        lines += [shown(table.title), _text_row(cells[0], widths, table.left)]
-        lines.append("-" * (sum(widths) + 3 * (len(widths) - 1)))
-        lines += [_text_row(row, widths, table.left) for row in cells[1:]]
-        lines.append("")
-    return "\n".join(lines[:-1]) + "\n"
-
-
-def _text_row(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
-    padded = []
-    for k, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        space = " " * (width - _width(cell))
-        padded.append(cell + space if k < left else space + cell)
-    return "   ".join(padded).rstrip()
-
-
-def _width(text: str) -> int:
-    """Cells that ``text`` takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0
-        if unicodedata.combining(c) or unicodedata.category(c) in ("Mn", "Me", "Cf")
-        else 2
-        if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
-    )
-
-
-def render_latex(tables: Iterable[TextTable], comments: Iterable[str] = ()) -> str:
-    """The tables as LaTeX ``tabular`` environments (package booktabs), with comment lines in front."""
-    lines = [f"% {shown(comment)}" for comment in comments]
-    for table in tables:
-        align = "l" * table.left + "r" * (len(table.columns) - table.left)
-        lines += [f"% {shown(table.title)}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
-        lines += [_latex_row(table.columns), r"\midrule"]
-        lines += [_latex_row(row) for row in table.rows]
-        lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_row(cells: Iterable[str]) -> str:
-    ranges = (re.sub(r"^([0-9.]+) - ([0-9.]+)$", r"\1--\2", cell) for cell in cells)
-    return " & ".join(map(latex, ranges)) + r" \\"
+    with atomic_writer(path) as stream:
+        stream.write("\t".join(("system", "sentence", *COLUMNS, "aer")) + "\n")
+        for system in systems:
+            name = cell(system.name)
+            aer = measures(system.counts, nothing=np.nan)["aer"].tolist()
+            labels = system.sentences or range(1, 1 + len(aer))
+            for label, row, value in zip(labels, system.counts.tolist(), aer, strict=True):
+                sentence = " ".join(str(label).split())
+                stream.write("\t".join(map(str, (name, sentence, *row, percent(known(value), 4)))) + "\n")

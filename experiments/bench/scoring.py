@@ -182,8 +182,7 @@ def memory_systems(material: Material) -> dict[str, Callable[[], Any]]:
     from nltk.translate import Alignment, alignment_error_rate
 
     from align_eval.corpora import read_links
-    from align_eval.scoring.counts import counts
-    from align_eval.scoring.measures import measures
+    from align_eval.scoring.measures import counts, measures
 
     gold, links = read_links(material.gold, base=0), read_links(material.links, base=0)
     read = Alignment.fromstring
@@ -270,7 +269,7 @@ def million(folder: Path, rows: list[tuple[str, str, str, str]], sizes: tuple[in
 def bootstrap(folder: Path, rows: list[tuple[str, str, str, str]], sizes: list[int]) -> list[dict[str, Any]]:
     """Time of 1000 bootstrap resamples as matrix products, and of the same one at a time."""
     from align_eval.corpora import read_links
-    from align_eval.scoring.counts import counts
+    from align_eval.scoring.measures import counts
     from align_eval.statistics import bootstrap_sums
 
     material = write(folder, rows, max(sizes))

@@ -21,7 +21,7 @@ from align_eval.runs.explore import explore_page
 from align_eval.runs.explore_folder import explore_folder
 from align_eval.runs.explore_text import explore_text
 from align_eval.runs.results import write_json
-from align_eval.scoring.counts import counts
+from align_eval.scoring.measures import counts
 from align_eval.signals.collect import attention_maps, word_matrices
 from tests.models.families import build, pairs
 

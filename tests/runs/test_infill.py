@@ -22,8 +22,8 @@ from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, in_languages
 from align_eval.runs.infill_files import findings
 from align_eval.runs.infill_work import InfillWork, Look, all_views
 from align_eval.runs.sweep import split
-from align_eval.scoring.tables import render_text
 from align_eval.signals.matrix import View
+from align_eval.tables import render_text
 from tests.infilling.models import load
 from tests.infilling.synthetic import corpus as made_up
 from tests.infilling.synthetic import fill, gold_map, word_rows

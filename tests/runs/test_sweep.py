@@ -17,7 +17,7 @@ from align_eval.extraction import make_extractor
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
 from align_eval.runs.sweep import split, sweep_testset
-from align_eval.scoring.counts import counts
+from align_eval.scoring.measures import counts
 from align_eval.signals.collect import attention_maps
 
 pytestmark = [pytest.mark.model, pytest.mark.xdist_group("e5")]

@@ -1,7 +1,6 @@
 """The four counts against sets and loops."""
 
 import importlib
-import pickle
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from align_eval.links import Links
 from align_eval.scoring import counts
 from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table, reference_counts
 
-module = importlib.import_module("align_eval.scoring.counts")
+module = importlib.import_module("align_eval.scoring.measures")
 
 
 @pytest.fixture
@@ -43,67 +42,6 @@ def test_counts_by_search_are_those_of_the_table(corpus: Corpus) -> None:
         patch.setattr(module, "library", lambda: None)
         patch.setattr(module, "_TABLE", -1)
         assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
-
-
-@settings(max_examples=40, deadline=None)  # the first example loads scipy
-@given(corpora)
-def test_counts_by_merging_are_those_of_sets(corpus: Corpus) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "library", lambda: None)
-        patch.setattr(module, "_LARGE", 0)
-        patch.setattr(module, "_PART", 2)
-        assert counts(gold_table(corpus), proposed_table(corpus)).tolist() == reference_counts(corpus)
-
-
-@pytest.mark.usefixtures("numpy_alone")
-@pytest.mark.parametrize("cores", [1, 2])
-def test_merging_on_threads_gives_the_counts_of_the_table(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    chance = np.random.default_rng(6)
-    tables = [
-        LinkTable(*chance.integers(0, (300, 40, 30), (5000, 3)).T.astype(np.int32), 300, chance.random(5000) < 0.7)
-        for _ in range(2)
-    ]
-    expected = counts(*tables)
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    monkeypatch.setattr(module, "_LARGE", 0)
-    monkeypatch.setattr(module, "_HUGE", 0)
-    monkeypatch.setattr(module, "_PART", 7)
-    assert counts(*tables).tolist() == expected.tolist()
-
-
-@pytest.mark.usefixtures("numpy_alone")
-def test_what_is_kept_of_a_table_counts_against_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    chance = np.random.default_rng(8)
-    gold, first, second = (
-        LinkTable(*chance.integers(0, (50, 9, 8), (700, 3)).T.astype(np.int32), 50, chance.random(700) < 0.5)
-        for _ in range(3)
-    )
-    expected = [counts(gold, first), counts(gold, second), counts(first, gold)]  # by the table of words
-    monkeypatch.setattr(module, "_LARGE", 0)
-    found = [counts(gold, first), counts(gold, second), counts(first, gold)]
-    assert [f.tolist() for f in found] == [e.tolist() for e in expected]
-    merged = gold.merged()
-    assert merged is not None
-    assert gold.merged() is merged
-    assert gold.marked() is gold.marked()
-    again = pickle.loads(pickle.dumps(gold))
-    assert counts(again, second).tolist() == expected[1].tolist()
-
-
-@pytest.mark.parametrize(("source", "target", "fits"), [(65_534, 32_767, True), (65_535, 0, False), (0, 32_768, False)])
-def test_the_highest_indices_that_are_merged(source: int, target: int, fits: bool) -> None:
-    table = LinkTable.from_links([Links([(source, target), (0, 0)])])
-    merged = table.merged()
-    assert (merged is not None) == fits
-    if merged is not None:
-        assert merged.columns.tolist() == [0, 2**31 - 1 - 32_768]
-
-
-@pytest.mark.usefixtures("numpy_alone")
-def test_words_of_too_many_cells_to_merge_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LARGE", 0)
-    gold = LinkTable.from_links([Links([(60_000, 60_000), (0, 0)]), Links([(1, 1)])])
-    assert counts(gold, gold).tolist() == [[2, 2, 2, 2], [1, 1, 1, 1]]
 
 
 @pytest.mark.usefixtures("numpy_alone")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from align_eval.files import atomic_writer
 from align_eval.runs.experiments.base import KINDS, Experiment, Watch
-from align_eval.scoring.tables import percent
+from align_eval.tables import percent
 
 if TYPE_CHECKING:
     from align_eval.runs.evaluate import Evaluation

@@ -171,7 +171,7 @@ class SignalsExperiment(ViewExperiment):
     def _given(self, testset: TestSet, path: Path) -> dict[str, Any]:
         from align_eval.corpora import read_links
         from align_eval.scoring import Signature
-        from align_eval.scoring.counts import counts
+        from align_eval.scoring.measures import counts
 
         table = read_links(path, bitext=testset.pairs)
         signature = Signature(
