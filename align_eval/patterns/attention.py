@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.models.attention import AttentionPass, attention_sites, check_rows
 from align_eval.patterns.base import MASK_KINDS
 from align_eval.patterns.binarise import binarise
 from align_eval.patterns.detector import Detection, detect, fit_kind
 from align_eval.patterns.evidence import Evidence
+from align_eval.signals.matrix import at_least_float32
+from align_eval.signals.text import TextScores, encode, forward_text, text_matrix, token_texts
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
-
     from align_eval.patterns.base import BoolArray
 
 PARTS = {"encoder": ("self",), "decoder": ("self",), "seq2seq": ("encoder-self", "cross", "decoder-self")}
@@ -25,44 +25,15 @@ PARTS = {"encoder": ("self",), "decoder": ("self",), "seq2seq": ("encoder-self",
 
 
 @dataclass(frozen=True)
-class TextAttention:
-    """The attention of one text.
+class TextAttention(TextScores):
+    """The attention of one text; rows sum to 1. ``kind`` is one of :data:`PARTS`.
 
     Attributes:
-        model: name of the model; ``part``: which attention, of :data:`PARTS`.
-        layers: numbers of the layers kept, from 1.
-        values: ``(layers kept, heads, queries, keys)``, rows sum to 1.
-        queries, keys: sub-words of rows and columns, special ones included.
-        causal: whether the model lets no query attend to a key after it.
-        read, of: how many sub-words were read, of how many that the text has.
+        read, of: how many tokens were read, of how many that the text has.
     """
 
-    model: str
-    part: str
-    layers: tuple[int, ...]
-    values: NDArray[np.floating]
-    queries: tuple[str, ...]
-    keys: tuple[str, ...]
-    causal: bool
     read: int
     of: int
-
-    @property
-    def square(self) -> bool:
-        """Whether rows and columns are the same sub-words."""
-        return self.part != "cross"
-
-    def head(self, layer: int, head: int) -> NDArray[np.floating]:
-        """The weights ``(queries, keys)`` of a layer and a head, both counted from 1.
-
-        Raises:
-            InputError: it is not among those kept.
-        """
-        if layer not in self.layers:
-            raise InputError(f"layer {layer} is not among those kept", remedy=f"Choose from {list(self.layers)}")
-        if not 1 <= head <= self.values.shape[1]:
-            raise InputError(f"{self.model} has no head {head}", remedy=f"Choose from 1 to {self.values.shape[1]}")
-        return self.values[self.layers.index(layer), head - 1]
 
 
 @dataclass(frozen=True)
@@ -100,8 +71,6 @@ def text_attention(
         SentenceTooLongError: the text does not fit the model's window.
         ModelError, NonFiniteError: see :func:`align_eval.models.attention.check_rows`.
     """
-    from align_eval.models.attention import attention_sites, capture_attention, check_rows
-
     parts = PARTS[model.family]
     if part is None:
         part = "cross" if target is not None and model.family == "seq2seq" else parts[0]
@@ -109,26 +78,24 @@ def text_attention(
         raise UnknownNameError(f"attention of the family {model.family}", part, parts)
     prepared = _seq2seq(model, text, target, part, tokens) if model.family == "seq2seq" else None
     prepared = prepared or _plain(model, text, target, tokens)
-    sites: list[nn.Module] = attention_sites(model.model, part, model.name)
+    sites = attention_sites(model.model, part, model.name)
     wanted = sorted(set(range(1, len(sites) + 1) if layers is None else layers))
     for layer in wanted:
         if not 1 <= layer <= len(sites):
             raise InputError(f"{model.name} has no layer {layer}", remedy=f"Choose from 1 to {len(sites)}")
     if not wanted:
         raise InputError("no layer is asked for", remedy=f"Choose from 1 to {len(sites)}")
-    found: dict[int, NDArray[np.floating]] = {}
-
-    def take(layer: int, weights: Tensor) -> None:
-        wide = weights.float() if weights.dtype.itemsize < 4 else weights
+    found = []
+    chosen = {layer: sites[layer - 1] for layer in wanted}
+    for layer, weights in AttentionPass(model.model, chosen, prepared.run, model.name):
+        wide = at_least_float32(weights)
         check_rows(wide, layer, model.name, model.dtype)
-        found[layer] = wide[0].cpu().numpy()
-
-    capture_attention(model.model, {layer: sites[layer - 1] for layer in wanted}, prepared.run, take, model.name)
-    values = np.stack([found[layer] for layer in wanted])
-    return TextAttention(
-        model.name, part, tuple(wanted), values, prepared.queries, prepared.keys, prepared.causal, prepared.read,
-        prepared.of,
+        found.append(wide[0].cpu().numpy())
+    matrix = text_matrix(
+        np.stack(found), prepared.queries, prepared.keys, quantity="attention weight", model=model.name, layers=wanted,
+        distribution=True,
     )  # fmt: skip
+    return TextAttention(matrix, part, prepared.causal, prepared.read, prepared.of)
 
 
 def scan_heads(
@@ -186,7 +153,7 @@ def clearest(
 def _require_square(attention: TextAttention) -> None:
     if not attention.square:
         raise InputError(
-            f"{attention.part} attention of {attention.model}: kinds of masks are of square patterns",
+            f"{attention.kind} attention of {attention.model}: kinds of masks are of square patterns",
             remedy="Take self-attention, not cross-attention",
         )
 
@@ -205,10 +172,6 @@ class _Prepared:
 
 def _plain(model: Any, text: str, target: str | None, tokens: int | None) -> _Prepared:
     """An encoder or a decoder-only model over one text."""
-    import torch
-
-    from align_eval.signals.plain_text import encode, token_texts
-
     if target is not None:
         raise InputError(f"{model.name} is of the family {model.family} and takes no target", remedy="Leave it out")
     decoder = model.family == "decoder"
@@ -230,20 +193,13 @@ def _plain(model: Any, text: str, target: str | None, tokens: int | None) -> _Pr
             f"the text has {len(ids)} sub-words, the window of {model.name} is {model.max_length}",
             remedy=f"Shorten it, or read a part (--n {model.max_length})",
         )
-    given = torch.from_numpy(ids)[None].to(model.device)
-    options = {"use_cache": False} if decoder else {}
-
-    def run() -> Any:
-        return model.model(input_ids=given, attention_mask=torch.ones_like(given), **options)
-
     labels = token_texts(model.tokenizer, ids)
-    return _Prepared(run, labels, labels, decoder, len(ids), of)
+    return _Prepared(forward_text(model, ids), labels, labels, decoder, len(ids), of)
 
 
 def _seq2seq(model: Any, text: str, target: str | None, part: str, tokens: int | None) -> _Prepared:
     """An encoder-decoder model over a source and its translation."""
     from align_eval.corpora import SentencePair
-    from align_eval.signals.plain_text import token_texts
 
     if tokens is not None:
         raise InputError(f"{model.name} reads whole sentences", remedy="Leave out --n, or shorten the text")

@@ -14,7 +14,7 @@ from align_eval.report.summary import Cell, Summary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from align_eval.signals.logit_lens import LensDepth
+    from align_eval.signals.text_layers import LensDepth
 
 TOP = 10
 BANDS = 3
@@ -88,7 +88,7 @@ def summarise_layers(
 
 def summarise_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str, Any] | None = None) -> Summary:
     """Say at which layer each token settles: the first from which its divergence is not above ``threshold`` bits."""
-    from align_eval.signals.logit_lens import settling_depth
+    from align_eval.signals.text_layers import settling_depth
 
     values, tokens = depth.divergence, depth.tokens
     _check(values, tokens)

@@ -11,7 +11,7 @@ from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTo
 from align_eval.models.pairs import Layout
 from align_eval.report.page import Entry, Page, number_axis, shown_name
 from align_eval.signals.base import pair_model
-from align_eval.signals.plain_text import read_text, token_texts
+from align_eval.signals.text import read_text, token_texts
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel

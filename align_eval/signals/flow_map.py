@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.models.tokens import IdArray
+from align_eval.signals.text import TextScores
 
 SCALARS = {
     "max": "greatest saliency from one sub-word to another",
@@ -22,34 +23,29 @@ SCALARS = {
 
 
 @dataclass(frozen=True)
-class TextFlow:
-    """A * dL/dA of one prediction, in every head.
+class TextFlow(TextScores):
+    """A * dL/dA of one prediction, in every head; below 0 where more weight would make it more probable. 1 nat of loss.
 
     Attributes:
-        model: name of the model; ``kind``: which attention (``self``, ``cross``, ``decoder-self``, ``encoder-self``).
-        queries, keys: sub-words of the rows and of the columns. A row is named after its input.
         key_text, key_spans: the text of the columns and where each stands in it, ``(K, 2)``; -1 for special ones.
-        signed: ``(L, H, Q, K)``; below 0 where more weight would make the prediction more probable. 1 nat of loss.
         position: the row that predicts, 0-based; ``None`` if no row does (the encoder of an encoder-decoder model).
-        target: the sub-word that is predicted.
+        target: the token that is predicted.
         probability, rank: what the model gives it; rank 1 is the most probable.
-        top: the most probable sub-words with their probabilities, descending.
-        causal: whether a row sees only what stands before it.
+        top: the most probable tokens with their probabilities, descending.
     """
 
-    model: str
-    kind: str
-    queries: tuple[str, ...]
-    keys: tuple[str, ...]
     key_text: str
     key_spans: IdArray
-    signed: NDArray[np.floating]
     position: int | None
     target: str
     probability: float
     rank: int
     top: tuple[tuple[str, float], ...]
-    causal: bool
+
+    @property
+    def signed(self) -> NDArray[np.floating]:
+        """A * dL/dA, ``(L, H, Q, K)``."""
+        return self.values
 
     @property
     def saliency(self) -> NDArray[np.floating]:
@@ -65,11 +61,6 @@ class TextFlow:
             places = np.arange(len(self.keys))
             values[:, :, places, places] = 0
         return values
-
-    @property
-    def square(self) -> bool:
-        """Whether rows and columns are the same sub-words."""
-        return self.kind != "cross"
 
     def scalar(self, name: str) -> NDArray[np.floating]:
         """One number a head, ``(L, H)``; see :data:`SCALARS`. A head without any flow has share 0.

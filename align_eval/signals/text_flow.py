@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
 from align_eval.models.tokens import IdArray
 from align_eval.signals.flow_map import TextFlow
-from align_eval.signals.plain_text import PlainText, continuation, encode, read_text, token_texts
+from align_eval.signals.text import (
+    PlainText,
+    continuation,
+    encode,
+    forward_text,
+    read_text,
+    text_matrix,
+    token_texts,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -123,7 +131,7 @@ def flow_at(
 def _decoder(model: Any, text: str, predict: str | None, source: str, kind: str) -> TextFlow:
     plain = read_text(model, text)
     token = None if predict is None else _one(model, predict, continuation(model.tokenizer, text, predict))
-    signed, scores, target = _run(model, model.sites, plain.ids, len(plain.ids) - 1, token)
+    signed, scores, target = flow_at(model, model.sites, forward_text(model, plain.ids), len(plain.ids) - 1, token)
     return _result(model, kind, plain.labels, plain, signed, len(plain.ids) - 1, scores, target)
 
 
@@ -156,7 +164,7 @@ def _masked(model: Any, text: str, predict: str | None, source: str, kind: str) 
     plain = PlainText(text, ids, token_texts(tokenizer, ids), spans)
     network = getattr(model, "masked_lm", None) or model.model
     sites = attention_sites(network, "self", model.name)
-    signed, scores, target = _run(model, sites, ids, int(places[0]), token, network)
+    signed, scores, target = flow_at(model, sites, forward_text(model, ids, network), int(places[0]), token, network)
     return _result(model, kind, plain.labels, plain, signed, int(places[0]), scores, target)
 
 
@@ -221,22 +229,6 @@ def _translated(
     return _result(model, kind, queries, plain, signed, position, scores, target)
 
 
-def _run(
-    model: Any, sites: list[nn.Module], ids: IdArray, position: int, token: int | None, network: Any = None
-) -> tuple[NDArray[np.floating], Tensor, int]:
-    import torch
-
-    network = network or model.model
-
-    given = torch.from_numpy(ids)[None].to(model.device)
-    options = {"use_cache": False} if model.family == "decoder" else {}
-
-    def forward() -> Any:
-        return network(input_ids=given, attention_mask=torch.ones_like(given), **options)
-
-    return flow_at(model, sites, forward, position, token, network)
-
-
 def _one(model: Any, predict: str, ids: IdArray) -> int:
     """The one id of what is predicted."""
     if len(ids) == 1:
@@ -256,19 +248,17 @@ def _result(
 ) -> TextFlow:  # fmt: skip
     best = scores.topk(min(5, len(scores)))
     names = token_texts(model.tokenizer, [target, *best.indices.tolist()], target=model.family == "seq2seq")
+    matrix = text_matrix(signed, queries, keys.labels, quantity="attention x gradient, nats", model=model.name)
+    causal = kind == "decoder-self" or (kind == "self" and model.family == "decoder")
     return TextFlow(
-        model=model.name,
-        kind=kind,
-        queries=queries,
-        keys=keys.labels,
-        key_text=keys.text,
-        key_spans=keys.spans,
-        signed=signed,
-        position=position,
-        target=names[0],
-        probability=float(scores[target].exp()),
-        rank=1 + int((scores > scores[target]).sum()),
-        top=tuple(zip(names[1:], best.values.exp().tolist(), strict=True)),
-        causal=(kind == "decoder-self" or (kind == "self" and model.family == "decoder"))
-        and not getattr(model, "both_sides", False),
+        matrix,
+        kind,
+        causal and not getattr(model, "both_sides", False),
+        keys.text,
+        keys.spans,
+        position,
+        names[0],
+        float(scores[target].exp()),
+        1 + int((scores > scores[target]).sum()),
+        tuple(zip(names[1:], best.values.exp().tolist(), strict=True)),
     )

@@ -16,8 +16,8 @@ from align_eval.models.seq2seq import Seq2Seq
 from align_eval.models.vectors import vector_models
 from align_eval.signals.base import make_attribution
 from align_eval.signals.collect import attention_maps
-from align_eval.signals.logit_lens import lens_depth
-from align_eval.signals.plain_text import generate_text, read_text
+from align_eval.signals.text import generate_text, read_text
+from align_eval.signals.text_layers import lens_depth
 from tests.models import families
 
 

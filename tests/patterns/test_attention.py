@@ -10,6 +10,7 @@ import pytest
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.patterns import binarise, make_mask_kind
 from align_eval.patterns.attention import TextAttention, clearest, scan_heads, text_attention
+from align_eval.signals.text import text_matrix
 from tests.models import families
 
 TEXT = "the small house stands by the old river"
@@ -20,13 +21,13 @@ def of_masks(specs: list[list[str]], n: int = 32) -> TextAttention:
     masks = np.array([[make_mask_kind(spec)(n) for spec in layer] for layer in specs], dtype=float)
     labels = tuple(f"t{k}" for k in range(n))
     values = masks / masks.sum(axis=-1, keepdims=True)
-    return TextAttention("made", "self", tuple(range(1, len(specs) + 1)), values, labels, labels, True, n, n)
+    return TextAttention(text_matrix(values, labels, labels, quantity="weight", model="made"), "self", True, n, n)
 
 
 def test_a_decoder_over_a_text() -> None:
     model = families.build("llama")
     found = text_attention(model, TEXT)
-    assert (found.part, found.layers, found.causal, found.square) == ("self", (1, 2, 3), True, True)
+    assert (found.kind, found.layers, found.causal, found.square) == ("self", (1, 2, 3), True, True)
     assert found.values.shape == (3, 4, len(found.keys), len(found.keys))
     assert found.queries == found.keys
     assert found.keys[0] == "<s>"
@@ -40,9 +41,9 @@ def test_a_decoder_over_a_text() -> None:
         text_attention(model, TEXT, tokens=999)
     with pytest.raises(InputError, match="no layer 4"):
         text_attention(model, TEXT, layers=[4])
-    with pytest.raises(InputError, match="layer 1 is not among"):
+    with pytest.raises(InputError, match="layer 1, head 1 is not among"):
         begun.head(1, 1)
-    with pytest.raises(InputError, match="no head 5"):
+    with pytest.raises(InputError, match="layer 2, head 5 is not among"):
         begun.head(2, 5)
     with pytest.raises(InputError, match="takes no target"):
         text_attention(model, TEXT, target="das")
@@ -67,10 +68,10 @@ def test_an_encoder_over_a_text() -> None:
 def test_an_encoder_decoder_over_a_pair() -> None:
     model = families.build("bart")
     cross = text_attention(model, "das kleine Haus", target="the small house")
-    assert (cross.part, cross.square, cross.causal) == ("cross", False, False)
+    assert (cross.kind, cross.square, cross.causal) == ("cross", False, False)
     assert cross.values.shape[2:] == (len(cross.queries), len(cross.keys))
     own = text_attention(model, "das kleine Haus")
-    assert (own.part, own.keys, own.causal) == ("encoder-self", cross.keys, False)
+    assert (own.kind, own.keys, own.causal) == ("encoder-self", cross.keys, False)
     decoder = text_attention(model, "das kleine Haus", target="the small house", part="decoder-self")
     assert decoder.causal
     assert (np.triu(decoder.values, 1) == 0).all()
@@ -97,7 +98,7 @@ def test_heads_are_chosen_by_what_a_kind_saves() -> None:
         clearest(made, "tree", mass=0.999)
     with pytest.raises(UnknownNameError, match="sliding-window"):
         clearest(made, "sliding", mass=0.999)
-    oblong = replace(made, values=made.values[..., :20], part="cross", causal=False)
+    oblong = replace(made, kind="cross", causal=False)
     with pytest.raises(InputError, match="kinds of masks are of square patterns"):
         clearest(oblong, "full", mass=0.9)
 

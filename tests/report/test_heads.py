@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,23 @@ from hypothesis import strategies as st
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.report.heads import sparsity, strongest_head, summarise_heads
 from align_eval.signals.flow_map import Group, TextFlow
+from align_eval.signals.text import text_matrix
 
 SIGNED = np.zeros((3, 2, 3, 3))
 SIGNED[1, 0, 2, 1] = -0.3  # layer 2, head 1: "the" reads "horse"
 SIGNED[1, 0, 2, 0] = 0.1
 SIGNED[1, 0, 1, 1] = 0.1
 SIGNED[2, 1, 2, 2] = -0.5  # of a sub-word to itself
+TOKENS = ("She", "horse", "the")
+
+
+def matrix(signed: Any = SIGNED, keys: tuple[str, ...] = TOKENS) -> Any:
+    return text_matrix(signed, TOKENS, keys, quantity="flow", model="tiny")
+
+
 FLOW = TextFlow(
-    "tiny", "self", ("She", "horse", "the"), ("She", "horse", "the"), "She horse the",
-    np.array([[0, 3], [3, 9], [9, 13]]), SIGNED, 2, "horse", 0.25, 1, (("horse", 0.25), ("cat", 0.1)), True,
+    matrix(), "self", True,
+    "She horse the", np.array([[0, 3], [3, 9], [9, 13]]), 2, "horse", 0.25, 1, (("horse", 0.25), ("cat", 0.1)),
 )  # fmt: skip
 
 
@@ -65,13 +74,13 @@ def test_a_prediction_that_is_not_the_first() -> None:
 
 
 def test_cross_attention_has_no_diagonal() -> None:
-    reading = summarise_heads(replace(FLOW, kind="cross", keys=("das", "Pferd", ".")))
+    reading = summarise_heads(replace(FLOW, kind="cross", matrix=matrix(keys=("das", "Pferd", "."))))
     assert reading.strongest[0].value == 0.5
     assert "share_to_itself" not in reading.numbers["zoomed_head"]
 
 
 def test_no_flow_at_all() -> None:
-    reading = summarise_heads(replace(FLOW, signed=np.zeros_like(SIGNED)))
+    reading = summarise_heads(replace(FLOW, matrix=matrix(np.zeros_like(SIGNED))))
     assert "No head has any flow." in reading.findings
     assert reading.strongest == ()
     json.dumps(reading.to_json())

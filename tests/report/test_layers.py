@@ -9,7 +9,7 @@ import pytest
 
 from align_eval.errors import InputError
 from align_eval.report.layers import bands_of, summarise_depth, summarise_layers
-from align_eval.signals.logit_lens import LensDepth
+from align_eval.signals.text_layers import LensDepth
 
 TOKENS = ("So", "13", ".")
 VALUES = np.array([[0.0, 0.2, 0.0], [0.0, 0.6, 0.1], [0.1, 0.0, 0.0]])

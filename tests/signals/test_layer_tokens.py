@@ -11,9 +11,9 @@ import torch
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.attention import eager
 from align_eval.models.double import keep_double
-from align_eval.signals.layer_tokens import attention_row, find_query, flow_row
-from align_eval.signals.plain_text import PlainText, encode, generate_text, read_text, token_texts
+from align_eval.signals.text import PlainText, encode, generate_text, read_text, token_texts
 from align_eval.signals.text_flow import text_flow
+from align_eval.signals.text_layers import attention_row, find_query, flow_row
 from tests.models import families
 from tests.signals.forced import double
 

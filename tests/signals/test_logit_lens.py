@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from align_eval.errors import InputError, ModelError
 from align_eval.models.double import keep_double
-from align_eval.signals.logit_lens import _states, lens_depth, settling_depth
-from align_eval.signals.plain_text import read_text
+from align_eval.signals.text import read_text
+from align_eval.signals.text_layers import _states, lens_depth, settling_depth
 from align_eval.statistics import jensen_shannon
 from tests.signals.forced import double
 

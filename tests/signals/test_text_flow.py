@@ -13,7 +13,7 @@ from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models.double import keep_double
 from align_eval.signals.flow_map import Group, TextFlow, parse_group
 from align_eval.signals.information_flow import HeadFlow, attention_times_gradient
-from align_eval.signals.plain_text import read_text
+from align_eval.signals.text import read_text, text_matrix
 from align_eval.signals.text_flow import text_flow
 from tests.infilling.models import load
 from tests.models import families
@@ -156,8 +156,8 @@ def test_models_loaded_with_a_head_and_with_a_decoder_of_both_sides() -> None:
 
 def test_numbers_of_a_head() -> None:
     signed = np.array([[[[-3.0, 0.0], [1.0, -2.0]], [[0.0, 0.0], [0.0, 0.0]]]])
-    flow = TextFlow("m", "self", ("a", "b"), ("a", "b"), "a b", np.array([[0, 1], [1, 3]]), signed, 1, "c", 0.5, 1,
-                    (("c", 0.5),), True)  # fmt: skip
+    matrix = text_matrix(signed, ("a", "b"), ("a", "b"), quantity="flow", model="m")
+    flow = TextFlow(matrix, "self", True, "a b", np.array([[0, 1], [1, 3]]), 1, "c", 0.5, 1, (("c", 0.5),))
     numbers = {name: flow.scalar(name).tolist() for name in ("max", "max-all", "sum", "flow", "share", "gate")}
     assert numbers == {
         "max": [[1, 0]], "max-all": [[3, 0]], "sum": [[6, 0]], "flow": [[3, 0]], "share": [[0.5, 0]], "gate": [[4, 0]],

@@ -68,7 +68,7 @@ def add_to(plot_app: typer.Typer) -> None:
         outputs = _output.check_outputs(output)
         _check(text, prompt, answer, generate, chat, head, rows)
         from align_eval.models import load_model
-        from align_eval.signals.plain_text import generate_text, read_text, require_decoder
+        from align_eval.signals.text import generate_text, read_text, require_decoder
 
         loaded = load_model(
             model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code
@@ -107,7 +107,7 @@ def _check(
 def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: float | None, subject: Any) -> Any:
     from align_eval.figures.layers import layer_token_map
     from align_eval.report.layers import summarise_depth
-    from align_eval.signals.logit_lens import lens_depth, settling_depth
+    from align_eval.signals.text_layers import lens_depth, settling_depth
 
     depth = lens_depth(loaded, plain, norm=norm)
     how = "with" if norm else "without"
@@ -131,8 +131,8 @@ def _row(
 ) -> Any:
     from align_eval.figures.layers import layer_token_map
     from align_eval.report.layers import summarise_layers
-    from align_eval.signals.layer_tokens import attention_row, find_query, flow_row
-    from align_eval.signals.plain_text import token_texts
+    from align_eval.signals.text import token_texts
+    from align_eval.signals.text_layers import attention_row, find_query, flow_row
 
     place = find_query(plain, query)
     asked = plain.labels[place]

@@ -161,7 +161,7 @@ def _of_head(
         binarise(weights, **rule),
         attention.causal if attention.square else None,
         f"{attention.model}, layer {layer}, head {head}",
-        f"{attention.part} attention of one head, binarised: {by}",
+        f"{attention.kind} attention of one head, binarised: {by}",
         subject,
         square if attention.square else ("Source sub-words", "Target sub-words"),
         tuple(strongest_cells(weights, attention.queries, attention.keys, layer=layer, head=head)),

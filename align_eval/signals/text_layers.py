@@ -1,30 +1,118 @@
-"""Logit lens depth: how far each layer's prediction of a token is from that of the last layer.
+"""What each layer of a decoder-only model makes of the tokens of a text: attention, information flow, logit lens.
 
-The state h_{t,l} after layer l is read through the model's own unembedding (logit lens: nostalgebraist 2020):
+Logit lens: the state h_{t,l} after layer l is read through the model's own unembedding (nostalgebraist 2020):
 p_{t,l} = softmax(W_U norm(h_{t,l})), norm the model's final norm. D_{t,l} = JSD(p_{t,L}, p_{t,l}) in bits, 0 to 1.
-Column t is the distribution that PRODUCED token t, so its state stands at position t - 1.
-
-``norm=False`` leaves the final norm out, as where the hidden states of ``transformers`` are multiplied with W_U. The
-last layer is the model's own output in both cases, so that D_{t,L} = 0.
+Column t is the distribution that PRODUCED token t, so its state stands at position t - 1. ``norm=False`` leaves the
+final norm out, as where the hidden states of ``transformers`` are multiplied with W_U. The last layer is the model's
+own output in both cases, so that D_{t,L} = 0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from align_eval.errors import InputError, ModelError, NonFiniteError
-from align_eval.signals.plain_text import PlainText, require_decoder
+from align_eval.errors import InputError, ModelError, NonFiniteError, nearest_names
+from align_eval.models.attention import AttentionPass
+from align_eval.models.double import keep_double
+from align_eval.signals.text import PlainText, forward_text, require_decoder
+from align_eval.signals.text_flow import flow_at
 from align_eval.statistics import jensen_shannon
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 THRESHOLD = 0.5
 """Bits: a token has settled where the divergence is not above this in its layer and in all layers after it."""
+Head = int | str
+"""A head from 1, or ``"mean"``."""
+
+
+def find_query(text: PlainText, query: str) -> int:
+    """A position (0-based, in the whole text) from what a user names.
+
+    Args:
+        text: the text; positions count from the answer's first token.
+        query: a number: 0 is the first token drawn, -1 the last; or a token, the last one of that name; ``text:13``
+            for a token that looks like a number.
+
+    Raises:
+        InputError: there is no such position or token.
+    """
+    size = len(text.ids) - text.start
+    name = query.removeprefix("text:")
+    if name == query and query.removeprefix("-").isdecimal():
+        number = int(query)
+        if not -size <= number < size:
+            raise InputError(f"query {number} of {size} tokens", remedy=f"Choose from {-size} to {size - 1}")
+        return text.start + number % size
+    places = [k for k in range(text.start, len(text.ids)) if text.labels[k] == name]
+    if not places:
+        near = nearest_names(name, set(text.labels[text.start :]))
+        raise InputError(
+            f"no token {name!r}", remedy=f"Choose one of {', '.join(map(repr, near))}" if near else "See the tokens"
+        )
+    return places[-1]
+
+
+def attention_row(model: Any, text: PlainText, query: int, *, head: Head = "mean") -> NDArray[np.float64]:
+    """The attention weights of one position, ``(L, T)`` over all tokens of the text; each row sums to 1.
+
+    Args:
+        model: a decoder-only model of :func:`align_eval.models.load_model`.
+        text: what is read.
+        query: the position, 0-based.
+        head: one head, or the mean over all.
+
+    Raises:
+        ModelError: the model is not decoder-only, has no such head, or hands out no weights.
+    """
+    require_decoder(model, "attention by layer and token")
+    _check_head(model, head)
+    rows = []
+    sites = dict(enumerate(model.sites, 1))
+    for _, weights in AttentionPass(model.model, sites, forward_text(model, text.ids), model.name):
+        row = weights[0, :, query].cpu().double()
+        rows.append(row.mean(dim=0) if head == "mean" else row[int(head) - 1])
+    return np.asarray(torch.stack(rows).numpy())
+
+
+def flow_row(
+    model: Any, text: PlainText, query: int, *, head: Head = "mean", rows: str = "own"
+) -> tuple[NDArray[np.float64], int]:
+    """The information flow for the token after one position, ``(L, T)`` over all tokens of the text.
+
+    The loss is the cross-entropy of the text's next token; at its end, of the one that the model finds most probable.
+    Over heads it is | sum_h A_h * dL/dA_h | (Wang et al. 2023, equation 1), of one head | A_h * dL/dA_h |.
+
+    Args:
+        model, text, query: see :func:`attention_row`.
+        head: one head; ``"mean"``: all together, summed before the absolute value.
+        rows: ``"own"``: what the position itself reads; ``"all"``: what all positions read for that prediction.
+
+    Returns:
+        the flow, 0 after ``query``; the id of the predicted token.
+
+    Raises:
+        ModelError: as :func:`attention_row`.
+        NonFiniteError: a gradient is NaN or infinite.
+    """
+    require_decoder(model, "saliency by layer and token")
+    _check_head(model, head)
+    after = int(text.ids[query + 1]) if query + 1 < len(text.ids) else None
+    signed, _, token = flow_at(model, model.sites, forward_text(model, text.ids[: query + 1]), query, after)
+    one = np.abs(signed.sum(axis=1) if head == "mean" else signed[:, int(head) - 1])
+    row = one[:, query] if rows == "own" else one.sum(axis=1)
+    out = np.zeros((len(row), len(text.ids)))
+    out[:, : query + 1] = row
+    return out, token
+
+
+def _check_head(model: Any, head: Head) -> None:
+    if head != "mean" and not (isinstance(head, int) and 1 <= head <= model.heads):
+        raise ModelError(f"{model.name} has no head {head}", remedy=f"Choose mean, or from 1 to {model.heads}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +143,7 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
 
     Args:
         model: of :func:`align_eval.models.load_model`.
-        text: of :mod:`align_eval.signals.plain_text`; of a text without an answer, all tokens but the first, which
+        text: of :mod:`align_eval.signals.text`; of a text without an answer, all tokens but the first, which
             nothing produced.
         norm: take the final norm before the unembedding.
 
@@ -64,10 +152,6 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
         ModelError: the model is not decoder-only, or its output is not W_U norm(h) of its last layer.
         NonFiniteError: a distribution has NaN.
     """
-    import torch
-
-    from align_eval.models.double import keep_double
-
     require_decoder(model, "the logit lens")
     first = max(text.start, 1)
     if len(text.ids) <= first:
@@ -116,8 +200,6 @@ def settling_depth(divergence: NDArray[np.floating], threshold: float = THRESHOL
 
 def _states(model: Any, text: PlainText, rows: slice) -> tuple[list[Tensor], nn.Module, Tensor]:
     """The states after each layer at ``rows``, before the final norm ``(T, d)``; that norm; the model's logits."""
-    import torch
-
     ids = torch.from_numpy(text.ids)[None].to(model.device)
     base = model.model.get_decoder() if hasattr(model.model, "get_decoder") else model.model.base_model
     norms = [module for module in base.children() if "norm" in type(module).__name__.lower()]
@@ -160,8 +242,6 @@ def _logits(model: Any, state: Tensor) -> Tensor:
 
 def _require_same(model: Any, lens: Tensor, own: Tensor) -> Tensor:
     """The model's own logits, if the lens gives the same for the last layer."""
-    import torch
-
     tolerance = {torch.float64: 1e-8, torch.float32: 1e-3}.get(own.dtype, 0.1)
     worst = float((lens - own).abs().max())
     if not worst <= tolerance * (1 + float(own.abs().max())):
@@ -173,6 +253,4 @@ def _require_same(model: Any, lens: Tensor, own: Tensor) -> Tensor:
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    import torch
-
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)

@@ -1,14 +1,18 @@
-"""A plain text as a model reads it: the ids, how they are written, and where an answer begins in them."""
+"""A plain text as a model reads it: its tokens, one forward pass over them, and the scores of all heads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.tokens import IdArray, readable
+from align_eval.signals.matrix import ScoreMatrix, Side, View
 
 _SHOWN = {"\n": "↵", "\t": "⇥", "\r": "←"}
 
@@ -31,6 +35,87 @@ class PlainText:
     labels: tuple[str, ...]
     spans: IdArray
     start: int = 0
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """The scores of every layer and head of a model over one text, or over a source and its translation.
+
+    Attributes:
+        matrix: of one pair: what attends is its target, what is attended to its source; every token is a unit.
+        kind: which attention: ``self``, ``cross``, ``decoder-self``, ``encoder-self``.
+        causal: whether a row sees only what stands before it.
+    """
+
+    matrix: ScoreMatrix
+    kind: str
+    causal: bool
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self.matrix.model
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers kept, from 1."""
+        return tuple(int(layer) for layer in self.matrix.layers)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The tokens of the rows; a row is named after its input."""
+        return self.matrix.queries.units(0)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The tokens of the columns."""
+        return self.matrix.keys.units(0)
+
+    @property
+    def values(self) -> NDArray[np.floating]:
+        """``(layers, heads, queries, keys)``."""
+        return np.asarray(self.matrix.by_head().numpy())
+
+    @property
+    def square(self) -> bool:
+        """Whether rows and columns are the same tokens."""
+        return self.kind != "cross"
+
+    def head(self, layer: int, head: int) -> NDArray[np.floating]:
+        """The scores ``(queries, keys)`` of a layer and a head, both counted from 1.
+
+        Raises:
+            InputError: it is not among those kept.
+        """
+        return np.asarray(self.matrix.select(layer, head).by_head()[0, 0].numpy())
+
+
+def text_matrix(
+    values: NDArray[np.floating], queries: Sequence[str], keys: Sequence[str], *, quantity: str, model: str,
+    layers: Sequence[int] | None = None, distribution: bool = False,
+) -> ScoreMatrix:  # fmt: skip
+    """Scores ``(layers, heads, queries, keys)`` over one text as a matrix; ``layers``: their numbers, from 1."""
+    source, target = (
+        Side(torch.arange(len(units))[None], (len(units),), (len(units),), labels=(tuple(units),))
+        for units in (keys, queries)
+    )
+    numbers = range(1, len(values) + 1) if layers is None else layers
+    views = tuple(View(layer, head, "") for layer in numbers for head in range(1, values.shape[1] + 1))
+    turned = torch.from_numpy(np.ascontiguousarray(values)).flatten(0, 1)[:, None].transpose(-1, -2)
+    return ScoreMatrix(turned, source, target, views, quantity, distribution, model)
+
+
+def forward_text(model: Any, ids: IdArray, network: Any = None) -> Callable[[], Any]:
+    """One forward pass of an encoder or a decoder-only model over the ids ``(T,)``, to be run.
+
+    Args:
+        model: of :func:`align_eval.models.load_model`.
+        ids: what is read.
+        network: of ``transformers``, if it is not ``model.model``.
+    """
+    given = torch.from_numpy(ids)[None].to(model.device)
+    options = {"use_cache": False} if model.family == "decoder" else {}
+    return lambda: (network or model.model)(input_ids=given, attention_mask=torch.ones_like(given), **options)
 
 
 def token_texts(tokenizer: Any, ids: Any, *, target: bool = False) -> tuple[str, ...]:
@@ -126,8 +211,6 @@ def generate_text(model: Any, prompt: str, count: int, *, chat: bool = False) ->
         ModelError: the model has no chat format.
         SentenceTooLongError: prompt and ``count`` do not fit the model's window.
     """
-    import torch
-
     if count < 1:
         raise InputError(f"an answer of {count} sub-words", remedy="Generate at least 1")
     if hasattr(model, "require_words_out"):
