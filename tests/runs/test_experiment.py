@@ -85,6 +85,9 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
     monkeypatch.setattr("align_eval.runs.evaluate.evaluate_testset", fail)
     run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
     assert (folder / "README.md").read_text("utf-8") == page
+    (folder / "mini-ende.tsv").write_text(table.replace("argmax\t6.", "argmax\t5."), "utf-8")
+    with pytest.raises(AssertionError, match="made again"):  # a number was changed: made anew, not believed
+        run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
     changed = read_experiment(written(tmp_path, GOOD.replace("resamples = 50", "resamples = 60")))
     with pytest.raises(AssertionError, match="made again"):
         run_experiment(changed, tmp_path / "results", parse_layers=parse_layers)
@@ -174,6 +177,26 @@ def test_a_sweep_runs_and_keeps_what_is_done(tmp_path: Path, marian: Any, monkey
         run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
 
 
+@pytest.mark.parametrize("damage", ["a row without a field", "a number", "a part that is empty"])
+def test_a_damaged_part_is_made_anew(tmp_path: Path, marian: Any, damage: str) -> None:
+    experiment = read_experiment(written(tmp_path, SWEEP + "development = 0.5"))
+    folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    file = folder / "sweep.json"
+    whole, page = file.read_text("utf-8"), (folder / "README.md").read_text("utf-8")
+    data = json.loads(whole)
+    cell = data["cells"]["mini-ende"]
+    if damage == "a row without a field":
+        del cell["views"][0]["aer"]
+    elif damage == "a number":
+        cell["selection"][0]["aer"] = 1.0
+    else:
+        data["cells"]["mini-ende"] = {key: cell[key] for key in ("fingerprint", "digest")}
+    file.write_text(json.dumps(data), "utf-8")
+    run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    assert file.read_text("utf-8") == whole
+    assert (folder / "README.md").read_text("utf-8") == page
+
+
 SIGNALS = """
 name = "tiny-signals"
 kind = "signals"
@@ -242,7 +265,7 @@ def test_a_signal_that_cannot_be_read_says_why(tmp_path: Path, marian: Any, monk
         (SWEEP + "signal = 'salience'", UnknownNameError, "Did you mean 'saliency'"),
         (SWEEP + "keys = 'summ'", UnknownNameError, "Did you mean 'sum'"),
         (SWEEP + "development = '0.5'", FormatError, "not of the type float"),
-        (PLAIN.replace("l1", "l1,nrm=2"), UnknownNameError, "option of the signal saliency"),
+        (PLAIN.replace("l1", "l1,nrm=2"), UnknownNameError, "option of the attribution method saliency"),
         (SIGNALS.replace('"stub"', '"eflomal+parallel"'), InputError, "parallel_languages"),
         (SIGNALS.replace('"stub"', '"argmx"'), UnknownNameError, "Did you mean 'argmax'"),
         (PLAIN.replace("mine=", "mine:"), FormatError, "is not LABEL=FILE"),

@@ -1,7 +1,8 @@
-"""A JSON file of finished parts of an experiment, each with the fingerprint of what it was made from."""
+"""A JSON file of finished parts of an experiment, each with the fingerprint of what it was made from, and a digest."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,13 +39,16 @@ class Cells:
                 ) from None
 
     def get(self, name: str, fingerprint: str) -> dict[str, Any] | None:
-        """The part of that name if it has that fingerprint."""
+        """The part of that name if it has that fingerprint and is as it was written: what was damaged is made anew."""
         cell = self._cells.get(name)
-        return cell if cell is not None and cell.get("fingerprint") == fingerprint else None
+        if cell is None or cell.get("fingerprint") != fingerprint or cell.get("digest") != digest_of_cell(cell):
+            return None
+        return cell
 
     def put(self, name: str, fingerprint: str, data: dict[str, Any]) -> dict[str, Any]:
         """Add a part, and write the file."""
-        self._cells[name] = {"fingerprint": fingerprint, "environment": environment(), **data}
+        cell = json.loads(json.dumps({"fingerprint": fingerprint, "environment": environment(), **data}))
+        self._cells[name] = {"digest": digest_of_cell(cell), **cell}
         self._write()
         return self._cells[name]
 
@@ -58,6 +62,12 @@ class Cells:
     def _write(self) -> None:
         with atomic_writer(self.path) as stream:
             stream.write(pretty({"cells": self._cells}) + "\n")
+
+
+def digest_of_cell(cell: dict[str, Any]) -> str:
+    """The first 16 hex digits of the sha256 over all that a part holds beside its digest."""
+    held = {key: value for key, value in cell.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def pretty(value: Any, indent: int = 0) -> str:

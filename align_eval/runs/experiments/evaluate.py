@@ -15,6 +15,7 @@ It writes one table a test set (``TESTSET.tsv``) and ``README.md`` with the best
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,31 +93,30 @@ class EvaluateExperiment(Experiment):
 
 def _write_table(path: Path, mark: str, found: list[Evaluation]) -> None:
     best = min(found, key=lambda e: e.score.aer)
+    lines = [f"# best {best.score.signature}", "\t".join(COLUMNS)]
+    for e in found:
+        s = e.score
+        low, high = s.ci.get("aer", (s.aer, s.aer))
+        numbers = (s.aer, low, high, s.precision, s.recall, s.f1)
+        lines.append("\t".join([str(e.system.layer), e.system.method, *map(percent, numbers), str(s.links)]))
     with atomic_writer(path) as stream:
-        stream.write(f"# fingerprint {mark}\n# best {best.score.signature}\n")
-        stream.write("\t".join(COLUMNS) + "\n")
-        for e in found:
-            s = e.score
-            low, high = s.ci.get("aer", (s.aer, s.aer))
-            numbers = (s.aer, low, high, s.precision, s.recall, s.f1)
-            row = [str(e.system.layer), e.system.method, *map(percent, numbers), str(s.links)]
-            stream.write("\t".join(row) + "\n")
+        stream.writelines(f"{line}\n" for line in [f"# fingerprint {mark} digest {_digest(lines)}", *lines])
+
+
+def _digest(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _read_table(path: Path, mark: str) -> tuple[list[Row], str] | None:
     """The rows and the best signature of a finished table with this fingerprint, or ``None``."""
-    if not path.exists():
-        return None
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if len(lines) < 4 or lines[0] != f"# fingerprint {mark}" or not lines[1].startswith("# best "):
-            return None
-        rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[3:]]
-        for row in rows:
-            int(row["layer"]), float(row["aer"]), int(row["links"])
-    except ValueError:  # damaged or edited: made anew
+        first, *lines = path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ValueError):
         return None
-    return rows, lines[1].removeprefix("# best ")
+    if first != f"# fingerprint {mark} digest {_digest(lines)}":  # another run's, damaged or edited: made anew
+        return None
+    rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[2:]]
+    return rows, lines[0].removeprefix("# best ")
 
 
 def _body(tables: dict[str, list[Row]], signatures: dict[str, str]) -> list[str]:
