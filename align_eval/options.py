@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.registry import Registry
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FLAGS = {"yes": True, "true": True, "no": False, "false": False}
@@ -262,3 +263,13 @@ def _read(text: str, kind: Option) -> Any:
             raise ValueError
         return float(text)
     return text
+
+
+def described(registry: Registry[Any]) -> list[str]:
+    """Everything in a registry as rows of a table: name, first paragraph of its docstring, options with defaults."""
+    rows = []
+    for name, thing in registry.items():
+        options = ", ".join(f"`{key}={kind.shown()}`" for key, kind in options_of(thing).items())
+        first = " ".join(inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].split())
+        rows.append(f"| `{name}` | {first.replace('``', '`').replace('|', chr(92) + '|')} | {options} |")
+    return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from align_eval.aligners import AlignerSettings, make_aligner
 from align_eval.errors import AlignEvalError, InputError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, make_extractor
 from align_eval.infilling.plans import make_plan
+from align_eval.options import described
 from align_eval.patterns.base import make_mask_kind
 from align_eval.signals.base import ATTRIBUTIONS, attribution_options
 
@@ -97,3 +99,9 @@ def test_methods_made_in_python_are_checked_too() -> None:
             EXTRACTORS.get("softmax")(**options)
     with pytest.raises(InputError, match=r"passes=0 of the method itermax is out of range\. Give a number at least 1"):
         EXTRACTORS.get("itermax")(passes=0)
+
+
+def test_the_table_of_attribution_methods_is_their_docstrings() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "heads.md").read_text(encoding="utf-8")
+    for row in described(ATTRIBUTIONS):
+        assert row in text

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from align_eval.corpora import SentencePair
-    from align_eval.models.attention import Take
 
 READINGS = {
     "awo": "row of the step that outputs the target sub-word",
@@ -152,16 +151,6 @@ class PairModel(Loaded, ABC):
                     remedy="Choose a model whose layers have the same number of heads",
                 )
             yield layer, weights
-
-    def attend(self, layouts: Sequence[Layout], layers: Sequence[int], take: Take) -> None:
-        """As :meth:`attention`, with each layer handed to ``take``."""
-        import torch
-
-        from align_eval.models.double import keep_double
-
-        for layer, weights in self.attention(layouts, layers):
-            with torch.no_grad(), keep_double(self.dtype):
-                take(layer, weights)
 
     def require_layers(self, layers: Sequence[int]) -> list[int]:
         """``layers`` ascending, each once.

@@ -152,7 +152,7 @@ def decompose(part: AttentionLayer, weights: Tensor, values: Tensor, stream: Ten
 
 @dataclass(eq=False, repr=False)
 class AltiLayer(Attribution, method="alti-layer"):
-    """The contributions to each layer's output alone; rows sum to 1.
+    """ALTI of each layer alone: how much each of its inputs contributes to its output; rows sum to 1.
 
     Of the cross-attention of an encoder-decoder model, of the self-attention of an encoder or a decoder-only model.
 
@@ -219,7 +219,7 @@ class AltiLayer(Attribution, method="alti-layer"):
 
 @dataclass(eq=False, repr=False)
 class Alti(AltiLayer, method="alti"):
-    """Contributions of the model's inputs, through all layers up to each layer; rows sum to 1.
+    """ALTI, and ALTI+ of encoder-decoder models: contributions of the model's inputs through all layers; rows sum to 1.
 
     ALTI for encoders and decoder-only models, ALTI+ for encoder-decoder models. See ``alti-layer``.
     """

@@ -56,7 +56,9 @@ def attribution_options(spec: str) -> dict[str, Any]:
 
 @ATTRIBUTIONS.register("attention")
 def pair_model(model: Any) -> PairModel:
-    """Raw attention: the model as one that reads pairs; an :class:`Encoder` is given the concatenated form.
+    """The attention weights of each head; rows sum to 1.
+
+    It is the model itself, as one that reads pairs; an :class:`Encoder` is given the concatenated form.
 
     Raises:
         InputError: it is no model of :func:`align_eval.models.load_model`.

@@ -90,7 +90,9 @@ def reduced(values: Tensor, norm: str) -> Tensor:
 
 @dataclass(eq=False, repr=False)
 class Saliency(InputGradient, method="saliency"):
-    """S_ij = || d log p(y_i | y_<i, x) / d e(x_j) ||: how much the prediction changes with each source embedding.
+    """How much the prediction of each target token changes with each source embedding.
+
+    S_ij = || d log p(y_i | y_<i, x) / d e(x_j) ||.
 
     Args:
         norm: ``"l2"``, ``"l1"`` or ``"mean"``, over the embedding.
@@ -110,9 +112,10 @@ class Saliency(InputGradient, method="saliency"):
 
 @dataclass(eq=False, repr=False)
 class InputXGradient(InputGradient, method="input-x-gradient"):
-    """S_ij = e(x_j) . d log p(y_i | y_<i, x) / d e(x_j), the first-order share of each source word.
+    """The first-order share of each source token in the log-probability of each target token; signed.
 
-    Shrikumar et al. 2016, "Not Just a Black Box" (arXiv:1605.01713); Denil et al. 2014 for words. Signed: a source word
+    S_ij = e(x_j) . d log p(y_i | y_<i, x) / d e(x_j).
+    Shrikumar et al. 2016, "Not Just a Black Box" (arXiv:1605.01713); Denil et al. 2014 for words. A source word
     can speak against a target word. It is the derivative by a factor on e(x_j), at 1.
 
     Args:
@@ -134,7 +137,7 @@ class InputXGradient(InputGradient, method="input-x-gradient"):
 
 @dataclass(eq=False, repr=False)
 class IntegratedGradients(InputGradient, method="integrated-gradients"):
-    """The share of each source word on a straight way from a baseline b to the embeddings e.
+    """Gradients integrated on the straight way from a baseline to the source embeddings; signed.
 
     Sundararajan, Taly & Yan 2017, "Axiomatic Attribution for Deep Networks" (ICML, arXiv:1703.01365):
 
@@ -194,7 +197,7 @@ class IntegratedGradients(InputGradient, method="integrated-gradients"):
 
 @dataclass(eq=False, repr=False)
 class SmoothGrad(InputGradient, method="smoothgrad"):
-    """The mean of a gradient method M over noisy copies of the source.
+    """The mean of `saliency` or `input-x-gradient` over noisy copies of the source.
 
     Smilkov et al. 2017 (arXiv:1706.03825):
 

@@ -108,7 +108,7 @@ def attention_times_gradient(
 
 @dataclass(eq=False, repr=False)
 class HeadFlow(ByPrediction, method="information-flow-heads"):
-    """| A_h * dL/dA_h | of each head.
+    """Attention times gradient of each head, | A_h * dL/dA_h |.
 
     Of the cross-attention of an encoder-decoder model, of the self-attention of the others.
 
@@ -167,7 +167,7 @@ class HeadFlow(ByPrediction, method="information-flow-heads"):
 
 @dataclass(eq=False, repr=False)
 class LayerFlow(HeadFlow, method="information-flow"):
-    """| sum_h A_h * dL/dA_h | of each layer, summed before the absolute value; see ``information-flow-heads``."""
+    """Attention times gradient of each layer, | sum_h A_h * dL/dA_h |."""
 
     headless = True
 

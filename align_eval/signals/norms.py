@@ -31,7 +31,7 @@ CELLS = 1 << 22
 
 @dataclass(eq=False, repr=False)
 class Norms(Attribution, method="norms"):
-    """||A_ij f(x_j)||_2 of each head.
+    """The length of the vector that each head moves from key to query, ||A_ij f(x_j)||_2.
 
     Of the cross-attention of an encoder-decoder model, of the self-attention of an encoder or a decoder-only model.
 
@@ -65,7 +65,7 @@ class Norms(Attribution, method="norms"):
 
 @dataclass(eq=False, repr=False)
 class LayerNorms(Norms, method="norms-layer"):
-    """||sum_h A^h_ij f^h(x_j)||_2 of each layer; see ``norms``."""
+    """The same of all heads of a layer together, ||sum_h A^h_ij f^h(x_j)||_2."""
 
     quantity = "norm of the sum of the weighted values"
     headless = True

@@ -24,7 +24,9 @@ from align_eval.signals.predictions import ByPrediction, changed_embeddings, log
 
 @dataclass(eq=False, repr=False)
 class PredictionDifference(ByPrediction, method="prediction-difference"):
-    """The difference that zeroing each source embedding makes; positive where the source word speaks for y_i.
+    """What the probability of each target token loses when a source embedding is zeroed.
+
+    Positive where the source word speaks for y_i.
 
     Args:
         log: whether logarithms are compared.

@@ -27,7 +27,7 @@ from align_eval.signals.matrix import at_least_float32
 
 @dataclass(eq=False, repr=False)
 class Rollout(Attribution, method="rollout"):
-    """The rollout from the first layer up to each layer."""
+    """Attention followed from the first layer up to each layer, residual connections counted; rows sum to 1."""
 
     quantity = "attention rollout"
     headless = True

@@ -32,7 +32,7 @@ from align_eval.signals.pooling import renormalise
 
 @dataclass(eq=False, repr=False)
 class ValueZeroing(Attribution, method="value-zeroing"):
-    """The cosine distance that zeroing the value of each key makes, of each layer.
+    """How far the output of each layer moves, as cosine distance, when the value of a key is zeroed.
 
     Args:
         normalised: whether each row is divided by its sum over all keys, as in the paper.

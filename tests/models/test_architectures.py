@@ -58,8 +58,7 @@ def test_attention_is_the_models_own(kind: str) -> None:
     reader = pair_model(architectures.build(kind))
     layouts = reader.lay_out(PAIRS)
     before = reader.model.config._attn_implementation
-    found: dict[int, torch.Tensor] = {}
-    reader.attend(layouts, range(1, reader.layers + 1), lambda layer, weights: found.setdefault(layer, weights.clone()))
+    found = {layer: weights.clone() for layer, weights in reader.attention(layouts)}
     assert (reader.model.config._attn_implementation, reader.model.config.output_attentions) == (before, False)
     own = own_attention(reader, layouts)
     assert reader.layers == len(own) == 2

@@ -79,9 +79,8 @@ def test_rows_and_columns_spell_the_words(kind: str) -> None:
 @pytest.mark.parametrize("kind", families.DECODERS)
 def test_causal_zeros(kind: str) -> None:
     model = cached(kind)
-    found: dict[int, torch.Tensor] = {}
     layouts = model.lay_out(families.pairs())
-    model.attend(layouts, [1, 2, 3], lambda layer, weights: found.update({layer: weights}))
+    found = dict(model.attention(layouts, [1, 2, 3]))
     for weights in found.values():
         size = weights.shape[-1]
         above = torch.ones(size, size, dtype=torch.bool).triu(1)

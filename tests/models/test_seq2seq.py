@@ -227,7 +227,7 @@ def test_a_model_that_cannot_be_switched() -> None:
     wrapped = Seq2Seq("bart", model, tokenizer)
     model.set_attn_implementation = lambda name: None  # type: ignore[method-assign]
     with pytest.raises(ModelError, match="computes its attention by sdpa, cannot be switched"):
-        wrapped.attend(wrapped.lay_out(families.pairs()), [1], lambda layer, weights: None)
+        list(wrapped.attention(wrapped.lay_out(families.pairs()), [1]))
 
 
 def test_a_kernel_that_returns_no_weights() -> None:
@@ -235,7 +235,7 @@ def test_a_kernel_that_returns_no_weights() -> None:
     wrapped = Seq2Seq("bart", model, tokenizer)
     wrapped.sites[0].register_forward_hook(lambda module, given, output: (output[0], None))
     with pytest.raises(ModelError, match=r"layer 1 of bart \(bart\) returns no attention weights"):
-        wrapped.attend(wrapped.lay_out(families.pairs()), [1], lambda layer, weights: None)
+        list(wrapped.attention(wrapped.lay_out(families.pairs()), [1]))
     assert model.config._attn_implementation == "sdpa"
 
 
@@ -243,8 +243,7 @@ def test_weights_equal_those_of_transformers() -> None:
     for kind in ("marian", "t5", "mbart"):
         model = cached(kind)
         layouts = model.lay_out(families.pairs()[:1])
-        found: dict[int, torch.Tensor] = {}
-        model.attend(layouts, [1, 3], lambda layer, weights, found=found: found.update({layer: weights}))
+        found = dict(model.attention(layouts, [1, 3]))
         inputs, _ = model.decoder_inputs(layouts)
         with eager(model.model), torch.no_grad():
             full = model.model(
@@ -285,4 +284,4 @@ def test_the_tokenizer_of_fsmt_with_two_vocabularies(tmp_path: Path) -> None:
     assert layout.inputs[0].tolist() == [sides["src"].index(label) for label in block.column_labels]
     assert layout.inputs[1].tolist() == [sides["tgt"].index(label) for label in block.row_labels]
     assert layout.inputs[0].tolist() == tokenizer("das Haus.")["input_ids"]
-    model.attend([layout], [1], lambda layer, weights: None)
+    assert [layer for layer, _ in model.attention([layout], [1])] == [1]

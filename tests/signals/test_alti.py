@@ -9,7 +9,7 @@ import torch
 
 from align_eval.errors import ModelError
 from align_eval.models.adapters import discovery
-from align_eval.models.attention import attention_sites, capture_attention
+from align_eval.models.attention import AttentionPass, attention_sites
 from align_eval.models.double import keep_double
 from align_eval.models.linear import linear_norm
 from align_eval.signals import attention_maps, word_matrices
@@ -256,14 +256,13 @@ def test_any_block_of_the_known_form(kind: str) -> None:
         handles.append(front.register_forward_hook(keep(taken, k, first), with_kwargs=True))
         handles.append(last.register_forward_hook(keep(outputs, k, lambda a, n, output: output), with_kwargs=True))
     assert found == FORMS[kind]
-    seen: dict[int, torch.Tensor] = {}
     values: dict[int, torch.Tensor] = {}
     for k, part in enumerate(parts):
         keep_value = keep(values, k, lambda a, n, output: output)
         handles.append(part.projections.value.register_forward_hook(keep_value, with_kwargs=True))
     layouts = reader.lay_out([PAIR])
     numbered = {k: part.site for k, part in enumerate(parts)}
-    capture_attention(reader.model, numbered, lambda: reader.forward(layouts), seen.__setitem__, kind, to_end=True)
+    seen = dict(AttentionPass(reader.model, numbered, lambda: reader.forward(layouts), kind, to_end=True))
     for handle in handles:
         handle.remove()
     for k, part in enumerate(parts):
