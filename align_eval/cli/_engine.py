@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -11,15 +10,12 @@ if TYPE_CHECKING:
     from align_eval.runs.engines import Engine
 
 
-class EngineName(str, Enum):
-    """Where the work is done."""
-
-    local = "local"
-    ray = "ray"
+EngineName = Literal["local", "ray"]
+"""Where the work is done."""
 
 
 ENGINE = typer.Option(
-    EngineName.local,
+    "local",
     help="local: this process; ray: actors on a Ray cluster, each with a model, with the same output (it needs pip "
     "install 'align-eval[ray]').",
 )
@@ -54,7 +50,7 @@ def engine_of(
     """
     from align_eval.runs.engines import make_engine
 
-    if engine is EngineName.local:
+    if engine == "local":
         if any(given is not None for given in (actors, cpus, gpus, address)):
             raise typer.BadParameter(
                 "--actors, --cpus-per-actor, --gpus-per-actor and --ray-address go with --engine ray"

@@ -7,8 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
     from align_eval.corpora import Bitext, TestSet
 
 
-class Base(str, Enum):
-    """What indices of a file count from."""
-
-    zero = "0"
-    one = "1"
-    auto = "auto"
+Base = Literal["0", "1", "auto"]
+"""What indices of a file count from."""
+Order = Literal["st", "ts", "auto"]
+"""Which side of a link comes first: source-target, target-source, or proven."""
 
 
 TESTSET = typer.Argument(
@@ -44,15 +41,12 @@ BITEXT_FORMAT = typer.Option(
 )
 
 
-class Missing(str, Enum):
-    """What is done with a sentence pair that a file of links does not name."""
-
-    raise_ = "raise"
-    empty = "empty"
+Missing = Literal["raise", "empty"]
+"""What is done with a sentence pair that a file of links does not name."""
 
 
 MISSING_SENTENCES = typer.Option(
-    Missing.raise_,
+    "raise",
     help="A sentence pair that one file names (NAACL, A3, ids) and another does not: fail, or take it as one without "
     "links (empty).",
 )
@@ -61,7 +55,7 @@ GOLD_OR_LINKS = typer.Option(
     None, help="The gold links of the sentence pairs, a file; of one pair given as text also the links: '0-0 1-2 2p3'."
 )
 GOLD_FORMAT = typer.Option("auto", help="Format of the gold file; auto tells it by content.")
-GOLD_BASE = typer.Option(Base.auto, help="What the indices of the gold file count from; auto proves it or fails.")
+GOLD_BASE = typer.Option("auto", help="What the indices of the gold file count from; auto proves it or fails.")
 SOURCE_LANGUAGE = typer.Option(None, help="Language of the source, a code such as de. Default: the test set's.")
 TARGET_LANGUAGE = typer.Option(None, help="Language of the target. Default: the test set's.")
 TOKENIZE = typer.Option(
@@ -139,7 +133,7 @@ def read_testset(
     tokenize: str | None = None,
     gold: str | None = None,
     gold_format: str = "auto",
-    gold_base: Base = Base.auto,
+    gold_base: Base = "auto",
     languages: tuple[str | None, str | None] = (None, None),
     sentences: bool = False,
     what: str = "TESTSET",
@@ -189,7 +183,7 @@ def read_testset(
         "source_language": plain_language(languages[0]) or "",
         "target_language": plain_language(languages[1]) or "",
         "gold_format": gold_format,
-        "gold_base": gold_base.value,
+        "gold_base": gold_base,
     }
     if sentences and source is not None and not _named_files(files):
         links: Any = gold

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -23,12 +22,8 @@ if TYPE_CHECKING:
     from align_eval.runs.engines import Engine
 
 
-class LineFormat(str, Enum):
-    """Forms of the output."""
-
-    pharaoh = "pharaoh"
-    jsonl = "jsonl"
-    parquet = "parquet"
+LineFormat = Literal["pharaoh", "jsonl", "parquet"]
+"""Forms of the output."""
 
 
 # Where no terminal shows a bar, a line of progress is written so often.
@@ -69,7 +64,7 @@ def add_to(app: typer.Typer) -> None:
             help="Output file (.gz, .xz, .zst compress), or folder for many files. Resumed if a run was interrupted.",
         ),
         format: LineFormat = typer.Option(
-            LineFormat.pharaoh, help="pharaoh: 0-0 1-2, counted from 0; jsonl, parquet (in shards): with link scores."
+            "pharaoh", help="pharaoh: 0-0 1-2, counted from 0; jsonl, parquet (in shards): with link scores."
         ),
         bitext_format: str = inputs.BITEXT_FORMAT,
         tokenize: str | None = inputs.TOKENIZE,
@@ -112,8 +107,8 @@ def add_to(app: typer.Typer) -> None:
         many = bitext is not None and not bitext_format.startswith("datasets") and names_files(bitext)
         if many and (not to_file or keep_text is not None):
             raise typer.BadParameter("many files need a folder as --output, and go without --keep-text FILE")
-        spread = engine is not engines.EngineName.local
-        if not to_file and (shard_lines is not None or format is LineFormat.parquet or spread):
+        spread = engine != "local"
+        if not to_file and (shard_lines is not None or format == "parquet" or spread):
             raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
         if spread and "-" in files:
             raise typer.BadParameter("--engine ray reads files, not standard input")
@@ -129,7 +124,7 @@ def add_to(app: typer.Typer) -> None:
 
         pairs: Iterable[SentencePair] = ()
         languages: tuple[str | None, str | None] = (None, None)
-        tasks = file_tasks(bitext, output, format.value) if many and bitext is not None and output is not None else []
+        tasks = file_tasks(bitext, output, format) if many and bitext is not None and output is not None else []
         if tasks:
             files = [task.file for task in tasks]
         elif testset is not None:
@@ -137,15 +132,15 @@ def add_to(app: typer.Typer) -> None:
         else:
             named = (source_language, target_language)
             pairs = inputs.read_pairs(bitext, source, target, bitext_format, tokenize=tokenize, languages=named) or ()
-        loading = {"device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code}
+        loading = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
         if precision is not None:
             loading["precision"] = precision
         asked = AlignerSettings(
             model,
             (method or ("argmax" if head is None else "reverse"),),
             () if layer is None else (layer,),
-            subword.value,
-            on_long.value,
+            subword,
+            on_long,
             batch_tokens,
             loading,
             head,
@@ -155,9 +150,9 @@ def add_to(app: typer.Typer) -> None:
         asked = heads.with_head(asked, choose_on)
         if output is None or not to_file:
             aligner = make_aligner(asked)
-            for line in align_lines(aligner, pairs, format.value):
+            for line in align_lines(aligner, pairs, format):
                 sys.stdout.write(line + "\n")
-            _keep_text(keep_text, pairs, tokenize is not None and format is LineFormat.pharaoh)
+            _keep_text(keep_text, pairs, tokenize is not None and format == "pharaoh")
             heads.say_long(aligner.take_long())
             return
         if spread:
@@ -178,12 +173,12 @@ def add_to(app: typer.Typer) -> None:
                 runner,
                 partial(make_aligner, asked),
                 tasks,
-                format=format.value,
+                format=format,
                 reading=reading,
                 settings=settings,
                 resume=not restart,
                 shard_lines=shard_lines,
-                keep_text=tokenize is not None and format is LineFormat.pharaoh,
+                keep_text=tokenize is not None and format == "pharaoh",
             )
             heads.say_long(done.long)
             sys.stderr.write(f"align-eval: {done.lines} lines of {done.files} files in {shown(str(output))}\n")
@@ -194,7 +189,7 @@ def add_to(app: typer.Typer) -> None:
             partial(make_aligner, asked),
             pairs,
             output,
-            format=format.value,
+            format=format,
             inputs=[] if "-" in files else files,
             settings=settings,
             resume=not restart and "-" not in files,
@@ -202,7 +197,7 @@ def add_to(app: typer.Typer) -> None:
             long=long,
         )
         heads.say_long(long)
-        if keep_text is None and tokenize is not None and format is LineFormat.pharaoh:
+        if keep_text is None and tokenize is not None and format == "pharaoh":
             keep_text = f"{output}.text"
         _keep_text(keep_text, pairs, False)
         into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"

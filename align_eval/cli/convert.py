@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ from align_eval.cli._input import (
     BITEXT_FORMAT,
     SOURCE,
     TARGET,
+    Base,
+    Order,
     read_pairs,
     warnings_printed,
 )
@@ -29,15 +31,6 @@ _FORMATS = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, ans
 _NO_SCORES = "scores are not kept by {}"
 
 
-def _one_of(*known: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}")
-        return value
-
-    return check
-
-
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
@@ -47,21 +40,15 @@ def add_to(app: typer.Typer) -> None:
         target_file: str = typer.Argument(..., metavar="OUT", help="File to write; '-' is standard output."),
         from_format: str = typer.Option("auto", "--from", help=f"Format of IN: auto, {_FORMATS}."),
         to_format: str = typer.Option("auto", "--to", help=f"Format of OUT: auto (by its name), {_FORMATS}."),
-        base_in: str = typer.Option(
-            "auto", callback=_one_of("0", "1", "auto"), help="Index base of IN: 0, 1, or auto (proven, never guessed)."
+        base_in: Base = typer.Option("auto", help="Index base of IN: 0, 1, or auto (proven, never guessed)."),
+        base_out: Base = typer.Option("auto", help="Index base of OUT: 0, 1, or auto (that of the format)."),
+        order_in: Order = typer.Option("st", help="Side order of IN: st, ts, or auto (needs the sentences)."),
+        order_out: Literal["st", "ts"] = typer.Option("st", help="Side order of OUT: st or ts."),
+        nulls: Literal["drop", "raise"] = typer.Option(
+            "drop", help="Null links (a word joined with nothing): drop or raise."
         ),
-        base_out: str = typer.Option(
-            "auto", callback=_one_of("0", "1", "auto"), help="Index base of OUT: 0, 1, or auto (that of the format)."
-        ),
-        order_in: str = typer.Option(
-            "st", callback=_one_of("st", "ts", "auto"), help="Side order of IN: st, ts, or auto (needs the sentences)."
-        ),
-        order_out: str = typer.Option("st", callback=_one_of("st", "ts"), help="Side order of OUT: st or ts."),
-        nulls: str = typer.Option(
-            "drop", callback=_one_of("drop", "raise"), help="Null links (a word joined with nothing): drop or raise."
-        ),
-        out_of_range: str = typer.Option(
-            "raise", callback=_one_of("drop", "raise"), help="Links outside their sentence pair: raise or drop."
+        out_of_range: Literal["raise", "drop"] = typer.Option(
+            "raise", help="Links outside their sentence pair: raise or drop."
         ),
         bitext: str | None = BITEXT,
         source: str | None = SOURCE,

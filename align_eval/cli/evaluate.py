@@ -58,10 +58,10 @@ def add_to(app: typer.Typer) -> None:
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER", help="Also write scores.json and the links of every system here."
         ),
-        resamples: int = typer.Option(1000, min=0, help="Resamples of intervals and tests; 0: none of them."),
-        seed: int = typer.Option(12345, min=0, help="Seed of the resamples."),
-        alpha: float = typer.Option(0.5, min=0, max=1, help="Weight of precision in F_alpha."),
-        confidence: float = typer.Option(0.95, help="Level of the intervals, between 0 and 1."),
+        resamples: int = options.RESAMPLES,
+        seed: int = options.SEED,
+        alpha: float = options.ALPHA,
+        confidence: float = options.CONFIDENCE,
         subword: options.Subword = options.SUBWORD,
         on_long: options.OnLong = options.ON_LONG,
         device: str = options.DEVICE,
@@ -106,7 +106,7 @@ def add_to(app: typer.Typer) -> None:
             from align_eval.models import load_model
 
             loading: dict[str, Any] = {
-                "device": device, "dtype": dtype.value, "precision": precision, "revision": revision,
+                "device": device, "dtype": dtype, "precision": precision, "revision": revision,
                 "trust_remote_code": trust_remote_code,
             }  # fmt: skip
             found_model = load_model(model, **loading)
@@ -114,7 +114,7 @@ def add_to(app: typer.Typer) -> None:
         elif layers is not None:
             raise typer.BadParameter("--layers does not go with a method that has no model")
         asked = AlignerSettings(
-            found_model, tuple(methods), chosen, subword.value, on_long.value, batch_tokens, attention=head,
+            found_model, tuple(methods), chosen, subword, on_long, batch_tokens, attention=head,
             source_language=source_language, target_language=target_language,
         )  # fmt: skip
         found: list[Evaluation] = []

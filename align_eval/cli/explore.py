@@ -105,7 +105,7 @@ def add_to(app: typer.Typer) -> None:
             )  # fmt: skip
         named = inputs.model_languages(data, languages)
         loaded = load_model(
-            model, device=device, dtype=dtype.value, trust_remote_code=trust_remote_code, revision=revision, **named
+            model, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision, **named
         )
         common: dict[str, Any] = {
             "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
@@ -136,7 +136,7 @@ def add_to(app: typer.Typer) -> None:
             page = explore_page(
                 one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
                 reading=reading, signal=signal, method=None if method == "none" else method, masks=masks, limit=limit,
-                bits=bits, token_budget=batch_tokens, on_long=on_long.value, progress=progress, **common,
+                bits=bits, token_budget=batch_tokens, on_long=on_long, progress=progress, **common,
             )  # fmt: skip
         _write(page, output, json_)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -22,12 +21,8 @@ DEFAULT_MODEL = "offline:tiny-deen-mask"
 DEFAULT_PLAN = "span:share=0.5"
 
 
-class ChooseBy(str, Enum):
-    """What chooses layer and head."""
-
-    hidden = "hidden"
-    full = "full"
-    model = "model"
+ChooseBy = Literal["hidden", "full", "model"]
+"""What chooses layer and head."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -77,7 +72,7 @@ def add_to(app: typer.Typer) -> None:
             0.2, help="Share of the pairs that layer and head are chosen on, by gold peaks; the rest is reported."
         ),
         choose_by: ChooseBy = typer.Option(
-            ChooseBy.hidden, help="Rows whose gold peaks choose them: hidden (half of the words hidden) or full. "
+            "hidden", help="Rows whose gold peaks choose them: hidden (half of the words hidden) or full. "
             "model: nothing is chosen; the head guided in training, or the model's default, and all pairs count."
         ),
         resamples: int = typer.Option(2000, min=0, help="Resamples of intervals and tests, over sentences; 0: none."),
@@ -122,7 +117,7 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--mask is for one pair (--source with --target, or --pair); use --plan")
         if head is not None and layer is None:
             raise typer.BadParameter("--head needs --layer")
-        if one and engine is not engines.EngineName.local:
+        if one and engine != "local":
             raise typer.BadParameter("--engine ray is for a corpus: one pair is done in this process")
         runner, device = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
 
@@ -132,13 +127,13 @@ def add_to(app: typer.Typer) -> None:
         corpus = (corpus.reverse() if reverse else corpus).first(limit)
         named = testset is not None and not inputs.is_file(testset)  # own data hands its languages to the model itself
         loading: dict[str, Any] = {
-            "device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code,
+            "device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code,
             "source_language": source_language if named else None,
             "target_language": target_language if named else None,
         }  # fmt: skip
         view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
         settings = {
-            "view": view, "development": development, "choose_by": choose_by.value, "seed": seed,
+            "view": view, "development": development, "choose_by": choose_by, "seed": seed,
             "token_budget": batch_tokens,
         }  # fmt: skip
         if one:
@@ -151,7 +146,7 @@ def add_to(app: typer.Typer) -> None:
             from align_eval.runs.infill_work import ModelLoader
 
             loader = ModelLoader(model, loading)
-            asked = {**settings, "resamples": resamples, "on_long": on_long.value}
+            asked = {**settings, "resamples": resamples, "on_long": on_long}
             _corpus(corpus, plan or [DEFAULT_PLAN], loader, runner, asked, output, json_)
 
 

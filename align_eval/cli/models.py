@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import typer
 
-_JSON_HELP = "Print JSON to standard output, and nothing else."
+from align_eval.cli import _options as options
+
 _NAME_HELP = "offline:NAME (see `align-eval models list`; the prefix may be left out), a hub name, or a model folder."
 
 
@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="models")
 
 
-def list_models(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)) -> None:
+def list_models(as_json: bool = options.JSON) -> None:
     """List the offline models. State: ready (converted or shipped), available (its source is here) or absent."""
     from align_eval.models.provider import MODELS, PREFIX
 
@@ -43,29 +43,25 @@ def list_models(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)) 
         for name, model in MODELS.items()
     ]
     if as_json:
-        _print_json(rows)
+        options.print_json(rows)
         return
     columns = ("name", "family", "layers", "heads", "licence", "state", "source", "origin")
     table = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
-    widths = [max(len(line[k]) for line in table) for k in range(len(columns))]
-    for line in table:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    options.print_columns(table)
 
 
 def show_model(
     name: str = typer.Argument(help=_NAME_HELP),
-    revision: str = typer.Option(None, "--revision", help="Branch, tag or commit of a hub model."),
-    trust_remote_code: bool = typer.Option(
-        False, "--trust-remote-code", help="Let a model's own Python code run. Only for authors you trust."
-    ),
-    as_json: bool = typer.Option(False, "--json", help=_JSON_HELP),
+    revision: str = options.REVISION,
+    trust_remote_code: bool = options.TRUST,
+    as_json: bool = options.JSON,
 ) -> None:
     """Show what a model is: family, shape, licence, and the folder that transformers loads (made if need be)."""
     from align_eval.models.families import describe_model
 
     data = describe_model(name, revision=revision, trust_remote_code=trust_remote_code).as_dict()
     if as_json:
-        _print_json(data)
+        options.print_json(data)
         return
     width = max(map(len, data))
     for key, value in data.items():
@@ -83,7 +79,3 @@ def add_model(name: str = typer.Argument(help="An offline model, with or without
     model = MODELS.get(name.removeprefix(PREFIX))
     typer.echo(f"{PREFIX}{model.name}: {model.provenance}", err=True)
     typer.echo(str(model.add()))
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))

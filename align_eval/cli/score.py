@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from align_eval.cli import _options as options
 from align_eval.cli._input import (
     BITEXT,
     BITEXT_FORMAT,
+    GOLD_BASE,
+    GOLD_FORMAT,
     MISSING_SENTENCES,
     SOURCE,
     TARGET,
     Base,
     Missing,
+    Order,
     read_pairs,
     warnings_printed,
 )
@@ -24,45 +27,6 @@ from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
-
-
-class Order(str, Enum):
-    """Which side of a link comes first."""
-
-    st = "st"
-    ts = "ts"
-    auto = "auto"
-
-
-class Nulls(str, Enum):
-    """What is done with links of a word with nothing."""
-
-    drop = "drop"
-    count_ = "count"
-    raise_ = "raise"
-
-
-class Unannotated(str, Enum):
-    """What is done with sentence pairs without a gold link."""
-
-    count_ = "count"
-    skip = "skip"
-
-
-class Policy(str, Enum):
-    """What is done with links that cannot be scored."""
-
-    drop = "drop"
-    raise_ = "raise"
-
-
-class Paired(str, Enum):
-    """Paired tests."""
-
-    bootstrap = "bootstrap"
-    randomisation = "randomisation"
-    both = "both"
-    none = "none"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -85,28 +49,26 @@ def add_to(app: typer.Typer) -> None:
         source: str | None = SOURCE,
         target: str | None = TARGET,
         bitext_format: str = BITEXT_FORMAT,
-        gold_base: Base = typer.Option(
-            Base.auto, help="What the indices of the gold file count from; auto proves it or fails."
-        ),
+        gold_base: Base = GOLD_BASE,
         hyp_base: Base = typer.Option(
-            Base.auto, help="What the indices of the system files count from; auto proves it or fails, for each file."
+            "auto", help="What the indices of the system files count from; auto proves it or fails, for each file."
         ),
         hyp_order: Order = typer.Option(
-            Order.st, help="Side order of the system files: source-target, target-source, or proven from the sentences."
+            "st", help="Side order of the system files: source-target, target-source, or proven from the sentences."
         ),
-        gold_format: str = typer.Option("auto", help="Format of the gold file; auto tells it by content."),
+        gold_format: str = GOLD_FORMAT,
         hyp_format: str = typer.Option("auto", help="Format of the system files; auto tells it by content."),
-        nulls: Nulls = typer.Option(
-            Nulls.drop,
+        nulls: Literal["drop", "count", "raise"] = typer.Option(
+            "drop",
             help="Links of a word with nothing (0 in a 1-based file, -1, a side left out): drop them and say how many, "
             "count them as links on both sides, or fail.",
         ),
-        out_of_range: Policy = typer.Option(
-            Policy.raise_, help="Links outside of their sentence pair: fail, or drop them and say how many."
+        out_of_range: Literal["drop", "raise"] = typer.Option(
+            "raise", help="Links outside of their sentence pair: fail, or drop them and say how many."
         ),
         missing_sentences: Missing = MISSING_SENTENCES,
-        unannotated: Unannotated = typer.Option(
-            Unannotated.count_,
+        unannotated: Literal["count", "skip"] = typer.Option(
+            "count",
             help="Sentence pairs without any gold link: count them (links there are wrong), or skip them.",
         ),
         first: int | None = typer.Option(
@@ -120,12 +82,12 @@ def add_to(app: typer.Typer) -> None:
         per_sentence: str | None = typer.Option(
             None, metavar="FILE", help="Write counts and AER of every sentence pair to this file (TSV)."
         ),
-        resamples: int = typer.Option(1000, min=0, help="Resamples of intervals and tests; 0: none of them."),
-        seed: int = typer.Option(12345, min=0, help="Seed of the resamples."),
-        alpha: float = typer.Option(0.5, min=0, max=1, help="Weight of precision in F_alpha."),
-        confidence: float = typer.Option(0.95, help="Level of the intervals, between 0 and 1."),
-        paired: Paired = typer.Option(
-            Paired.randomisation,
+        resamples: int = options.RESAMPLES,
+        seed: int = options.SEED,
+        alpha: float = options.ALPHA,
+        confidence: float = options.CONFIDENCE,
+        paired: Literal["bootstrap", "randomisation", "both", "none"] = typer.Option(
+            "randomisation",
             help="Test of later systems against the first. The bootstrap is slow from 100 000 sentence pairs on.",
         ),
     ) -> None:
@@ -144,18 +106,16 @@ def add_to(app: typer.Typer) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from align_eval.scoring.systems import ReadOptions, score_files
 
-        tests = {"both": ("randomisation", "bootstrap"), "none": ()}.get(paired.value, (paired.value,))
+        tests = {"both": ("randomisation", "bootstrap"), "none": ()}.get(paired, (paired,))
         with warnings_printed():
             systems = score_files(
                 gold,
                 hypotheses,
                 pairs=read_pairs(bitext, source, target, bitext_format),
-                gold_options=ReadOptions(gold_format, gold_base.value, "st", nulls.value, out_of_range.value),
-                hypothesis_options=ReadOptions(
-                    hyp_format, hyp_base.value, hyp_order.value, nulls.value, out_of_range.value
-                ),
-                missing_sentences=missing_sentences.value,
-                unannotated=unannotated.value,
+                gold_options=ReadOptions(gold_format, gold_base, "st", nulls, out_of_range),
+                hypothesis_options=ReadOptions(hyp_format, hyp_base, hyp_order, nulls, out_of_range),
+                missing_sentences=missing_sentences,
+                unannotated=unannotated,
                 first=first,
                 resamples=resamples,
                 seed=seed,

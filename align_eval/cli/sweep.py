@@ -120,7 +120,7 @@ def add_to(app: typer.Typer) -> None:
             named = {}  # each direction takes the languages of the data
         elif both is not None and named:
             raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
-        asked = load_model(model, device=device, dtype=dtype.value, **named)
+        asked = load_model(model, device=device, dtype=dtype, **named)
         encoder = for_testset(asked, loaded)
         with progress_bar(loaded.name, len(loaded.pairs)) as progress:
             found = sweep_testset(
@@ -134,7 +134,7 @@ def add_to(app: typer.Typer) -> None:
                 queries=queries,
                 token_budget=batch_tokens,
                 development=parts[0] if set(names) - {"best"} else None,
-                on_long=on_long.value,
+                on_long=on_long,
                 progress=progress,
             )
         heads.say_long({"left_out": found.left_out})
@@ -149,7 +149,7 @@ def add_to(app: typer.Typer) -> None:
             chosen = selected[names.index("best")]
             view = found.views[chosen.selection.views[0]]
             rules: dict[str, Any] = {"signal": signal, "method": method, "keys": keys, "queries": queries}
-            rules |= {"token_budget": batch_tokens, "on_long": on_long.value}
+            rules |= {"token_budget": batch_tokens, "on_long": on_long}
             if both is not None:
                 rules |= {
                     "symmetrize": (both, "both"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import Literal
 
 import typer
 
@@ -14,37 +14,14 @@ from align_eval.cli._input import (
     TARGET,
     Base,
     Missing,
+    Order,
     read_pairs,
     warnings_printed,
 )
-from align_eval.cli.score import Order
 from align_eval.shown import shown
 
-
-class Method(str, Enum):
-    """Methods, from fewest links to most."""
-
-    intersection = "intersection"
-    grow = "grow"
-    grow_diag = "grow-diag"
-    grow_diag_final_and = "grow-diag-final-and"
-    grow_diag_final = "grow-diag-final"
-    union = "union"
-
-
-class Rule(str, Enum):
-    """When a link may be added."""
-
-    both = "both"
-    either = "either"
-
-
-class OutputBase(str, Enum):
-    """What indices of the output count from."""
-
-    zero = "0"
-    one = "1"
-    auto = "auto"
+Method = Literal["intersection", "grow", "grow-diag", "grow-diag-final-and", "grow-diag-final", "union"]
+"""Methods, from fewest links to most."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,20 +31,20 @@ def add_to(app: typer.Typer) -> None:
     def symmetrize(
         forward: str = typer.Argument(..., metavar="FORWARD", help="Links of one direction; - is standard input."),
         reverse: str = typer.Argument(..., metavar="REVERSE", help="Links of the other direction, of the same text."),
-        method: Method = typer.Option(Method.grow_diag_final_and, help="How the two directions are combined."),
-        rule: Rule = typer.Option(
-            Rule.both,
+        method: Method = typer.Option("grow-diag-final-and", help="How the two directions are combined."),
+        rule: Literal["both", "either"] = typer.Option(
+            "both",
             help="When growing, add a link only if both of its words are still free (lilt, Mask-Align), "
             "or if one of them is (Koehn, fast_align's atools). The two give different results.",
         ),
         output: str = typer.Option("-", "-o", "--output", help="Write to this file instead of standard output."),
-        base: Base = typer.Option(Base.auto, help="What the indices of the input count from; auto proves it or fails."),
-        base_out: OutputBase = typer.Option(
-            OutputBase.auto, help="What the indices of the output count from; auto: that of the format."
+        base: Base = typer.Option("auto", help="What the indices of the input count from; auto proves it or fails."),
+        base_out: Base = typer.Option(
+            "auto", help="What the indices of the output count from; auto: that of the format."
         ),
-        forward_order: Order = typer.Option(Order.st, help="Side order of FORWARD: source-target or target-source."),
+        forward_order: Order = typer.Option("st", help="Side order of FORWARD: source-target or target-source."),
         reverse_order: Order = typer.Option(
-            Order.auto,
+            "auto",
             help="Side order of REVERSE: st (source-target: fast_align -r, eflomal -r, align --method reverse), ts "
             "(target-source: an aligner that was given the sides swapped, *.reverse.talp), or auto: the order that the "
             "sentences allow, else the one in which both directions agree; it is told, and asked for if unclear.",
@@ -92,23 +69,23 @@ def add_to(app: typer.Typer) -> None:
 
         with warnings_printed():
             pairs = read_pairs(bitext, source, target, bitext_format)
-            number = None if base_out is OutputBase.auto else int(base_out.value)
+            number = None if base_out == "auto" else int(base_out)
             name = link_format_of(output) if format_out == "auto" else format_out
             taken, reason = symmetrize_into(
                 output,
                 forward,
                 reverse,
-                method.value,
-                rule.value,
+                method,
+                rule,
                 format=format,
-                base=base.value,
-                forward_order=forward_order.value,
-                reverse_order=reverse_order.value,
+                base=base,
+                forward_order=forward_order,
+                reverse_order=reverse_order,
                 bitext=pairs,
-                missing_sentences=missing_sentences.value,
+                missing_sentences=missing_sentences,
                 format_out=name,
                 base_out=number,
             )
-        if reverse_order is Order.auto:
+        if reverse_order == "auto":
             order = ORDER_NAMES[taken]
             typer.echo(shown(f"align-eval: {reverse}: taken as {order}: {reason}"), err=True)

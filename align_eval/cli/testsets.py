@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from align_eval.cli import _input as inputs
+from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
     from align_eval.corpora.testset_entries import TestSetEntry
-
-_JSON_HELP = "Print JSON to standard output, and nothing else."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,13 +32,13 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="testsets")
 
 
-def list_testsets(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)) -> None:
+def list_testsets(as_json: bool = options.JSON) -> None:
     """List all test sets: languages, counts, licence, and where their files are. "possible" counts all of P."""
     from align_eval.corpora.testset_entries import all_entries
 
     rows = [_summary(entry) for entry in all_entries().values()]
     if as_json:
-        _print_json(rows)
+        options.print_json(rows)
         return
     table = [("name", "pair", "sentences", "sure", "possible", "files", "licence")]
     table += [
@@ -55,17 +53,12 @@ def list_testsets(as_json: bool = typer.Option(False, "--json", help=_JSON_HELP)
         )
         for row in rows
     ]
-    widths = [max(len(line[k]) for line in table) for k in range(7)]
-    for line in table:
-        cells = [
-            c.rjust(w) if k in (2, 3, 4) else c.ljust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))
-        ]
-        typer.echo(shown("  ".join(cells).rstrip()))
+    options.print_columns(table, right=(2, 3, 4))
 
 
 def show_testset(
     name: str = typer.Argument(help="A test set (see `align-eval testsets list`)."),
-    as_json: bool = typer.Option(False, "--json", help=_JSON_HELP),
+    as_json: bool = options.JSON,
 ) -> None:
     """Show one test set: what it is, how to cite it, its licence, files and checksum."""
     from align_eval.corpora.testset_entries import get_entry
@@ -84,7 +77,7 @@ def show_testset(
         ],
     }
     if as_json:
-        _print_json(data)
+        options.print_json(data)
         return
     lines = [
         entry.name if entry.title == entry.name else f"{entry.name}: {entry.title}",
@@ -139,7 +132,7 @@ def fetch_testsets(
 
 def check_testsets(
     names: list[str] = typer.Argument(help="Test sets, or `all`: those whose files are on this machine."),
-    as_json: bool = typer.Option(False, "--json", help=_JSON_HELP),
+    as_json: bool = options.JSON,
 ) -> None:
     """Verify test sets: sha256 of the files, numbers of sentences and links, range of links. Exit code 1: a fault."""
     from align_eval.corpora.testset_entries import all_entries, get_entry
@@ -149,7 +142,11 @@ def check_testsets(
     chosen = list(all_entries()) if everything else list(dict.fromkeys(get_entry(n).name for n in names))
     checks = [check_testset(name) for name in chosen]
     if as_json:
-        _print_json([{"name": c.name, "status": c.status, "place": c.place, "problems": c.problems} for c in checks])
+        options.print_json(
+            options.print_json(
+                [{name: getattr(c, name) for name in ("name", "status", "place", "problems")} for c in checks]
+            )
+        )
     else:
         for check in checks:
             typer.echo(shown(f"{check.name}: {check.status}" + (f"  {check.place}" if check.place else "")))
@@ -186,7 +183,7 @@ def add_own(
 
     entry = add_testset(
         name, files[0], gold, target=files[1] if len(files) == 2 else None, format=bitext_format,
-        gold_format=gold_format, gold_base=gold_base.value, source_language=source_language,
+        gold_format=gold_format, gold_base=gold_base, source_language=source_language,
         target_language=target_language, title=title, citation=tuple(citation), licence=licence, replace=replace,
     )  # fmt: skip
     links = f"{entry.sure} sure and {entry.possible - entry.sure} possible-only links, index base {entry.base}"
@@ -235,7 +232,3 @@ def _progress(name: str) -> Progress | None:
 
 def _note(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _print_json(data: object) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
+from typing import Literal
 
 import typer
 
@@ -12,29 +12,16 @@ from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
 
-
-class OnLong(str, Enum):
-    """What is done with source sentences longer than the model's window."""
-
-    raise_ = "raise"
-    window = "window"
-    leave = "leave"
+OnLong = Literal["raise", "window", "leave"]
+"""What is done with source sentences longer than the model's window."""
 
 
-class Detokenize(str, Enum):
-    """How words become the text that is translated."""
-
-    none = "none"
-    moses = "moses"
+Detokenize = Literal["none", "moses"]
+"""How words become the text that is translated."""
 
 
-class Paired(str, Enum):
-    """Paired tests."""
-
-    randomisation = "randomisation"
-    bootstrap = "bootstrap"
-    both = "both"
-    none = "none"
+Paired = Literal["randomisation", "bootstrap", "both", "none"]
+"""Paired tests."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -79,7 +66,7 @@ def add_to(app: typer.Typer) -> None:
         reverse: bool = typer.Option(False, help="Translate the second side of the text into the first."),
         limit: int | None = typer.Option(None, min=1, help="The first sentence pairs only."),
         detokenize: Detokenize = typer.Option(
-            Detokenize.none,
+            "none",
             help="The text that is translated and scored against: words joined by spaces, or detokenised as Moses "
             "does. Test sets are tokenised.",
         ),
@@ -88,7 +75,7 @@ def add_to(app: typer.Typer) -> None:
             None, min=2, help="Sub-words of a translation. Default: three times those of its source, and 20."
         ),
         on_long: OnLong = typer.Option(
-            OnLong.raise_,
+            "raise",
             help="Sources over the model's window: fail, translate them in pieces, or leave their translations empty.",
         ),
         layer: str | None = typer.Option(
@@ -113,8 +100,8 @@ def add_to(app: typer.Typer) -> None:
         ),
         count_punctuation: bool = typer.Option(False, help="Count punctuation among uncovered and unsupported words."),
         bleu_tokenizer: str | None = typer.Option(None, help="sacrebleu tokenizer of BLEU. Default: by language."),
-        paired: Paired = typer.Option(Paired.randomisation, help="Test of later models against the first."),
-        resamples: int = typer.Option(1000, min=0, help="Resamples of intervals and tests; 0: none of them."),
+        paired: Paired = typer.Option("randomisation", help="Test of later models against the first."),
+        resamples: int = options.RESAMPLES,
         seed: int = typer.Option(12345, min=1, help="Seed of the resamples and of the choice of the development part."),
         worst: int = typer.Option(5, min=0, help="Sentences listed with the most words without a link."),
         json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a model."),
@@ -167,13 +154,13 @@ def add_to(app: typer.Typer) -> None:
         )  # fmt: skip
         opened = open_text(
             given, reverse=reverse, source_language=source_language, target_language=target_language,
-            detokenize=detokenize.value, limit=limit,
+            detokenize=detokenize, limit=limit,
         )  # fmt: skip
         hypotheses = read_hypotheses(hypothesis, len(given), limit)
         settings = TranslateSettings(
-            decoding=Decoding(beam, max_length, on_long.value, batch_tokens),
+            decoding=Decoding(beam, max_length, on_long, batch_tokens),
             loading={
-                "device": device, "dtype": dtype.value, "revision": revision, "trust_remote_code": trust_remote_code,
+                "device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code,
                 "source_language": source_language, "target_language": target_language, "source_prefix": source_prefix,
             },
             choice=AttentionChoice(
@@ -186,7 +173,7 @@ def add_to(app: typer.Typer) -> None:
             bleu_tokenize=bleu_tokenizer,
             resamples=resamples,
             seed=seed,
-            tests={"both": ("randomisation", "bootstrap"), "none": ()}.get(paired.value, (paired.value,)),
+            tests={"both": ("randomisation", "bootstrap"), "none": ()}.get(paired, (paired,)),
         )  # fmt: skip
         found = translate_and_score(
             opened, model, settings, hypotheses=hypotheses, folder=output, resume=not restart,

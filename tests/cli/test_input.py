@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from align_eval.cli._input import Base, files_of, read_pairs, read_testset, tokenizers_of
+from align_eval.cli._input import files_of, read_pairs, read_testset, tokenizers_of
 from align_eval.errors import AlignEvalError, FormatError, UnknownNameError
 
 THREE = (
@@ -72,7 +72,7 @@ def test_own_data_and_named_sets_are_of_one_type(tmp_path: Path) -> None:
     pairs, gold = tmp_path / "own.txt", tmp_path / "own.gold"
     pairs.write_text("das Haus ||| the house\nja ||| yes\n")
     gold.write_text("1-1 2-2\n1-1\n")
-    links = {"gold": str(gold), "gold_base": Base.one}
+    links = {"gold": str(gold), "gold_base": "1"}
     own = read_testset(None, bitext=str(pairs), **links, languages=("deu_Latn", ">>en<<"))  # type: ignore[arg-type]
     assert (own.name, own.source_language, own.target_language, own.base) == ("own.txt", "de", "en", 1)
     assert str(own.pairs[0].gold) == "0-0 1-1"

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
 from align_eval.cli import _options as options
-from align_eval.cli._plot import _output
-
-
-class Quantity(str, Enum):
-    """What is drawn."""
-
-    attention = "attention"
-    saliency = "saliency"
-    divergence = "divergence"
-
-
-class Scale(str, Enum):
-    """The light end of the colour scale."""
-
-    auto = "auto"
-    unit = "unit"
-    max = "max"
+from align_eval.cli.plot import _output
 
 
 def add_to(plot_app: typer.Typer) -> None:
@@ -37,8 +20,8 @@ def add_to(plot_app: typer.Typer) -> None:
         answer: str | None = typer.Option(None, help="The answer to draw, as it goes on after the prompt."),
         generate: int | None = typer.Option(None, min=1, help="Let the model answer, in this many sub-words at most."),
         chat: bool = typer.Option(False, "--chat", help="Write the prompt in the model's chat format."),
-        quantity: Quantity = typer.Option(
-            Quantity.divergence,
+        quantity: Literal["attention", "saliency", "divergence"] = typer.Option(
+            "divergence",
             help="attention: of the query's row; saliency: | attention x gradient | for the token "
             "after the query; divergence: of each layer's logit lens from the last layer, in bits.",
         ),
@@ -51,8 +34,8 @@ def add_to(plot_app: typer.Typer) -> None:
         rows: str = typer.Option("own", help="Saliency: own (what the query reads) or all (what all positions read)."),
         norm: bool = typer.Option(True, "--norm/--no-norm", help="Divergence: the final norm before the unembedding."),
         threshold: float = typer.Option(0.5, min=0, max=1, help="Divergence: a token has settled below this, in bits."),
-        scale: Scale = typer.Option(
-            Scale.auto, help="Light end of the colours: unit (1.0), max (greatest value); auto: unit for divergence."
+        scale: Literal["auto", "unit", "max"] = typer.Option(
+            "auto", help="Light end of the colours: unit (1.0), max (greatest value); auto: unit for divergence."
         ),
         model: str = typer.Option(
             "offline:smollm2-135m", "--model", "-m", help="offline:NAME, a hub name, or a folder; decoder-only."
@@ -70,9 +53,7 @@ def add_to(plot_app: typer.Typer) -> None:
         from align_eval.models import load_model
         from align_eval.signals.text import generate_text, read_text, require_decoder
 
-        loaded = load_model(
-            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code
-        )
+        loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
         require_decoder(loaded, "a layer x token map")
         if generate is not None:
             plain = generate_text(loaded, prompt or "", generate, chat=chat)
@@ -80,12 +61,12 @@ def add_to(plot_app: typer.Typer) -> None:
             plain = read_text(loaded, text or prompt or "", answer or "", chat=chat)
         drawn = loaded.tokenizer.decode(plain.ids[plain.start :].tolist())
         subject = {"model": loaded.name, "prompt": prompt or "", "chat": chat, "text": drawn}
-        top = {"auto": 1.0 if quantity is Quantity.divergence else None, "unit": 1.0, "max": None}[scale.value]
-        if quantity is Quantity.divergence:
+        top = {"auto": 1.0 if quantity == "divergence" else None, "unit": 1.0, "max": None}[scale]
+        if quantity == "divergence":
             figure, summary = _divergence(loaded, plain, norm, threshold, top, subject)
         else:
             number = "mean" if head == "mean" else int(head)
-            figure, summary = _row(loaded, plain, quantity.value, query, number, rows, top, subject)
+            figure, summary = _row(loaded, plain, quantity, query, number, rows, top, subject)
         _output.finish(figure, summary, outputs, as_json)
 
 

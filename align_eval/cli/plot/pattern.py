@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from align_eval.cli import _options as options
-from align_eval.cli._plot import _output
+from align_eval.cli.plot import _output
 
 if TYPE_CHECKING:
     from align_eval.patterns.attention import TextAttention
@@ -86,7 +86,7 @@ def add_to(plot_app: typer.Typer) -> None:
             from align_eval.patterns.attention import text_attention
 
             loaded = load_model(
-                str(model), device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code,
+                str(model), device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
                 source_language=source_language, target_language=target_language,
             )  # fmt: skip
             attention = text_attention(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -19,12 +18,8 @@ if TYPE_CHECKING:
     from align_eval.runs.pair_figures import AlignedSet
 
 
-class Format(str, Enum):
-    """Formats of figures."""
-
-    png = "png"
-    svg = "svg"
-    pdf = "pdf"
+Format = Literal["png", "svg", "pdf"]
+"""Formats of figures."""
 
 
 def add_to(plot_app: typer.Typer) -> None:
@@ -61,7 +56,7 @@ def add_to(plot_app: typer.Typer) -> None:
             False, "--strength", help="Colour the cells by similarity; runs the encoder that found the links."
         ),
         only: str = typer.Option("all", help="Pairs to draw, by number from 1: 7, 1-20, 1,3,5-8 or all."),
-        format: Format = typer.Option(Format.png, help="png, svg or pdf."),
+        format: Format = typer.Option("png", help="png, svg or pdf."),
         jobs: int | None = typer.Option(None, min=1, help="Processes that draw. Default: one a processor."),
         output: str | None = typer.Option(
             None,
@@ -89,7 +84,7 @@ def add_to(plot_app: typer.Typer) -> None:
         from align_eval.cli._progress import progress_bar
         from align_eval.runs.pair_figures import draw_pairs, sets_of_folder
 
-        loading = {"device": device, "dtype": dtype.value}
+        loading = {"device": device, "dtype": dtype}
         aligner: Any = None
         if folder:
             if gold is not None or inputs.files_of(bitext, source, target):
@@ -112,7 +107,7 @@ def add_to(plot_app: typer.Typer) -> None:
                     item,
                     base / item.name,
                     numbers=numbers,
-                    format=format.value,
+                    format=format,
                     strength=maps,
                     quantity="similarity, (cosine + 1) / 2",
                     jobs=jobs or os.cpu_count() or 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from align_eval.cli import _options as options
-from align_eval.cli._plot import _output
+from align_eval.cli.plot import _output
 
 
 def add_to(plot_app: typer.Typer) -> None:
@@ -62,7 +62,7 @@ def add_to(plot_app: typer.Typer) -> None:
         from align_eval.signals.text_flow import text_flow
 
         loaded = load_model(
-            model, device=device, dtype=dtype.value, revision=revision, trust_remote_code=trust_remote_code,
+            model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
             source_language=source_language, target_language=target_language,
         )  # fmt: skip
         flow = text_flow(loaded, text, predict, source=source, kind=kind)
