@@ -142,11 +142,8 @@ def check_testsets(
     chosen = list(all_entries()) if everything else list(dict.fromkeys(get_entry(n).name for n in names))
     checks = [check_testset(name) for name in chosen]
     if as_json:
-        options.print_json(
-            options.print_json(
-                [{name: getattr(c, name) for name in ("name", "status", "place", "problems")} for c in checks]
-            )
-        )
+        fields = ("name", "status", "place", "problems")
+        options.print_json([{name: getattr(check, name) for name in fields} for check in checks])
     else:
         for check in checks:
             typer.echo(shown(f"{check.name}: {check.status}" + (f"  {check.place}" if check.place else "")))
