@@ -134,5 +134,6 @@ class Attribution(PairModel):
 
     def positions(self, layouts: Sequence[Layout], side: int) -> Tensor:
         """``(B, T)`` bool: where the input ``side`` (0 or -1) of each pair is, false in the padding."""
-        lengths = torch.tensor([len(layout.inputs[side]) for layout in layouts], device=self.device)
-        return torch.arange(int(lengths.max()), device=self.device) < lengths[:, None]
+        lengths = [len(layout.inputs[side]) for layout in layouts]
+        places = torch.arange(max(lengths), device=self.device)
+        return places < torch.tensor(lengths, device=self.device)[:, None]

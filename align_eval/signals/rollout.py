@@ -40,11 +40,12 @@ class Rollout(Attribution, method="rollout"):
         depth = len(followed)  # of an encoder-decoder model the decoder's layers are numbered from depth + 1 on
         sites = dict(enumerate(followed, start=1)) | ({depth + k: self.sites[k - 1] for k in wanted} if both else {})
         names = [layout.pair.id for layout in layouts]
+        inside = [self.positions(layouts, side) for side in ((0, 1) if both else (0,))]
         rolled: Tensor | None = None
         for number, weights in AttentionPass(self.model, sites, lambda: self.forward(layouts), self.name):
             cross = number > depth
             # roll would hide what is missing from a distribution
-            rows = self.positions(layouts, 1 if cross else 0)[:, None].expand(weights.shape[:3])
+            rows = inside[cross][:, None].expand(weights.shape[:3])
             check_rows(weights, number - depth if cross else number, self.name, rows=rows, pairs=names)
             if cross and rolled is not None:
                 yield number - depth, (at_least_float32(weights).mean(dim=1) @ rolled)[:, None]

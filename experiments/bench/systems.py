@@ -108,7 +108,7 @@ class SimAlign:
         if SimAlign._made is None:
             from simalign import SentenceAligner
 
-            from align_eval.models.hub import quiet
+            from align_eval.models.loading_errors import quiet
 
             logging.getLogger("simalign.simalign").setLevel(logging.WARNING)
             with quiet():
