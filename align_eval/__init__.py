@@ -1,7 +1,8 @@
 """Cross-lingual alignment evaluation.
 
 The same verbs as on the command line: :func:`load_testset`, :func:`load_model`, :func:`align`, :func:`score`,
-:func:`evaluate`. Importing the package loads neither torch nor numpy; each name is imported when it is first used.
+:func:`evaluate`. The names of ``__all__`` are the public API; all else may change. Importing the package loads neither
+torch nor numpy; each name is imported when it is first used.
 
 >>> import align_eval as ae
 >>> testset = ae.load_testset("mini-ende")
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
+    from align_eval import patterns
     from align_eval.corpora import (
         Bitext,
         SentencePair,
@@ -26,44 +28,75 @@ if TYPE_CHECKING:
         read_bitext,
         read_links,
         testset_names,
+        write_bitext,
         write_links,
     )  # fmt: skip
+    from align_eval.errors import AlignEvalError, AlignEvalWarning
     from align_eval.extraction.matrices import links_from_matrix
+    from align_eval.figures.paired import heatmap, paired_heatmaps
+    from align_eval.figures.panel import Panel, panel_of
+    from align_eval.figures.style import save as save_figure
+    from align_eval.infilling.probe import infill, infill_maps
     from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks, Links
-    from align_eval.models import Encoder, load_model
+    from align_eval.models import load_model
     from align_eval.runs.api import align, evaluate, score, symmetrize
     from align_eval.runs.explore import explore_page
     from align_eval.runs.explore_folder import explore_folder
     from align_eval.runs.explore_text import explore_text
     from align_eval.runs.infill import infill_testset
     from align_eval.runs.infill_pair import infill_pair
+    from align_eval.runs.selection import select
+    from align_eval.runs.sweep import split, sweep_testset
     from align_eval.scoring import Score, Signature
+    from align_eval.signals.collect import attention_maps
+    from align_eval.signals.matrix import ScoreMatrix
+    from align_eval.signals.text_flow import text_flow
 
+# Module -> its public names.
 _HOME = {
-    "Bitext": "corpora", "SentencePair": "corpora", "TestSet": "corpora", "load_testset": "corpora",
-    "make_testset": "corpora",
-    "read_bitext": "corpora", "read_links": "corpora", "testset_names": "corpora", "write_links": "corpora",
-    "links_from_matrix": "extraction.matrices",
-    "GoldLinks": "links", "LinkTable": "link_table", "Links": "links",
-    "Encoder": "models", "load_model": "models",
-    "align": "runs.api", "evaluate": "runs.api", "score": "runs.api",
-    "explore_folder": "runs.explore_folder", "explore_page": "runs.explore", "explore_text": "runs.explore_text",
-    "infill_pair": "runs.infill_pair", "infill_testset": "runs.infill",
-    "Score": "scoring", "Signature": "scoring", "symmetrize": "runs.api",
-}  # fmt: skip
+    "corpora": "Bitext SentencePair TestSet load_testset make_testset read_bitext read_links testset_names "
+    "write_bitext write_links",
+    "errors": "AlignEvalError AlignEvalWarning",
+    "extraction.matrices": "links_from_matrix",
+    "figures.paired": "heatmap paired_heatmaps",
+    "figures.panel": "Panel panel_of",
+    "infilling.probe": "infill infill_maps",
+    "link_table": "LinkTable",
+    "links": "GoldLinks Links",
+    "models": "load_model",
+    "runs.api": "align evaluate score symmetrize",
+    "runs.explore": "explore_page",
+    "runs.explore_folder": "explore_folder",
+    "runs.explore_text": "explore_text",
+    "runs.infill": "infill_testset",
+    "runs.infill_pair": "infill_pair",
+    "runs.selection": "select",
+    "runs.sweep": "split sweep_testset",
+    "scoring": "Score Signature",
+    "signals.collect": "attention_maps",
+    "signals.matrix": "ScoreMatrix",
+    "signals.text_flow": "text_flow",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
-    "Bitext", "Encoder", "GoldLinks", "LinkTable", "Links", "Score", "SentencePair", "Signature", "TestSet",
-    "__version__", "align", "evaluate", "explore_folder", "explore_page", "explore_text", "infill_pair",
-    "infill_testset", "links_from_matrix", "load_model", "load_testset", "make_testset", "read_bitext",
-    "read_links", "score", "symmetrize", "testset_names", "write_links",
+    "AlignEvalError", "AlignEvalWarning", "Bitext", "GoldLinks", "LinkTable", "Links", "Panel", "Score", "ScoreMatrix",
+    "SentencePair", "Signature", "TestSet", "__version__", "align", "attention_maps", "evaluate", "explore_folder",
+    "explore_page", "explore_text", "heatmap", "infill", "infill_maps", "infill_pair", "infill_testset",
+    "links_from_matrix", "load_model", "load_testset", "make_testset", "paired_heatmaps", "panel_of", "patterns",
+    "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset", "symmetrize",
+    "testset_names", "text_flow", "write_bitext", "write_links",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"align_eval.{_HOME[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"align_eval.{_MODULE_OF[name]}"), name)
+    if name == "patterns":
+        return importlib.import_module("align_eval.patterns")
+    if name == "save_figure":
+        return importlib.import_module("align_eval.figures.style").save
     raise AttributeError(f"module 'align_eval' has no attribute {name!r}")
 
 

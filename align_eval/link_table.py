@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
+from align_eval.frames import frame
 from align_eval.link_columns import int32, number_places, offsets_of, sort_unique
 from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class LinkTable(Sequence[Links]):
@@ -69,6 +74,12 @@ class LinkTable(Sequence[Links]):
         self.nulls: IntArray | None = None
         self.provenance: dict[str, str] = {}
         self.offsets: NDArray[np.int64] = offsets_of(self.sentence, sentences)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row a link: ``sentence`` (0-based) or its ``id``, ``source``, ``target`` (0-based), ``sure``, ``score``."""
+        names = {"sentence": self.sentence} if self.ids is None else {"id": [self.ids[k] for k in self.sentence]}
+        columns = {**names, "source": self.source, "target": self.target, "sure": self.sure}
+        return frame(columns if self.scores is None else {**columns, "score": self.scores})
 
     @classmethod
     def presorted(

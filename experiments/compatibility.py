@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from align_eval.errors import AlignEvalError  # noqa: E402
+from align_eval import AlignEvalError  # noqa: E402
 from tests.models import architectures, families  # noqa: E402
 
 FAULT = "a fault of the package: "
@@ -60,8 +60,8 @@ def attributed(signal: str) -> Callable[[str], None]:
     def call(kind: str) -> None:
         import torch
 
+        from align_eval import attention_maps
         from align_eval.signals.base import make_attribution
-        from align_eval.signals.collect import attention_maps
 
         model = architectures.build(kind)
         if signal == "saliency" and architectures.family_of(kind) == "encoder":
@@ -88,7 +88,8 @@ def filling(kind: str) -> Any:
 
 
 def filled(kind: str) -> None:
-    from align_eval.infilling.probe import infill_maps, require_infiller
+    from align_eval import infill_maps
+    from align_eval.infilling.probe import require_infiller
 
     family = architectures.family_of(kind)
     model = filling(kind) if family == "encoder" else require_infiller(architectures.build(kind))

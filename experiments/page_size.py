@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from align_eval import __version__
 from align_eval.files import atomic_writer
 from align_eval.report.page import Entry, Page, number_axis
-from align_eval.version import __version__
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

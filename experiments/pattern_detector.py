@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from align_eval import __version__
 from align_eval.files import atomic_writer
 from align_eval.patterns import MASK_KINDS, KindFit, MaskKind, detect, flipped
-from align_eval.version import __version__
 
 RATES = (0.0, 0.05, 0.1, 0.15, 0.2)
 SCORES: dict[str, Callable[[KindFit], float]] = {

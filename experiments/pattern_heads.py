@@ -12,10 +12,9 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from align_eval import __version__, load_model
 from align_eval.files import atomic_writer
-from align_eval.models import load_model
 from align_eval.patterns.attention import HeadPattern, scan_heads, text_attention
-from align_eval.version import __version__
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-from align_eval.corpora import read_bitext, read_links
+from align_eval import read_bitext, read_links
 from align_eval.corpora.testset_entries import REGISTRY_FILE, TestSetEntry, read_registry
 from align_eval.files import atomic_writer, data_folder, sha256_of
 

@@ -16,7 +16,7 @@ from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
 from align_eval.runs.align_file import align_stream
-from align_eval.runs.evaluate import Evaluation, aligners_for, evaluate_testset
+from align_eval.runs.evaluate import Evaluations, aligners_for, evaluate_testset
 from align_eval.runs.plain import Pairs, as_gold, as_pairs, as_table
 from align_eval.runs.symmetrize_file import combined_provenance
 from align_eval.scoring import Score, Signature
@@ -212,8 +212,10 @@ def evaluate(
     target_language: str | None = None,
     model_options: dict[str, Any] | None = None,
     **options: Any,
-) -> list[Evaluation]:
+) -> Evaluations:
     """Align and score test sets with every method at every layer; the model runs once a test set.
+
+    Returns a list with ``to_frame()``.
 
     Args:
         testsets: names or test sets; :func:`align_eval.corpora.make_testset` makes one of your own data.
@@ -229,7 +231,7 @@ def evaluate(
     if not isinstance(testsets, Iterable) or not all(isinstance(t, str | TestSet) for t in testsets):
         raise InputError(
             "these are neither names of test sets nor test sets",
-            remedy="Give names, or make test sets of your own data: align_eval.corpora.make_testset",
+            remedy="Give names, or make test sets of your own data: align_eval.make_testset",
         )
     loaded = [load_testset(t) if isinstance(t, str) else t for t in testsets]
     asked = attention_settings(attention, mode, attribution, symmetrize, choose_on)
@@ -243,8 +245,8 @@ def evaluate(
         from align_eval.models import load_model
 
         settings = replace(settings, model=load_model(model, **model_options))
-    return [
+    return Evaluations(
         e
         for testset, aligner, _ in aligners_for(settings, loaded, choose_on)
         for e in evaluate_testset(testset, aligner, **options)
-    ]
+    )

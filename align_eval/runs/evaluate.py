@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
+from align_eval.frames import frame
 from align_eval.link_table import LinkTable
 from align_eval.scoring import Score, Signature, paired_tests, score_counts
 from align_eval.scoring.measures import counts
 from align_eval.scoring.systems import SystemScore
 
 if TYPE_CHECKING:
+    import pandas
+
     from align_eval.aligners import Aligner, AlignerSettings, System
     from align_eval.corpora import TestSet
     from align_eval.links import Links
@@ -53,6 +56,18 @@ class Evaluation:
         where = {"testset": self.testset, "model": self.model, "method": self.system.method}
         head = {k: v for k in ("head", "mode", "sym") if (v := getattr(self.system, k))}
         return {"system": found.pop("system"), **where, "layer": self.system.layer, **head, **found, **self.long}
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row, see :class:`Evaluations`."""
+        return frame([self.to_json()])
+
+
+class Evaluations(list[Evaluation]):
+    """Evaluations of several systems, in order."""
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row a test set and system: what it is, measures in percent with the ends of their intervals, counts."""
+        return frame(one.to_json() for one in self)
 
 
 def aligners_for(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError
 from align_eval.extraction import make_extractor
+from align_eval.frames import frame
 from align_eval.models.identity import signature_of
 from align_eval.runs.word_maps import MapSource, WordMaps
 from align_eval.scoring import Score, Signature, measures, score_counts
@@ -26,6 +27,8 @@ from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
 from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
+    import pandas
+
     from align_eval.corpora import TestSet
 
 Part = Sequence[int] | NDArray[np.int64] | slice
@@ -135,6 +138,10 @@ class Sweep:
             row |= {"left_out": self.left_out} if self.left_out else {}
             rows.append(row)
         return rows
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row a view, with the keys of :meth:`to_json` as columns."""
+        return frame(self.to_json())
 
 
 def split(sentences: int, development: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

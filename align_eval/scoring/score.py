@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import EmptyGoldError
+from align_eval.frames import frame
 from align_eval.link_table import LinkTable
 from align_eval.scoring.measures import MEASURES, counts, fractions, known, measures
 from align_eval.scoring.signature import Signature
 from align_eval.statistics import check_resampling, studentise
 from align_eval.version import __version__
+
+if TYPE_CHECKING:
+    import pandas
 
 #: Resamples at most: their sums are held in memory.
 #: Decimals of percentages in JSON.
@@ -68,6 +72,10 @@ class Score:
             **({"left_out": self.left_out} if self.left_out else {}),
             "signature": str(self.signature),
         }
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row: measures in percent with the ends of their intervals, counts, signature."""
+        return frame([self.to_json()])
 
 
 def score(

@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from align_eval import __version__
 from align_eval.files import atomic_writer
-from align_eval.version import __version__
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "numpy", "scipy", "simalign", "awesome-align", "sil-thot",

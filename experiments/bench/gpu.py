@@ -50,8 +50,7 @@ def main() -> None:
     options = common.parse(made)
     import torch
 
-    from align_eval.errors import AlignEvalError
-    from align_eval.models import load_model
+    from align_eval import AlignEvalError, load_model
 
     torch.set_num_threads(options.threads)
     dtypes = [name for name in options.dtypes.split(",") if name]

@@ -28,7 +28,7 @@ from fits import Fit, line_fit, power_fit
 from streaming import MODEL
 from texts import parallel_files, read_text
 
-from align_eval.corpora import SentencePair
+from align_eval import SentencePair
 
 COUNTS = (100, 200, 400, 800, 1600, 3200)
 WORDS = (5, 10, 20, 40, 60, 80, 100, 120)

@@ -55,7 +55,7 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     machine = common.hardware(options.threads)
-    from align_eval.models import load_model
+    from align_eval import load_model
 
     encoders = {FULL: load_model(MODEL), FORM: load_model(MODEL, precision=FORM)}
     speed = [] if options.no_speed else measure_speed(options, encoders)
@@ -175,8 +175,8 @@ def _call(run: Any, text: TextSet, output: Path) -> Any:
 
 def measure_aer(options: Namespace, encoders: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """AER of every set in both number types by each method, and the share of links that are those of float32."""
+    from align_eval import LinkTable
     from align_eval.aligners import AlignerSettings, make_aligner
-    from align_eval.link_table import LinkTable
     from align_eval.scoring import score
 
     methods = tuple(PEERS)
@@ -209,7 +209,8 @@ def measure_aer(options: Namespace, encoders: dict[str, Any]) -> tuple[list[dict
 
 def chosen_sets(options: Namespace) -> list[str]:
     """The test sets whose files are on this machine."""
-    from align_eval.corpora.testsets import locate_testset, testset_names
+    from align_eval import testset_names
+    from align_eval.corpora.testsets import locate_testset
 
     if options.sets:
         return [name for name in options.sets.split(",") if name]

@@ -28,9 +28,8 @@ from typing import Any
 import common
 from common import Bar, Table, say
 
+from align_eval import Links, SentencePair, load_testset, read_bitext, write_bitext
 from align_eval.aligners import Aligner, AlignerSettings, System, make_aligner
-from align_eval.corpora import SentencePair, load_testset, read_bitext, write_bitext
-from align_eval.links import Links
 from align_eval.runs import align_file as runs
 from align_eval.runs.engines import make_engine
 
@@ -142,7 +141,7 @@ def hidden(count: int, actors: int) -> list[dict[str, Any]]:
     """Hide words on both engines."""
     import torch
 
-    from align_eval.runs.infill import infill_testset
+    from align_eval import infill_testset
     from align_eval.runs.infill_corpus import corpus_of
     from align_eval.runs.infill_work import ModelLoader
 

@@ -65,8 +65,7 @@ class Material:
 
 def lines_of_sets() -> tuple[list[tuple[str, str, str, str]], list[str]]:
     """Distinct lines (gold, S, P, hypothesis) from the gold of the sets at hand, and the names of the sets."""
-    from align_eval.corpora import load_testset
-    from align_eval.errors import AlignEvalError
+    from align_eval import AlignEvalError, load_testset
 
     chance = np.random.default_rng(SEED)
     rows, names = [], []
@@ -181,7 +180,7 @@ def memory_systems(material: Material) -> dict[str, Callable[[], Any]]:
     """The three scorers, each on its own objects."""
     from nltk.translate import Alignment, alignment_error_rate
 
-    from align_eval.corpora import read_links
+    from align_eval import read_links
     from align_eval.scoring.measures import counts, measures
 
     gold, links = read_links(material.gold, base=0), read_links(material.links, base=0)
@@ -268,7 +267,7 @@ def million(folder: Path, rows: list[tuple[str, str, str, str]], sizes: tuple[in
 
 def bootstrap(folder: Path, rows: list[tuple[str, str, str, str]], sizes: list[int]) -> list[dict[str, Any]]:
     """Time of 1000 bootstrap resamples as matrix products, and of the same one at a time."""
-    from align_eval.corpora import read_links
+    from align_eval import read_links
     from align_eval.scoring.measures import counts
     from align_eval.statistics import bootstrap_sums
 

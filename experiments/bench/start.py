@@ -29,8 +29,7 @@ SHOWN, IMPORT_RUNS = 15, 5
 
 def commands(folder: Path) -> dict[str, list[str]]:
     """What is timed, by name: the words after ``python``."""
-    from align_eval.corpora import load_testset
-    from align_eval.errors import AlignEvalError
+    from align_eval import AlignEvalError, load_testset
 
     rows, _ = lines_of_sets()
     material = write(folder, rows, PAIRS)

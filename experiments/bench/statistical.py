@@ -19,9 +19,8 @@ METHODS = ("eflomal", "fast_align", "ibm1", "ibm2", "hmm", "ibm3", "ibm4")
 def measure(method: str, train: list[str]) -> None:
     import resource
 
+    from align_eval import load_testset, score
     from align_eval.aligners import AlignerSettings, make_aligner
-    from align_eval.corpora import load_testset
-    from align_eval.runs.api import score
 
     texts = [f"train={name}" for name in train] + (["train_tokenize=13a"] if train else [])
     ways = [f"{method}:{','.join([*texts, f'sym={sym}'])}" for sym in ("grow-diag", "grow-diag-final-and")]

@@ -76,9 +76,8 @@ class Run:
 
 def work(arguments: Sequence[str]) -> None:
     """Align a file with the stub; called in a process of its own: input, output, lines of a shard (0: one file)."""
+    from align_eval import Links, read_bitext
     from align_eval.aligners import Aligner, System
-    from align_eval.corpora import read_bitext
-    from align_eval.links import Links
     from align_eval.runs.align_file import align_file
 
     @cache

@@ -19,9 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from align_eval.corpora import SentencePair, load_testset
-from align_eval.link_table import LinkTable
-from align_eval.links import Links
+from align_eval import Links, LinkTable, SentencePair, load_testset
 
 MODEL = "offline:e5-small"
 LAYER = 7
@@ -76,7 +74,7 @@ def read_links(path: Path) -> list[Links]:
 
 def load_encoder() -> Any:
     """The model that all systems share, in float32."""
-    from align_eval.models import load_model
+    from align_eval import load_model
 
     return load_model(MODEL)
 

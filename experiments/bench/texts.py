@@ -22,7 +22,7 @@ def read_text(only: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """Distinct pairs, words between single spaces; without that folder, those of the mini corpus."""
     files = parallel_files(only)
     if not files:
-        from align_eval.corpora import load_testset
+        from align_eval import load_testset
 
         for pair in load_testset("mini-ende").pairs:
             yield pair.source_text, pair.target_text

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from align_eval.errors import AlignEvalError, InputError, LengthMismatchError, LinkRangeError
+from align_eval import AlignEvalError
+from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
 from align_eval.files import atomic_writer, read_lines, sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]

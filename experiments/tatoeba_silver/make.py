@@ -69,8 +69,8 @@ def main() -> None:
     if not 0 < args.pairs <= args.held_out:
         raise SystemExit(f"--pairs must be between 1 and {args.held_out}, the size of the test part")
 
+    from align_eval import SentencePair
     from align_eval.aligners import AlignerSettings, make_aligner
-    from align_eval.corpora import SentencePair
 
     excluded = excluded_keys(args.gold, args.mini, args.parallel)
     tatoeba = read_pairs(args.parallel / "tatoeba-2018.de-en.tsv.gz")

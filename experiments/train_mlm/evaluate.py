@@ -58,8 +58,7 @@ def accuracy(hits: np.ndarray, counts: np.ndarray, seed: int = 1) -> dict[str, A
 
 def evaluate(model: Any, data: Path, limit: int, plans: Sequence[str] = PLANS) -> dict[str, Any]:
     """Accuracies by set, direction, plan and condition ("source", "other source")."""
-    from align_eval.corpora import SentencePair
-    from align_eval.infilling.probe import infill
+    from align_eval import SentencePair, infill
 
     text = sibling("text")
     result: dict[str, Any] = {}

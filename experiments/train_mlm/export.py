@@ -79,9 +79,7 @@ def check(folder: Path) -> str:
     Raises:
         AlignEvalError: it does not load, or cannot fill.
     """
-    from align_eval import load_model
-    from align_eval.corpora import SentencePair
-    from align_eval.infilling.probe import infill
+    from align_eval import SentencePair, infill, load_model
 
     model = load_model(str(folder), head="mlm")
     pair = SentencePair("1", tuple("Das ist ein Haus .".split()), tuple("This is a house .".split()))  # noqa: SIM905

@@ -105,10 +105,7 @@ def check(folder: Path) -> str:
     Raises:
         AlignEvalError: it does not load, or its rows are no distributions.
     """
-    from align_eval import load_model
-    from align_eval.corpora import SentencePair
-    from align_eval.infilling.probe import infill
-    from align_eval.signals.collect import attention_maps
+    from align_eval import SentencePair, attention_maps, infill, load_model
 
     model = load_model(str(folder), target_language="en")
     pair = SentencePair("1", tuple("Das ist ein Haus .".split()), tuple("This is a house .".split()))  # noqa: SIM905

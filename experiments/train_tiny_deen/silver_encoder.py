@@ -44,9 +44,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--pairs", type=int, default=0, help="stop behind so many; 0: all")
     args = parser.parse_args()
+    from align_eval import SentencePair, load_model
     from align_eval.aligners import AlignerSettings, make_aligner
-    from align_eval.corpora import SentencePair
-    from align_eval.models import load_model
 
     torch.set_num_threads(args.threads)
     pairs = []
