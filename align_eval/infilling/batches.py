@@ -12,7 +12,7 @@ import torch
 from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, predictions
 from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
 from align_eval.infilling.word_rows import RowKeeper
-from align_eval.models.attention import capture_attention
+from align_eval.models.attention import AttentionPass
 from align_eval.models.batching import buckets, in_halves
 from align_eval.models.pairs import Layout, PairModel, hide
 from align_eval.signals.collect import OVERHEAD
@@ -125,14 +125,17 @@ def _pass(reader: PairModel, batch: list[Item], views: tuple[View, ...], top: in
         return reader.forward_variants(layouts)
 
     if not hidden:
-        capture_attention(reader.model, sites, forward, keeper.take, reader.name)
+        for layer, weights in AttentionPass(reader.model, sites, forward, reader.name):
+            keeper.take(layer, weights)
         return [(item.pair, item.mask, keeper.rows(k), ()) for k, item in enumerate(batch)]
     places = torch.from_numpy(np.repeat(np.arange(len(batch)), counts)).to(reader.device)
     rows = torch.from_numpy(np.concatenate([item.rows for item in batch])).to(reader.device)
     tokens = torch.from_numpy(np.concatenate([item.tokens for item in batch])).to(reader.device)
     with logits_at(reader.model, places, rows, reader.name) as seen:
-        output = capture_attention(reader.model, sites, forward, keeper.take, reader.name, to_end=True)
-    told = predictions(logits_of_pass(seen, output, places, rows, reader.name), tokens, top, reader.name)
+        attention = AttentionPass(reader.model, sites, forward, reader.name, to_end=True)
+        for layer, weights in attention:
+            keeper.take(layer, weights)
+    told = predictions(logits_of_pass(seen, attention.output, places, rows, reader.name), tokens, top, reader.name)
     out: list[Run] = []
     for k, item in enumerate(batch):
         part = told[slice(int(ends[k]) - counts[k], int(ends[k]))]

@@ -1,6 +1,6 @@
-"""Where a transformer computes attention, and how its weights are taken out without keeping those of other layers.
+"""The attention weights of a transformer, layer by layer, without keeping those of other layers.
 
-The weights of a layer exist only while that layer runs. A hook on each layer that is asked for hands them on at once;
+The weights of a layer exist only while that layer runs. :class:`AttentionPass` stops at each layer that is asked for;
 those of all others are freed with the layer, and the forward pass ends after the deepest one. Attention kernels that
 return no weights (SDPA, flash) are switched to ``eager`` for the time of the pass and back afterwards; classes that
 return weights only when asked (``output_attentions``) are asked for that time.
@@ -21,9 +21,6 @@ from align_eval.models.adapters import adapter_of
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-Take = Callable[[int, "torch.Tensor"], None]
-"""Called with a layer's number (1-based) and its weights ``(B, heads, queries, keys)``."""
 
 
 class _Reached(Exception):
@@ -204,22 +201,6 @@ class AttentionPass:
             finally:
                 for handle in handles:
                     handle.remove()
-
-
-def capture_attention(
-    model: Any, sites: Mapping[int, nn.Module], run: Callable[[], Any], take: Take, name: str = "the model",
-    *, to_end: bool = False,
-) -> Any:  # fmt: skip
-    """As :class:`AttentionPass`, with each layer handed to ``take``; returns the output of a pass ``to_end``."""
-    import torch
-
-    from align_eval.models.double import keep_double
-
-    attention = AttentionPass(model, sites, run, name, to_end=to_end)
-    for number, weights in attention:
-        with torch.no_grad(), keep_double(model.dtype):
-            take(number, weights)
-    return attention.output
 
 
 def _whole(weights: torch.Tensor, output: Any) -> bool:
