@@ -55,7 +55,8 @@ class AlignerSettings:
         subword: ``any`` (words are linked if any of their sub-words are) or ``mean`` (mean vector of a word).
         on_long: what is done with sentences longer than the model's window: ``window`` (overlapping windows),
             ``raise``, or ``leave`` (the pair has no links, and is counted).
-        token_budget: sub-words that the model computes at one time, padding counted (:meth:`Encoder.encode`).
+        token_budget: tokens that the model computes at one time, padding counted; ``None``: what the device takes
+            (:meth:`Encoder.vectors`).
         options: for the loading of the model (``device``, ``dtype``, ``precision``, ``revision``,
             ``trust_remote_code``).
         attention: links are read from an attention head; ``None``: from the similarity of hidden states.
@@ -67,7 +68,7 @@ class AlignerSettings:
     layers: tuple[int, ...] = ()
     subword: str = "any"
     on_long: str = "window"
-    token_budget: int = 2048
+    token_budget: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     attention: AttentionSettings | None = None
     source_language: str | None = None

@@ -57,7 +57,11 @@ SEED = typer.Option(12345, min=0, help="Seed of the resamples.")
 ALPHA = typer.Option(0.5, min=0, max=1, help="Weight of precision in F_alpha.")
 CONFIDENCE = typer.Option(0.95, help="Level of the intervals, between 0 and 1.")
 JSON = typer.Option(False, "--json", help="Print JSON to standard output, and nothing else.")
-BATCH_TOKENS = typer.Option(2048, min=1, help="Padded sub-words in one batch of the model.")
+BATCH_TOKENS = typer.Option(
+    None,
+    min=1,
+    help="Padded tokens in one batch of the model; by default 2048 on a CPU, on a GPU what its memory takes.",
+)
 
 
 def parse_layers(text: str, available: int) -> list[int]:

@@ -85,7 +85,7 @@ def add_to(app: typer.Typer) -> None:
         precision: str | None = options.PRECISION,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
-        batch_tokens: int = options.BATCH_TOKENS,
+        batch_tokens: int | None = options.BATCH_TOKENS,
         engine: engines.EngineName = engines.ENGINE,
         actors: int | None = engines.ACTORS,
         cpus_per_actor: float | None = engines.CPUS_PER_ACTOR,

@@ -69,7 +69,7 @@ def add_to(app: typer.Typer) -> None:
         precision: str | None = options.PRECISION,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
-        batch_tokens: int = options.BATCH_TOKENS,
+        batch_tokens: int | None = options.BATCH_TOKENS,
     ) -> None:
         """Align test sets with a model of any family and score the links against gold, with intervals and signatures.
 

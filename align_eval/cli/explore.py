@@ -66,7 +66,7 @@ def add_to(app: typer.Typer) -> None:
         dtype: options.Dtype = options.DTYPE,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
-        batch_tokens: int = options.BATCH_TOKENS,
+        batch_tokens: int | None = options.BATCH_TOKENS,
         on_long: options.OnLongPair = options.ON_LONG_PAIR,
     ) -> None:
         """Write one HTML file to explore every layer and head: of a pair, a text, a test set, or a result folder.

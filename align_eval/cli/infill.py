@@ -89,7 +89,7 @@ def add_to(app: typer.Typer) -> None:
         dtype: options.Dtype = options.DTYPE,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
-        batch_tokens: int = options.BATCH_TOKENS,
+        batch_tokens: int | None = options.BATCH_TOKENS,
         on_long: options.OnLongPair = options.ON_LONG_PAIR,
         engine: engines.EngineName = engines.ENGINE,
         actors: int | None = engines.ACTORS,

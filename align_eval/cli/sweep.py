@@ -81,7 +81,7 @@ def add_to(app: typer.Typer) -> None:
         ),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
-        batch_tokens: int = options.BATCH_TOKENS,
+        batch_tokens: int | None = options.BATCH_TOKENS,
         on_long: options.OnLongPair = options.ON_LONG_PAIR,
     ) -> None:
         """Read alignments out of a model's attention: AER of every layer x head, in one pass over a test set.

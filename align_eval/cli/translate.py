@@ -118,7 +118,7 @@ def add_to(app: typer.Typer) -> None:
         dtype: options.Dtype = options.DTYPE,
         revision: str | None = options.REVISION,
         trust_remote_code: bool = options.TRUST,
-        batch_tokens: int = options.BATCH_TOKENS,
+        batch_tokens: int | None = options.BATCH_TOKENS,
     ) -> None:
         """Translate a text with models, or read translations of it, and judge them: scores, words left out or made up.
 

@@ -13,7 +13,7 @@ from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, pre
 from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
 from align_eval.infilling.word_rows import RowKeeper
 from align_eval.models.attention import AttentionPass
-from align_eval.models.batching import buckets, in_halves
+from align_eval.models.batching import LEAST_BUDGET, buckets, in_halves
 from align_eval.models.pairs import Layout, PairModel, hide
 from align_eval.signals.collect import OVERHEAD
 
@@ -76,7 +76,7 @@ class Batches:
     pairs: Sequence[SentencePair]
     sizes: Sequence[int]
     masks: Sequence[Sequence[Mask]]
-    token_budget: int
+    token_budget: int | None
 
     def __iter__(self) -> Iterator[Batch]:
         runs: list[tuple[int, int, Mask]] = []
@@ -84,7 +84,9 @@ class Batches:
             runs += [(number, -1, ()), *((number, k, mask) for k, mask in enumerate(some))]
         if not runs:
             return
-        for members in buckets([self.sizes[number] for number, *_ in runs], self.token_budget, overhead=OVERHEAD):
+        for members in buckets(
+            [self.sizes[number] for number, *_ in runs], self.token_budget or LEAST_BUDGET, overhead=OVERHEAD
+        ):
             chosen = tuple(runs[k] for k in members)
             numbers = dict.fromkeys(number for number, *_ in chosen)
             yield Batch(tuple((number, self.pairs[number]) for number in numbers), chosen)

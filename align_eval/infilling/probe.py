@@ -22,7 +22,6 @@ from align_eval.signals.predictions import with_head
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
 
-TOKEN_BUDGET = 2048
 TOP = 5
 
 FILLERS = (
@@ -110,7 +109,7 @@ def infill(
     *,
     views: Sequence[View | tuple[Any, ...]] | None = None,
     top: int = TOP,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[InfillResult]:
     """Run a model on pairs whole and with target words hidden.
@@ -124,7 +123,8 @@ def infill(
         views: which layers and heads are kept: :class:`View` or (layer, head[, reading]), numbers from 1 or
             ``"mean"``; ``None``: :func:`default_view`. Only their layers are read.
         top: fillings kept for each hidden word.
-        token_budget: sub-words in a batch, padding counted; it changes speed and memory, not the numbers.
+        token_budget: sub-words in a batch, padding counted; ``None``: what the device takes. It
+            changes speed and memory, not the numbers.
         progress: told the number of pairs that have been done since it was last told.
 
     Yields:
@@ -177,9 +177,9 @@ def checked_mask(layout: Layout, mask: Sequence[int]) -> tuple[int, ...]:
 
 def _stream(
     reader: PairModel, pairs: Sequence[SentencePair], items: list[Item], wanted: list[list[tuple[int, ...]]],
-    views: tuple[View, ...], top: int, token_budget: int, progress: Callable[[int], None] | None,
+    views: tuple[View, ...], top: int, token_budget: int | None, progress: Callable[[int], None] | None,
 ) -> Iterator[InfillResult]:  # fmt: skip
-    batches = batches_of([item.layout for item in items], token_budget)
+    batches = batches_of(reader, [item.layout for item in items], token_budget)
     found = (run_items(reader, [items[k] for k in members], views, top) for members in batches)
     return gathered(pairs, wanted, views, found, progress)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from align_eval.corpora.pair import size_error
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError
-from align_eval.models.batching import buckets, in_halves, padded
+from align_eval.models.batching import buckets, budget_of, in_halves, padded
 from align_eval.models.identity import signature_of
 from align_eval.models.tokens import IdArray
 
@@ -45,7 +45,7 @@ class Decoding:
             more. Never more than the model's window. It holds for each sentence by itself, whatever its batch.
         on_long: what is done with a source sentence that is longer than the model's window, see :data:`LONG_RULES`.
         token_budget: source sub-words in a batch, padding counted, over the beam: 5 beams take a fifth of the
-            sentences. It changes speed and memory only.
+            sentences; ``None``: what the device takes. It changes speed and memory only.
 
     Raises:
         InputError: a number below 1 or an unknown rule.
@@ -54,7 +54,7 @@ class Decoding:
     beam: int = 5
     max_length: int | None = None
     on_long: str = "raise"
-    token_budget: int = 2048
+    token_budget: int | None = None
 
     def __post_init__(self) -> None:
         if self.beam < 1:
@@ -273,7 +273,8 @@ class Translator:
         waiting = [len(parts) for parts in cut]
         if progress:
             progress(waiting.count(0))
-        budget = max(1, self.decoding.token_budget // self.decoding.beam)
+        device, width = self.model.device, self.model.hidden_size
+        budget = max(1, budget_of(self.decoding.token_budget, device, width) // self.decoding.beam)
         sizes = [len(self.before) + len(piece) + len(self.after) for piece in pieces]
         batches = buckets(sizes, budget, overhead=32) if pieces else []
         for members, done in in_halves(batches, lambda some: self._batch([pieces[p] for p in some])):

@@ -41,7 +41,9 @@ class Diagnosis:
     punctuation: bool = False
 
 
-def diagnostic_aligner(spec: str, method: str = "argmax", *, token_budget: int = 2048, **loading: Any) -> Aligner:
+def diagnostic_aligner(
+    spec: str, method: str = "argmax", *, token_budget: int | None = None, **loading: Any
+) -> Aligner:
     """The aligner of the diagnostics.
 
     Args:

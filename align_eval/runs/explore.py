@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from align_eval.corpora import SentencePair, TestSet
 from align_eval.errors import InputError
 from align_eval.extraction import Extractor, make_extractor
+from align_eval.models.batching import LEAST_BUDGET
 from align_eval.models.pairs import READINGS, hide
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
 from align_eval.runs.plain import as_pairs
@@ -21,7 +22,8 @@ from align_eval.signals.matrix import ScoreMatrix
 from align_eval.signals.pooling import require_rule
 
 if TYPE_CHECKING:
-    from align_eval.models.pairs import Layout, PairModel
+    from align_eval.models.batching import LEAST_BUDGET
+from align_eval.models.pairs import Layout, PairModel
 
 MANY = 50  # entries from which a value is stored in 8 bits instead of 16
 Rules = tuple[str, str]
@@ -43,7 +45,7 @@ def explore_page(
     limit: int | None = None,
     bits: int | None = None,
     title: str = "",
-    token_budget: int = 2048,
+    token_budget: int | None = None,
     on_long: str = "leave",
     progress: Callable[[int], None] | None = None,
 ) -> Page:
@@ -104,7 +106,7 @@ def explore_page(
         subject["left out"] = str(left)
     settings = _Settings(layers, heads, reading, extractor, (keys, queries), all(p.gold is not None for p in pairs))
     page: Page | None = None
-    for members in _runs(live, token_budget):
+    for members in _runs(live, token_budget or LEAST_BUDGET):
         batch = [live[k] for k in members]
         hidden = [()] * len(batch) if masks is None else [masks[k] for k in members]
         maps, changed = _maps(reader, batch, hidden, settings, token_budget)
@@ -215,7 +217,11 @@ def _filling(
 
 
 def _maps(
-    reader: PairModel, layouts: list[Layout], masks: Sequence[Sequence[int]], settings: _Settings, token_budget: int
+    reader: PairModel,
+    layouts: list[Layout],
+    masks: Sequence[Sequence[int]],
+    settings: _Settings,
+    token_budget: int | None,
 ) -> tuple[list[ScoreMatrix], list[ScoreMatrix | None]]:
     """The maps of pairs whole, and with words masked where there is a mask."""
     masked = []

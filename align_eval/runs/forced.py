@@ -82,7 +82,7 @@ def forced_counts(
     choice: AttentionChoice,
     *,
     leave_long: bool = False,
-    token_budget: int = 2048,
+    token_budget: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Sweep:
     """Count the links of every view of ``choice`` against the gold of ``text``.

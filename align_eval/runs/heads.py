@@ -24,7 +24,6 @@ from align_eval.links import Links
 from align_eval.models.families import in_languages
 from align_eval.runs.sweep import sweep_testset
 from align_eval.signals.base import make_attribution
-from align_eval.signals.collect import TOKEN_BUDGET
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair, TestSet
@@ -158,7 +157,7 @@ def attention_links(
     method: str = "reverse",
     keys: str = "sum",
     queries: str = "mean",
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     on_long: str = "raise",
     symmetrize: tuple[str, str] | None = None,
     languages: tuple[str | None, str | None] = (None, None),

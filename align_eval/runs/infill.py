@@ -11,7 +11,6 @@ import numpy as np
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
 from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
-from align_eval.infilling.probe import TOKEN_BUDGET
 from align_eval.infilling.table import RowCollector
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
 from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
@@ -123,7 +122,7 @@ def infill_testset(
     seed: int = 12345,
     resamples: int = 2000,
     confidence: float = 0.95,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     progress: Progress | None = None,
     engine: Engine | None = None,
     choose_by: str = "hidden",
@@ -223,7 +222,7 @@ def pick_view(
     development: float,
     seed: int,
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     progress: Progress | None = None,
     choose_by: str = "hidden",
 ) -> ChosenView:

@@ -137,7 +137,7 @@ def run_pair(
     rule: str = "given by name",
     development: float = 0.2,
     seed: int = 12345,
-    token_budget: int = 2048,
+    token_budget: int | None = None,
     top: int = TOP,
     choose_by: str = "hidden",
 ) -> PairInfilling:

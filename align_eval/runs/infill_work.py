@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from align_eval.errors import SentenceTooLongError
 from align_eval.infilling.batches import Batch, Batches, Mask, Run, gathered, run_batch
 from align_eval.infilling.measures import gold_cells, peak_hit
-from align_eval.infilling.probe import TOKEN_BUDGET, default_rule, default_view, require_infiller
+from align_eval.infilling.probe import default_rule, default_view, require_infiller
 from align_eval.infilling.results import InfillResult
 from align_eval.infilling.word_rows import checked_views
 from align_eval.models.pairs import PairModel
@@ -136,7 +136,7 @@ class InfillWork:
         *,
         view: View | tuple[Any, ...] | None = None,
         numbers: Sequence[int] | None = None,
-        token_budget: int = TOKEN_BUDGET,
+        token_budget: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.corpus, self.token_budget, self.progress = corpus, token_budget, progress

@@ -171,7 +171,7 @@ def sweep_testset(
     method: str = "reverse",
     keys: str = "sum",
     queries: str = "mean",
-    token_budget: int = 2048,
+    token_budget: int | None = None,
     development: Sequence[int] | NDArray[np.int64] | None = None,
     on_long: str = "leave",
     progress: Callable[[int], None] | None = None,

@@ -98,11 +98,9 @@ class Attribution(PairModel):
     def __post_init__(self) -> None:
         check_fields(self, f"the attribution method {self.method}")
         reader = self.reader = pair_model(self.reader)
-        self.name, self.family = reader.name, reader.family
-        self.layers, self.readings = reader.layers, reader.readings
+        self._share(reader)
+        self.family, self.readings, self.sites = reader.family, reader.readings, reader.sites
         self.heads = 1 if self.headless else reader.heads
-        self.model, self.tokenizer, self.sites = reader.model, reader.tokenizer, reader.sites
-        self.device, self.dtype = reader.device, reader.dtype
         self.both_sides = reader.both_sides
 
     def __repr__(self) -> str:

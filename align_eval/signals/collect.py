@@ -17,7 +17,7 @@ from torch import Tensor
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models.attention import check_rows, not_finite
-from align_eval.models.batching import buckets, in_halves
+from align_eval.models.batching import buckets, budget_of, in_halves
 from align_eval.models.pairs import Block, Layout, PairModel
 from align_eval.models.tokens import IdArray
 from align_eval.signals.base import pair_model
@@ -27,7 +27,6 @@ from align_eval.signals.pooling import pool, pool_last_axis, renormalise, requir
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
 
-TOKEN_BUDGET = 2048
 OVERHEAD = 32
 """What one more batch costs, in tokens."""
 WHOLE = "layer"
@@ -44,7 +43,7 @@ def attention_maps(
     heads: Any = "all",
     reading: str | None = None,
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> list[ScoreMatrix]:
     """The scores of each pair between tokens, special ones included: one matrix a pair, in the order given.
 
@@ -56,7 +55,8 @@ def attention_maps(
         reading: ``"awo"`` or ``"awi"`` (encoder-decoder and decoder-only), ``"block"``, ``"block-st"`` or
             ``"block-ts"`` (encoder); ``None``: the model's first. ``"block"`` is between words, the mean of both blocks
             (keys summed, queries averaged, each block by its own rows).
-        token_budget: tokens in a batch, padding counted; it changes speed and memory, not the scores.
+        token_budget: tokens in a batch, padding counted; ``None``: what the device takes. It changes
+            speed and memory, not the scores.
 
     Raises:
         ModelError: a reading, layer or head that the model does not have, weights missing or no distribution.
@@ -76,7 +76,7 @@ def attention_maps(
 
 def layout_maps(
     reader: PairModel, layouts: Sequence[Layout], layers: Any, heads: Any, reading: str,
-    token_budget: int = TOKEN_BUDGET, *, on_host: bool = False,
+    token_budget: int | None = None, *, on_host: bool = False,
 ) -> list[ScoreMatrix]:  # fmt: skip
     """As :func:`attention_maps`, of encoded pairs, such as those with words masked.
 
@@ -101,7 +101,7 @@ def word_matrices(
     keys: str = "sum",
     queries: str = "mean",
     renormalised: bool = False,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     on_long: str = "raise",
 ) -> Iterator[ScoreMatrix]:
     """Score matrices between words for every layer, head and reading, batch by batch (longest pairs first).
@@ -118,7 +118,8 @@ def word_matrices(
         readings: one or several; ``None``: all of the model.
         keys, queries: how tokens become words, see :mod:`align_eval.signals.pooling`.
         renormalised: divide each word's row by its mass on words of the other side.
-        token_budget: tokens in a batch, padding counted; it changes speed and memory, not the scores.
+        token_budget: tokens in a batch, padding counted; ``None``: what the device takes. It changes
+            speed and memory, not the scores.
         on_long: ``raise``, or ``leave``: pairs that are longer than the model's window are in no batch.
 
     Yields:
@@ -138,7 +139,7 @@ def word_matrices(
 def layout_word_matrices(
     reader: PairModel, layouts: Sequence[Layout | None], layers: Any = "all", heads: Any = ("all", "mean"),
     readings: Sequence[str] | str | None = None, *, keys: str = "sum", queries: str = "mean",
-    renormalised: bool = False, token_budget: int = TOKEN_BUDGET,
+    renormalised: bool = False, token_budget: int | None = None,
 ) -> Iterator[ScoreMatrix]:  # fmt: skip
     """As :func:`word_matrices`, of encoded pairs; ``None`` is a pair that is in no batch."""
     names = reader.readings if readings is None else (readings,) if isinstance(readings, str) else tuple(readings)
@@ -170,9 +171,13 @@ def has_words(layout: Layout) -> bool:
     return all(bool((block.row_words >= 0).any()) and bool((block.column_words >= 0).any()) for block in blocks)
 
 
-def batches_of(layouts: Sequence[Layout], budget: int) -> list[list[int]]:
-    """Indices of ``layouts`` in batches under a budget of padded tokens, longest first."""
-    return buckets([layout.size for layout in layouts], budget, overhead=OVERHEAD) if layouts else []
+def batches_of(reader: PairModel, layouts: Sequence[Layout], budget: int | None) -> list[list[int]]:
+    """Indices of ``layouts`` in batches under a budget of padded tokens, longest first.
+
+    ``budget`` is as of :func:`align_eval.models.batching.budget_of`.
+    """
+    tokens = budget_of(budget, reader.device, reader.hidden_size)
+    return buckets([layout.size for layout in layouts], tokens, overhead=OVERHEAD) if layouts else []
 
 
 @dataclass(frozen=True)
@@ -215,11 +220,11 @@ def _choose(model: PairModel, layers: Any, heads: Any) -> _Choice:
 
 def _stream(
     reader: PairModel, layouts: Sequence[Layout | None], choice: _Choice, readings: tuple[str, ...],
-    rules: Rules | None, renormalised: bool, token_budget: int, on_host: bool = False,
+    rules: Rules | None, renormalised: bool, token_budget: int | None, on_host: bool = False,
 ) -> Iterator[ScoreMatrix]:  # fmt: skip
     live = {k: layout for k, layout in enumerate(layouts) if layout is not None}
     numbers = list(live)
-    batches = [[numbers[g] for g in group] for group in batches_of(list(live.values()), token_budget)]
+    batches = [[numbers[g] for g in group] for group in batches_of(reader, list(live.values()), token_budget)]
 
     def read(members: Sequence[int]) -> ScoreMatrix:
         found = _read(reader, [live[k] for k in members], choice, readings, rules, renormalised, on_host)
