@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from align_eval.runs.selection import select
     from align_eval.runs.sweep import split, sweep_testset
     from align_eval.scoring import Score, Signature
+    from align_eval.signals.base import make_attribution
     from align_eval.signals.collect import attention_maps
     from align_eval.signals.matrix import ScoreMatrix
     from align_eval.signals.text_flow import text_flow
@@ -74,6 +75,7 @@ _HOME = {
     "runs.selection": "select",
     "runs.sweep": "split sweep_testset",
     "scoring": "Score Signature",
+    "signals.base": "make_attribution",
     "signals.collect": "attention_maps",
     "signals.matrix": "ScoreMatrix",
     "signals.text_flow": "text_flow",
@@ -84,9 +86,9 @@ __all__ = [
     "AlignEvalError", "AlignEvalWarning", "Bitext", "GoldLinks", "LinkTable", "Links", "Panel", "Score", "ScoreMatrix",
     "SentencePair", "Signature", "TestSet", "__version__", "align", "attention_maps", "evaluate", "explore_folder",
     "explore_page", "explore_text", "heatmap", "infill", "infill_maps", "infill_pair", "infill_testset",
-    "links_from_matrix", "load_model", "load_testset", "make_testset", "paired_heatmaps", "panel_of", "patterns",
-    "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset", "symmetrize",
-    "testset_names", "text_flow", "write_bitext", "write_links",
+    "links_from_matrix", "load_model", "load_testset", "make_attribution", "make_testset", "paired_heatmaps",
+    "panel_of", "patterns", "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset",
+    "symmetrize", "testset_names", "text_flow", "write_bitext", "write_links",
 ]  # fmt: skip
 
 

@@ -60,8 +60,7 @@ def attributed(signal: str) -> Callable[[str], None]:
     def call(kind: str) -> None:
         import torch
 
-        from align_eval import attention_maps
-        from align_eval.signals.base import make_attribution
+        from align_eval import attention_maps, make_attribution
 
         model = architectures.build(kind)
         if signal == "saliency" and architectures.family_of(kind) == "encoder":
