@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, Union, cast
 
 from align_eval.errors import EncodingError, FormatError, MissingFileError, OutputError
 from align_eval.first_bytes import ENOUGH, check_text, sniff, utf8_remedy
-from align_eval.temporaries import temporary_beside
+from align_eval.io.temporaries import temporary_beside
 from align_eval.zstd import ZstdReader, zstd_writer
 
 #: Bytes of a line at most, unless the environment says otherwise.

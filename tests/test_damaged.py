@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
-import os
 import random
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ from align_eval.corpora import SentencePair
 from align_eval.corpora.pair import size_error
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
 from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError, SentenceTooLongError
+from align_eval.io.key import Key
+from align_eval.io.resumable import ResumableWriter
 from align_eval.links import Links
 from align_eval.models.families import read_config
 from align_eval.models.loading_errors import loading_errors
@@ -30,13 +30,11 @@ from align_eval.models.store import MANIFEST, is_whole, read_sums
 from align_eval.models.tokens import tokenize_words
 from align_eval.models.translation import Decoding, Translator
 from align_eval.nested import parse_json
-from align_eval.runs.align_file import _identity
 from align_eval.runs.experiments.base import read_experiment
 from align_eval.runs.experiments.cells import Cells
 from align_eval.runs.experiments.evaluate import COLUMNS, _read_table
 from align_eval.runs.explore_folder import explore_folder
 from align_eval.runs.pair_figures import sets_of_folder
-from align_eval.runs.resumable import ResumableOutput
 from align_eval.statistics import check_resampling
 from tests.cli.test_score import run
 
@@ -52,7 +50,7 @@ def test_json(text: Any) -> None:
 
 @pytest.mark.parametrize("text", [*DAMAGED, json.dumps({"systems": 3}), json.dumps({"files": [1]}), "[]", "{}"])
 def test_files_of_the_package(tmp_path: Path, text: str) -> None:
-    for name in (MANIFEST, "scores.json", "cells.json", "out.talp.part.json"):
+    for name in (MANIFEST, "scores.json", "cells.json", "out.talp.part.jsonl"):
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "out.talp.part").write_text("0-0\n", encoding="utf-8")
     assert not is_whole(tmp_path)
@@ -61,7 +59,7 @@ def test_files_of_the_package(tmp_path: Path, text: str) -> None:
     with pytest.raises(FormatError, match=r"cells\.json"):
         Cells(tmp_path / "cells.json")
     with pytest.raises(InputError, match="--restart"):
-        ResumableOutput(tmp_path / "out.talp", {})
+        ResumableWriter(tmp_path / "out.talp", Key.of())
 
 
 @pytest.mark.parametrize(
@@ -124,9 +122,9 @@ def test_an_error_of_the_disk_stays_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("numbers", [{"lines": 999, "bytes": 0}, {"lines": 0, "bytes": 8}, {"lines": -1, "bytes": 8}])
 def test_a_journal_whose_numbers_do_not_fit(tmp_path: Path, numbers: dict[str, int]) -> None:
     (tmp_path / "out.talp.part").write_text("0-0\n1-1\n", encoding="utf-8")
-    (tmp_path / "out.talp.part.json").write_text(json.dumps({"settings": {}, **numbers}), encoding="utf-8")
+    (tmp_path / "out.talp.part.jsonl").write_text(json.dumps({"settings": {}, **numbers}), encoding="utf-8")
     with pytest.raises(InputError, match="--restart"):
-        ResumableOutput(tmp_path / "out.talp", {})
+        ResumableWriter(tmp_path / "out.talp", Key.of())
 
 
 ROW = "\t".join(["1", "argmax", "5.0", "4.0", "6.0", "95.0", "95.0", "95.0", "100"])
@@ -218,38 +216,6 @@ def test_tmx_that_takes_time(tmp_path: Path, content: bytes, what: str) -> None:
 def test_resamples_that_fill_the_memory(resamples: int) -> None:
     with pytest.raises(InputError, match="1,000,000"):
         check_resampling(resamples, 1, 0.95)
-
-
-def _copied(path: Path, times: tuple[int, int]) -> None:
-    other = path.with_name("other")
-    other.write_bytes(b"c ||| d\n")
-    os.utime(other, ns=times)
-    os.replace(other, path)
-
-
-def _rewritten(path: Path, times: tuple[int, int]) -> None:
-    path.write_bytes(b"c ||| d\n")
-    os.utime(path, ns=times)
-
-
-def _mapped(path: Path, times: tuple[int, int]) -> None:
-    with open(path, "r+b") as stream:
-        stream.write(b"c")
-    os.utime(path, ns=times)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="the time of the inode is that of its making there")
-@pytest.mark.parametrize("change", [_copied, _rewritten, _mapped])
-def test_input_of_the_same_size_and_time_is_another_input(
-    tmp_path: Path, change: Callable[[Path, tuple[int, int]], None]
-) -> None:
-    path = tmp_path / "in.pipes"
-    path.write_bytes(b"a ||| b\n")
-    before, times = _identity(path), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
-    time.sleep(0.02)  # the clock of a file system is coarse
-    change(path, times)
-    assert path.stat().st_mtime_ns == times[1]
-    assert _identity(path) != before
 
 
 def test_parquet_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

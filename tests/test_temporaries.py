@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from align_eval import temporaries
 from align_eval.errors import OutputError
 from align_eval.files import atomic_writer
+from align_eval.io import temporaries
+from align_eval.io.key import Key
+from align_eval.io.locks import open_unlinked
+from align_eval.io.resumable import ResumableWriter
+from align_eval.io.temporaries import sweep
 from align_eval.models.store import build
-from align_eval.runs.resumable import ResumableOutput
-from align_eval.temporaries import open_unlinked, sweep
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs locks and signals of POSIX")
 
@@ -125,7 +127,7 @@ def test_resumable_output_and_the_lock_of_a_model_follow_no_link(tmp_path: Path)
     victim.write_text("precious", encoding="utf-8")
     (tmp_path / "out.talp.part").symlink_to(victim)
     with pytest.raises(OutputError, match="link"):
-        ResumableOutput(tmp_path / "out.talp", {}, resume=False)
+        ResumableWriter(tmp_path / "out.talp", Key.of(), resume=False)
     (tmp_path / ".model.lock").symlink_to(victim)
     with pytest.raises(OutputError, match="link"):
         build(tmp_path / "model", lambda folder: None)

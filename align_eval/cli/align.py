@@ -190,7 +190,7 @@ def add_to(app: typer.Typer) -> None:
             pairs,
             output,
             format=format,
-            inputs=[] if "-" in files else files,
+            files=[] if "-" in files else files,
             settings=settings,
             resume=not restart and "-" not in files,
             shard_lines=shard_lines,
@@ -229,7 +229,7 @@ def _many(engine: Engine, make: Any, tasks: list[FileTask], **options: Any) -> F
         return align_files(make, tasks, engine=engine, progress=bar, **options)
 
 
-def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any) -> int:
+def _to_file(engine: Engine, make: Any, pairs: Any, output: str, *, files: list[str], **options: Any) -> int:
     """Align into a file or shards, with progress; the pairs are counted meanwhile, where that is cheap."""
     from contextlib import closing
 
@@ -241,7 +241,7 @@ def _to_file(engine: Engine, make: Any, pairs: Any, output: str, **options: Any)
     counted = isinstance(pairs, Bitext) and pairs.format != "memory"
     with closing(engine), progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:
         wait = 0.0 if sys.stderr.isatty() else LOG_SECONDS / 2
-        thread = count_meanwhile(pairs, options["inputs"], bar.expect, wait) if counted else None
+        thread = count_meanwhile(pairs, files, bar.expect, wait) if counted else None
         try:
             return align_file(make, pairs, output, progress=bar, resumed=bar.start_at, engine=engine, **options)
         finally:

@@ -12,7 +12,6 @@ import hashlib
 import http.client
 import os
 import re
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -25,7 +24,8 @@ from typing import Any
 from align_eval.corpora.testset_entries import is_inner_path
 from align_eval.errors import ChecksumError, DownloadError, InputError
 from align_eval.files import StrPath, output_errors, sha256_of
-from align_eval.temporaries import open_unlinked
+from align_eval.io.locks import is_at, open_locked
+from align_eval.io.temporaries import temporary_beside
 from align_eval.version import __version__
 
 #: Called with the bytes at hand and, where the server says it, the bytes of the whole file.
@@ -124,48 +124,19 @@ def _part(target: Path, sha256: str) -> Iterator[tuple[FileIO, Path]]:
 
     Where there are no locks it has a name of its own and is removed in any case: nothing can be resumed there.
     """
-    with contextlib.ExitStack() as stack:
-        while True:
-            part = target.with_name(f".{target.name}.{sha256[:12]}.part")
-            with output_errors(part):
-                stream = FileIO(open_unlinked(part, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
-            locked = _lock(stream)
-            if locked and not _is_open_at(stream, part):  # moved or removed by another process meanwhile
-                stream.close()
-                continue
-            if not locked:
-                stream.close()
-                _remove(part)
-                with output_errors(part):
-                    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-                stream, part = FileIO(handle, "a+"), Path(name)
-            break
-        stack.enter_context(stream)
+    part = target.with_name(f".{target.name}.{sha256[:12]}.part")
+    with output_errors(part), contextlib.ExitStack() as stack:
+        handle, locked = open_locked(part, wait=True, flags=os.O_APPEND)
+        if not locked:
+            os.close(handle)
+            _remove(part)
+            handle, part = stack.enter_context(temporary_beside(target))
+        stream = stack.enter_context(FileIO(handle, "a+"))
         try:
             yield stream, part
         finally:
-            if not stream.closed and _is_open_at(stream, part) and (not locked or _size(stream) == 0):
+            if not stream.closed and is_at(stream.fileno(), part) and (not locked or _size(stream) == 0):
                 _remove(part)
-
-
-def _lock(stream: FileIO) -> bool:
-    """Wait for an exclusive lock; false if the platform or the file system has none."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        return False
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
-
-
-def _is_open_at(stream: FileIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _size(stream: FileIO) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from align_eval.corpora.testset_entries import (
 )
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
+from align_eval.io.locks import alone
 
 if TYPE_CHECKING:
     from align_eval.corpora.testset import TestSet
@@ -128,7 +127,7 @@ def remove_testset(name: str) -> Path:
                 remedy="Edit that file, or leave the set",
             )
         raise UnknownNameError("own test set", name, known)
-    with _locked(registry):
+    with output_errors(registry), alone(registry):
         _write(registry, _without(registry.read_text("utf-8"), name), {k for k in known if k != name})
     return registry
 
@@ -195,7 +194,7 @@ def _text(value: Any) -> str:
 def _put(registry: Path, name: str, entry: str, replace: bool) -> None:
     with output_errors(registry):
         registry.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(registry):
+    with output_errors(registry), alone(registry):
         text = registry.read_text("utf-8") if registry.is_file() else ""
         known = set(parse_registry(registry, text.encode())) if text.strip() else set()
         if name in known and not replace:
@@ -223,20 +222,3 @@ def _without(text: str, name: str) -> str:
         if not mine:
             kept.append(line)
     return "".join(kept)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone with the folder of ``path``, where the platform has locks: two that add at once both stay."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        yield
-        return
-    with output_errors(path):
-        handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

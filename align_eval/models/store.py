@@ -8,21 +8,20 @@ The weights are read for that once, and again when they have changed (:mod:`alig
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from align_eval.digests import digest_of
 from align_eval.errors import AlignEvalError, FormatError, OutputError
 from align_eval.files import sha256_of
+from align_eval.io.locks import alone
 from align_eval.nested import parse_json
-from align_eval.temporaries import open_unlinked
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
@@ -72,10 +71,10 @@ def build(folder: Path, fill: Callable[[Path], None], *, thorough: bool = False)
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder.parent / f".{folder.name}.lock") as alone:
+        with alone(folder) as locked:
             if is_whole(folder, thorough=thorough):
                 return folder
-            if alone:  # what killed processes have left
+            if locked:  # what killed processes have left
                 for rest in folder.parent.glob(f".{folder.name}.*{_PART}"):
                     shutil.rmtree(rest, ignore_errors=True)
             _build(folder, fill)
@@ -138,24 +137,6 @@ def disk_error(error: BaseException) -> int | None:
     """The number of the operating system's error that an error of a library written in Rust stands for."""
     number = re.search(r"\(os error (\d+)\)|\bcode: (\d+)", str(error))
     return int(number[1] or number[2]) if number else None
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[bool]:
-    """Hold a lock on ``path`` between processes; yields whether that was possible. Renames are safe without."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
-    handle = open_unlinked(path, os.O_RDWR | os.O_CREAT)
-    with os.fdopen(handle, "r+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks
-            yield False
-        else:
-            yield True
 
 
 def read_sums(path: Path) -> dict[str, str]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import InputError, MissingFileError
+from align_eval.errors import InputError
 from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.io.key import Key
+from align_eval.io.parts import require_parquet_name
+from align_eval.io.resumable import READ_NOTHING, ResumableWriter, manifest_path, read_after
 from align_eval.nested import parse_json
 from align_eval.runs.aligning import (
     AlignerOrMaker,
     Cut,
-    TooFewPairsError,
+    OtherInputError,
+    block_digest,
     facts,
     line_format,
     lines,
@@ -27,8 +30,6 @@ from align_eval.runs.aligning import (
 )
 from align_eval.runs.engines.base import Engine
 from align_eval.runs.engines.local import LocalEngine
-from align_eval.runs.resumable import LineOutput, ResumableOutput
-from align_eval.runs.shards import Opener, ShardedOutput, manifest_path
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -78,7 +79,6 @@ def align_file(
     output: StrPath,
     *,
     format: str = "pharaoh",
-    inputs: Sequence[StrPath] = (),
     settings: dict[str, Any] | None = None,
     resume: bool = True,
     progress: Progress | None = None,
@@ -101,8 +101,8 @@ def align_file(
         pairs: a :class:`align_eval.corpora.Bitext`, or any iterable of pairs that starts anew in each run.
         output: where the file is to stand; ``.gz``, ``.xz`` and ``.zst`` are compressed.
         format: ``pharaoh``, ``jsonl`` (with scores) or ``parquet`` (with scores; only in shards, or as one of many).
-        inputs: the files that ``pairs`` come from; their sizes and times decide if a run may be continued.
-        settings: anything else that decides the output.
+        settings: anything else that decides the output, but for the pairs: those of the lines done are read again and
+            compared by their content.
         resume: ``False`` starts over.
         progress: called with the number of pairs done since the last call.
         resumed: called once with the number of pairs that an earlier run has done, if there is one; default
@@ -129,41 +129,39 @@ def align_file(
     """
     engine = engine or LocalEngine()
     make = maker(aligner)
-    form, opener = _opener(format, output, shard_lines, one_of_many)
+    form = _line_format(format, output, shard_lines is not None or one_of_many)
     known = facts(engine, make)
     cut = Cut(None if known.whole_corpus else block or BLOCK, shard_lines)
-    asked = {
-        "signature": {**known.signature, "version": __version__},
-        "format": format,
-        "block": cut.block,
-        "inputs": [_identity(path) for path in inputs],
-        **(settings or {}),
-    }
+    signature = {**known.signature, "version": __version__}
+    key = Key.of(signature=signature, format=format, block=cut.block, **(settings or {}))
     meta_file = f"{os.fspath(output)}.meta.json"
-    run = hashlib.sha256(json.dumps({**asked, "shard_lines": shard_lines}, sort_keys=True).encode()).hexdigest()
-    if one_of_many and resume and (count := _finished(output, meta_file, run, shard_lines)) is not None:
+    if one_of_many and resume and (count := _finished(output, meta_file, key, shard_lines, pairs, cut)) is not None:
         if tell := resumed or progress:
             tell(count)
         return count
-    out: LineOutput
-    if shard_lines is None:
-        out = opener(output, asked, resume)
-    else:
-        out = ShardedOutput(output, asked, shard_lines, resume and not known.whole_corpus, opener)
+    out = ResumableWriter(
+        output,
+        key,
+        resume=resume and not known.whole_corpus,
+        shard_lines=shard_lines,
+        parquet=format == "parquet",
+    )
     try:
         if out.lines and (tell := resumed or progress):
             tell(out.lines)
-        with closing(lines(engine, make, pairs, cut, out.lines, form, long)) as blocks:
-            for some in blocks:
-                out.append(some)
+        with closing(lines(engine, make, pairs, cut, form, out.lines, out.read, long)) as blocks:
+            for some, read in blocks:
+                out.append(some, read)
                 if progress:
                     progress(len(some))
-        meta = {"signature": asked["signature"], "base": 0, **out.seal(), **({"run": run} if one_of_many else {})}
+        meta = {"signature": signature, "base": 0, **out.seal()}
+        if one_of_many:
+            meta |= {"run": key.digest, "read": out.read}
         # Before the output gets its name: a kill in between leaves a run that is resumed.
         with atomic_writer(meta_file) as stream:
             json.dump(meta, stream, indent=2, ensure_ascii=False)
             stream.write("\n")
-    except TooFewPairsError as error:
+    except OtherInputError as error:
         out.close()
         raise InputError(error.message, file=out.part, remedy=error.remedy) from None
     except BaseException:
@@ -173,45 +171,37 @@ def align_file(
     return out.lines
 
 
-def _finished(output: StrPath, meta_file: str, run: str, shard_lines: int | None) -> int | None:
-    """The lines of a finished output of this very run, unchanged since; ``None`` if there is none."""
+def _finished(
+    output: StrPath, meta_file: str, key: Key, shard_lines: int | None, pairs: Iterable[SentencePair], cut: Cut
+) -> int | None:
+    """The lines of a finished output of this very run and these pairs, unchanged since; ``None`` if there is none."""
     made = Path(output) if shard_lines is None else manifest_path(output)
     try:
         meta = parse_json(Path(meta_file).read_text(encoding="utf-8"))
-        if meta["run"] != run or meta["sha256"] != sha256_of(made):
+        if meta["run"] != key.digest or meta["sha256"] != sha256_of(made):
             return None
         if shard_lines is not None:
             rows = [parse_json(line) for line in made.read_text(encoding="utf-8").splitlines()]
             if any(sha256_of(made.with_name(row["file"])) != row["sha256"] for row in rows):
                 return None
-        return int(meta["lines"])
+        read = READ_NOTHING
+        for block in cut.blocks(pairs):
+            read = read_after(read, block_digest(block))
+        return int(meta["lines"]) if read == meta["read"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _opener(format: str, output: StrPath, shard_lines: int | None, one_of_many: bool) -> tuple[str, Opener]:
-    """The form of the lines that the engine gives, and what writes one shard of them."""
+def _line_format(format: str, output: StrPath, in_parts: bool) -> str:
+    """The form of the lines that the engine gives."""
     if format != "parquet":
         line_format(format)
-        return format, ResumableOutput
-    from align_eval.runs.parquet_output import ParquetOutput, check_name
-
-    check_name(output)
-    if shard_lines is None and not one_of_many:
+        return format
+    require_parquet_name(output)
+    if not in_parts:
         raise InputError(
             "a Parquet file cannot be continued after an interruption",
             file=output,
             remedy="Write shards: --shard-lines",
         )
-    return "jsonl", ParquetOutput
-
-
-def _identity(path: StrPath) -> list[Any]:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise MissingFileError(
-            f"cannot be opened: {error.strerror}", file=path, remedy="Check the path and its rights"
-        ) from None
-    # A program may set the time of the last change as it was before (cp -p, rsync -t, touch -r); not that of the inode.
-    return [os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return "jsonl"

@@ -164,7 +164,7 @@ def _align(asked: _Asked, aligner: Aligner, task: FileTask) -> tuple[int, Counte
     long: Counter[str] = Counter()
     pairs = read_bitext(task.file, **asked.reading)
     lines = align_file.align_file(
-        aligner, pairs, task.output, format=asked.format, inputs=[task.file], settings=asked.settings,
+        aligner, pairs, task.output, format=asked.format, settings=asked.settings,
         resume=asked.resume, shard_lines=asked.shard_lines, long=long, one_of_many=True,
         block=asked.block,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,6 +16,7 @@ from align_eval.aligners.base import Aligner, System
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.rows import sides_row
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.io.resumable import READ_NOTHING, read_after
 from align_eval.runs.engines.base import Engine, Given
 
 if TYPE_CHECKING:
@@ -50,8 +52,16 @@ def line_format(name: str) -> ToLine:
     return LINE_FORMATS[name]
 
 
-class TooFewPairsError(InputError):
-    """The input ends before the pairs that an unfinished run has done."""
+class OtherInputError(InputError):
+    """The pairs that an unfinished run has done are not those that are read now."""
+
+
+def block_digest(block: Sequence[SentencePair]) -> str:
+    """32 hex digits over what an aligner sees of a block: names and words, not the gold links."""
+    digest = hashlib.sha256()
+    for pair in block:
+        digest.update(repr((pair.id, pair.source, pair.target)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -72,18 +82,34 @@ class Cut:
             return self.block
         return min(self.block, self.shard - done % self.shard)
 
-    def blocks(self, pairs: Iterable[SentencePair], done: int = 0) -> Iterator[list[SentencePair]]:
+    def blocks(
+        self, pairs: Iterable[SentencePair], done: int = 0, read: str | None = None
+    ) -> Iterator[list[SentencePair]]:
         """Yield the blocks after the first ``done`` pairs; one block is in memory at a time.
 
+        Args:
+            pairs: all, from the first on.
+            done: how many are passed over.
+            read: what had been read with them, see :func:`align_eval.io.resumable.read_after`; ``None``: not compared.
+
         Raises:
-            TooFewPairsError: there are fewer than ``done`` pairs.
+            OtherInputError: there are fewer than ``done`` pairs, or they are not those that were read.
         """
         iterator = iter(pairs)
-        skipped = sum(1 for _ in islice(iterator, done))
-        if skipped < done:
-            raise TooFewPairsError(
-                f"the unfinished run has {done} lines but the input only {skipped} pairs",
-                remedy="Start over with --restart",
+        skipped, found = 0, READ_NOTHING
+        while skipped < done:
+            part = list(islice(iterator, min(self.size(skipped) or done, done - skipped)))
+            if not part:
+                raise OtherInputError(
+                    f"the unfinished run has {done} lines but the input only {skipped} pairs",
+                    remedy="Start over with --restart",
+                )
+            found = read_after(found, block_digest(part))
+            skipped += len(part)
+        if read is not None and found != read:
+            raise OtherInputError(
+                f"the first {done} pairs are not those that the unfinished run has aligned: the input was changed",
+                remedy="Give it the input that it had to finish it, or start over with --restart",
             )
         while part := list(islice(iterator, self.size(done))):
             yield part
@@ -115,14 +141,16 @@ class PairBlocks:
         pairs: all pairs, from the first on.
         cut: how they are cut.
         done: pairs that are passed over; a multiple of blocks.
+        read: what had been read with them, which is compared; ``None``: not compared.
     """
 
     pairs: Iterable[SentencePair]
     cut: Cut
     done: int = 0
+    read: str | None = None
 
     def __iter__(self) -> Iterator[list[SentencePair]]:
-        for block in self.cut.blocks(self.pairs, self.done):
+        for block in self.cut.blocks(self.pairs, self.done, self.read):
             yield [p if p.gold is None else SentencePair(p.id, p.source, p.target) for p in block]
 
 
@@ -172,39 +200,41 @@ def lines(
     make: Callable[[], Aligner],
     pairs: Iterable[SentencePair],
     cut: Cut,
-    done: int,
     format: str,
+    done: int = 0,
+    read: str | None = None,
     long: Counter[str] | None = None,
-) -> Generator[list[str], None, None]:
-    """Yield the lines of one block after the other, in order, from pair ``done`` (counted from 0) on.
+) -> Generator[tuple[list[str], str], None, None]:
+    """Yield the lines of one block after the other, in order, and the digest of the block's pairs.
 
     Args:
         engine: where the work is done.
         make: makes an aligner with one system.
         pairs: all pairs, from the first on.
         cut: how they are cut into blocks.
-        done: pairs that are passed over; a multiple of blocks.
         format: ``pharaoh`` or ``jsonl``.
+        done: pairs that are passed over; a multiple of blocks.
+        read: what had been read with them, which is compared; ``None``: not compared.
         long: counts here how many pairs over the model's window were ``windowed`` or ``left_out``.
 
     Raises:
         UnknownNameError: no such format.
-        TooFewPairsError: there are fewer than ``done`` pairs.
+        OtherInputError: there are fewer than ``done`` pairs, or others than those of ``read``.
         EngineError: the engine has failed.
         AlignEvalError: what reading the pairs and aligning them raises.
     """
     line_format(format)
-    return _counted(engine.map(make, partial(align_block, format), PairBlocks(pairs, cut, done), prepare), long)
+    return _counted(engine.map(make, partial(align_block, format), PairBlocks(pairs, cut, done, read), prepare), long)
 
 
 def _counted(
-    blocks: Generator[tuple[list[str], Counter[str]], None, None], long: Counter[str] | None
-) -> Generator[list[str], None, None]:
+    blocks: Generator[tuple[list[str], Counter[str], str], None, None], long: Counter[str] | None
+) -> Generator[tuple[list[str], str], None, None]:
     with closing(blocks):
-        for block, found in blocks:
+        for block, found, digest in blocks:
             if long is not None:
                 long.update(found)
-            yield block
+            yield block, digest
 
 
 def prepare(aligner: Aligner, block: list[SentencePair]) -> list[SentencePair]:
@@ -212,7 +242,11 @@ def prepare(aligner: Aligner, block: list[SentencePair]) -> list[SentencePair]:
     return aligner.ready(block)
 
 
-def align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -> tuple[list[str], Counter[str]]:
-    """The lines of one block, and how many of its pairs were longer than the model's window."""
+def align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -> tuple[list[str], Counter[str], str]:
+    """The lines of one block, how many pairs were longer than the model's window, and the digest of the pairs."""
     to_line, found = line_format(format), aligner.align_all(block)[only_system(aligner)]
-    return [to_line(pair, links) for pair, links in zip(block, found, strict=True)], aligner.take_long()
+    return (
+        [to_line(pair, links) for pair, links in zip(block, found, strict=True)],
+        aligner.take_long(),
+        block_digest(block),
+    )

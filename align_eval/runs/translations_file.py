@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align_eval.files import atomic_writer, sha256_of
+from align_eval.io.key import Key
+from align_eval.io.resumable import ResumableWriter
 from align_eval.models.translation import Translation, Translator
 from align_eval.nested import parse_json
-from align_eval.runs.resumable import ResumableOutput
-from align_eval.version import __version__
 
 if TYPE_CHECKING:
     from align_eval.runs.parallel_text import ParallelText
@@ -43,16 +43,16 @@ def translate_text(
     tell = progress or (lambda advance: None)
     if path is None:
         return translator.translate(text.sources, ids, progress=progress)
-    asked = {
-        **translator.describe(), "text": text.checksum, "sentences": len(text), "reverse": text.reverse,
-        "detokenize": text.detokenize, "prefix": [int(i) for i in translator.before],
-        "batch_tokens": translator.decoding.token_budget, "block": BLOCK, "version": __version__,
-    }  # fmt: skip
+    key = Key.of(
+        **translator.describe(), text=text.checksum, sentences=len(text), reverse=text.reverse,
+        detokenize=text.detokenize, prefix=[int(i) for i in translator.before],
+        batch_tokens=translator.decoding.token_budget, block=BLOCK,
+    )  # fmt: skip
     meta = Path(f"{path}.meta.json")
-    if resume and _finished(path, meta, asked):
+    if resume and _finished(path, meta, key):
         tell(len(text))
         return _read(path)
-    out = ResumableOutput(path, asked, resume=resume)
+    out = ResumableWriter(path, key, resume=resume)
     try:
         tell(out.lines)
         for start in range(out.lines, len(text), BLOCK):
@@ -64,18 +64,18 @@ def translate_text(
         raise
     out.finish()
     with atomic_writer(meta) as stream:
-        json.dump({"settings": asked, "sha256": sha256_of(path)}, stream, indent=2, ensure_ascii=False)
+        json.dump({"settings": key.parts, "sha256": sha256_of(path)}, stream, indent=2, ensure_ascii=False)
         stream.write("\n")
     return _read(path)
 
 
-def _finished(path: Path, meta: Path, asked: dict[str, Any]) -> bool:
+def _finished(path: Path, meta: Path, key: Key) -> bool:
     """Whether ``path`` holds all translations of a run with these settings."""
     if not (path.is_file() and meta.is_file()):
         return False
     try:
         known = parse_json(meta.read_text("utf-8"))
-        same = known["settings"] == json.loads(json.dumps(asked))
+        same = known["settings"] == key.parts
     except (ValueError, KeyError, TypeError):
         return False
     return bool(same and known.get("sha256") == sha256_of(path))

@@ -123,7 +123,7 @@ def lines_done(output: Path, shard_lines: int | None) -> int:
         shards = int(json.loads(Path(f"{output}.shards.jsonl.part.json").read_text())["lines"])
     except (OSError, ValueError, KeyError):
         return 0
-    from align_eval.runs.shards import shard_path
+    from align_eval.io.resumable import shard_path
 
     return shards * shard_lines + lines_done(shard_path(output, shards), None)
 

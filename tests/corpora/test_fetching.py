@@ -18,6 +18,7 @@ from align_eval.corpora import fetching
 from align_eval.corpora.fetching import fetch_file, inner_path
 from align_eval.corpora.testset_entries import is_inner_path
 from align_eval.errors import ChecksumError, DownloadError, InputError, OutputError
+from align_eval.io import locks
 from tests.loopback import Loopback, serve
 
 BODY = random.Random(1).randbytes(300_000)
@@ -273,7 +274,7 @@ def test_two_at_once_share_one_download(server: Loopback, tmp_path: Path) -> Non
 
 
 def test_without_locks(server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "_lock", lambda stream: False)
+    monkeypatch.setattr(locks, "lock", lambda handle, wait: False)
     url = server.add("/f", BODY, stop_after=[10])
     with pytest.raises(DownloadError):
         fetch(url, tmp_path, attempts=1)

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from align_eval.errors import InputError, NonFiniteError, OutputError
 from align_eval.files import read_lines
+from align_eval.io.key import Key
+from align_eval.io.resumable import ResumableWriter, manifest_path, shard_path
 from align_eval.runs import align_file as module
 from align_eval.runs.align_file import align_file
 from align_eval.runs.aligning import Cut
-from align_eval.runs.resumable import ResumableOutput
-from align_eval.runs.shards import ShardedOutput, manifest_path, shard_path
 from tests.runs.stub import Stub, make_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = {"signature": {"model": "m"}, "format": "pharaoh"}
+KEY = Key.of(signature={"model": "m"}, format="pharaoh")
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_killed_at_any_rename_removal_or_journal(
     if not manifest_path(killed / f"out{ending}").exists():
         align_file(Stub(), pairs, killed / f"out{ending}", shard_lines=shard_lines)
     found = {name: raw for name, raw in content(killed).items() if not name.startswith(".")}
-    found.pop(f"out{ending}.shards.jsonl.part.json", None)  # killed before its removal, after all was in place
+    found.pop(f"out{ending}.shards.part.jsonl", None)  # killed before its removal, after all was in place
     assert found == content(whole)
 
 
@@ -233,11 +233,11 @@ def test_a_shard_that_is_gone_or_changed(tmp_path: Path) -> None:
 
 def test_two_runs_do_not_write_the_same_shards(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    first = ShardedOutput(tmp_path / "out", SETTINGS, 3)
+    first = ResumableWriter(tmp_path / "out", KEY, shard_lines=3)
     first.append(["one"])
     for resume in (True, False):
         with pytest.raises(OutputError, match="another run is writing"):
-            ShardedOutput(tmp_path / "out", SETTINGS, 3, resume=resume)
+            ResumableWriter(tmp_path / "out", KEY, shard_lines=3, resume=resume)
     first.finish()
     assert lines_of(tmp_path) == ["one"]
 
@@ -254,7 +254,7 @@ def test_the_whole_corpus_at_once_starts_over(tmp_path: Path) -> None:
     class Whole(Stub):
         whole_corpus = True
 
-    out = ShardedOutput(tmp_path / "out", SETTINGS, 20)
+    out = ResumableWriter(tmp_path / "out", KEY, shard_lines=20)
     out.append([f"{k}" for k in range(25)])
     out.close()
     aligner = Whole()
@@ -266,14 +266,14 @@ def test_the_whole_corpus_at_once_starts_over(tmp_path: Path) -> None:
 def test_the_sidecar_stands_before_the_output_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the two, the next run names what was done, and aligns nothing."""
 
-    def kill(self: ResumableOutput) -> None:
+    def kill(self: ResumableWriter) -> None:
         raise Kill
 
-    monkeypatch.setattr(ResumableOutput, "finish", kill)
+    monkeypatch.setattr(ResumableWriter, "finish", kill)
     with pytest.raises(Kill):
         align_file(Stub(), make_pairs(20), tmp_path / "out")
     monkeypatch.undo()
-    assert sorted(content(tmp_path)) == ["out.meta.json", "out.part", "out.part.json"]
+    assert sorted(content(tmp_path)) == ["out.meta.json", "out.part", "out.part.jsonl"]
     again = Stub()
     monkeypatch.setattr(module, "BLOCK", 8)
     align_file(again, make_pairs(20), tmp_path / "out")

@@ -31,8 +31,8 @@ def test_an_aligner_and_a_function_that_makes_it_give_the_same(tmp_path: Path) -
 
 def test_lines_from_the_middle() -> None:
     engine, make = make_engine("local"), Given(Stub())
-    whole = [line for block in lines(engine, make, make_pairs(30), Cut(8), 0, "pharaoh") for line in block]
-    part = [line for block in lines(engine, make, make_pairs(30), Cut(8), 16, "pharaoh") for line in block]
+    whole = [line for block, _ in lines(engine, make, make_pairs(30), Cut(8), "pharaoh") for line in block]
+    part = [line for block, _ in lines(engine, make, make_pairs(30), Cut(8), "pharaoh", 16) for line in block]
     assert part == whole[16:]
 
 
