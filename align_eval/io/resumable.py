@@ -172,6 +172,8 @@ class ResumableWriter:
     def _take_up(self) -> bool:
         """Go on where the unfinished run stopped, if there is one in which a line holds."""
         rows = self._journal.rows()
+        if rows and self.shard_lines is None and not self._part().exists():  # killed before the journal was removed
+            return False
         if not rows:
             if self._stands():
                 raise self._journal.damaged()
@@ -225,8 +227,6 @@ class ResumableWriter:
         self._clear(0, 0)
         self._journal.begin()
         self._journal.add({"key": self._key.parts})
-        with contextlib.suppress(FileNotFoundError):
-            self._part().unlink()
         self._open()
 
     def _open(self) -> Part:

@@ -325,7 +325,7 @@ class Diagonal(Aligner):
         return {self.systems[0]: [Links([(i, i) for i in range(min(len(p.source), len(p.target)))]) for p in pairs]}
 
 shards = int(sys.argv[3]) or None
-lines = align_file(Diagonal(), read_bitext(sys.argv[1]), sys.argv[2], inputs=[sys.argv[1]], shard_lines=shards)
+lines = align_file(Diagonal(), read_bitext(sys.argv[1]), sys.argv[2], shard_lines=shards)
 status = open("/proc/self/status").read()  # the peak of getrusage may be that of the parent
 print(lines, status.split("VmHWM:")[1].split()[0])
 """
