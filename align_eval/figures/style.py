@@ -159,6 +159,9 @@ def width_in_inches(width: Width | None) -> float | None:
 def style(size: float = TEXT_SIZE) -> Iterator[None]:
     """Matplotlib's settings for the figures of this package, for the time of a ``with`` block.
 
+    They start from matplotlib's defaults, so that a user's settings (LaTeX text, style sheets, layouts) neither change
+    nor break a figure; after the block they are as they were.
+
     Args:
         size: size of the text in points.
     """
@@ -178,7 +181,10 @@ def style(size: float = TEXT_SIZE) -> Iterator[None]:
         "svg.hashsalt": "align-eval",
         "savefig.dpi": 200,
     }
-    with mpl.rc_context(settings):
+    from matplotlib import style as sheets
+
+    with mpl.rc_context():
+        sheets.use(["default", settings])
         yield
 
 
