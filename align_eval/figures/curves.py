@@ -1,4 +1,4 @@
-"""How attention moves as more words are hidden: small multiples over the mask share, with the null models."""
+"""How attention moves as more words are masked: small multiples over the mask ratio, with the baselines."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Multiple:
     Attributes:
         name: its title.
         unit: of the y axis.
-        main: the key of the rows that the curves show, of hidden words.
+        main: the key of the rows that the curves show, of masked words.
         beside: the key drawn thin beside it, and what it is called.
-        null: the key within each null model; empty: none is drawn.
+        null: the key within each baseline; empty: none is drawn.
         share: whether values are fractions, drawn as percent.
     """
 
@@ -59,19 +59,23 @@ class Multiple:
 
 MULTIPLES = {
     "gold peak": Multiple(
-        "Peak on a gold-aligned word", "% of rows", "peak_gold_masked", ("peak_gold_visible", "visible"),
+        "Argmax on a gold-aligned word", "% of rows", "peak_gold_masked", ("peak_gold_visible", "visible"),
         "peak_gold_masked", True,
     ),
     "gold mass": Multiple(
-        "Weight on gold-aligned words", "% of weight", "gold_mass_masked", ("gold_mass_visible", "visible"),
+        "Mass on gold-aligned words", "% of mass", "gold_mass_masked", ("gold_mass_visible", "visible"),
         "gold_mass_masked", True,
     ),
-    "entropy": Multiple("Entropy", "bits", "entropy_masked", ("entropy_full", "full run")),
-    "divergence": Multiple("Divergence from the full run", "bits", "divergence", ("divergence_visible", "visible")),
-    "recovery": Multiple("Hidden word recovered", "% of words", "recovered", share=True),
+    "entropy": Multiple("Entropy", "bits", "entropy_masked", ("entropy_full", "unmasked")),
+    "divergence": Multiple("Divergence from the unmasked run", "bits", "divergence", ("divergence_visible", "visible")),
+    "recovery": Multiple("Masked word predicted (top 1)", "% of words", "recovered", share=True),
 }  # fmt: skip
 DEFAULT = ("gold peak", "gold mass", "entropy", "recovery")
-NULL_DASHES: dict[str, Any] = {"uniform": (0, (1, 1.3)), "position": (0, (4, 1.5)), "permuted": (0, (6, 1.5, 1, 1.5))}
+BASELINE_DASHES: dict[str, Any] = {
+    "uniform": (0, (1, 1.3)),
+    "position": (0, (4, 1.5)),
+    "permuted": (0, (6, 1.5, 1, 1.5)),
+}
 
 
 DASHED = (0, (3.5, 1.5))
@@ -91,22 +95,22 @@ def redistribution_curves(
     width: Width | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Figure:
-    """Draw measures of hidden rows over the share of words that are hidden, a curve for each kind of plan.
+    """Draw measures of masked rows over the ratio of words that are masked, a curve for each masking strategy.
 
     A kind is a plan without its settings: ``span:share=0.25`` and ``span:share=0.5`` are two points of the curve
-    ``span``. Bands are the intervals of the rows. With one kind of plan a thin line shows visible rows (or hidden ones
-    in the full run) and each null model is a dashed line; with several a dashed line of the curve's colour shows the
-    null model that comes out highest at each point.
+    ``span``. Bands are the intervals of the rows. With one kind a thin line shows visible rows (or the same ones
+    unmasked) and each baseline is a dashed line; with several a dashed line of the curve's colour shows the
+    baseline that comes out highest at each point.
 
     Args:
         rows: what a corpus run gives (:meth:`align_eval.infilling.analysis.PlanAnalysis.to_json`), one mapping a plan:
             ``plan``, ``mask_share`` (a fraction) and measures; ``ci`` maps measures to ``[low, high]``, ``null`` names
-            to the same measures under each null model. A measure that is missing or ``None`` is left out.
+            to the same measures under each baseline. A measure that is missing or ``None`` is left out.
         multiples: names of :data:`MULTIPLES`, in order.
         model, view, rule, title: stand above, as in :func:`~align_eval.figures.paired.paired_heatmaps`.
         gold_name: what the links are called, such as ``"silver"``.
         width: ``"one"`` or ``"two"`` columns of a paper; ``None``: as ``"two"``, where two multiples stand
-            side by side.
+            beside each other.
         axes: draw into these axes, one for each of the multiples; nothing stands above then.
 
     Raises:
@@ -179,18 +183,18 @@ def _draw(axes: Axes, multiple: Multiple, kinds: Kinds, size: float) -> None:
         elif band:
             axes.plot([band[0][0]] * 2, band[0][1:], color=colour, lw=1.2, alpha=0.6, zorder=3)
         if len(kinds) > 1:
-            nulls = _highest_null(rows, multiple)
-            if len(nulls) > 1:
-                axes.plot(*zip(*nulls, strict=True), color=colour, lw=0.9, ls=DASHED, zorder=2)
-            elif nulls:
-                axes.plot(*zip(*nulls, strict=True), color=colour, marker="_", ms=7, ls="none", zorder=2)
+            baselines = _highest_baseline(rows, multiple)
+            if len(baselines) > 1:
+                axes.plot(*zip(*baselines, strict=True), color=colour, lw=0.9, ls=DASHED, zorder=2)
+            elif baselines:
+                axes.plot(*zip(*baselines, strict=True), color=colour, marker="_", ms=7, ls="none", zorder=2)
     if len(kinds) == 1:
         (rows,) = kinds.values()
         beside = _points(rows, multiple, multiple.beside[0])
         if beside:
             axes.plot(*zip(*beside, strict=True), color="#000000", lw=0.8, marker="o", ms=2.8, mfc="white", zorder=3)
-        for name, dashes in NULL_DASHES.items():
-            points = _null_points(rows, multiple, name)
+        for name, dashes in BASELINE_DASHES.items():
+            points = _baseline_points(rows, multiple, name)
             if points:
                 alone = {"marker": "_", "ms": 7, "ls": "none"} if len(points) == 1 else {"ls": dashes}
                 axes.plot(*zip(*points, strict=True), color=QUIET_COLOUR, lw=1.0, zorder=2, **alone)
@@ -203,7 +207,7 @@ def _finish(axes: Axes, multiple: Multiple, kinds: Kinds, size: float) -> None:
     axes.set_xlim(0, min(100.0, largest * 1.04 + 1))
     top = 100.0 if multiple.share else axes.get_ylim()[1]
     axes.set_ylim(0, top)
-    axes.set_xlabel("hidden words, %", fontsize=size, labelpad=2)
+    axes.set_xlabel("masked words, %", fontsize=size, labelpad=2)
     axes.set_ylabel(multiple.unit, fontsize=size, labelpad=2)
     axes.set_title(multiple.name, loc="left", fontsize=size, pad=4)
     axes.tick_params(labelsize=0.9 * size, pad=2)
@@ -257,14 +261,14 @@ def _ends(multiple: Multiple, kinds: Kinds) -> list[tuple[Point, str, str]]:
     for colour, (kind, rows) in zip(_colours(kinds), kinds.items(), strict=True):
         points = _points(rows, multiple, multiple.main)
         if points:
-            found.append((points[-1], kind if len(kinds) > 1 else "hidden", colour))
+            found.append((points[-1], kind if len(kinds) > 1 else "masked", colour))
     if len(kinds) == 1:
         (rows,) = kinds.values()
         beside = _points(rows, multiple, multiple.beside[0])
         if beside:
             found.append((beside[-1], multiple.beside[1], "#000000"))
-        for name in NULL_DASHES:
-            points = _null_points(rows, multiple, name)
+        for name in BASELINE_DASHES:
+            points = _baseline_points(rows, multiple, name)
             if points:
                 found.append((points[-1], name, QUIET_COLOUR))
     return found
@@ -274,8 +278,8 @@ def _notes(kinds: Kinds, chosen: Sequence[Multiple]) -> list[str]:
     notes = [f"plan: {next(iter(kinds))}"] if len(kinds) == 1 else []
     if any(_band(rows, multiple) for rows in kinds.values() for multiple in chosen):
         notes.append("bands: intervals over sentences")
-    if any(_highest_null(rows, multiple) for rows in kinds.values() for multiple in chosen):
-        notes.append("dashed: null models" if len(kinds) == 1 else "dashed: the highest of the null models")
+    if any(_highest_baseline(rows, multiple) for rows in kinds.values() for multiple in chosen):
+        notes.append("dashed: baselines" if len(kinds) == 1 else "dashed: the highest of the baselines")
     return notes
 
 
@@ -292,14 +296,14 @@ def _band(rows: Sequence[Row], multiple: Multiple) -> list[tuple[float, float, f
     return [(100 * float(x), multiple.scaled(ci[0]), multiple.scaled(ci[1])) for x, ci in found if ci]
 
 
-def _null_points(rows: Sequence[Row], multiple: Multiple, name: str) -> list[Point]:
-    nulls = [(row["mask_share"], ((row.get("null") or {}).get(name) or {}).get(multiple.null)) for row in rows]
-    return [(100 * float(x), multiple.scaled(y)) for x, y in nulls if y is not None]
+def _baseline_points(rows: Sequence[Row], multiple: Multiple, name: str) -> list[Point]:
+    baselines = [(row["mask_share"], ((row.get("null") or {}).get(name) or {}).get(multiple.null)) for row in rows]
+    return [(100 * float(x), multiple.scaled(y)) for x, y in baselines if y is not None]
 
 
-def _highest_null(rows: Sequence[Row], multiple: Multiple) -> list[Point]:
+def _highest_baseline(rows: Sequence[Row], multiple: Multiple) -> list[Point]:
     found: dict[float, float] = {}
-    for name in NULL_DASHES:
-        for x, y in _null_points(rows, multiple, name):
+    for name in BASELINE_DASHES:
+        for x, y in _baseline_points(rows, multiple, name):
             found[x] = max(found.get(x, y), y)
     return sorted(found.items())

@@ -56,7 +56,7 @@ def paired_heatmaps(
     """Draw two maps with the same columns and one colour bar at the right, over the height of both.
 
     Values run from 0 (black) to the largest of both maps (near white; rounded up to a round number). Rows that were
-    hidden from the model have labels and a strip in vermilion. Any two maps with the same columns can be paired: two
+    masked have labels and a strip in vermilion. Any two maps with the same columns can be paired: two
     masks, layers or models.
 
     Args:
@@ -111,7 +111,7 @@ def paired_heatmaps(
         dashed = any(p.possible is not None and p.possible.any() for p in panels)
         notes.append(f"framed: {gold_name} links{' (dashed: possible)' if dashed else ''}")
     if first.marked_rows or second.marked_rows:
-        notes.append("orange labels: hidden words")
+        notes.append("orange labels: masked words")
     return draw_panels(
         panels,
         scales,

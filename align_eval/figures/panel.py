@@ -33,7 +33,7 @@ class Panel:
         values: ``(Q, K)`` finite numbers.
         row_labels, column_labels: Q and K texts, as they are to be read (:func:`readable_labels`).
         title: above the map.
-        marked_rows: rows that were hidden from the model, 0-based; they stand out.
+        marked_rows: rows of masked words, 0-based; they stand out.
         gold: ``(Q, K)`` bool, cells of sure gold links, or ``None``.
         possible: ``(Q, K)`` bool, cells of links that are possible but not sure, or ``None``.
 
@@ -79,7 +79,7 @@ def panel_of(
         maps: between sub-words, or between words (``maps.words()``).
         layer, head: numbers from 1 or ``"mean"``; ``None`` if the maps have only one.
         title: above the map.
-        masked: the query words that were hidden, 0-based; all their rows are marked.
+        masked: the query words that were masked, 0-based; all their rows are marked.
         gold: links of the pair, source to target, 0-based; all cells of two linked words are framed.
 
     Raises:
@@ -139,7 +139,7 @@ def draw_map(axes: Axes, panel: Panel, scale: Scale, *, size: float, gold: bool 
         scale: colours.
         size: of the labels, in points.
         gold: frame the cells of gold links.
-        strip: width of the strip beside hidden rows, in cells.
+        strip: width of the strip beside masked rows, in cells.
     """
     rows, columns = panel.values.shape
     limits: dict[str, Any] = {"cmap": scale.colours, "vmin": scale.low, "vmax": scale.high}
@@ -174,7 +174,7 @@ def draw_map(axes: Axes, panel: Panel, scale: Scale, *, size: float, gold: bool 
 
 
 def _strips(axes: Axes, panel: Panel, strip: float) -> None:
-    """A strip beside the hidden rows of the panel whose labels say that they are hidden."""
+    """A strip beside the masked rows of the panel."""
     from matplotlib.patches import Rectangle
 
     for row in panel.marked_rows:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 READING_NAMES = {
-    "awo": "AWO: outputs the word",
-    "awi": "AWI: reads the word",
+    "awo": "AWO: word as output",
+    "awi": "AWI: word as input",
     "block": "mean of both blocks",
     "block-st": "source to target",
     "block-ts": "target to source",

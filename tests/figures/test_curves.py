@@ -1,4 +1,4 @@
-"""Curves over the mask share: points, bands, null models, labels that do not touch."""
+"""Curves over the mask share: points, bands, baselines, labels that do not touch."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_one_plan_has_its_nulls_and_its_visible_rows() -> None:
     ]
     (band,) = axes.collections
     assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(50.0)
-    assert [text.get_text() for text in axes.texts] == ["uniform", "position", "hidden", "visible"]
+    assert [text.get_text() for text in axes.texts] == ["uniform", "position", "masked", "visible"]
     words = " ".join(texts_of(figure))
     assert "tiny · chosen: lowest AER · plan: span" in words
-    assert "dashed: null models" in words
+    assert "dashed: baselines" in words
 
 
 def test_links_are_called_what_they_are() -> None:
