@@ -363,7 +363,7 @@ def _warm() -> None:
     import align_eval.runs.explore
     import align_eval.runs.infill
     import align_eval.runs.pair_figures
-    import align_eval.runs.translate  # noqa: F401
+    import align_eval.translation.translate  # noqa: F401
     from align_eval.models.provider import MODELS
 
     cli.build_app()

@@ -361,11 +361,12 @@ def _note_readers(folder: Path) -> list[Reader]:
     from align_eval.corpora.testset_entries import read_registry
     from align_eval.digests import digest_of
     from align_eval.models.store import is_whole, read_sums
-    from align_eval.runs import pair_figures, translations_file
+    from align_eval.runs import pair_figures
     from align_eval.runs.experiments import evaluate
     from align_eval.runs.experiments.base import read_experiment
     from align_eval.runs.experiments.cells import Cells
     from align_eval.runs.explore_folder import explore_folder
+    from align_eval.translation import texts as translations_file
 
     def registry_again(value: Any, path: Path) -> None:
         texts = []

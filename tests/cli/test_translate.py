@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def aligner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("align_eval.runs.translate.diagnostic_aligner", lambda *given, **options: Stub())
+    monkeypatch.setattr("align_eval.translation.translate.diagnostic_aligner", lambda *given, **options: Stub())
 
 
 def run(*arguments: object) -> int:

@@ -10,7 +10,7 @@ from align_eval.infilling.mask_text import masked_words
 from align_eval.infilling.measures import punctuation_columns
 from align_eval.links import Links
 from align_eval.report.layers import kind_of
-from align_eval.scoring.coverage import sentence_coverage
+from align_eval.translation.coverage import sentence_coverage
 
 MARKS = [".", ",", "...", "«", "–", "。", "、", "''", "``", "¿", "|", "<", "~", "•", "&quot;", "&apos;", "&#124;",
          "&lt;", "&#91;", "&bar;", "&amp;quot;", "@-@", "@,@", "-LRB-", "-rrb-", "؟", "।"]  # fmt: skip

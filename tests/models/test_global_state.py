@@ -18,7 +18,7 @@ import torch
 import align_eval as ae
 from align_eval.models.cpu import parallel
 from align_eval.scoring import translation
-from align_eval.scoring.translation import score_translations
+from align_eval.translation.metrics import score_translations
 
 PAIRS = [(f"das ist ein Haus {k}", f"this is a house {k}") for k in range(120)]
 

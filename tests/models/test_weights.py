@@ -19,7 +19,7 @@ from align_eval.models import describe_model, load_model
 from align_eval.models.translation import Decoding
 from align_eval.runs.parallel_text import open_text
 from align_eval.runs.sweep import sweep_testset
-from align_eval.runs.translate import TranslateSettings, translate_and_score
+from align_eval.translation.translate import TranslateSettings, translate_and_score
 from tests.models import families
 from tests.models.bins import INDEX, MALICIOUS, malicious, to_bin
 from tests.models.tiny import write_model, write_tokenizer

@@ -16,7 +16,6 @@ from align_eval.errors import InputError
 from align_eval.link_table import LinkTable
 from align_eval.models import families as loaded_families
 from align_eval.models.translation import Decoding
-from align_eval.runs import translate as translate_module
 from align_eval.runs.heads import attention_links
 from align_eval.runs.infill import infill_testset
 from align_eval.runs.infill_corpus import corpus_of
@@ -25,8 +24,9 @@ from align_eval.runs.infill_work import ModelLoader
 from align_eval.runs.parallel_text import open_text
 from align_eval.runs.selection import Settings, select
 from align_eval.runs.sweep import split, sweep_testset
-from align_eval.runs.translate import TranslateSettings, translate_and_score
 from align_eval.signals.collect import attention_maps, word_matrices
+from align_eval.translation import translate as translate_module
+from align_eval.translation.translate import TranslateSettings, translate_and_score
 from tests.infilling.models import marian_folder
 from tests.models import families
 

@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
 from align_eval.models.translation import Decoding, Translation, Translator, load_translator
-from align_eval.runs.diagnose import Diagnosis, diagnose, diagnostic_aligner, word_tokenizers
-from align_eval.runs.forced import AttentionChoice, AttentionScore, forced_counts, score_forced
 from align_eval.runs.parallel_text import ParallelText, plain_language
 from align_eval.runs.results import file_name, make_folder
 from align_eval.runs.sweep import Sweep
-from align_eval.runs.translations_file import translate_text
-from align_eval.scoring.coverage import coverage_tests
-from align_eval.scoring.translation import (
+from align_eval.translation.attention import AttentionChoice, AttentionScore, forced_counts, score_forced
+from align_eval.translation.coverage import Diagnosis, coverage_tests, diagnose, diagnostic_aligner, word_tokenizers
+from align_eval.translation.metrics import (
     MetricScore,
     MetricTest,
     make_metrics,
     paired_translation_tests,
     score_translations,
 )
+from align_eval.translation.texts import translate_text
 
 if TYPE_CHECKING:
     from align_eval.models.seq2seq import Seq2Seq
-    from align_eval.runs.hypotheses import Hypothesis
     from align_eval.scoring.paired import PairedTest
+    from align_eval.translation.texts import Hypothesis
 
 Bars = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
@@ -74,7 +73,7 @@ class TranslatedText:
         model: its name; of translations that were read from a file the file's.
         decoding: :meth:`align_eval.models.translation.Translator.describe`; of a file its sha256.
         translations: one a sentence.
-        scores: by metric of :data:`align_eval.scoring.translation.METRICS`.
+        scores: by metric of :data:`align_eval.translation.metrics.METRICS`.
         attention: AER of its attention; ``None`` without gold.
         diagnosis: of its own translations; ``None`` without an aligner. ``reference``: of the references.
         against: name of the first model, for those after it.
@@ -118,8 +117,8 @@ def translate_and_score(
         text: of :func:`align_eval.runs.parallel_text.open_text`.
         models: names, or models of :func:`align_eval.models.translation.load_translator`.
         settings: what is asked for.
-        hypotheses: translations that exist, of :func:`align_eval.runs.hypotheses.read_hypotheses`; they come after the
-            models. The first translator of all is the one that the others are tested against.
+        hypotheses: translations that exist, of :func:`align_eval.translation.texts.read_hypotheses`; they come after
+            the models. The first translator of all is the one that the others are tested against.
         folder: translations are written here as they come, so that an interrupted run goes on where it stopped.
         resume: take over translations of an earlier run with the same settings.
         bars: makes a progress bar from its name and total.

@@ -14,7 +14,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.scoring.translation import (
+from align_eval.translation.metrics import (
     METRICS,
     default_tokenizer,
     make_metrics,

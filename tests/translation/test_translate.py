@@ -16,16 +16,14 @@ from align_eval.corpora import make_testset
 from align_eval.corpora.detokenize import load_detokenizer
 from align_eval.errors import InputError, LengthMismatchError, MissingFileError, SentenceTooLongError, UnknownNameError
 from align_eval.models.translation import Decoding, Translator
-from align_eval.runs.diagnose import diagnose, diagnostic_aligner, word_tokenizers
-from align_eval.runs.forced import AttentionChoice, forced_counts, score_forced
-from align_eval.runs.hypotheses import read_hypotheses
 from align_eval.runs.parallel_text import ParallelText, open_text
 from align_eval.runs.sweep import split, sweep_testset
-from align_eval.runs.translate import TranslateSettings, translate_and_score
-from align_eval.runs.translation_report import render, sentence_rows, to_json, write_folder
-from align_eval.runs.translations_file import translate_text
-from align_eval.scoring.coverage import coverage
-from align_eval.scoring.translation import score_translations
+from align_eval.translation.attention import AttentionChoice, forced_counts, score_forced
+from align_eval.translation.coverage import coverage, diagnose, diagnostic_aligner, word_tokenizers
+from align_eval.translation.metrics import score_translations
+from align_eval.translation.report import render, sentence_rows, to_json, write_folder
+from align_eval.translation.texts import read_hypotheses, translate_text
+from align_eval.translation.translate import TranslateSettings, translate_and_score
 from tests.models import families
 from tests.runs.stub import Stub
 
@@ -152,7 +150,7 @@ def test_pairs_over_a_window_are_left_out_for_all_models(tmp_path: Path, model: 
 def test_an_interrupted_run_goes_on(
     text: ParallelText, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("align_eval.runs.translations_file.BLOCK", 3)
+    monkeypatch.setattr("align_eval.translation.texts.BLOCK", 3)
     translator = Translator(model, Decoding(2, 10))
     wanted = translate_text(text, translator)
     whole = tmp_path / "whole.jsonl"
@@ -214,7 +212,7 @@ def test_an_aligner_may_need_no_model() -> None:
 
 
 def test_models_side_by_side(text: ParallelText, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("align_eval.runs.translate.diagnostic_aligner", lambda *given, **options: Stub())
+    monkeypatch.setattr("align_eval.translation.translate.diagnostic_aligner", lambda *given, **options: Stub())
     other = families.build("t5", source_prefix="translate German to English:")
     other.name = "t5"
     chosen = settings(aligner="stub", choice=AttentionChoice(1, 1, "awo"), tests=("randomisation", "bootstrap"))
@@ -277,7 +275,7 @@ def hypothesis_files(folder: Path) -> list[Path]:
 
 
 def test_translations_that_exist_are_judged_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("align_eval.runs.translate.diagnostic_aligner", lambda *given, **options: Stub())
+    monkeypatch.setattr("align_eval.translation.translate.diagnostic_aligner", lambda *given, **options: Stub())
     text = open_text(make_testset(bitext(tmp_path), source_language="de", target_language="en"))
     files = hypothesis_files(tmp_path)
     given = read_hypotheses(files, len(text))
@@ -352,7 +350,7 @@ def test_one_model_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
         alive.extend((weakref.ref(made), weakref.ref(made.model)))
         return made
 
-    monkeypatch.setattr("align_eval.runs.translate.load_translator", load)
+    monkeypatch.setattr("align_eval.translation.translate.load_translator", load)
     found = translate_and_score(
         text, ["a", "b", "c"], settings(choice=AttentionChoice(None, None, "awi", development=0.5))
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError, UnknownNameError
 from align_eval.links import Links
-from align_eval.scoring.coverage import coverage, coverage_tests, sentence_coverage
+from align_eval.translation.coverage import coverage, coverage_tests, sentence_coverage
 
 # "Der kleine Hund schläft heute ." - "The dog sleeps in bed ."
 PAIR = SentencePair("1", ("Der", "kleine", "Hund", "schläft", "heute", "."), ("The", "dog", "sleeps", "in", "bed", "."))

@@ -10,15 +10,15 @@ from align_eval.corpora.detokenize import describe_detokenizer
 from align_eval.corpora.punctuation import PUNCTUATION_RULE
 from align_eval.files import StrPath, atomic_writer
 from align_eval.runs.results import environment, make_folder, write_json
-from align_eval.runs.translate import file_stem
 from align_eval.scoring.score import DECIMALS, rounded
-from align_eval.scoring.translation import METRICS, sentence_scores
 from align_eval.shown import cell, one_line, shown
 from align_eval.tables import TextTable, p_value, render_text, signed
+from align_eval.translation.metrics import METRICS, sentence_scores
+from align_eval.translation.translate import file_stem
 
 if TYPE_CHECKING:
-    from align_eval.runs.diagnose import Diagnosis
-    from align_eval.runs.translate import TranslatedText
+    from align_eval.translation.coverage import Diagnosis
+    from align_eval.translation.translate import TranslatedText
 
 _UNLINKED = ("uncovered_source", "unsupported_target")
 _TITLES = {

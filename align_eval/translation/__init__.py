@@ -1,0 +1,1 @@
+"""Translations judged: sacrebleu, attention against gold under teacher forcing, words that nothing links."""
