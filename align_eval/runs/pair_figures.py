@@ -21,6 +21,7 @@ from align_eval.files import StrPath, atomic_writer, sha256_of
 from align_eval.nested import parse_json
 from align_eval.processes import isolated_workers
 from align_eval.runs.results import file_name, make_folder, read_systems, write_json
+from align_eval.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,6 +151,7 @@ def draw_pairs(
     format: str = "png",
     strength: Strength | None = None,
     quantity: str = "similarity",
+    made_by: dict[str, str] | None = None,
     jobs: int = 1,
     restart: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -165,6 +167,7 @@ def draw_pairs(
         format: ``png``, ``svg`` or ``pdf``.
         strength: gives the map of a pair, ``(source words, target words)``, drawn as colour; ``None``: links alone.
         quantity: what that map is.
+        made_by: signature of the model that gives it.
         jobs: processes that draw. With more than one a script needs ``if __name__ == "__main__":`` around its work.
         restart: draw everything anew, whatever stands there.
         progress: told of each figure that is there.
@@ -194,7 +197,7 @@ def draw_pairs(
         if not 1 <= number <= len(pairs):
             raise InputError(f"{aligned.testset.name} has no pair {number}", remedy=f"Choose from 1 to {len(pairs)}")
     base = make_folder(folder)
-    _settle(base / "figures.json", _settings(aligned, strength is not None, quantity), restart)
+    _settle(base / "figures.json", _settings(aligned, quantity if strength else None, made_by), restart)
     digits = max(4, len(str(len(pairs))))
     sizes = {n: sorted((len(pairs[n - 1].source), len(pairs[n - 1].target))) for n in wanted}
     large = [n for n, (_, most) in sizes.items() if most > MOST_WORDS]
@@ -275,13 +278,15 @@ def _results(done: set[Future[list[str]]], progress: Callable[[int], None] | Non
             progress(1)
 
 
-def _settings(aligned: AlignedSet, strength: bool, quantity: str) -> dict[str, Any]:
+def _settings(aligned: AlignedSet, quantity: str | None, made_by: dict[str, str] | None) -> dict[str, Any]:
     return {
         "testset": aligned.testset.name,
         "checksum": aligned.testset.checksum,
         "system": aligned.title,
         "links": aligned.digest,
-        "strength": quantity if strength else None,
+        "strength": quantity,
+        "signature": made_by,
+        "version": __version__,
     }
 
 

@@ -101,7 +101,7 @@ def add_to(plot_app: typer.Typer) -> None:
         base = Path(output) if output else Path(data or "") / "pairs"
         for item in sets:
             numbers = _numbers(only, len(item.testset.pairs))
-            maps = _maps(item, aligner, loading) if strength else None
+            maps, made_by = _maps(item, aligner, loading) if strength else (None, None)
             with progress_bar(item.name, len(numbers), unit="figures") as progress:
                 drawn = draw_pairs(
                     item,
@@ -109,6 +109,7 @@ def add_to(plot_app: typer.Typer) -> None:
                     numbers=numbers,
                     format=format,
                     strength=maps,
+                    made_by=made_by,
                     quantity="similarity, (cosine + 1) / 2",
                     jobs=jobs or os.cpu_count() or 1,
                     restart=restart,
@@ -140,8 +141,8 @@ def _align(
         return aligner, align_set(testset, aligner, progress)
 
 
-def _maps(item: AlignedSet, aligner: Any, loading: dict[str, str]) -> Any:
-    """What gives the similarity map of a pair, of the encoder that found the links.
+def _maps(item: AlignedSet, aligner: Any, loading: dict[str, str]) -> tuple[Any, dict[str, str]]:
+    """What gives the similarity map of a pair, of the encoder that found the links, and the encoder's signature.
 
     Raises:
         InputError: the links were not found by the similarity of an encoder.
@@ -155,4 +156,4 @@ def _maps(item: AlignedSet, aligner: Any, loading: dict[str, str]) -> Any:
         aligner = SimilarityAligner(AlignerSettings(item.model, ("argmax",), (item.layer,), options=dict(loading)))
     if item.layer is None or not hasattr(aligner, "word_map"):
         raise InputError(f"the links of {item.title} have no similarity behind them", remedy="Leave out --strength")
-    return lambda pair: aligner.word_map(pair, item.layer)
+    return (lambda pair: aligner.word_map(pair, item.layer)), aligner.describe()
