@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.report.summary import Cell, Summary
+from align_eval.report.summary import Cell, Summary, bands_of, fraction, greatest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,15 +127,10 @@ def sparsity(values: NDArray[np.floating]) -> dict[str, Any]:
 
 def _cells(flow: TextFlow, values: NDArray[np.floating], count: int) -> tuple[Cell, ...]:
     """The greatest cells of ``(L, H, Q, K)``, descending; none that is 0."""
-    flat = values.ravel()
-    count = min(count, flat.size)
-    order = np.argpartition(-flat, count - 1)[:count]
-    order = order[np.argsort(-flat[order], kind="stable")]
     out = []
-    for k in order[flat[order] > 0]:
-        a, b, q, key = (int(x) for x in np.unravel_index(int(k), values.shape))
+    for a, b, q, key in greatest(values, count):
         note = SUPPORTS if flow.signed[a, b, q, key] < 0 else OPPOSES
-        out.append(Cell(float(flat[k]), a + 1, b + 1, flow.queries[q], flow.keys[key], q, key, note))
+        out.append(Cell(float(values[a, b, q, key]), a + 1, b + 1, flow.queries[q], flow.keys[key], q, key, note))
     return tuple(out)
 
 
@@ -146,15 +141,15 @@ def _zoom(flow: TextFlow, layer: int, head: int, groups: Sequence[Group]) -> dic
     out: dict[str, Any] = {
         "total": total,
         "gate": float(flow.signed[layer, head].sum()),
-        "share_in_strongest_cell": _ratio(float(values.max()), total),
+        "share_in_strongest_cell": fraction(values.max(), total),
         "groups": [],
     }
     if flow.square:
-        out["share_to_itself"] = _ratio(float(np.trace(values)), total)
-        out["share_from_first"] = _ratio(float(values[1:, 0].sum()), total)
+        out["share_to_itself"] = fraction(np.trace(values), total)
+        out["share_from_first"] = fraction(values[1:, 0].sum(), total)
     row = None if flow.position is None else values[flow.position]
     if row is not None:
-        out["share_to_prediction"] = _ratio(float(row.sum()), total)
+        out["share_to_prediction"] = fraction(row.sum(), total)
     everywhere = flow.saliency
     for group in groups:
         part = slice(group.start, group.end)
@@ -163,12 +158,12 @@ def _zoom(flow: TextFlow, layer: int, head: int, groups: Sequence[Group]) -> dic
             "tokens": " ".join(flow.keys[part]),
             "first": group.start,
             "last": group.end - 1,
-            "share_of_head": _ratio(float(values[:, part].sum()), total),
+            "share_of_head": fraction(values[:, part].sum(), total),
         }
         if row is not None and flow.position is not None:
-            entry["share_to_prediction"] = _ratio(float(row[part].sum()), float(row.sum()))
+            entry["share_to_prediction"] = fraction(float(row[part].sum()), float(row.sum()))
             into = everywhere[:, :, flow.position]
-            entry["share_to_prediction_all_heads"] = _ratio(float(into[..., part].sum()), float(into.sum()))
+            entry["share_to_prediction_all_heads"] = fraction(float(into[..., part].sum()), float(into.sum()))
         out["groups"].append(entry)
     return out
 
@@ -191,11 +186,8 @@ def _zoom_sentence(flow: TextFlow, layer: int, head: int, zoom: dict[str, Any], 
 def _bands(flow: TextFlow) -> dict[str, float]:
     """The share of all flow in the lower, middle and upper third of the layers."""
     by_layer = flow.scalar("sum").sum(axis=1)
-    out, total = {}, float(by_layer.sum())
-    for part in np.array_split(np.arange(len(by_layer)), min(3, len(by_layer))):
-        name = f"layers {part[0] + 1}-{part[-1] + 1}" if len(part) > 1 else f"layer {part[0] + 1}"
-        out[name] = _ratio(float(by_layer[part].sum()), total)
-    return out
+    total = float(by_layer.sum())
+    return {name: fraction(by_layer[low - 1 : high].sum(), total) for low, high, name in bands_of(len(by_layer))}
 
 
 def _anomalies(flow: TextFlow, strongest: Sequence[Cell]) -> list[str]:
@@ -212,10 +204,10 @@ def _anomalies(flow: TextFlow, strongest: Sequence[Cell]) -> list[str]:
                 f"A sub-word's attention to itself is stronger than the strongest cell between two: layer "
                 f"{cells[0].layer}, head {cells[0].head}, {cells[0].query!r}, {cells[0].value:.3g}."
             )
-        share = _ratio(float(diagonal.sum()), float(flow.saliency.sum()))
+        share = fraction(float(diagonal.sum()), float(flow.saliency.sum()))
         if share > 0.25:
             out.append(f"{share:.0%} of all flow is of sub-words to themselves.")
-        first = _ratio(float(flow.between[..., 0].sum()), float(flow.between.sum()))
+        first = fraction(float(flow.between[..., 0].sum()), float(flow.between.sum()))
         if len(flow.keys) > 2 and first > 0.4:
             out.append(f"{first:.0%} of the flow between sub-words comes from the first one, {flow.keys[0]!r}.")
     against = [cell for cell in strongest if cell.note == OPPOSES]
@@ -226,7 +218,3 @@ def _anomalies(flow: TextFlow, strongest: Sequence[Cell]) -> list[str]:
             f"{against[0].key!r}."
         )
     return out
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from align_eval.corpora.punctuation import is_punctuation, plain_word
 from align_eval.errors import InputError
-from align_eval.report.summary import Cell, Summary
+from align_eval.report.summary import Cell, Summary, bands_of, fraction, greatest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from align_eval.signals.text_layers import LensDepth
 
 TOP = 10
-BANDS = 3
 
 
 def summarise_layers(
@@ -50,12 +49,12 @@ def summarise_layers(
     strongest = _strongest(values, tokens, first, query, asked)
     peaks = values.argmax(axis=0) + 1
     weight = values.sum(axis=0)
-    bands = [_band(values, tokens, low, high) for low, high in bands_of(layers)]
+    bands = [_band(values, tokens, low, high, name) for low, high, name in bands_of(layers)]
     order = [int(k) for k in np.argsort(-weight, kind="stable")[:5] if weight[k] > 0]
     findings = []
     if strongest:
         findings.append(f"The strongest cell is {strongest[0]}.")
-        held = ", ".join(f"{tokens[k]!r} {_share(weight[k], weight.sum()):.0%}" for k in order)
+        held = ", ".join(f"{tokens[k]!r} {fraction(weight[k], weight.sum()):.0%}" for k in order)
         findings.append(f"Over all layers, these tokens hold most of what is drawn: {held}.")
     findings += [_band_sentence(band) for band in bands]
     if order:
@@ -65,14 +64,14 @@ def summarise_layers(
     anomalies = []
     numbers: dict[str, Any] = {
         "peak_layer": [{"token": t, "layer": int(p)} for t, p, w in zip(tokens, peaks, weight, strict=True) if w > 0],
-        "share_of_token": _share_list(weight),
-        "share_of_layer": _share_list(values.sum(axis=1)),
+        "share_of_token": [fraction(w, weight.sum()) for w in weight],
+        "share_of_layer": [fraction(v, values.sum()) for v in values.sum(axis=1)],
     }
     if elsewhere is not None:
         numbers["not_drawn"] = elsewhere
         numbers["mean_not_drawn"] = float(elsewhere.mean())
         if elsewhere.mean() > 0.3 * (elsewhere.mean() + values.sum(axis=1).mean()):
-            part = _share(float(elsewhere.sum()), float(elsewhere.sum() + values.sum()))
+            part = fraction(elsewhere.sum(), elsewhere.sum() + values.sum())
             anomalies.append(f"{part:.0%} of the whole lies on tokens in front of those drawn.")
     return Summary(
         figure="layer x token map",
@@ -96,8 +95,8 @@ def summarise_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str,
     settled = settling_depth(values, threshold)
     agrees = settling_depth(1.0 - depth.agrees, 0.5)
     bands = []
-    for low, high in bands_of(layers):
-        band = _band(values, tokens, low, high)
+    for low, high, name in bands_of(layers):
+        band = _band(values, tokens, low, high, name)
         inside = [k for k in range(count) if low <= settled[k] <= high]
         band["settle_here"], band["share_settle_here"] = len(inside), len(inside) / count
         bands.append(band)
@@ -162,26 +161,16 @@ def summarise_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str,
     )
 
 
-def bands_of(layers: int, count: int = BANDS) -> list[tuple[int, int]]:
-    """First and last layer (from 1) of each of ``count`` bands of about equal size; fewer where layers are fewer.
-
-    >>> bands_of(30), bands_of(2)
-    ([(1, 10), (11, 20), (21, 30)], [(1, 1), (2, 2)])
-    """
-    parts = np.array_split(np.arange(1, layers + 1), min(count, layers))
-    return [(int(part[0]), int(part[-1])) for part in parts]
-
-
-def _band(values: NDArray[np.floating], tokens: Sequence[str], low: int, high: int) -> dict[str, Any]:
+def _band(values: NDArray[np.floating], tokens: Sequence[str], low: int, high: int, name: str) -> dict[str, Any]:
     """The mean of a band, and the tokens that carry most of it."""
     mean = values[low - 1 : high].mean(axis=0)
     order = [int(k) for k in np.argsort(-mean, kind="stable")[:5] if mean[k] > 0]
     return {
-        "name": f"layers {low}-{high}" if high > low else f"layer {low}",
+        "name": name,
         "mean": float(mean.mean()),
         "tokens": [tokens[k] for k in order],
         "means": [float(f"{mean[k]:.4g}") for k in order],
-        "share": _share(float(values[low - 1 : high].sum()), float(values.sum())),
+        "share": fraction(values[low - 1 : high].sum(), values.sum()),
     }
 
 
@@ -193,13 +182,10 @@ def _band_sentence(band: Mapping[str, Any]) -> str:
 def _strongest(
     values: NDArray[np.floating], tokens: Sequence[str], first: int, query: int | None, asked: str | None
 ) -> tuple[Cell, ...]:
-    order = np.argsort(-values, axis=None, kind="stable")[:TOP]
-    out = []
-    for place in order[values.ravel()[order] > 0]:
-        layer, k = divmod(int(place), values.shape[1])
-        value = float(values[layer, k])
-        out.append(Cell(value, layer + 1, None, asked, tokens[k], query, first + k))
-    return tuple(out)
+    return tuple(
+        Cell(float(values[row, k]), row + 1, None, asked, tokens[k], query, first + k)
+        for row, k in greatest(values, TOP)
+    )
 
 
 def _kinds(tokens: Sequence[str], settled: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
@@ -219,14 +205,6 @@ def kind_of(token: str) -> str:
     if any(letter.isdigit() for letter in plain_word(token)):
         return "numbers"
     return "punctuation and spaces" if is_punctuation(token) else "words"
-
-
-def _share_list(values: NDArray[np.floating]) -> list[float]:
-    return [_share(float(v), float(values.sum())) for v in values]
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0 else 0.0
 
 
 def _check(values: NDArray[np.floating], tokens: Sequence[str]) -> None:

@@ -7,11 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from align_eval.errors import NonFiniteError
 from align_eval.files import StrPath, atomic_writer
 from align_eval.shown import markdown, markdown_code
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Number = int | str
 """A layer or head, counted from 1; a name such as ``"mean"`` where several have become one."""
@@ -128,6 +133,34 @@ class Summary:
         with atomic_writer(text_path) as stream:
             stream.write(self.to_markdown())
         return json_path, text_path
+
+
+def greatest(values: NDArray[np.floating], count: int) -> list[tuple[int, ...]]:
+    """Places of the ``count`` greatest values, descending; of equal ones the first. None of a value that is 0 or less.
+
+    >>> greatest(np.array([[0.0, 2.0], [3.0, 2.0]]), 2)
+    [(1, 0), (0, 1)]
+    """
+    flat = values.ravel()
+    count = min(count, flat.size)
+    (found,) = np.nonzero(flat >= max(np.partition(flat, -count)[-count], np.nextafter(0, 1)))
+    order = found[np.argsort(-flat[found], kind="stable")][:count]
+    return [tuple(map(int, place)) for place in zip(*np.unravel_index(order, values.shape), strict=True)]
+
+
+def fraction(part: float, whole: float) -> float:
+    """``part / whole``; 0 of nothing."""
+    return float(part / whole) if whole > 0 else 0.0
+
+
+def bands_of(layers: int, count: int = 3) -> list[tuple[int, int, str]]:
+    """First and last layer (from 1) and name of ``count`` bands of about equal size; fewer where layers are fewer.
+
+    >>> bands_of(30), bands_of(1)
+    ([(1, 10, 'layers 1-10'), (11, 20, 'layers 11-20'), (21, 30, 'layers 21-30')], [(1, 1, 'layer 1')])
+    """
+    parts = [(int(part[0]), int(part[-1])) for part in np.array_split(np.arange(1, layers + 1), min(count, layers))]
+    return [(low, high, f"layers {low}-{high}" if high > low else f"layer {low}") for low, high in parts]
 
 
 def plain(value: Any, name: str = "value") -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from align_eval.errors import InputError
-from align_eval.report.layers import bands_of, summarise_depth, summarise_layers
+from align_eval.report.layers import summarise_depth, summarise_layers
+from align_eval.report.summary import bands_of
 from align_eval.signals.text_layers import LensDepth
 
 TOKENS = ("So", "13", ".")
@@ -54,8 +55,8 @@ def test_the_norm_is_named() -> None:
 
 
 def test_bands() -> None:
-    assert bands_of(12) == [(1, 4), (5, 8), (9, 12)]
-    assert bands_of(1) == [(1, 1)]
+    assert bands_of(12) == [(1, 4, "layers 1-4"), (5, 8, "layers 5-8"), (9, 12, "layers 9-12")]
+    assert bands_of(1) == [(1, 1, "layer 1")]
 
 
 def test_empty_and_wrong() -> None:
