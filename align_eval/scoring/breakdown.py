@@ -18,6 +18,8 @@ from align_eval.scoring.measures import check_lengths, matches, measures
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
 
+Rows = NDArray[np.integer[Any]]
+
 #: Upper ends (inclusive) of the buckets of sentence length, in source words; the last bucket is open.
 LENGTHS = (10, 20, 30, 40, 60)
 #: Upper ends (exclusive) of the buckets of distance from the diagonal; the last one holds the rest, up to 1.
@@ -117,8 +119,16 @@ def breakdown(
     check_lengths(gold.sentences, hypothesis.sentences)
     possible, sure = matches(gold, hypothesis)
     found, _ = matches(hypothesis, gold)
-    flags = _Flags(gold, hypothesis, possible, sure)
-    by_kind = flags.parts(KINDS, _kinds(gold, gold.sure), _kinds(hypothesis), own_kinds=found)
+
+    def parts(names: Sequence[str], of_gold: Rows, of_hypothesis: Rows, sentences: Rows | None = None) -> list[Part]:
+        """One part a name; ``of_gold`` and ``of_hypothesis`` say in which part (the index of its name) each row is."""
+        rows = (of_hypothesis, of_gold[gold.sure], of_hypothesis[sure], of_hypothesis[possible])
+        return _parts(names, rows, sentences)
+
+    gold_kinds, kinds = _kinds(gold, gold.sure), _kinds(hypothesis)
+    # A link can be of one kind as gold and of another as proposed link: AER, which mixes both, is left out.
+    rows = (kinds, gold_kinds[gold.sure], gold_kinds[gold.sure & found], kinds[possible])
+    by_kind = _parts(KINDS, rows, with_aer=False)
     if pairs is None:
         return Breakdown(by_kind)
     if len(pairs) != gold.sentences:
@@ -130,7 +140,7 @@ def breakdown(
     length = np.searchsorted(LENGTHS, source)
     starts = (1, *(end + 1 for end in LENGTHS))
     names = [f"{a}-{b}" for a, b in zip(starts, LENGTHS, strict=False)] + [f"{starts[-1]}+"]
-    by_length = flags.parts(names, length[gold.sentence], length[hypothesis.sentence], sentences=length)
+    by_length = parts(names, length[gold.sentence], length[hypothesis.sentence], length)
     names = [f"{a}-{b}" for a, b in zip((0, *DISTANCES), (*DISTANCES, 1), strict=True)]
     near = [
         np.searchsorted(DISTANCES, np.abs(t.source / source[t.sentence] - t.target / target[t.sentence]), side="right")
@@ -139,7 +149,7 @@ def breakdown(
     return Breakdown(
         by_kind,
         by_length,
-        flags.parts(names, *near),
+        parts(names, *near),
         {
             "source": _null_words(gold, hypothesis, "source", source),
             "target": _null_words(gold, hypothesis, "target", target),
@@ -149,61 +159,19 @@ def breakdown(
     )
 
 
-class _Flags:
-    """What is known of each row of the gold and of the hypothesis; counts it by bucket."""
-
-    def __init__(self, gold: LinkTable, hypothesis: LinkTable, possible: BoolArray, sure: BoolArray) -> None:
-        self.gold_sure, self.possible, self.sure = gold.sure, possible, sure
-
-    def parts(
-        self,
-        names: Sequence[str],
-        gold: NDArray[np.integer[Any]],
-        hypothesis: NDArray[np.integer[Any]],
-        *,
-        sentences: NDArray[np.integer[Any]] | None = None,
-        own_kinds: BoolArray | None = None,
-    ) -> list[Part]:
-        """One part a name; ``gold`` and ``hypothesis`` say for each row in which part it is (the index of its name).
-
-        ``own_kinds`` (gold rows that were found) is given where a link can be in one part as gold and in another as
-        proposed link: then AER, which mixes both, is left out.
-        """
-        size = len(names)
-        found_sure = (
-            np.bincount(hypothesis[self.sure], minlength=size)
-            if own_kinds is None
-            else np.bincount(gold[self.gold_sure & own_kinds], minlength=size)
-        )
-        rows = np.stack(
-            [
-                np.bincount(hypothesis, minlength=size),
-                np.bincount(gold[self.gold_sure], minlength=size),
-                found_sure,
-                np.bincount(hypothesis[self.possible], minlength=size),
-            ],
-            axis=1,
-        )
-        values = measures(rows)
-        counted = None if sentences is None else np.bincount(sentences, minlength=size)
-        out = []
-        for k, name in enumerate(names):
-            a, s, a_s, a_p = (int(n) for n in rows[k])
-            aer, precision, recall = (round(float(values[m][k]), 6) for m in ("aer", "precision", "recall"))
-            out.append(
-                Part(
-                    name,
-                    a,
-                    s,
-                    a_s,
-                    a_p,
-                    aer if a + s and own_kinds is None else None,
-                    precision if a else None,
-                    recall if s else None,
-                    None if counted is None else int(counted[k]),
-                )
-            )
-        return out
+def _parts(
+    names: Sequence[str], rows: Sequence[Rows], sentences: Rows | None = None, with_aer: bool = True
+) -> list[Part]:
+    """One part a name, from the part of each of the links |A|, |S|, |A∩S| and |A∩P|, and of each sentence pair."""
+    table = np.stack([np.bincount(part, minlength=len(names)) for part in rows], axis=1)
+    values = measures(table)
+    counted = None if sentences is None else np.bincount(sentences, minlength=len(names)).tolist()
+    out = []
+    for k, (name, (a, s, a_s, a_p)) in enumerate(zip(names, table.tolist(), strict=True)):
+        aer, precision, recall = (round(float(values[m][k]), 6) for m in ("aer", "precision", "recall"))
+        shown = (aer if with_aer and a + s else None, precision if a else None, recall if s else None)
+        out.append(Part(name, a, s, a_s, a_p, *shown, None if counted is None else counted[k]))
+    return out
 
 
 def _kinds(table: LinkTable, rows: BoolArray | None = None) -> NDArray[np.int64]:
