@@ -11,7 +11,7 @@ import typer
 from align_eval.shown import shown
 
 Subword = Literal["any", "mean"]
-"""How sub-words become words."""
+"""How subwords become words."""
 
 
 OnLong = Literal["window", "raise", "leave"]
@@ -37,7 +37,7 @@ METHOD_HELP = (
     "no model, as in eflomal:train=FILE."
 )
 SUBWORD = typer.Option(
-    "any", help="any: words are linked if any of their sub-words are; mean: mean vector of a word's sub-words."
+    "any", help="any: words are linked if any of their subwords are; mean: mean vector of a word's subwords."
 )
 ON_LONG = typer.Option(
     "window",

@@ -88,7 +88,7 @@ def redistribution_curves(
     *,
     multiples: Sequence[str] = DEFAULT,
     model: str = "",
-    view: str = "",
+    head: str = "",
     rule: str = "",
     title: str = "",
     gold_name: str = "gold",
@@ -107,7 +107,7 @@ def redistribution_curves(
             ``plan``, ``mask_share`` (a fraction) and measures; ``ci`` maps measures to ``[low, high]``, ``null`` names
             to the same measures under each baseline. A measure that is missing or ``None`` is left out.
         multiples: names of :data:`MULTIPLES`, in order.
-        model, view, rule, title: stand above, as in :func:`~align_eval.figures.paired.paired_heatmaps`.
+        model, head, rule, title: stand above, as in :func:`~align_eval.figures.paired.paired_heatmaps`.
         gold_name: what the links are called, such as ``"silver"``.
         width: ``"one"`` or ``"two"`` columns of a paper; ``None``: as ``"two"``, where two multiples stand
             beside each other.
@@ -135,7 +135,7 @@ def redistribution_curves(
             for multiple, axis in zip(chosen, axes, strict=True):
                 _draw(axis, multiple, kinds, size)
         return axes[0].figure  # type: ignore[return-value]
-    notes = [model, view, rule and f"chosen: {rule}", *_notes(kinds, chosen)]
+    notes = [model, head, rule and f"chosen: {rule}", *_notes(kinds, chosen)]
     inches = width_in_inches(width) or TWO_COLUMNS
     with style(size):
         return _placed(chosen, kinds, title, " · ".join(note for note in notes if note), inches, size)

@@ -32,7 +32,7 @@ BETWEEN = "#8C8C8C"  # lines between thumbnails
 THUMBNAIL = 48  # pixels of a side at most
 SMALL = 6.5
 Span = tuple[str, int, int]
-"""A name, the first sub-word and the last + 1, 0-based."""
+"""A name, the first subword and the last + 1, 0-based."""
 
 
 def head_grid(
@@ -106,7 +106,7 @@ def token_map(
 
     Args:
         values: ``(Q, K)``, not below 0.
-        queries, keys: the sub-words of rows and columns; rows are labelled on the right.
+        queries, keys: the subwords of rows and columns; rows are labelled on the right.
         quantity: what the values are; it stands at the colour bar.
         title: above the map.
         key_groups, query_groups: spans to bracket on each axis.
@@ -172,7 +172,7 @@ def head_zoom(
 ) -> Figure:
     """Draw the grid of heads and, led to by two yellow lines, the map of the head outlined in it.
 
-    The figure is as wide as two columns of a paper, and wider where the sub-words would be too small to read.
+    The figure is as wide as two columns of a paper, and wider where the subwords would be too small to read.
 
     Args:
         values, cell, thumbnails: see :func:`head_grid`; ``grid_quantity`` stands at its colour bar.

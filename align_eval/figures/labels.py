@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTINUED = "·"
-"""Stands before a sub-word that goes on with the word of the one before it."""
+"""Stands before a subword that goes on with the word of the one before it."""
 SPECIAL = {
     "</s>": "[EOS]", "<eos>": "[EOS]", "<|endoftext|>": "[EOS]", "<s>": "[BOS]", "<bos>": "[BOS]",
     "<mask>": "[MASK]", "[mask]": "[MASK]",
@@ -33,10 +33,10 @@ Span = tuple[str, int, int]
 
 
 def readable_labels(pieces: Sequence[str]) -> list[str]:
-    """Sub-words as labels: the start of a word is bare, a sub-word that goes on with one has ``·`` before it.
+    """Subwords as labels: the start of a word is bare, a subword that goes on with one has ``·`` before it.
 
     So all tokenizers look alike: SentencePiece and byte-level BPE mark where a word starts, WordPiece (``##``) and
-    subword-nmt (``@@``) where one goes on. Sub-words without any mark (words, or a WordPiece side whose words are all
+    subword-nmt (``@@``) where one goes on. Subwords without any mark (words, or a WordPiece side whose words are all
     whole) stay as they are; a mark that stands alone is ``␣``. End of sentence is ``[EOS]``, a mask ``[MASK]``;
     control characters get visible signs.
 
@@ -47,7 +47,7 @@ def readable_labels(pieces: Sequence[str]) -> list[str]:
     """
     starts = any(piece.startswith(SPACES) for piece in pieces)
     labels = []
-    goes_on = False  # the word, after a sub-word that ends in @@
+    goes_on = False  # the word, after a subword that ends in @@
     begun = False  # a word, by a mark that stands alone
     for piece in pieces:
         if piece in SPECIAL or is_special(piece) or piece in SPACES:
@@ -67,7 +67,7 @@ def readable_labels(pieces: Sequence[str]) -> list[str]:
 
 
 def is_special(piece: str) -> bool:
-    """Whether a sub-word looks like one that is no text: ``[CLS]``, ``<pad>``, ``>>de<<``, ``__de__``.
+    """Whether a subword looks like one that is no text: ``[CLS]``, ``<pad>``, ``>>de<<``, ``__de__``.
 
     >>> is_special("[MASK]"), is_special("<"), is_special(">>de<<")
     (True, False, True)

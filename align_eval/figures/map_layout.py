@@ -127,7 +127,7 @@ def lay_out(
     if width is not None and used > width + 1e-6:
         warnings.warn(
             f"{columns} columns do not fit {width} inches with text of {MIN_TEXT_SIZE:g} points: the figure is "
-            f"{used:.1f} inches wide. Draw words instead of sub-words, choose the wider column, or stack the maps",
+            f"{used:.1f} inches wide. Draw words instead of subwords, choose the wider column, or stack the maps",
             AlignEvalWarning,
             stacklevel=4,
         )

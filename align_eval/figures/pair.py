@@ -1,4 +1,4 @@
-"""One aligned sentence pair: the soft map, the links found in it, and gold beside them."""
+"""One aligned sentence pair: the score matrix, the links found in it, and gold beside them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def paired_heatmaps(
     *,
     quantity: str = "attention weight",
     model: str = "",
-    view: str = "",
+    head: str = "",
     rule: str = "",
     title: str = "",
     rows: str = "",
@@ -63,7 +63,7 @@ def paired_heatmaps(
         full, masked: the first and the second map; :class:`~align_eval.signals.matrix.ScoreMatrix` with one
             layer and head become panels with :func:`~align_eval.figures.panel.panel_of`.
         quantity: what the values are; it stands at the colour bar.
-        model, view, rule: name of the model, layer and head, and how the view was chosen; they stand above the maps.
+        model, head, rule: name of the model, layer and head, and how the head was chosen; they stand above the maps.
         title: the first line of the figure.
         rows, columns: what the two axes are, such as their languages.
         arrangement: ``"stacked"`` or ``"side by side"``.
@@ -106,7 +106,7 @@ def paired_heatmaps(
     if difference:
         limit = max(float(np.abs(panels[2].values).max()), 1e-9)
         scales.append(Scale(-limit, limit, DIFFERENCE_MAP, "difference"))
-    notes = [quantity, model, view, rule and f"chosen: {rule}"]
+    notes = [quantity, model, head, rule and f"chosen: {rule}"]
     if gold:
         dashed = any(p.possible is not None and p.possible.any() for p in panels)
         notes.append(f"framed: {gold_name} links{' (dashed: possible)' if dashed else ''}")

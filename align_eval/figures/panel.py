@@ -76,7 +76,7 @@ def panel_of(
     """One layer and head of the score matrix of a pair as a panel.
 
     Args:
-        maps: between sub-words, or between words (``maps.words()``).
+        maps: between subwords, or between words (``maps.words()``).
         layer, head: numbers from 1 or ``"mean"``; ``None`` if the maps have only one.
         title: above the map.
         masked: the query words that were masked, 0-based; all their rows are marked.

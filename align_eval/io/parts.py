@@ -155,21 +155,7 @@ def compressor(name: str) -> Callable[[bytes], bytes]:
     if name.endswith(".xz"):
         return lzma.compress
     if name.endswith(".zst"):
-        return _zstd(name)
-    return lambda block: block
-
-
-def _zstd(name: str) -> Callable[[bytes], bytes]:
-    try:
-        from compression import zstd  # Python 3.14
-
-        return cast("Callable[[bytes], bytes]", zstd.compress)
-    except ImportError:
-        pass
-    try:
         import zstandard
-    except ImportError:
-        raise InputError(
-            "Zstandard files need the package zstandard", file=name, remedy="Install it: pip install 'align-eval[zstd]'"
-        ) from None
-    return lambda block: zstandard.ZstdCompressor().compress(block)
+
+        return lambda block: zstandard.ZstdCompressor().compress(block)
+    return lambda block: block

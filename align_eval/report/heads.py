@@ -38,7 +38,7 @@ def summarise_heads(
         chosen: how the head was chosen, for the record.
 
     Returns:
-        the strongest cells are those from one sub-word to another, in all heads; in a map between the same sub-words
+        the strongest cells are those from one subword to another, in all heads; in a map between the same subwords
         the diagonal is told of apart.
 
     Raises:
@@ -179,7 +179,7 @@ def _zoom_sentence(flow: TextFlow, layer: int, head: int, zoom: dict[str, Any], 
     if "share_to_prediction" in zoom:
         parts.append(f"{zoom['share_to_prediction']:.0%} is in the row that predicts")
     if flow.square:
-        parts.append(f"{zoom['share_to_itself']:.0%} is of sub-words to themselves")
+        parts.append(f"{zoom['share_to_itself']:.0%} is of subwords to themselves")
     return f"Of {'; '.join(parts)}."
 
 
@@ -201,15 +201,15 @@ def _anomalies(flow: TextFlow, strongest: Sequence[Cell]) -> list[str]:
         cells = _cells(flow, diagonal, 1)
         if cells and strongest and cells[0].value > strongest[0].value:
             out.append(
-                f"A sub-word's attention to itself is stronger than the strongest cell between two: layer "
+                f"A subword's attention to itself is stronger than the strongest cell between two: layer "
                 f"{cells[0].layer}, head {cells[0].head}, {cells[0].query!r}, {cells[0].value:.3g}."
             )
         share = fraction(float(diagonal.sum()), float(flow.saliency.sum()))
         if share > 0.25:
-            out.append(f"{share:.0%} of all flow is of sub-words to themselves.")
+            out.append(f"{share:.0%} of all flow is of subwords to themselves.")
         first = fraction(float(flow.between[..., 0].sum()), float(flow.between.sum()))
         if len(flow.keys) > 2 and first > 0.4:
-            out.append(f"{first:.0%} of the flow between sub-words comes from the first one, {flow.keys[0]!r}.")
+            out.append(f"{first:.0%} of the flow between subwords comes from the first one, {flow.keys[0]!r}.")
     against = [cell for cell in strongest if cell.note == OPPOSES]
     if against:
         out.append(

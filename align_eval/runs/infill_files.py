@@ -69,7 +69,7 @@ def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath, stem: str) -> 
     figure = redistribution_curves(
         several,
         model=first["model"],
-        view=f"layer {first['layer']}, head {first['head']}",
+        head=f"layer {first['layer']}, head {first['head']}",
         rule=first["view_rule"],
         title=f"{where}: {first['evaluated_sentences']} sentence pairs",
         gold_name="silver" if first.get("links") == "silver" else "gold",

@@ -86,7 +86,7 @@ class PairInfilling:
             panel_of(masked, title="words hidden", masked=self.hidden, gold=links),
             quantity=self.full.quantity,
             model=self.model,
-            view=f"layer {view.layer}, head {view.head}",
+            head=f"layer {view.layer}, head {view.head}",
             rule=self.chosen.rule,
             rows=names[0],
             columns=names[1],

@@ -48,10 +48,10 @@ SIGNATURE_KEYS = (
     SignatureKey(
         "selection", "sel", "how layers, heads and readings were chosen on other sentence pairs, and the share of those"
     ),
-    SignatureKey("signal", "sig", "what the soft map is: similarity, attention, ..."),
-    SignatureKey("method", "x", "how the soft map becomes links"),
+    SignatureKey("signal", "sig", "what the score matrix is: similarity, attention, ..."),
+    SignatureKey("method", "x", "how the score matrix becomes links"),
     SignatureKey("params", "p", "parameters of the method that are not the default, name=value joined with commas"),
-    SignatureKey("subword", "sw", "how sub-words become words"),
+    SignatureKey("subword", "sw", "how subwords become words"),
     SignatureKey("long", "lg", "what is done with sentences longer than the model's window"),
     SignatureKey(
         "sym", "sym", "symmetrisation and its rule, method/rule, or none; unknown if nothing is known of the links"

@@ -1,4 +1,4 @@
-"""Read the gold and the links of systems side by side in bounded memory: where the gold is, and blocks of all files."""
+"""Read the gold and the links of systems in parallel in bounded memory: where the gold is, and blocks of all files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score files: read gold and systems side by side in blocks, count, test and sign."""
+"""Score files: read gold and systems in parallel in blocks, count, test and sign."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def score_files(
     tests: Sequence[str] = ("randomisation",),
     with_breakdown: bool = False,
 ) -> list[SystemScore]:
-    """Score files of links against gold, reading all of them side by side in bounded memory.
+    """Score files of links against gold, reading all of them in parallel in bounded memory.
 
     Files that name their sentence pairs are matched by name (:mod:`align_eval.corpora.matching`), others line by line.
     What a person should know (null links left out, sentence pairs without gold, measures that are undefined, another

@@ -19,7 +19,7 @@ def add_to(plot_app: typer.Typer) -> None:
             "(may be empty) for an encoder-decoder model.",
         ),
         predict: str | None = typer.Option(
-            None, help="The sub-word whose cross-entropy is explained, such as ' horse'. Default: the most probable."
+            None, help="The subword whose cross-entropy is explained, such as ' horse'. Default: the most probable."
         ),
         model: str = typer.Option(
             "offline:smollm2-135m", "--model", "-m", help="offline:NAME, a hub name, or a folder; of any family."
@@ -33,13 +33,13 @@ def add_to(plot_app: typer.Typer) -> None:
         ),
         scalar: str = typer.Option(
             "max",
-            help="One number a head: max (greatest cell between two sub-words), max-all (the diagonal too), "
+            help="One number a head: max (greatest cell between two subwords), max-all (the diagonal too), "
             "sum, flow (the row that predicts), share (of it in the head), gate (signed sum).",
         ),
         group: list[str] | None = typer.Option(
             None,
             "--group",
-            help="Bracket a span: NAME=FIRST:END (sub-words from 0, END left out) or NAME=words of "
+            help="Bracket a span: NAME=FIRST:END (subwords from 0, END left out) or NAME=words of "
             "the text. May be given several times.",
         ),
         thumbnails: bool = typer.Option(False, "--thumbnails", help="Draw each head's map small, not one number."),

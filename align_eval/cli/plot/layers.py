@@ -18,7 +18,7 @@ def add_to(plot_app: typer.Typer) -> None:
         text: str | None = typer.Option(None, help="Draw this text; or give --prompt with --answer or --generate."),
         prompt: str | None = typer.Option(None, help="What stands before the answer; it is read but not drawn."),
         answer: str | None = typer.Option(None, help="The answer to draw, as it goes on after the prompt."),
-        generate: int | None = typer.Option(None, min=1, help="Let the model answer, in this many sub-words at most."),
+        generate: int | None = typer.Option(None, min=1, help="Let the model answer, in this many subwords at most."),
         chat: bool = typer.Option(False, "--chat", help="Write the prompt in the model's chat format."),
         quantity: Literal["attention", "saliency", "divergence"] = typer.Option(
             "divergence",

@@ -1,4 +1,4 @@
-"""One offline HTML page to explore soft maps: every layer and head, gold beside them, a list of all pairs.
+"""One offline HTML page to explore score matrices: every layer and head, gold beside them, a list of all pairs.
 
 :class:`Page` takes :class:`Entry` by :class:`Entry`; :mod:`align_eval.runs.explore` makes them from a model.
 """

@@ -22,7 +22,7 @@ class Entry:
 
     Attributes:
         id: its name on the page.
-        values: ``(R, C, Q, K)``, between sub-words (special ones included) or between words.
+        values: ``(R, C, Q, K)``, between subwords (special ones included) or between words.
         query_labels, key_labels: of rows and columns.
         query_words, key_words: the word (0-based) of each row and column; -1: no word.
         query_text, key_text: the words of both sides.
@@ -33,7 +33,7 @@ class Entry:
         gold: ``(query word, key word, sure)`` of each gold link; ``None``: there is no gold.
         links: ``(R, C, query words, key words)`` bool, the links found under each view; ``None``: none were sought.
         counts: ``(R, C, 3)``, integers as in :data:`COUNTS`; ``None`` without gold or links.
-        words_only: the maps are between words, there are no sub-words to show.
+        words_only: the maps are between words, there are no subwords to show.
 
     Raises:
         InputError: shapes that do not fit, a word outside its side, an unknown side.
