@@ -78,12 +78,12 @@ def add_to(app: typer.Typer) -> None:
         resamples: int = typer.Option(2000, min=0, help="Resamples of intervals and tests, over sentences; 0: none."),
         seed: int = typer.Option(12345, min=0, help="Seed of the split, of what plans draw, and of the resamples."),
         json_: bool = typer.Option(
-            False, "--json", help="Print JSON: of a corpus a list, one object a plan; of one pair the reading."
+            False, "--json", help="Print JSON: of a corpus a list, one object a plan; of one pair the summary."
         ),
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER",
-            help="Write here: of one pair the figure (PNG, SVG, PDF) and its reading (JSON, Markdown); of a corpus "
-            "infill.json, README.md, the reading, and curves where a plan is given with three shares or more.",
+            help="Write here: of one pair the figure (PNG, SVG, PDF) and its summary (JSON, Markdown); of a corpus "
+            "infill.json, README.md, the summary, and curves where a plan is given with three shares or more.",
         ),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
@@ -99,7 +99,7 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:  # fmt: skip
         """Hide words of the target and compare: where each row of attention goes, and what the model fills in.
 
-        One pair (--source with --target, or --pair) with --mask: two heatmaps on one scale and their reading. A test
+        One pair (--source with --target, or --pair) with --mask: two heatmaps on one scale and their summary. A test
         set or a bitext with --plan: gold peaks, weight on gold, entropy and divergence of hidden and visible rows,
         against three null models, with intervals and tests over sentences.
         """
@@ -165,11 +165,11 @@ def _one(
     corpus: InfillCorpus, number: int, mask: str, model: Any, settings: dict[str, Any], style: dict[str, Any],
     output: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """One pair: figure and reading."""
+    """One pair: figure and summary."""
     from align_eval.runs.infill_pair import run_pair
 
     found = run_pair(corpus, number, mask, model, **settings)
-    reading = found.reading()
+    summary = found.summary()
     if output is not None:
         from align_eval.figures.style import FORMATS, save
         from align_eval.runs.results import make_folder
@@ -178,12 +178,12 @@ def _one(
         figure = found.figure(**style)
         for ending in FORMATS:
             save(figure, folder / f"infill.{ending}")
-        reading.write(folder, "infill")
+        summary.write(folder, "infill")
         sys.stderr.write(f"align-eval: figure and summary in {shown(output)}\n")
     if as_json:
-        sys.stdout.write(json.dumps(reading.to_json(), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write(reading.to_markdown())
+        sys.stdout.write(summary.to_markdown())
 
 
 def _corpus(

@@ -109,7 +109,7 @@ def _picture(aligner: SimilarityAligner, testset: TestSet, base: Path) -> list[P
 
 
 def _hidden_words(testset: TestSet, base: Path) -> list[Path]:
-    """Draw the pair that ``PICTURE`` names, turned round, with English words hidden; with its reading."""
+    """Draw the pair that ``PICTURE`` names, turned round, with English words hidden; with its summary."""
     from align_eval.figures.style import save
     from align_eval.models import load_model
     from align_eval.runs.infill_corpus import corpus_of
@@ -122,4 +122,4 @@ def _hidden_words(testset: TestSet, base: Path) -> list[Path]:
     paths = [base / f"hidden-words.{ending}" for ending in ("png", "pdf")]
     for path in paths:
         save(figure, os.fspath(path))
-    return [*paths, *found.reading().write(base, "hidden-words")]
+    return [*paths, *found.summary().write(base, "hidden-words")]

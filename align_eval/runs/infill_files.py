@@ -17,7 +17,7 @@ FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") -> list[str]:
-    """Write numbers, a page, the reading and, where a plan has three shares or more, curves into a folder.
+    """Write numbers, a page, the summary and, where a plan has three shares or more, curves into a folder.
 
     Returns:
         the names of the files: ``infill.json``, ``README.md``, ``summary.json``, ``summary.md``, and ``curves.png``,
@@ -31,7 +31,7 @@ def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") 
     write_json(base / f"{stem}.json", {"environment": environment(), **found.summary()})
     with atomic_writer(base / "README.md") as stream:
         stream.write("\n".join([f"# Masked words: {markdown(subject_line(rows[0]))}", "", *page_lines(rows)]) + "\n")
-    written = [path.name for path in summarise_corpus(rows).write(base, "reading")]
+    written = [path.name for path in summarise_corpus(rows).write(base, "summary")]
     return [f"{stem}.json", "README.md", *written, *write_curves(rows, base, "curves")]
 
 
@@ -42,8 +42,8 @@ def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def findings(rows: Sequence[dict[str, Any]]) -> list[str]:
     """What holds over the plans, then what does not, a sentence each."""
-    reading = summarise_corpus(rows)
-    return [*reading.findings, *reading.anomalies]
+    summary = summarise_corpus(rows)
+    return [*summary.findings, *summary.anomalies]
 
 
 def curve_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

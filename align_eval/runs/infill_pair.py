@@ -1,4 +1,4 @@
-"""One sentence pair, whole and with words hidden: what the paired heatmaps and their reading are made from."""
+"""One sentence pair, whole and with words hidden: what the paired heatmaps and their summary are made from."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PairInfilling:
         """The hidden target words, 0-based."""
         return self.result.variants[0].masked
 
-    def reading(self) -> Summary:
+    def summary(self) -> Summary:
         """What the two maps say, computed."""
         from align_eval.report.infilling import summarise_infilling
 

@@ -20,8 +20,8 @@ A model that has no name but a place is told by ``folder``, in which variables o
     model = "tlm-e5-small"
     folder = "$ALIGN_EVAL_MLM"
 
-It writes ``infill.json`` (all numbers), a folder a set and direction with its table, reading and curves, a figure with
-its reading a pair, and ``README.md``.
+It writes ``infill.json`` (all numbers), a folder a set and direction with its table, summary and curves, a figure with
+its summary a pair, and ``README.md``.
 """
 
 from __future__ import annotations
@@ -173,14 +173,14 @@ class InfillExperiment(Experiment):
         return layer, head
 
     def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
-        """The part of the page for one corpus; writes its reading and curves."""
+        """The part of the page for one corpus; writes its summary and curves."""
         from align_eval.report.infill_table import subject_line
         from align_eval.report.infilling_corpus import summarise_corpus
         from align_eval.runs.infill_files import page_lines, write_curves
 
         rows = [{**cell["subject"], **plan} for plan in cell["plans"]]
         folder = make_folder(base / file_name(name.replace(":", "-")))
-        summarise_corpus(rows).write(folder, "reading")
+        summarise_corpus(rows).write(folder, "summary")
         curves = write_curves(rows, folder, "curves")
         lines = [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
         lines += [f"![curves]({folder.name}/{curves[0]})", ""] if curves else []
@@ -214,10 +214,10 @@ class InfillExperiment(Experiment):
         figure = found.figure()
         for ending in FORMATS:
             save(figure, base / f"{stem}.{ending}")
-        reading = found.reading()
-        reading.write(base, stem)
+        summary = found.summary()
+        summary.write(base, stem)
         lines = [f"## {name}, pair {number}, hidden: {mask}", "", f"![paired heatmaps]({stem}.png)", ""]
-        return [*lines, *(f"- {sentence}" for sentence in reading.findings), ""]
+        return [*lines, *(f"- {sentence}" for sentence in summary.findings), ""]
 
 
 def _told(cell: dict[str, Any]) -> str:
