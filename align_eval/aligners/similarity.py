@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, 
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
 from align_eval.models.provider import MODELS, PREFIX
-from align_eval.models.tokens import Tokenized
-from align_eval.models.vectors import VectorModel, vector_models
+from align_eval.models.tokens import IdArray, Tokenized
+from align_eval.models.vectors import VectorModel, Vectors, vector_models
 from align_eval.signals.similarity import similarity, word_means
 from align_eval.signals.windows import encode_in_windows
 
-# Cells (pairs x longest source x longest target) of one batch of soft maps, and vectors kept at one time.
+# Cells (pairs x longest source x longest target) of one batch of score matrices, and vectors kept at one time.
 CELL_BUDGET = 1 << 19
 VECTOR_BUDGET = 400_000
 
@@ -37,6 +37,14 @@ class _TokenizedPairs(list[SentencePair]):
 
     tokens: Tokenized
     large: set[int]
+
+
+class _Units(NamedTuple):
+    """Vectors ``(layers, N, d)`` of all tokens, and of each sentence its rows among the N and their words."""
+
+    values: Tensor
+    rows: list[IdArray]
+    words: list[IdArray]
 
 
 @ALIGNERS.register("similarity")
@@ -110,36 +118,33 @@ class SimilarityAligner(Aligner):
         """
         check_sizes([pair])
         out = np.zeros((len(pair.source), len(pair.target)), dtype=np.float32)
-        vectors, words = self._vectors([pair], self.encoder.tokenize([pair.source, pair.target]), [0, 1])
-        number = self.layers.index(layer)
-        sides = [self._pool(v[number], w) for v, w in zip(vectors, words, strict=True)]
-        (source, rows), (target, columns) = sides
-        if not len(rows) or not len(columns):
+        units = self._units([pair], self.encoder.tokenize([pair.source, pair.target]), [0, 1])
+        values, rows, words = self._pool(units, self.layers.index(layer))
+        if not len(words[0]) or not len(words[1]):
             return out
-        batch = similarity([source], [target], [rows], [columns], [out.shape[0]], [out.shape[1]])
-        np.maximum.at(out, (rows.numpy()[:, None], columns.numpy()[None, :]), batch.values[0, 0].cpu().numpy())
+        batch = similarity(values, rows[:1], rows[1:], words[:1], words[1:], out.shape[:1], out.shape[1:])
+        np.maximum.at(out, np.ix_(*words), batch.values[0, 0].cpu().numpy())
         return out
 
-    def _vectors(
-        self, pairs: Sequence[SentencePair], tokens: Any, order: list[int]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Vectors ``(layers, units, d)`` and words ``(units,)`` of the sentences ``order`` of ``tokens``."""
+    def _units(self, pairs: Sequence[SentencePair], tokens: Any, order: list[int]) -> _Units:
+        """The vectors of the sentences ``order`` of ``tokens``."""
 
-        def by(side: VectorModel, positions: list[int]) -> list[Tensor]:
-            def encode(sentences: Sequence[np.ndarray]) -> list[Tensor]:
-                return side.encode(sentences, self.layers, token_budget=self.settings.token_budget)
+        def by(side: VectorModel, positions: list[int]) -> tuple[Tensor, list[IdArray]]:
+            def encode(sentences: Sequence[np.ndarray]) -> Vectors:
+                return side.vectors(sentences, self.layers, token_budget=self.settings.token_budget)
 
             return encode_in_windows(encode, [tokens.ids[p] for p in positions], side.window)
 
-        def vectors(positions: list[int]) -> list[Tensor]:
+        def vectors(positions: list[int]) -> tuple[Tensor, list[IdArray]]:
             source, target = self.sides
             if source is target:
                 return by(source, positions)
-            parts = [iter(by(side, [p for p in positions if p % 2 == k])) for k, side in enumerate(self.sides)]
-            return [next(parts[p % 2]) for p in positions]
+            parts = [by(side, [p for p in positions if p % 2 == k]) for k, side in enumerate(self.sides)]
+            rows = [iter(parts[0][1]), iter([own + parts[0][0].shape[1] for own in parts[1][1]])]
+            return torch.cat([values for values, _ in parts], dim=1), [next(rows[p % 2]) for p in positions]
 
         try:
-            found = vectors(order)
+            values, rows = vectors(order)
         except NonFiniteError as error:
             while len(order) > 1:  # which sentence is it?
                 half = order[: len(order) // 2]
@@ -151,11 +156,22 @@ class SimilarityAligner(Aligner):
             side, pair = "target" if order[0] % 2 else "source", pairs[order[0] // 2]
             message = f"{self.encoder.name} returned NaN or infinity for the {side} sentence of pair {pair.id}"
             raise NonFiniteError(message, remedy=error.remedy) from error
-        return found, [torch.from_numpy(np.asarray(tokens.words[p], dtype=np.int64)) for p in order]
+        return _Units(values, rows, [np.asarray(tokens.words[p], dtype=np.int64) for p in order])
 
-    def _pool(self, vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Units of the sub-word rule: sub-words for ``any``, mean vectors of words for ``mean``."""
-        return word_means(vectors, words) if self.settings.subword == "mean" else (vectors, words)
+    def _pool(self, units: _Units, layer: int) -> tuple[Tensor, list[IdArray], list[IdArray]]:
+        """Units of the sub-word rule at one of the layers: tokens for ``any``, mean vectors of words for ``mean``.
+
+        Returns:
+            vectors ``(N, d)``, the rows of each sentence in them, and the word of each unit.
+        """
+        values, rows, words = units.values[layer], units.rows, units.words
+        if self.settings.subword != "mean" or not rows:
+            return values, rows, words
+        numbered = np.concatenate([(k << 32) + own for k, own in enumerate(words)])
+        means, present = word_means(values[np.concatenate(rows)], torch.from_numpy(numbered))
+        found = present.numpy()
+        bounds = np.searchsorted(found >> 32, np.arange(1, len(rows)))
+        return means, np.split(np.arange(len(found)), bounds), np.split(found & (2**32 - 1), bounds)
 
     def _check_lengths(self, pairs: Sequence[SentencePair], sizes: Sequence[int]) -> None:
         window = self.window
@@ -172,32 +188,32 @@ class SimilarityAligner(Aligner):
         self, pairs: Sequence[SentencePair], part: list[int], tokens: Any, out: dict[System, list[Links]]
     ) -> None:
         """Align the pairs ``part`` and put their links into ``out``."""
-        vectors, words = self._vectors(pairs, tokens, [position for k in part for position in (2 * k, 2 * k + 1)])
+        units = self._units(pairs, tokens, [position for k in part for position in (2 * k, 2 * k + 1)])
         for number, layer in enumerate(self.layers):
-            pooled = [self._pool(v[number], w) for v, w in zip(vectors, words, strict=True)]
-            units = [w for _, w in pooled]
-            for group in _groups([len(w) for w in units]):
-                self._extract(pairs, part, group, [v for v, _ in pooled], units, layer, out)
+            pooled = self._pool(units, number)
+            for group in _groups([len(own) for own in pooled[2]]):
+                self._extract(pairs, part, group, pooled, layer, out)
 
     def _extract(
         self,
         pairs: Sequence[SentencePair],
         part: list[int],
         group: list[int],
-        vectors: list[Tensor],
-        words: list[Tensor],
+        pooled: tuple[Tensor, list[IdArray], list[IdArray]],
         layer: int,
         out: dict[System, list[Links]],
     ) -> None:
         """Extract the links of ``group`` (positions in ``part``) at one layer with every method."""
         members = [pairs[part[g]] for g in group]
         counts = [len(p.source) for p in members], [len(p.target) for p in members]
+        values, rows, words = pooled
         maps = {}
         for extractor in self.extractors:
             if extractor.needs not in maps:
                 maps[extractor.needs] = similarity(
-                    [vectors[2 * g] for g in group],
-                    [vectors[2 * g + 1] for g in group],
+                    values,
+                    [rows[2 * g] for g in group],
+                    [rows[2 * g + 1] for g in group],
                     [words[2 * g] for g in group],
                     [words[2 * g + 1] for g in group],
                     *counts,
@@ -241,7 +257,7 @@ def _parts(live: list[int], sizes: Sequence[int], budget: int) -> Iterator[list[
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Pairs of like size together: groups whose padded soft maps hold at most ``CELL_BUDGET`` cells."""
+    """Pairs of like size together: groups whose padded score matrices hold at most ``CELL_BUDGET`` cells."""
     pairs = [(lengths[2 * g], lengths[2 * g + 1]) for g in range(len(lengths) // 2)]
     order = sorted(range(len(pairs)), key=lambda g: (max(pairs[g]), pairs[g]))
     group: list[int] = []

@@ -93,13 +93,11 @@ def budget_of(asked: int | None, device: torch.device, width: int) -> int:
 
 def padded(arrays: Sequence[IdArray], fill: int) -> tuple[IdArray, IdArray]:
     """Arrays of different length as one ``(B, T)``, filled at the end, and the mask (1 where an array is)."""
-    longest = max(len(a) for a in arrays)
-    out = np.full((len(arrays), longest), fill, dtype=np.int64)
-    mask = np.zeros((len(arrays), longest), dtype=np.int64)
-    for row, array in enumerate(arrays):
-        out[row, : len(array)] = array
-        mask[row, : len(array)] = 1
-    return out, mask
+    lengths = np.array([len(a) for a in arrays])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    out = np.full(mask.shape, fill, dtype=np.int64)
+    out[mask] = np.concatenate(arrays)
+    return out, mask.astype(np.int64)
 
 
 def in_halves(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models.attention import check_rows, not_finite
-from align_eval.models.batching import buckets, budget_of, in_halves
+from align_eval.models.batching import buckets, budget_of, in_halves, padded
 from align_eval.models.pairs import Block, Layout, PairModel
 from align_eval.models.tokens import IdArray
 from align_eval.signals.base import pair_model
@@ -336,10 +336,7 @@ def _padded_blocks(layouts: Sequence[Layout], reading: str, device: torch.device
 
 def _tensor(arrays: Sequence[IdArray], fill: int, device: torch.device) -> Tensor:
     """Arrays of different length as one ``(B, T)`` on a device, filled at the end."""
-    out = np.full((len(arrays), max(len(a) for a in arrays)), fill, dtype=np.int64)
-    for row, array in enumerate(arrays):
-        out[row, : len(array)] = array
-    return torch.from_numpy(out).to(device)
+    return torch.from_numpy(padded(arrays, fill)[0]).to(device)
 
 
 def _rows(layouts: Sequence[Layout], readings: Sequence[str], device: torch.device) -> Tensor:

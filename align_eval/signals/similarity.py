@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from align_eval.models.batching import padded
+from align_eval.models.tokens import IdArray
 from align_eval.signals.matrix import ScoreMatrix, Side, View, at_least_float32
 
 QUANTITIES = {"similarity": "similarity, (cosine + 1) / 2", "dot": "dot product"}
 
 
 def similarity(
-    source: Sequence[Tensor],
-    target: Sequence[Tensor],
-    source_words: Sequence[Tensor],
-    target_words: Sequence[Tensor],
+    vectors: Tensor,
+    source: Sequence[IdArray],
+    target: Sequence[IdArray],
+    source_words: Sequence[IdArray],
+    target_words: Sequence[IdArray],
     source_counts: Sequence[int],
     target_counts: Sequence[int],
     kind: str = "similarity",
@@ -31,8 +33,9 @@ def similarity(
     """The score matrix of B pairs from the vectors of their units.
 
     Args:
-        source, target: B tensors ``(units, d)``: the vectors of one layer.
-        source_words, target_words: B int64 tensors ``(units,)``: the word of each unit.
+        vectors: ``(N, d)``: the vectors of one layer.
+        source, target: B arrays ``(units,)``: which of the vectors are a sentence's.
+        source_words, target_words: B arrays ``(units,)``: the word of each unit.
         source_counts, target_counts: B numbers of words.
         kind: ``"similarity"``: (cosine + 1) / 2 in 0..1; ``"dot"``: the raw dot product.
         layer: its number.
@@ -44,7 +47,12 @@ def similarity(
     Raises:
         NonFiniteError: a score is NaN or infinite; names the pair.
     """
-    left, right = padded(source), padded(target)  # (B, M, d), (B, N, d)
+
+    def on_device(arrays: Sequence[IdArray], fill: int) -> Tensor:
+        return torch.from_numpy(padded(arrays, fill)[0]).to(vectors.device, non_blocking=True)
+
+    left = at_least_float32(vectors[on_device(source, 0)])  # (B, M, d)
+    right = at_least_float32(vectors[on_device(target, 0)])  # (B, N, d)
     if kind == "similarity":
         left = torch.nn.functional.normalize(left, dim=2)
         right = torch.nn.functional.normalize(right, dim=2)
@@ -52,32 +60,19 @@ def similarity(
     if kind == "similarity":
         values = (values + 1) / 2
 
-    def side(vectors: Sequence[Tensor], words: Sequence[Tensor], counts: Sequence[int]) -> Side:
-        of_units = np.full((len(words), max(map(len, words), default=0)), -1, dtype=np.int64)
-        for row, some in zip(of_units, words, strict=True):
-            row[: len(some)] = some
-        return Side(torch.from_numpy(of_units).to(values.device), tuple(len(v) for v in vectors), tuple(counts))
+    def side(words: Sequence[IdArray], counts: Sequence[int]) -> Side:
+        return Side(on_device(words, -1), tuple(len(own) for own in words), tuple(counts))
 
-    sides = side(source, source_words, source_counts), side(target, target_words, target_counts)
+    sides = side(source_words, source_counts), side(target_words, target_counts)
     return ScoreMatrix(values[None], *sides, (View(layer, "layer", ""),), QUANTITIES[kind], ids=tuple(ids))
 
 
-def padded(vectors: Sequence[Tensor]) -> Tensor:
-    """Vectors ``(units, d)`` of B sentences as ``(B, M, d)``, zeros behind each: three calls, however many they are."""
-    units = [len(some) for some in vectors]
-    nothing = vectors[0].new_zeros((1, vectors[0].shape[1]))
-    place = np.full((len(units), max(units)), sum(units), dtype=np.int64)  # of a unit in all; behind the last: zeros
-    inside = np.arange(place.shape[1]) < np.array(units)[:, None]
-    place[inside] = np.arange(sum(units))
-    return at_least_float32(torch.cat([*vectors, nothing])[torch.from_numpy(place).to(nothing.device)])
-
-
 def word_means(vectors: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean vector of every word that has a unit (SimAlign's word mode).
+    """Mean vector of every word that has a unit (SimAlign's word mode), of one sentence or of many.
 
     Args:
         vectors: ``(units, d)``.
-        words: ``(units,)`` int64, ascending: the word of each unit.
+        words: ``(units,)`` int64, ascending: the word of each unit, a number of its own for each sentence and word.
 
     Returns:
         ``(present, d)`` means (float32, or float64 if the vectors are) and ``(present,)`` the words they belong to;

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from align_eval.models.vectors import Vectors
 
 IdArray = NDArray[np.int64]
 
@@ -49,35 +50,32 @@ def owners(length: int, spans: Sequence[tuple[int, int]]) -> IdArray:
 
 
 def encode_in_windows(
-    encode: Callable[[Sequence[IdArray]], list[Tensor]], sentences: Sequence[IdArray], window: int
-) -> list[Tensor]:
+    encode: Callable[[Sequence[IdArray]], Vectors], sentences: Sequence[IdArray], window: int
+) -> tuple[Tensor, list[IdArray]]:
     """Encode sentences of any length with an encoder that takes ``window`` units at most.
 
     Args:
-        encode: from id arrays to tensors ``(layers, units, d)``, in order.
+        encode: from id arrays to their vectors, one sentence after the other.
         sentences: ids, one array a sentence.
         window: greatest number of units ``encode`` takes.
 
     Returns:
-        one tensor ``(layers, units, d)`` a sentence; the vector of a unit comes from the window that shows most of
-        its surroundings. Sentences that fit are encoded whole, in the same call.
+        all vectors ``(layers, N, d)`` and the rows of each sentence in them; the vector of a unit comes from the window
+        that shows most of its surroundings. Sentences that fit are encoded whole, in the same call.
     """
     pieces: list[IdArray] = []
-    places: list[tuple[int, int]] = []
+    places: list[tuple[int, list[int]]] = []
     for ids in sentences:
         starts = window_starts(len(ids), window)
-        places.append((len(pieces), len(starts)))
+        places.append((len(pieces), starts))
         pieces.extend([ids] if len(starts) == 1 else [ids[s : s + window] for s in starts])
-    encoded = encode(pieces)
-    out: list[Tensor] = []
-    for ids, (first, count) in zip(sentences, places, strict=True):
-        if count == 1:
-            out.append(encoded[first])
-            continue
-        starts = window_starts(len(ids), window)
-        owner = owners(len(ids), [(start, start + window) for start in starts])
-        parts = [
-            encoded[first + k][:, np.flatnonzero(owner == k) - start] for k, start in enumerate(starts) if k in owner
-        ]
-        out.append(torch.cat(parts, dim=1))
-    return out
+    found = encode(pieces)
+    rows = []
+    for ids, (first, starts) in zip(sentences, places, strict=True):
+        units = np.arange(len(ids))
+        if len(starts) == 1:
+            rows.append(found.starts[first] + units)
+        else:
+            owner = owners(len(ids), [(start, start + window) for start in starts])
+            rows.append(found.starts[first + owner] + units - np.array(starts)[owner])
+    return found.values, rows

@@ -60,8 +60,9 @@ def subword_similarity(encoder: Any, pair: SentencePair) -> Matrix:
     import torch
 
     left, right = (v[0] for v in encoder.encode(tokens.ids, [LAYER]))
-    units = [torch.zeros(len(w), dtype=torch.int64) for w in tokens.words]
-    batch = similarity([left], [right], [units[0]], [units[1]], [1], [1])
+    units = [np.zeros(len(w), dtype=np.int64) for w in tokens.words]
+    rows = [np.arange(len(left)), len(left) + np.arange(len(right))]
+    batch = similarity(torch.cat([left, right]), rows[:1], rows[1:], [units[0]], [units[1]], [1], [1])
     return batch.values[0, 0].double().numpy()
 
 

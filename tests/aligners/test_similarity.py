@@ -16,6 +16,7 @@ from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, 
 from align_eval.extraction import EXTRACTORS
 from align_eval.links import Links
 from align_eval.models import load_model
+from align_eval.models.vectors import Vectors
 from tests.models.tiny import write_model
 
 METHODS = ("argmax", "forward", "reverse", "itermax", "match", "softmax", "entmax", "threshold", "transport")
@@ -245,10 +246,12 @@ class TestTinyModel:
             assert len(align(encoder, [p for p in pairs if p.id != "bad"])[System("argmax", 3)]) == 6
 
     def test_vectors_whose_product_overflows_name_the_pair(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        def encode(sentences: Any, layers: Any, **options: Any) -> list[torch.Tensor]:
-            return [torch.full((len(layers), len(ids), 4), 1e30 if len(ids) > 5 else 1.0) for ids in sentences]
+        def vectors(sentences: Any, layers: Any, **options: Any) -> Vectors:
+            found = [torch.full((len(layers), len(ids), 4), 1e30 if len(ids) > 5 else 1.0) for ids in sentences]
+            lengths = np.array([len(ids) for ids in sentences])
+            return Vectors(torch.cat(found, dim=1), np.cumsum(lengths) - lengths, lengths)
 
-        monkeypatch.setattr(tiny, "encode", encode)
+        monkeypatch.setattr(tiny, "vectors", vectors)
         small = SentencePair("small", ("the",), ("a",))
         huge = SentencePair("huge", ("the",) * 6, ("a",) * 6)
         with pytest.raises(NonFiniteError, match="dot product of sentence pair huge has NaN or infinite values"):

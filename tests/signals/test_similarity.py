@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -24,10 +26,13 @@ def vectors(sizes: list[tuple[int, int]], seed: int) -> tuple[list[np.ndarray], 
 
 def matrix_of(source: list[np.ndarray], target: list[np.ndarray], kind: str, dtype: torch.dtype) -> ScoreMatrix:
     """The batch of these vectors, each unit a word of its own."""
-    left, right = ([torch.tensor(v).to(dtype) for v in side] for side in (source, target))
+    values = torch.cat([torch.tensor(v).to(dtype) for v in (*source, *target)])
     counts = [len(v) for v in source], [len(v) for v in target]
-    units = ([torch.arange(n) for n in side] for side in counts)
-    return similarity(left, right, *units, *counts, kind=kind, ids=["a", "b", "c", "d"][: len(source)])
+    starts = np.cumsum([0, *counts[0], *counts[1]])
+    rows = [np.arange(a, b) for a, b in itertools.pairwise(starts)]
+    units = ([np.arange(n) for n in side] for side in counts)
+    names = ["a", "b", "c", "d"][: len(source)]
+    return similarity(values, rows[: len(source)], rows[len(source) :], *units, *counts, kind=kind, ids=names)
 
 
 @given(SIZES, st.integers(0, 10**6), st.sampled_from([torch.float32, torch.float64]))

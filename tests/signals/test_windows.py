@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from align_eval.models.vectors import Vectors
 from align_eval.signals.windows import encode_in_windows, owners, window_starts
 
 LENGTHS = st.integers(0, 120)
@@ -54,14 +55,16 @@ class Encoder:
     def __init__(self) -> None:
         self.pieces: list[list[int]] = []
 
-    def __call__(self, sentences: Sequence[np.ndarray]) -> list[torch.Tensor]:
+    def __call__(self, sentences: Sequence[np.ndarray]) -> Vectors:
         self.pieces += [ids.tolist() for ids in sentences]
         found = []
         for ids in sentences:
             own = torch.tensor(ids)
             layer = torch.stack([own, torch.full_like(own, int(ids[0]) if len(ids) else 0)], dim=1)
             found.append(torch.stack([layer, layer + 1000]))
-        return found
+        lengths = np.array([len(ids) for ids in sentences], dtype=np.int64)
+        values = torch.cat(found, dim=1) if found else torch.zeros(2, 0, 2)
+        return Vectors(values, np.cumsum(lengths) - lengths, lengths)
 
 
 @given(st.lists(st.integers(0, 60), max_size=4), st.integers(1, 25))
@@ -69,7 +72,8 @@ class Encoder:
 def test_vectors_come_from_the_best_window(lengths: list[int], window: int) -> None:
     encoder = Encoder()
     sentences = [np.arange(length) for length in lengths]
-    found = encode_in_windows(encoder, sentences, window)
+    values, rows = encode_in_windows(encoder, sentences, window)
+    found = [values[:, own] for own in rows]
     assert max(map(len, encoder.pieces), default=0) <= window
     for length, vectors in zip(lengths, found, strict=True):
         assert vectors.shape == (2, length, 2)
@@ -96,7 +100,7 @@ def test_all_pieces_go_to_the_encoder_in_one_call() -> None:
     calls = []
     encoder = Encoder()
 
-    def encode(sentences: Sequence[np.ndarray]) -> list[torch.Tensor]:
+    def encode(sentences: Sequence[np.ndarray]) -> Vectors:
         calls.append(len(sentences))
         return encoder(sentences)
 
