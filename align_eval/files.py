@@ -217,8 +217,13 @@ def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -
                 return
 
 
-def check_line_size(size: int, name: str, line: int) -> None:
+def check_line_size(size: int, name: str, line: int | Callable[[], int]) -> None:
     """Refuse a line that no text has: a few kilobytes of compressed data may hold one that fills the memory.
+
+    Args:
+        size: its bytes.
+        name: of the file.
+        line: its number, or a function that finds it, which is called for the error alone.
 
     Raises:
         FormatError: it has more bytes than ``ALIGN_EVAL_MAX_LINE`` (64 MiB where that is not set).
@@ -228,7 +233,7 @@ def check_line_size(size: int, name: str, line: int) -> None:
     most = raised_limit("ALIGN_EVAL_MAX_LINE", MOST_LINE)
     if size > most:
         raise FormatError(
-            f"the line has more than {most:,} bytes", file=name, line=line,
+            f"the line has more than {most:,} bytes", file=name, line=line() if callable(line) else line,
             remedy="Check that this is text; ALIGN_EVAL_MAX_LINE=BYTES takes longer lines",
         )  # fmt: skip
 

@@ -32,7 +32,7 @@ from align_eval.models.translation import Decoding, Translator
 from align_eval.nested import parse_json
 from align_eval.runs.experiments.base import read_experiment
 from align_eval.runs.experiments.cells import Cells
-from align_eval.runs.experiments.evaluate import COLUMNS, _read_table
+from align_eval.runs.experiments.evaluate import COLUMNS, _digest, _read_table
 from align_eval.runs.explore_folder import explore_folder
 from align_eval.runs.pair_figures import sets_of_folder
 from align_eval.statistics import check_resampling
@@ -128,14 +128,15 @@ def test_a_journal_whose_numbers_do_not_fit(tmp_path: Path, numbers: dict[str, i
 
 
 ROW = "\t".join(["1", "argmax", "5.0", "4.0", "6.0", "95.0", "95.0", "95.0", "100"])
-HEAD = ["# fingerprint x", "# best s", "\t".join(COLUMNS)]
+TABLE = ["# best s", "\t".join(COLUMNS), ROW]
+HEAD = [f"# fingerprint x digest {_digest(TABLE)}", *TABLE[:2]]
 
 
 @pytest.mark.parametrize(
     "lines",
     [
         [*HEAD, ROW[:9]], [*HEAD, ROW, ""], [*HEAD, ROW.replace("5.0", "five", 1)], [*HEAD, ROW + "\t1"], HEAD,
-        ["# fingerprint x", "#", *HEAD[2:], ROW],
+        ["# fingerprint x", *TABLE], [HEAD[0], "#", *TABLE[1:]],
     ],
 )  # fmt: skip
 def test_a_damaged_table_of_results_is_made_anew(tmp_path: Path, lines: list[str]) -> None:

@@ -17,6 +17,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _PROBABILITY = re.compile(r"-?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 # Ordinary links, told at once.
 _PLAIN = re.compile(r" *(?:[0-9]{1,9}[-p?][0-9]{1,9}(?: +|$))*")
+_ENOUGH = 1 << 16
 _LINES = 250
 NAMES = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl or parquet"
 
@@ -39,7 +40,7 @@ def detect(file: LinkInput) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace").split("\n")
     if len(text) > 1 and not whole:
         text.pop()  # cut short
-    lines = [(number, line.rstrip("\r")) for number, line in enumerate(text[:_LINES], 1)]
+    lines = [(number, _clipped(line.rstrip("\r"))) for number, line in enumerate(text[:_LINES], 1)]
     lines = [(number, line) for number, line in lines if line.strip(" \t")]
     if not lines:
         return "pharaoh"
@@ -58,6 +59,14 @@ def detect(file: LinkInput) -> str:
     if not fits[best]:
         raise _unknown(file, *lines[0])
     return best
+
+
+def _clipped(line: str) -> str:
+    """The beginning of a line, whole words of it: as much as its form is told by."""
+    if len(line) <= _ENOUGH:
+        return line
+    start = line[:_ENOUGH]
+    return start[: start.rfind(" ")] if " " in start else start
 
 
 def _of_json(first: str, lines: list[str]) -> str:

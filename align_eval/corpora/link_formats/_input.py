@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from align_eval.corpora.inputs import Input
 from align_eval.errors import EncodingError, FormatError
@@ -29,7 +30,7 @@ class LinkInput(Input):
             done = 0
             while block := stream.read(size):
                 if start or b"\0" in block:
-                    check_text(block, self.name, self._line_at(done), start=start)
+                    check_text(block, self.name, self._line_at(done) if done else 1, start=start)
                 done += len(block)
                 if start:
                     start = False
@@ -41,7 +42,7 @@ class LinkInput(Input):
                     rest = [block[cut:]]
                 else:
                     rest.append(block)
-                    check_line_size(sum(map(len, rest)), self.name, self._line_at(done))
+                    check_line_size(sum(map(len, rest)), self.name, partial(self._line_at, done))
         if last := b"".join(rest):
             yield last
 
