@@ -44,9 +44,9 @@ def add_to(app: typer.Typer) -> None:
         signal: str = typer.Option(
             "attention", help="What is read: attention, norms, rollout, alti, value-zeroing, or a gradient signal."
         ),
-        reading: str | None = typer.Option(
+        mode: str | None = typer.Option(
             None,
-            help="awo, awi (encoder-decoder, decoder-only), block, block-st, block-ts (encoder). Default: the first.",
+            help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: the first.",
         ),
         layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all."),
         heads: str = typer.Option("all", "--heads", "--head", help="As --layers, for heads."),
@@ -78,8 +78,8 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--text goes without a test set, --bitext, --source and --target")
         if bits not in (None, 8, 16):
             raise typer.BadParameter("--bits must be 8 or 16")
-        if text is not None and (mask is not None or signal != "attention" or reading is not None):
-            raise typer.BadParameter("--mask, --signal and --reading do not go with --text")
+        if text is not None and (mask is not None or signal != "attention" or mode is not None):
+            raise typer.BadParameter("--mask, --signal and --mode do not go with --text")
 
         from pathlib import Path
 
@@ -135,7 +135,7 @@ def add_to(app: typer.Typer) -> None:
             one = given.pairs[0] if not given.files and len(pairs) == 1 else given
             page = explore_page(
                 one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
-                reading=reading, signal=signal, method=None if method == "none" else method, masks=masks, limit=limit,
+                mode=mode, signal=signal, method=None if method == "none" else method, masks=masks, limit=limit,
                 bits=bits, token_budget=batch_tokens, on_long=on_long, progress=progress, **common,
             )  # fmt: skip
         _write(page, output, json_)

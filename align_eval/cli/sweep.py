@@ -1,4 +1,4 @@
-"""``align-eval sweep``: AER of every layer, head and reading of a model's attention."""
+"""``align-eval sweep``: AER of every layer, head and alignment mode of a model's attention."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def add_to(app: typer.Typer) -> None:
             "signal; options after a colon, as in smoothgrad:samples=8.",
         ),
         layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all."),
-        readings: str | None = typer.Option(
-            None, help="awo, awi (encoder-decoder, decoder-only), block, block-st, block-ts (encoder). Default: all."
+        modes: str | None = typer.Option(
+            None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: all."
         ),
         keys: str = typer.Option(
             "sum", help="How the sub-words of a key word become one: sum, mean, max, first, last."
@@ -65,7 +65,7 @@ def add_to(app: typer.Typer) -> None:
         source_language: str | None = inputs.SOURCE_LANGUAGE,
         target_language: str | None = inputs.TARGET_LANGUAGE,
         json_: bool = typer.Option(
-            False, "--json", help="Print a JSON list: an object a layer, head and reading, then one a selection."
+            False, "--json", help="Print a JSON list: an object a layer, head and mode, then one a selection."
         ),
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER", help="Also write sweep.json and heatmaps (PNG, PDF) here."
@@ -127,7 +127,7 @@ def add_to(app: typer.Typer) -> None:
                 loaded,
                 encoder,
                 layers="all" if layers == "all" else options.parse_layers(layers, encoder.layers),
-                readings=None if readings is None else readings.split(","),
+                modes=None if modes is None else modes.split(","),
                 signal=signal,
                 method=method,
                 keys=keys,
@@ -170,9 +170,9 @@ def _text(found: Sweep, selected: list[Selected]) -> str:
     rows = sorted(found.to_json(), key=lambda row: float(row["aer"]))
     what = f"{found.model}, {found.signal}, method {found.method}"
     lines = [f"{found.testset.name}: {len(rows)} views of {what}; the ten best on the whole set"]
-    lines += ["layer  head  reading     AER  precision  recall"]
+    lines += ["layer  head  mode        AER  precision  recall"]
     lines += [
-        f"{row['layer']!s:>5}  {row['head']!s:>5}  {row['reading']:<8}{row['aer']:>7.2f}{row['precision']:>10.2f}"
+        f"{row['layer']!s:>5}  {row['head']!s:>5}  {row['mode']:<8}{row['aer']:>7.2f}{row['precision']:>10.2f}"
         f"{row['recall']:>8.2f}"
         for row in rows[:10]
     ]

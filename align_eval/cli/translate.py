@@ -82,10 +82,10 @@ def add_to(app: typer.Typer) -> None:
             None, help="Layer of the attention for AER, from 1, or mean. Default: chosen."
         ),
         head: str | None = typer.Option(None, help="Head, from 1, or mean. Default: chosen."),
-        reading: str | None = typer.Option(None, help="awi or awo. Default: chosen."),
+        mode: str | None = typer.Option(None, help="awi or awo. Default: chosen."),
         method: str = typer.Option("reverse", "--method", "-x", help="How attention becomes links."),
         development: float = typer.Option(
-            0.2, help="Share of the sentences that layer, head and reading are chosen on; AER is of the rest."
+            0.2, help="Share of the sentences that layer, head and mode are chosen on; AER is of the rest."
         ),
         aligner: str = typer.Option(
             "offline:e5-small",
@@ -164,7 +164,7 @@ def add_to(app: typer.Typer) -> None:
                 "source_language": source_language, "target_language": target_language, "source_prefix": source_prefix,
             },
             choice=AttentionChoice(
-                _number("--layer", layer), _number("--head", head, ("mean", "max")), reading, method, development
+                _number("--layer", layer), _number("--head", head, ("mean", "max")), mode, method, development
             ),
             aligner=None if aligner == "none" else aligner,
             aligner_method=aligner_method,

@@ -19,24 +19,24 @@ def summarise_sweep(rows: Sequence[dict[str, Any]]) -> Summary:
     Raises:
         InputError: no rows.
     """
-    readings, layers, heads = axes_of(rows)
+    modes, layers, heads = axes_of(rows)
     order = sorted(rows, key=lambda row: float(row["aer"]))
     aer = np.array([row["aer"] for row in order], dtype=np.float64)
     best = order[0]
     near = int((aer <= aer[0] + 5).sum())
     by_layer = {layer: min(float(row["aer"]) for row in rows if row["layer"] == layer) for layer in layers}
     findings = [
-        f"The lowest AER is {aer[0]:.1f}: layer {best['layer']}, head {best['head']}, {best['reading']}.",
+        f"The lowest AER is {aer[0]:.1f}: layer {best['layer']}, head {best['head']}, {best['mode']}.",
         f"{near} of {len(rows)} views {'is' if near == 1 else 'are'} within 5 points of it; the median is "
         f"{np.median(aer):.1f}.",
     ]
     groups = []
-    for reading in readings:
-        top = min((row for row in rows if row["reading"] == reading), key=lambda row: float(row["aer"]))
-        groups.append({"name": reading, "aer": top["aer"], "layer": top["layer"], "head": top["head"]})
-    if len(readings) > 1:
+    for mode in modes:
+        top = min((row for row in rows if row["mode"] == mode), key=lambda row: float(row["aer"]))
+        groups.append({"name": mode, "aer": top["aer"], "layer": top["layer"], "head": top["head"]})
+    if len(modes) > 1:
         parts = [f"{g['name']} {g['aer']:.1f} (layer {g['layer']}, head {g['head']})" for g in groups]
-        findings.append(f"The best of each reading: {', '.join(parts)}.")
+        findings.append(f"The best of each mode: {', '.join(parts)}.")
     if len(layers) > 2:
         ranked = sorted(by_layer, key=lambda layer: by_layer[layer])[:3]
         parts = [f"{layer} ({by_layer[layer]:.1f})" for layer in ranked]
@@ -45,13 +45,13 @@ def summarise_sweep(rows: Sequence[dict[str, Any]]) -> Summary:
     if named and len(heads) > 1:
         mean = min(named, key=lambda row: float(row["aer"]))
         findings.append(
-            f"Heads put together ({mean['head']}): {mean['aer']:.1f} at best, layer {mean['layer']}, {mean['reading']}."
+            f"Heads put together ({mean['head']}): {mean['aer']:.1f} at best, layer {mean['layer']}, {mean['mode']}."
         )
     return Summary(
         "AER by layer and head",
         "AER in percent over the whole set",
         tuple(findings),
-        tuple(Cell(float(row["aer"]), row["layer"], row["head"], note=row["reading"]) for row in order[:5]),
+        tuple(Cell(float(row["aer"]), row["layer"], row["head"], note=row["mode"]) for row in order[:5]),
         {key: best[key] for key in ("model", "testset", "signal", "method") if key in best},
         tuple(groups),
         numbers={"views": len(rows), "within_5": near, "median": float(np.median(aer)), "best_by_layer": by_layer},

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from align_eval.aligners.heads import READINGS as MODE_READINGS
+from align_eval.aligners.heads import mode_name
 from align_eval.corpora import SentencePair, TestSet
 from align_eval.errors import InputError
 from align_eval.extraction import Extractor, make_extractor
@@ -36,7 +38,7 @@ def explore_page(
     *,
     layers: Any = "all",
     heads: Any = "all",
-    reading: str | None = None,
+    mode: str | None = None,
     signal: str = "attention",
     method: str | None = "reverse",
     masks: Sequence[Sequence[int]] | None = None,
@@ -54,12 +56,13 @@ def explore_page(
     Args:
         data: a test set, one pair, or pairs (see :func:`align_eval.align`).
         model: of :func:`align_eval.load_model`.
-        layers, heads, reading: see :func:`align_eval.signals.collect.attention_maps`.
+        layers, heads: see :func:`align_eval.signals.collect.attention_maps`.
+        mode: alignment mode (``awo``, ``awi``, ``both``, ``src2tgt``, ``tgt2src``); ``None``: the model's first.
         signal: see :func:`align_eval.signals.base.make_attribution`.
         method: extraction method that links are found by; ``None``: none are sought.
         masks: for each pair the target words (0-based) to hide in a second map, see
-            :mod:`align_eval.infilling.probe`; an empty one leaves the pair without. Signal and reading are the
-            attention and the reading of the model that fills.
+            :mod:`align_eval.infilling.probe`; an empty one leaves the pair without. Signal and mode are the
+            attention and the mode of the model that fills.
         keys, queries: how sub-words become words, see :mod:`align_eval.signals.pooling`.
         limit: take the first so many pairs.
         bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
@@ -70,7 +73,7 @@ def explore_page(
 
     Raises:
         InputError: no pair, none with a token on both sides, a limit below 1, masks that do not fit the pairs, a signal
-            or reading beside masks.
+            or mode beside masks.
         UnknownNameError: an unknown signal, method or rule.
         ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; ModelError if masks are given and the
             model cannot fill.
@@ -79,6 +82,7 @@ def explore_page(
         raise InputError(f"a limit of {limit} sentence pairs", remedy="Give at least 1")
     for rule in (keys, queries):
         require_rule(rule)
+    reading = None if mode is None else MODE_READINGS.get(mode, mode)
     extractor = None if method is None else make_extractor(method)
     found = [data] if isinstance(data, SentencePair) else list(as_pairs(data))
     pairs = found[:limit]
@@ -192,7 +196,7 @@ def _subject(
         "model": shown_name(reader.name),
         **({"revision": str(revision)} if revision else {}),
         "signal": signal,
-        "reading": f"{reading} ({READINGS[reading]})" if reading in READINGS else reading,
+        "mode": f"{mode_name(reading)} ({READINGS[reading]})" if reading in READINGS else reading,
         "sub-words to words": f"{rules[0]} over keys, {rules[1]} over queries",
         **({"links": extractor.spec} if extractor else {}),
     }
@@ -211,7 +215,7 @@ def _filling(
     if signal != "attention" or reading not in (None, own):
         raise InputError(
             "a page with masked words shows the attention of the model that fills them",
-            remedy=f"Leave out the signal, and the reading or name {own}",
+            remedy=f"Leave out the signal, and the mode or name {mode_name(own)}",
         )
     return reader, own
 

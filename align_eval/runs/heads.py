@@ -11,7 +11,6 @@ import numpy as np
 from align_eval.aligners import AlignerSettings
 from align_eval.aligners.attention import AttentionAligner
 from align_eval.aligners.heads import (
-    READINGS,
     AttentionSettings,
     Head,
     chosen_mode,
@@ -97,12 +96,11 @@ def choose_head(
     totals: Any = 0.0
     for turn, (source, target) in turns:
         directed = in_languages(model, source, target)
-        readings = None
+        modes = None
         if asked.mode is not None:
-            mode = chosen_mode(make_attribution(asked.attribution, directed), asked.mode)
-            readings = [READINGS.get(mode, mode)]
+            modes = [chosen_mode(make_attribution(asked.attribution, directed), asked.mode)]
         found = sweep_testset(
-            turn, directed, readings=readings, signal=asked.attribution, method=settings.methods[0],
+            turn, directed, modes=modes, signal=asked.attribution, method=settings.methods[0],
             token_budget=settings.token_budget, progress=progress,
         )  # fmt: skip
         totals = totals + np.round(found.aer(), 9)

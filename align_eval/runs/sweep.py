@@ -1,4 +1,4 @@
-"""AER of every layer, head and reading of a model's attention over a test set, in one pass.
+"""AER of every layer, head and alignment mode of a model's attention over a test set, in one pass.
 
 The maps of a batch become links for all views at once, and the four counts of each sentence are read off as sums of
 booleans; no links are kept. A view, or a combination of views (:mod:`align_eval.runs.selection`), is chosen on a
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import InputError
+from align_eval.aligners.heads import mode_name
+from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import make_extractor
 from align_eval.frames import frame
 from align_eval.models.identity import signature_of
@@ -42,7 +43,7 @@ class Sweep:
     Attributes:
         testset: the test set; ``model``: name of the model; ``method``: spec of the extraction method;
             ``signal``: name of the signal.
-        views: V views: layer and head (from 1, or ``mean``), reading.
+        views: V views: layer and head (from 1, or ``mean``), reading (the model's name of the alignment mode).
         counts: ``(V, N, 4)`` int32: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
         description: what goes into signatures: model, revision, number type, sub-word rule.
         maps: where the word maps of a part can be had again, for combinations of views.
@@ -89,7 +90,7 @@ class Sweep:
 
         Args:
             rows: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
-            views: their numbers; in the signature layers, heads and readings stand in this order, joined by commas.
+            views: their numbers; in the signature layers, heads and modes stand in this order, joined by commas.
             part: the sentence pairs.
             more: keys of the signature beside or in place of these.
             options: ``resamples``, ``seed``, ``confidence``, see :func:`align_eval.scoring.score`.
@@ -121,7 +122,7 @@ class Sweep:
         return np.asarray(self.counts[0, :, 1])
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One row a view: ``layer``, ``head`` (1-based or ``mean``), ``reading``, ``signal``, ``aer`` and the rest.
+        """One row a view: ``layer``, ``head`` (1-based or ``mean``), ``mode``, ``signal``, ``aer`` and the rest.
 
         ``selection`` is ``None`` and ``part`` is ``all``: nothing was chosen, and all sentence pairs count.
         """
@@ -131,7 +132,8 @@ class Sweep:
         for number, view in enumerate(self.views):
             row: dict[str, Any] = {
                 "testset": self.testset.name, "model": self.model, "layer": view.layer, "head": view.head,
-                "reading": view.reading, "signal": self.signal, "method": self.method, "selection": None, "part": "all",
+                "mode": mode_name(view.reading), "signal": self.signal, "method": self.method, "selection": None,
+                "part": "all",
             }  # fmt: skip
             row |= {name: rounded(known(values[name][number])) for name in ("aer", "precision", "recall", "f1")}
             row |= {"links": int(sums[number, 0]), "sure": int(sums[number, 1]), "sentences": int(self.fits.sum())}
@@ -166,7 +168,7 @@ def sweep_testset(
     *,
     layers: Any = "all",
     heads: Any = ("all", "mean"),
-    readings: Sequence[str] | None = None,
+    modes: Sequence[str] | None = None,
     signal: str = "attention",
     method: str = "reverse",
     keys: str = "sum",
@@ -181,7 +183,8 @@ def sweep_testset(
     Args:
         testset: of :func:`align_eval.load_testset`.
         model: of :func:`align_eval.load_model`, of any family.
-        layers, heads, readings, keys, queries, token_budget: see
+        modes: alignment modes of :data:`align_eval.aligners.heads.MODES`; ``None``: all of the model.
+        layers, heads, keys, queries, token_budget: see
             :func:`align_eval.signals.collect.word_matrices`.
         signal: an attribution method of :data:`align_eval.signals.base.ATTRIBUTIONS`, options after a colon
             (``smoothgrad:samples=8``); those of whole layers have one head, ``layer``.
@@ -201,7 +204,7 @@ def sweep_testset(
     source = MapSource(model, signal, pairs, gold, kept, rules)
     views: tuple[View, ...] = ()
     counts = np.zeros((0, len(pairs), 4), dtype=np.int32)
-    for batch in layout_word_matrices(reader, layouts, layers, heads, readings, **rules):
+    for batch in layout_word_matrices(reader, layouts, layers, heads, _readings(reader, modes), **rules):
         if not views:
             views = batch.views
             source.begin(views)
@@ -223,6 +226,19 @@ def sweep_testset(
     if not fits.all():
         description["long"] = "leave"
     return Sweep(testset, reader.name, extractor.spec, signal, views, counts, description, source, fits)
+
+
+def _readings(reader: Any, modes: Sequence[str] | None) -> list[str] | None:
+    """The model's own names of alignment modes.
+
+    Raises:
+        UnknownNameError: a mode that it does not have.
+    """
+    known = {mode_name(reading): reading for reading in reader.readings}
+    for mode in modes or ():
+        if mode not in known:
+            raise UnknownNameError(f"alignment mode of {reader.name}", mode, known)
+    return None if modes is None else [known[mode] for mode in modes]
 
 
 def for_testset(model: Any, testset: TestSet) -> Any:

@@ -1,8 +1,8 @@
 """AER of a translation model's attention while it is made to give out the references, for several models at once.
 
-All views (layer, head, reading) of each model are counted in one pass. A view that is chosen is chosen on a development
-part and scored on the disjoint rest; all models are scored on the same sentence pairs, so that they can be tested
-against the first one.
+All views (layer, head, alignment mode) of each model are counted in one pass. A view that is chosen is chosen on a
+dev split and scored on the disjoint test split; all models are scored on the same sentence pairs, so that they can be
+tested against the first one.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class AttentionChoice:
 
     Attributes:
         layer, head: a number from 1 or ``"mean"``; ``None``: any.
-        reading: ``"awi"`` or ``"awo"``; ``None``: any.
+        mode: ``"awi"`` or ``"awo"``; ``None``: any.
         method: how maps become links; ``reverse``: each target word to its best source word.
         development: share of the sentence pairs that the view is chosen on.
     """
 
     layer: int | str | None = None
     head: int | str | None = None
-    reading: str | None = None
+    mode: str | None = None
     method: str = "reverse"
     development: float = 0.2
 
@@ -48,7 +48,7 @@ class AttentionScore:
     """The AER of one model.
 
     Attributes:
-        view: layer, head, reading.
+        view: layer, head, alignment mode.
         score: over the pairs that the view was not chosen on.
         chosen_on: sentence pairs that it was chosen on; 0 if the user named it.
         views: views that it was chosen from.
@@ -70,7 +70,7 @@ class AttentionScore:
         found = self.score.to_json()
         kept = ("precision", "recall", "links", "sure", "possible", "sentences")
         return {
-            "layer": self.view.layer, "head": self.view.head, "reading": self.view.reading, "method": self.method,
+            "layer": self.view.layer, "head": self.view.head, "mode": self.view.reading, "method": self.method,
             "development_sentences": self.chosen_on, "views": self.views, "left_out": self.left_out,
             **{name: found[name] for name in kept},
         }  # fmt: skip
@@ -92,7 +92,7 @@ def forced_counts(
 
     Raises:
         SentenceTooLongError: a pair does not fit.
-        ModelError, InputError: a layer, head or reading that the model does not have.
+        ModelError, InputError: a layer, head or mode that the model does not have.
         InputError: no pair fits.
     """
     testset: Any = text
@@ -101,7 +101,7 @@ def forced_counts(
         model,
         layers="all" if choice.layer is None else [choice.layer],
         heads=("all", "mean") if choice.head is None else [choice.head],
-        readings=None if choice.reading is None else [choice.reading],
+        modes=None if choice.mode is None else [choice.mode],
         method=choice.method,
         token_budget=token_budget,
         on_long="leave" if leave_long else "raise",
@@ -131,7 +131,7 @@ def score_forced(
     if not len(rest) or (not len(development) and any(len(model.views) > 1 for model in models)):
         raise InputError(
             "too few sentence pairs fit the windows of all models to choose a view and score it",
-            remedy="Name the view with --layer, --head and --reading, or leave models out",
+            remedy="Name the view with --layer, --head and --mode, or leave models out",
         )
     out: list[AttentionScore] = []
     first: NDArray[Any] | None = None

@@ -53,7 +53,7 @@ def test_sweep(own: dict[str, list[str]], tmp_path: Path, capsys: pytest.Capture
     for form in ("parallel", "jsonl"):
         assert run("sweep", *own[form], "--model", "offline:tiny-deen", *LANGUAGES, "--layers", "3", "--json") == 0
         rows = json.loads(capsys.readouterr().out)
-        found.append([(row["layer"], row["head"], row["reading"], row["aer"]) for row in rows])
+        found.append([(row["layer"], row["head"], row["mode"], row["aer"]) for row in rows])
         assert rows[0]["sentences"] == KEPT
     assert found[0] == found[1]
     links = tmp_path / "links.talp"

@@ -66,7 +66,7 @@ def test_json_alone_goes_to_standard_output(folder: Path, tmp_path: Path, capsys
 
 
 def test_the_table_says_what_it_rests_on(folder: Path, capsys: Any) -> None:
-    assert run("mini-ende", "--limit", 6, "-m", folder, "--layer", 1, "--head", "mean", "--reading", "awi", *QUICK) == 0
+    assert run("mini-ende", "--limit", 6, "-m", folder, "--layer", 1, "--head", "mean", "--mode", "awi", *QUICK) == 0
     text = capsys.readouterr().out
     assert "mini-ende: 6 sentence pairs, en to de, words joined by spaces" in text
     assert "layer 1, head mean, awi; named, scored on 6 sentence pairs" in text
@@ -119,8 +119,8 @@ def test_usage_errors(folder: Path, capsys: Any) -> None:
     assert capsys.readouterr().out == ""
     assert run("mini-ende", "-m", folder, "--limit", 6, "--layer", "9", *QUICK) == 1
     assert "from 1 to 3" in capsys.readouterr().err
-    assert run("mini-ende", "-m", folder, "--limit", 6, "--reading", "block", *QUICK) == 1
-    assert "awo, awi" in capsys.readouterr().err
+    assert run("mini-ende", "-m", folder, "--limit", 6, "--mode", "block", *QUICK) == 1
+    assert "awi, awo" in capsys.readouterr().err
     assert len(load_testset("mini-ende").pairs) == 40
 
 

@@ -26,7 +26,7 @@ def rows(layers: int, heads: int, readings: tuple[str, ...] = ("awo", "awi")) ->
                 aer = 60 + 30 * float(rng.random())
                 if (layer, head, reading) == (2, 1, "awi"):
                     aer = 23.0
-                out.append({"layer": layer, "head": head, "reading": reading, "aer": aer})
+                out.append({"layer": layer, "head": head, "mode": reading, "aer": aer})
     return out
 
 
@@ -48,7 +48,7 @@ def test_the_best_of_each_reading_is_framed() -> None:
     figure = aer_grid(given, title="a title")
     for axis, reading in zip(figure.axes, ("awo", "awi"), strict=False):
         (frame,) = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
-        best = min((row for row in given if row["reading"] == reading), key=lambda row: row["aer"])
+        best = min((row for row in given if row["mode"] == reading), key=lambda row: row["aer"])
         column = 8 if best["head"] == "mean" else best["head"] - 1
         assert frame.get_xy() == (column - 0.5, best["layer"] - 1.5)
         assert f"{best['aer']:.1f}" in axis.get_title()
@@ -59,7 +59,7 @@ def test_axes_can_be_given() -> None:
     figure = new_figure(6, 3)
     axes = list(figure.subplots(1, 2))
     assert aer_grid(rows(3, 4), axes=axes) is figure
-    with pytest.raises(InputError, match="2 axes for 1 readings"):
+    with pytest.raises(InputError, match="2 axes for 1 modes"):
         aer_grid(rows(3, 4, ("own",)), axes=axes)
     with pytest.raises(InputError, match="nothing to draw"):
         aer_grid([])
@@ -74,7 +74,7 @@ def test_the_reading_by_hand() -> None:
     assert reading.findings[4].startswith("Heads put together (mean): ")
     assert (reading.strongest[0].layer, reading.strongest[0].head, reading.strongest[0].value) == (2, 1, 23.0)
     assert json.dumps(reading.to_json())
-    only = summarise_sweep([{"layer": 1, "head": "layer", "reading": "awo", "aer": 40.0}])
+    only = summarise_sweep([{"layer": 1, "head": "layer", "mode": "awo", "aer": 40.0}])
     assert only.findings == (
         "The lowest AER is 40.0: layer 1, head layer, awo.",
         "1 of 1 views is within 5 points of it; the median is 40.0.",

@@ -40,7 +40,7 @@ def test_links_are_those_that_the_sweep_counts(mini: Any, deen: Any) -> None:
     model = for_testset(deen, mini)
     told: list[int] = []
     table = attention_links(mini.pairs, model, VIEW, progress=told.append)
-    found = sweep_testset(mini, model, layers=[2], readings=["awi"])
+    found = sweep_testset(mini, model, layers=[2], modes=["awi"])
     assert sum(told) == len(mini)
     assert score(mini.gold, table, resamples=0).aer == pytest.approx(found.aer()[found.views.index(VIEW)])
     assert all(len({j for _, j in links}) == len(links) for links in table)  # one source word for each target word
@@ -69,7 +69,7 @@ def test_what_is_not_there(mini: Any, deen: Any) -> None:
 
 def test_the_command_writes_them(mini: Any, deen: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "both.talp"
-    sweep = ["sweep", "mini-ende", "--model", "offline:tiny-deen", "--layers", "2", "--readings", "awi"]
+    sweep = ["sweep", "mini-ende", "--model", "offline:tiny-deen", "--layers", "2", "--modes", "awi"]
     with pytest.raises(SystemExit) as stop:
         main([*sweep, "--links", str(path), "--both", "grow-diag"])
     assert not stop.value.code

@@ -146,14 +146,14 @@ def test_a_sweep_runs_and_keeps_what_is_done(tmp_path: Path, marian: Any, monkey
     folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
     cell = json.loads((folder / "sweep.json").read_text("utf-8"))["cells"]["mini-ende"]
     assert len(cell["views"]) == 2 * 5
-    assert {"layer", "head", "reading", "aer"} <= cell["views"][0].keys()
+    assert {"layer", "head", "mode", "aer"} <= cell["views"][0].keys()
     assert [one["selection"] for one in cell["selection"]] == ["best", "greedy"]
     assert all(one["sentences"] == 2 for one in cell["selection"])
     best = min(cell["views"], key=lambda row: row["aer"])
     assert notes[0].startswith(f"mini-ende: best view {best['aer']:.2f} (layer 2, head {best['head']}")
     page = (folder / "README.md").read_text("utf-8")
     assert "# A tiny sweep" in page
-    assert f"{best['aer']:.1f}: layer 2, head {best['head']}, {best['reading']}" in page
+    assert f"{best['aer']:.1f}: layer 2, head {best['head']}, {best['mode']}" in page
     assert "![AER by layer and head on mini-ende](mini-ende.png)" in page
     assert (folder / "mini-ende.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "mini-ende.pdf").read_bytes().startswith(b"%PDF")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import align_eval as ae
+from align_eval.aligners.heads import READINGS
 from align_eval.cli import main
 from align_eval.corpora import SentencePair
 from align_eval.errors import FormatError, InputError, MissingFileError, ModelError, UnknownNameError
@@ -69,16 +70,14 @@ def test_maps_labels_and_words_are_those_of_the_model(marian: Any, gold_pairs: l
         )
 
 
-@pytest.mark.parametrize(
-    ("kind", "reading"), [("marian", "awi"), ("bert", "block"), ("bert", "block-st"), ("llama", None)]
-)
-def test_links_and_counts_are_those_of_the_sweep(
-    kind: str, reading: str | None, gold_pairs: list[SentencePair]
-) -> None:
+@pytest.mark.parametrize(("kind", "mode"), [("marian", "awi"), ("bert", "both"), ("bert", "src2tgt"), ("llama", None)])
+def test_links_and_counts_are_those_of_the_sweep(kind: str, mode: str | None, gold_pairs: list[SentencePair]) -> None:
     model = build(kind)
-    page = explore_page(gold_pairs, model, reading=reading, layers=[3, 1], heads=[2, 4], bits=8)
+    page = explore_page(gold_pairs, model, mode=mode, layers=[3, 1], heads=[2, 4], bits=8)
     found = [[Links() for _ in gold_pairs] for _ in range(4)]
-    for batch in word_matrices(model, gold_pairs, [3, 1], [2, 4], reading or model.readings[0]):
+    for batch in word_matrices(
+        model, gold_pairs, [3, 1], [2, 4], READINGS.get(mode, mode) if mode else model.readings[0]
+    ):
         for view, b, i, j in make_extractor("reverse").of(batch).links.nonzero().tolist():
             found[view][batch.indices[b]] |= Links([(i, j)])
     gold = LinkTable.from_links([pair.gold for pair in gold_pairs if pair.gold is not None])

@@ -96,7 +96,7 @@ def test_greedy_by_hand() -> None:
     assert (one.score.signature["layer"], one.score.signature["head"]) == ("1,1", "1,2")
     assert one.describe(found) == "2 views (layer.head): 1.1 awo, 1.2 awo"
     row = one.to_json(found)
-    assert (row["selection"], row["layer"], row["head"], row["reading"]) == ("greedy", 1, "several", "awo")
+    assert (row["selection"], row["layer"], row["head"], row["mode"]) == ("greedy", 1, "several", "awo")
     assert [view["head"] for view in row["views"]] == [1, 2]
 
 

@@ -33,7 +33,7 @@ def small() -> Any:
 
 
 def test_counts_equal_those_of_single_maps(e5: Any, small: Any) -> None:
-    found = sweep_testset(small, e5, layers=[6], heads=[1, "mean"], readings=["block-ts"])
+    found = sweep_testset(small, e5, layers=[6], heads=[1, "mean"], modes=["tgt2src"])
     assert [(v.layer, v.head, v.reading) for v in found.views] == [(6, 1, "block-ts"), (6, "mean", "block-ts")]
     links = []
     for maps in attention_maps(e5, small.pairs, [6], [1], "block-ts"):
@@ -48,7 +48,7 @@ def test_counts_equal_those_of_single_maps(e5: Any, small: Any) -> None:
 
 
 def test_selection_is_on_one_part_and_the_score_on_the_other(e5: Any, small: Any) -> None:
-    found = sweep_testset(small, e5, layers=[5, 6], heads=["all"], readings=["block"])
+    found = sweep_testset(small, e5, layers=[5, 6], heads=["all"], modes=["both"])
     development, rest = split(8, 0.25, 1)
     assert len(development) == 2
     assert not set(development) & set(rest)
@@ -76,14 +76,14 @@ def test_the_command(
     rows = json.loads(capsys.readouterr().out)
     assert [row["selection"] for row in rows] == [None] * 3 * 13 + ["best", "greedy", "logistic"]
     rows, selected = rows[:-3], rows[-3:]
-    assert {"layer", "head", "reading", "signal", "aer"} <= rows[0].keys()
-    assert {row["reading"] for row in rows} == {"block", "block-st", "block-ts"}
+    assert {"layer", "head", "mode", "signal", "aer"} <= rows[0].keys()
+    assert {row["mode"] for row in rows} == {"both", "src2tgt", "tgt2src"}
     best = min(rows, key=lambda row: row["aer"])
-    assert (best["layer"], best["head"], best["reading"]) == (6, 1, "block")
+    assert (best["layer"], best["head"], best["mode"]) == (6, 1, "both")
     assert best["aer"] == pytest.approx(26.85, abs=1.0)
     assert (tmp_path / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
     for row in selected:
-        assert {"layer", "head", "reading", "signal", "aer", "views", "ci"} <= row.keys()
+        assert {"layer", "head", "mode", "signal", "aer", "views", "ci"} <= row.keys()
         assert (row["part"], row["sentences"], row["development_sentences"]) == ("rest", 32, 8)
         assert f"|selection:{row['selection']}/0.2|" in row["signature"]
         assert row["ci"]["aer"][0] < row["aer"] < row["ci"]["aer"][1] < 60

@@ -122,10 +122,10 @@ def test_a_named_view_is_scored_on_all(text: ParallelText, model: Any) -> None:
     choice = AttentionChoice(2, 1, "awi")
     (found,) = score_forced([forced_counts(text, model, choice)], choice, resamples=0)
     whole: Any = text
-    sweep = sweep_testset(whole, model, layers=[2], heads=[1], readings=["awi"])
+    sweep = sweep_testset(whole, model, layers=[2], heads=[1], modes=["awi"])
     assert found.score.aer == pytest.approx(float(sweep.aer()[0]))
     assert (found.chosen_on, found.score.sentences) == (0, 8)
-    part = AttentionChoice(reading="awo", development=0.25)
+    part = AttentionChoice(mode="awo", development=0.25)
     (chosen,) = score_forced([forced_counts(text, model, part)], part, resamples=0)
     assert chosen.view.reading == "awo"
     assert chosen.views == 15

@@ -13,7 +13,7 @@
     parallel_languages = "de-en"
     links = ["mine=links/{testset}.talp"]
 
-Of each signal the view (layer, head, reading) with the lowest AER on a development part is scored on the rest. Aligners
+Of each signal the view (layer, head, mode) with the lowest AER on a development part is scored on the rest. Aligners
 read the whole test text, links are given for all of it, and both are scored on that same rest. A signal that the model
 cannot be read by has the reason in place of a number. It writes ``signals.json`` and ``README.md``.
 
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.aligners.heads import mode_name
 from align_eval.errors import FormatError, InputError, MissingFileError, ModelError
 from align_eval.files import atomic_writer, sha256_of
 from align_eval.runs.experiments.base import KINDS, Watch
@@ -130,7 +131,12 @@ class SignalsExperiment(ViewExperiment):
         row = one.to_json(found)
         best = found.best()
         view = found.views[best]
-        whole = {"layer": view.layer, "head": view.head, "reading": view.reading, "aer": float(found.aer()[best])}
+        whole = {
+            "layer": view.layer,
+            "head": view.head,
+            "mode": mode_name(view.reading),
+            "aer": float(found.aer()[best]),
+        }
         return {"view": short(row), "best_on_whole_set": whole, "score": row}
 
     def _others(self, testset: TestSet) -> Iterator[tuple[str, str, Any]]:
@@ -226,7 +232,7 @@ class SignalsExperiment(ViewExperiment):
         lines = [
             f"Model `{self.model}`, links by `{self.method}`. AER in percent with the 95 % interval. The view of each",
             f"signal is chosen on {share} of the sentences (drawn with seed {self.seed}) and scored on the rest; it",
-            "stands behind its number as layer.head reading (head `layer`: one map a layer).",
+            "stands behind its number as layer.head mode (head `layer`: one map a layer).",
             "",
             "| signal | " + " | ".join(self.testsets) + " |",
             "|---|" + "---|" * len(self.testsets),
@@ -247,8 +253,8 @@ class SignalsExperiment(ViewExperiment):
 
 
 def short(row: Mapping[str, Any]) -> str:
-    """A view as ``layer.head reading``."""
-    return f"{row['layer']}.{row['head']} {row['reading']}"
+    """A view as ``layer.head mode``."""
+    return f"{row['layer']}.{row['head']} {row['mode']}"
 
 
 def _cell(cell: Mapping[str, Any]) -> str:

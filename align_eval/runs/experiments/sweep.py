@@ -1,4 +1,4 @@
-"""Kind ``sweep``: AER of every layer, head and reading, and what selection gives on sentences it has not seen.
+"""Kind ``sweep``: AER of every layer, head and mode, and what selection gives on sentences it has not seen.
 
 ::
 
@@ -10,7 +10,7 @@
     select = ["best", "greedy", "logistic"]
 
 ``NAME:reverse`` is a test set seen from its other side. It writes ``sweep.json`` (every view of every set, and the
-selections), a heatmap a set (``TESTSET.png``, ``TESTSET.pdf``) and ``README.md`` with the best layer, head and reading
+selections), a heatmap a set (``TESTSET.png``, ``TESTSET.pdf``) and ``README.md`` with the best layer, head and mode
 of each set.
 """
 
@@ -29,7 +29,7 @@ from align_eval.runs.results import file_name
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
 
-COLUMNS = ("layer", "head", "reading", "aer", "precision", "recall", "f1", "links")
+COLUMNS = ("layer", "head", "mode", "aer", "precision", "recall", "f1", "links")
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class ViewExperiment(Experiment):
 
     Attributes:
         method: extraction method.
-        readings: which; empty: all of the model. ``layers``: as on the command line.
+        modes: alignment modes; empty: all of the model. ``layers``: as on the command line.
         keys, queries: how sub-words become words.
         development: share of the sentences that views are chosen on.
         batch_tokens: padded sub-words in a batch; it changes speed and memory, not the results.
     """
 
     method: str = "reverse"
-    readings: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
     layers: str = "all"
     keys: str = "sum"
     queries: str = "mean"
@@ -88,7 +88,7 @@ class ViewExperiment(Experiment):
                 testset,
                 model,
                 layers="all" if self.layers == "all" else watch.parse_layers(self.layers, model.layers),
-                readings=self.readings or None,
+                modes=self.modes or None,
                 signal=signal,
                 method=self.method,
                 keys=self.keys,
@@ -178,7 +178,7 @@ class SweepExperiment(ViewExperiment):
             save(figure, path)
 
     def _body(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """A table with a row a set, then a heatmap and its reading a set."""
+        """A table with a row a set, then a heatmap and its summary a set."""
         from align_eval.report.sweep import summarise_sweep
 
         share = f"{100 * self.development:g} %"
@@ -192,7 +192,7 @@ class SweepExperiment(ViewExperiment):
         ]
         for name, cell in kept.items():
             top = min(cell["views"], key=lambda row: float(row["aer"]))
-            parts = [f"{top['aer']:.1f}: layer {top['layer']}, head {top['head']}, {top['reading']}"]
+            parts = [f"{top['aer']:.1f}: layer {top['layer']}, head {top['head']}, {top['mode']}"]
             for one in cell["selection"]:
                 parts += [cell["described"][one["selection"]], interval(one)]
             lines.append(f"| {name} | " + " | ".join(parts) + " |")
@@ -213,5 +213,5 @@ def interval(score: Mapping[str, Any]) -> str:
 
 def _told(cell: Mapping[str, Any]) -> str:
     top = min(cell["views"], key=lambda row: float(row["aer"]))
-    best = f"best view {top['aer']:.2f} (layer {top['layer']}, head {top['head']}, {top['reading']})"
+    best = f"best view {top['aer']:.2f} (layer {top['layer']}, head {top['head']}, {top['mode']})"
     return "; ".join([best, *(f"{one['selection']} on the rest {interval(one)}" for one in cell["selection"])])

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from align_eval.aligners.heads import mode_name
 from align_eval.extraction import make_extractor
 from align_eval.registry import Registry
 from align_eval.runs.word_maps import BOUND
@@ -92,14 +93,15 @@ class Selected:
     development: int
 
     def describe(self, found: Sweep, at_most: int = 8) -> str:
-        """The views in a few words, the heaviest first: ``layer 6, head 1, block``; several with their weights."""
+        """The views in a few words, the heaviest first: ``layer 6, head 1, both``; several with their weights."""
         order = np.argsort([-abs(weight) for weight in self.selection.weights], kind="stable")
         views = [found.views[self.selection.views[k]] for k in order]
         if len(views) == 1:
-            return str(views[0])
+            return f"layer {views[0].layer}, head {views[0].head}, {mode_name(views[0].reading)}"
         even = len({round(weight, 9) for weight in self.selection.weights}) == 1
         parts = [
-            f"{view.layer}.{view.head} {view.reading}" + ("" if even else f" ({self.selection.weights[k]:+.3g})")
+            f"{view.layer}.{view.head} {mode_name(view.reading)}"
+            + ("" if even else f" ({self.selection.weights[k]:+.3g})")
             for k, view in zip(order, views, strict=True)
         ]
         rest = f" and {len(parts) - at_most} more" if len(parts) > at_most else ""
@@ -108,7 +110,7 @@ class Selected:
     def to_json(self, found: Sweep) -> dict[str, Any]:
         """A row like those of :meth:`align_eval.runs.sweep.Sweep.to_json`, with ``selection``, ``views`` and intervals.
 
-        ``layer``, ``head`` and ``reading`` are those of the view, or ``several``.
+        ``layer``, ``head`` and ``mode`` are those of the view, or ``several``.
         """
         chosen = [found.views[v] for v in self.selection.views]
 
@@ -117,12 +119,12 @@ class Selected:
             return values[0] if len(values) == 1 else "several"
 
         views = [
-            {"layer": view.layer, "head": view.head, "reading": view.reading, "weight": float(f"{weight:.6g}")}
+            {"layer": view.layer, "head": view.head, "mode": mode_name(view.reading), "weight": float(f"{weight:.6g}")}
             for view, weight in zip(chosen, self.selection.weights, strict=True)
         ]
         return {
             "testset": found.testset.name, "model": found.model,
-            **{name: common(name) for name in ("layer", "head", "reading")},
+            "layer": common("layer"), "head": common("head"), "mode": mode_name(common("reading")),
             "signal": found.signal, "method": found.method, "selection": self.selection.name, "part": "rest",
             "development_sentences": self.development, "development_aer": round(self.selection.aer, 6),
             "views": views, **self.selection.notes, **self.score.to_json(),
