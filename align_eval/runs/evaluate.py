@@ -113,6 +113,21 @@ def aligners_for(
         yield testset, made, chosen
 
 
+def align_testset(
+    testset: TestSet, aligner: Aligner, progress: Callable[[int], None] | None = None
+) -> dict[System, LinkTable]:
+    """The links of every system of an aligner in a test set, in blocks (all at once if it needs the whole corpus)."""
+    found: dict[System, list[Links]] = {system: [] for system in aligner.systems}
+    block = max(len(testset.pairs), 1) if aligner.whole_corpus else BLOCK
+    for start in range(0, len(testset.pairs), block):
+        part = testset.pairs[start : start + block]
+        for system, links in aligner.align_all(part).items():
+            found[system].extend(links)
+        if progress:
+            progress(len(part))
+    return {system: LinkTable.from_links(items) for system, items in found.items()}
+
+
 def evaluate_testset(
     testset: TestSet,
     aligner: Aligner,
@@ -138,18 +153,10 @@ def evaluate_testset(
     """
     gold = testset.gold  # without it there is nothing to do: said before hours of work
     aligner.take_long()
-    found: dict[System, list[Links]] = {system: [] for system in aligner.systems}
-    block = max(len(testset.pairs), 1) if aligner.whole_corpus else BLOCK
-    for start in range(0, len(testset.pairs), block):
-        part = testset.pairs[start : start + block]
-        for system, links in aligner.align_all(part).items():
-            found[system].extend(links)
-        if progress:
-            progress(len(part))
+    found = align_testset(testset, aligner, progress)
     long = dict(aligner.take_long())
     out: list[Evaluation] = []
-    for system, items in found.items():
-        table = LinkTable.from_links(items)
+    for system, table in found.items():
         rows = counts(gold, table)
         description = aligner.signature(system)
         name = " ".join(filter(None, (description.get("model"), str(system))))

@@ -27,16 +27,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from align_eval.aligners import System
     from align_eval.corpora import SentencePair, TestSet
     from align_eval.link_table import LinkTable
     from align_eval.links import Links
 
     Strength = Callable[[SentencePair], NDArray[np.floating]]
-
-
-# Pairs handed to the aligner at a time; it sorts them by length.
-BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -121,19 +116,10 @@ def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | 
     """The links of every system of an aligner in a test set, found now."""
     import hashlib
 
-    from align_eval.link_table import LinkTable
+    from align_eval.runs.evaluate import align_testset
 
-    links: dict[System, list[Links]] = {system: [] for system in aligner.systems}
-    block = max(len(testset.pairs), 1) if aligner.whole_corpus else BLOCK
-    for start in range(0, len(testset.pairs), block):
-        part = testset.pairs[start : start + block]
-        for system, found in aligner.align_all(part).items():
-            links[system].extend(found)
-        if progress:
-            progress(len(part))
     out = []
-    for system, items in links.items():
-        table = LinkTable.from_links(items)
+    for system, table in align_testset(testset, aligner, progress).items():
         name = file_name(testset.name, system.method, None if system.layer is None else f"layer{system.layer}")
         columns = (table.sentence, table.source, table.target)
         digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()

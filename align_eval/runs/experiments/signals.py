@@ -34,8 +34,7 @@ import numpy as np
 from align_eval.aligners.heads import mode_name
 from align_eval.errors import FormatError, InputError, MissingFileError, ModelError
 from align_eval.files import atomic_writer, sha256_of
-from align_eval.runs.experiments.base import KINDS, Watch
-from align_eval.runs.experiments.cells import Cells
+from align_eval.runs.experiments.base import KINDS, Cells, Watch
 from align_eval.runs.experiments.sweep import ViewExperiment, interval
 
 if TYPE_CHECKING:

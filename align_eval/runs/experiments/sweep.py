@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.files import atomic_writer
-from align_eval.runs.experiments.base import KINDS, Experiment, Watch
-from align_eval.runs.experiments.cells import Cells
+from align_eval.runs.experiments.base import KINDS, Cells, Experiment, Watch
 from align_eval.runs.results import file_name
 
 if TYPE_CHECKING:
