@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 from align_eval.scoring.measures import MEASURES, check_alpha, known, live, measures
 from align_eval.scoring.score import DECIMALS, rounded
-from align_eval.statistics import Statistic, Studentised, Sums, check_resampling, studentise, swap_sums
+from align_eval.statistics import Resampling, Statistic, Studentised, Sums, check_resampling, studentise, swap_sums
 
 #: Names of the tests.
 TESTS = ("bootstrap", "randomisation")
@@ -140,7 +140,7 @@ def compare(
         differences = {name: known(value) for name, value in observed.items()}
         p_values: dict[str, float | None] = dict.fromkeys(observed)
         ci, left_out = {}, {}
-        found = made[test](first, other, measured, observed, resamples, seed, confidence)
+        found = made[test](first, other, measured, observed, Resampling(resamples, seed, confidence))
         for name, (p_value, undefined, ends) in found.items():
             if differences[name] is None or undefined == resamples:
                 continue
@@ -158,17 +158,16 @@ _Found = tuple[float, int, "tuple[float, float] | None"]
 
 
 def _bootstrap(
-    first: Counts, other: Counts, measured: Statistic, observed: dict[str, float], resamples: int, seed: int,
-    confidence: float,
-) -> dict[str, _Found]:  # fmt: skip
+    first: Counts, other: Counts, measured: Statistic, observed: dict[str, float], how: Resampling
+) -> dict[str, _Found]:
     columns = first.shape[1]
 
     def difference(sums: Sums) -> dict[str, Sums]:
         a, b = measured(sums[..., :columns]), measured(sums[..., columns:])
         return {name: b[name] - a[name] for name in observed}
 
-    found = studentise(np.concatenate([first, other], axis=1), difference, resamples, seed, shares=False)
-    return {name: (one.p_value(), one.undefined, _points(one, confidence)) for name, one in found.items()}
+    found = studentise(np.concatenate([first, other], axis=1), difference, how.resamples, how.seed, shares=False)
+    return {name: (one.p_value(), one.undefined, _points(one, how.confidence)) for name, one in found.items()}
 
 
 def _points(found: Studentised, confidence: float) -> tuple[float, float] | None:
@@ -180,10 +179,10 @@ def _points(found: Studentised, confidence: float) -> tuple[float, float] | None
 
 
 def _randomise(
-    first: Counts, other: Counts, measured: Statistic, observed: dict[str, float], trials: int, seed: int,
-    confidence: float,
-) -> dict[str, _Found]:  # fmt: skip
-    swapped = swap_sums(other.astype(np.int64) - first, trials, seed)
+    first: Counts, other: Counts, measured: Statistic, observed: dict[str, float], how: Resampling
+) -> dict[str, _Found]:
+    trials = how.resamples
+    swapped = swap_sums(other.astype(np.int64) - first, trials, how.seed)
     totals = (first.sum(axis=0, dtype=np.int64), other.sum(axis=0, dtype=np.int64))
     nulls = {name: np.empty(trials) for name in observed}
     for start in range(0, trials, _PART):
