@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tokenizers import Tokenizer, models
 
 import align_eval as ae
@@ -321,3 +322,17 @@ def test_blocks_and_whole_files_give_the_same_bytes(
             made += [note.read_text() if note.exists() else "" for note in notes]
         found[size] = made
     assert found[7] == found[1 << 14] == found[0]
+
+
+def test_a_model_whose_files_contradict_each_other() -> None:
+    from transformers import BertConfig, BertModel
+
+    from align_eval.models.hidden_states import HiddenStates
+
+    model = BertModel(
+        BertConfig(vocab_size=64, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    ).eval()
+    states = HiddenStates(model)
+    model.embeddings.word_embeddings.weight.data = model.embeddings.word_embeddings.weight.data[:3]
+    with pytest.raises(ModelError, match=r"cannot compute.*config\.json"):
+        states(torch.tensor([[1, 2, 40]]), None, [1])

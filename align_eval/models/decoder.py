@@ -20,6 +20,7 @@ from align_eval.errors import InputError, ModelError, SentenceTooLongError, Unkn
 from align_eval.models.attention import attention_sites
 from align_eval.models.batching import padded
 from align_eval.models.languages import NAMES
+from align_eval.models.loading_errors import forward_errors
 from align_eval.models.pairs import Block, Layout, PairModel
 from align_eval.models.tokens import IdArray, Span, readable, span_owners, word_spans
 
@@ -127,6 +128,7 @@ class Decoder(PairModel):
             "awo": (Block("target", rows - 1, words[rows], own, columns, labels),),
         }
 
+    @forward_errors()
     def forward(self, layouts: Sequence[Layout]) -> Any:
         import torch
 

@@ -21,6 +21,7 @@ from align_eval.models.batching import padded
 from align_eval.models.cpu.parallel import MOST, in_order, share_of
 from align_eval.models.cpu.unpadded import PackedStates, pack, runs_of
 from align_eval.models.hidden_states import HiddenStates
+from align_eval.models.loading_errors import forward_errors
 from align_eval.models.pairs import Block, Layout, PairModel, specials
 from align_eval.models.tokens import IdArray, Tokenized, readable, start_words_with_space, surroundings, tokenize_words
 from align_eval.models.vectors import Batch, VectorModel, all_finite
@@ -158,6 +159,7 @@ class PairEncoder(PairModel):
             out.append(Layout(pair, (ids,), {"block": (ts, st), "block-st": (st,), "block-ts": (ts,)}, (segments,)))
         return out
 
+    @forward_errors()
     def forward(self, layouts: Sequence[Layout]) -> Any:
         import torch
 

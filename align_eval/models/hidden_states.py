@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import ModelError
 from align_eval.models.adapters import adapter_of
+from align_eval.models.loading_errors import forward_errors
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ class HiddenStates:
         if self.blocks is not None and not plain and not self._agrees(full):
             self.blocks = None
 
+    @forward_errors()
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
         """The states of ``layers`` (0 to ``self.layers``), each ``(B, T, width)``, in the order asked for.
 

@@ -49,6 +49,27 @@ def loading_errors(name: str) -> Iterator[None]:
         raise ModelError(what, remedy=remedy) from error
 
 
+@contextlib.contextmanager
+def forward_errors() -> Iterator[None]:
+    """Turn what a model of contradicting files raises when it computes into a :class:`ModelError`.
+
+    Examples: a padding token outside of the vocabulary, a number of heads that does not divide the width. A lack of
+    memory stays what it is.
+    """
+    try:
+        yield
+    except (TypeError, IndexError, KeyError, ValueError, AttributeError, RuntimeError) as error:
+        from align_eval.models.batching import is_out_of_memory
+
+        if isinstance(error, AlignEvalError) or is_out_of_memory(error):
+            raise
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(
+            f"the model cannot compute: {first_sentence(text)}",
+            remedy="Check that its config.json, tokenizer and weights belong together, or copy or download them again",
+        ) from error
+
+
 def is_failure(error: BaseException) -> bool:
     """Whether an error is a failure of what was asked: an ``Exception``, or the panic of a library written in Rust.
 

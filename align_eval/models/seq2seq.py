@@ -25,6 +25,7 @@ from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.attention import attention_sites
 from align_eval.models.batching import padded
 from align_eval.models.languages import resolve_code
+from align_eval.models.loading_errors import forward_errors
 from align_eval.models.pairs import Block, Layout, PairModel, specials
 from align_eval.models.tokens import IdArray, Segmenter, Tokenized, readable, surroundings
 
@@ -238,6 +239,7 @@ class Seq2Seq(PairModel):
             )
         return inputs, torch.from_numpy(mask).to(self.device)
 
+    @forward_errors()
     def forward(self, layouts: Sequence[Layout]) -> Any:
         import torch
 
