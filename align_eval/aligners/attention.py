@@ -17,7 +17,6 @@ from align_eval.corpora.pair import SentencePair, check_sizes
 from align_eval.errors import InputError, SentenceTooLongError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
-from align_eval.models.families import in_languages
 from align_eval.models.identity import signature_of
 from align_eval.signals.base import make_attribution
 from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
@@ -81,11 +80,11 @@ class AttentionAligner(Aligner):
             )
         self.model = model
         languages = (settings.source_language, settings.target_language)
-        self.reader = make_attribution(self.asked.attribution, in_languages(model, *languages))
+        self.reader = make_attribution(self.asked.attribution, model.in_languages(*languages))
         self.other: PairModel | None = None
         if self.asked.symmetrize is not None:
             require_both_directions(model, languages)
-            self.other = make_attribution(self.asked.attribution, in_languages(model, *languages[::-1]))
+            self.other = make_attribution(self.asked.attribution, model.in_languages(*languages[::-1]))
         self.mode = chosen_mode(self.reader, self.asked.mode)
         self.head = checked_head(self.reader, self.asked)
         self.sym = "" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize)

@@ -276,12 +276,11 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
 def loaded(settings: AlignerSettings) -> Any:
     """The model of ``settings`` in the languages of the text."""
     from align_eval.models import load_model
-    from align_eval.models.families import in_languages
 
     model = settings.model
     if isinstance(model, str):
         model = load_model(model, **settings.options)
-    return in_languages(model, settings.source_language, settings.target_language)
+    return model.in_languages(settings.source_language, settings.target_language)
 
 
 def chosen_layers(encoder: Any, layers: Sequence[int]) -> list[int]:

@@ -165,11 +165,10 @@ def _layers(text: str, model: Any, testset: TestSet, languages: tuple[str | None
     """The layers of hidden states that ``--layers`` names."""
     if text.strip() != "all":
         return tuple(options.parse_layers(text, 0))
-    from align_eval.models.families import in_languages
     from align_eval.models.vectors import vector_models
 
     source, target = languages[0] or testset.source_language, languages[1] or testset.target_language
-    return tuple(options.parse_layers(text, vector_models(in_languages(model, source, target))[0].layers))
+    return tuple(options.parse_layers(text, vector_models(model.in_languages(source, target))[0].layers))
 
 
 def tables(found: list[Evaluation], latex: bool = False) -> str:

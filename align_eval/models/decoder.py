@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,11 @@ class Decoder(PairModel):
         other = copy.copy(self)
         other.template = template
         return other
+
+    def in_languages(self, source: str | None, target: str | None) -> Decoder:
+        given: dict[str, Any] = {"source_language": source, "target_language": target}
+        unnamed = {key for key in given if getattr(self.template, key) == getattr(PromptTemplate(), key)}
+        return self.with_template(replace(self.template, **{key: given[key] for key in unnamed if given[key]}))
 
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
         """See :class:`PairModel`. ``inputs`` is one sequence; the rows are those of the target's sub-words.

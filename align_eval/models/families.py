@@ -65,14 +65,12 @@ def choose_family(name: str, config: Any, family: str) -> str:
     """
     if family not in (*FAMILIES, "auto"):
         raise UnknownNameError("family of models", family, (*FAMILIES, "auto"))
-    if family == "encoder":
-        require_encoder(name, config)
     found = family_of(config)
     if family not in ("auto", found):
-        raise ModelError(
-            f"{name} is a {found} model ({config.model_type}), not a {family} model",
-            remedy=f"Leave out the family, or name a {family} model",
-        )
+        kind, remedy = f"a {family} model", f"Leave out the family, or name a {family} model"
+        if family == "encoder":
+            kind, remedy = "an encoder", "Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5"
+        raise ModelError(f"{name} is a {found} model ({config.model_type}), not {kind}", remedy=remedy)
     return found
 
 
@@ -191,11 +189,8 @@ def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOpti
         )
     from align_eval.models.decoder import Decoder, PromptTemplate
 
-    template = options.template or PromptTemplate()
-    if options.source_language:
-        template = replace(template, source_language=options.source_language)
-    if options.target_language:
-        template = replace(template, target_language=options.target_language)
+    named = {key: code for key in ("source_language", "target_language") if (code := getattr(options, key))}
+    template = replace(options.template or PromptTemplate(), **named)
     return Decoder(name, model, tokenizer, template=template, **known)
 
 
@@ -325,47 +320,3 @@ def family_of(config: Any) -> str:
     causal = kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     masked = kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
     return "decoder" if getattr(config, "is_decoder", False) or (causal and not masked) else "encoder"
-
-
-def require_encoder(name: str, config: Any) -> None:
-    """Check the family.
-
-    Raises:
-        ModelError: the model is not an encoder.
-    """
-    family = family_of(config)
-    if family != "encoder":
-        raise ModelError(
-            f"{name} is a {family} model ({config.model_type}), not an encoder",
-            remedy="Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5",
-        )
-
-
-def in_languages(model: Any, source: str | None, target: str | None) -> Any:
-    """The model for a direction; what it was loaded with goes first.
-
-    An encoder-decoder model of several languages translates from ``source`` to ``target``; a decoder-only model's
-    prompt names them. Other models are given back as they are.
-
-    Args:
-        model: of :func:`align_eval.models.load_model`.
-        source, target: language codes; ``None``: not known.
-
-    Raises:
-        InputError: an encoder-decoder model that does not have these languages, or translates into another one.
-    """
-    from align_eval.models.decoder import Decoder
-    from align_eval.models.seq2seq import Seq2Seq
-
-    if isinstance(model, Seq2Seq):
-        named = (model.source_language or source, model.target_language or target)
-        return model.with_languages(*named, source_prefix=model._asked_prefix)
-    if isinstance(model, Decoder):
-        unnamed = type(model.template)()
-        template = model.template
-        if source and template.source_language == unnamed.source_language:
-            template = replace(template, source_language=source)
-        if target and template.target_language == unnamed.target_language:
-            template = replace(template, target_language=target)
-        return model.with_template(template)
-    return model

@@ -41,6 +41,20 @@ class Loaded:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, layers={self.layers}, heads={self.heads}, device={self.device})"
 
+    def in_languages(self, source: str | None, target: str | None) -> Any:
+        """The model for a direction, where it takes languages; those that it was loaded with go first.
+
+        An encoder-decoder model of several languages translates from ``source`` to ``target``; a decoder-only model's
+        prompt names them. An encoder is given back as it is.
+
+        Args:
+            source, target: language codes; ``None``: not known.
+
+        Raises:
+            InputError: an encoder-decoder model that does not have these languages, or translates into another one.
+        """
+        return self
+
     def _take(
         self, name: str, model: Any, tokenizer: Any, *, revision: str = "", path: Path | None = None,
         licence: str = "unknown",

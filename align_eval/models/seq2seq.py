@@ -87,6 +87,10 @@ class Seq2Seq(PairModel):
         other._set_languages(source, target)
         return other
 
+    def in_languages(self, source: str | None, target: str | None) -> Seq2Seq:
+        named = (self.source_language or source, self.target_language or target)
+        return self.with_languages(*named, source_prefix=self._asked_prefix)
+
     def _set_languages(self, source: str | None, target: str | None) -> None:
         """Check the codes that are named; what is missing is asked for when sentences come."""
         self.source_language = source

@@ -20,7 +20,6 @@ from align_eval.aligners.heads import (
 from align_eval.errors import InputError
 from align_eval.link_table import LinkTable
 from align_eval.links import Links
-from align_eval.models.families import in_languages
 from align_eval.runs.sweep import sweep_testset
 from align_eval.signals.base import make_attribution
 
@@ -95,7 +94,7 @@ def choose_head(
         turns.append((testset.reverse(), languages[::-1]))
     totals: Any = 0.0
     for turn, (source, target) in turns:
-        directed = in_languages(model, source, target)
+        directed = model.in_languages(source, target)
         modes = None
         if asked.mode is not None:
             modes = [chosen_mode(make_attribution(asked.attribution, directed), asked.mode)]

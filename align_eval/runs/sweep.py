@@ -250,6 +250,5 @@ def for_testset(model: Any, testset: TestSet) -> Any:
     Raises:
         InputError: an encoder-decoder model that does not have these languages, or translates into another one.
     """
-    from align_eval.models.families import in_languages
 
-    return in_languages(model, testset.source_language or None, testset.target_language or None)
+    return model.in_languages(testset.source_language or None, testset.target_language or None)

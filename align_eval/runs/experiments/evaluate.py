@@ -59,14 +59,13 @@ class EvaluateExperiment(Experiment):
         from align_eval.aligners import AlignerSettings
         from align_eval.corpora import load_testset
         from align_eval.models import load_model
-        from align_eval.models.families import in_languages
         from align_eval.models.identity import mark_of
         from align_eval.models.vectors import vector_models
         from align_eval.runs.evaluate import aligners_for, evaluate_testset
 
         loaded = [load_testset(name) for name in self.testsets]
         model = load_model(self.model)
-        states, _ = vector_models(in_languages(model, loaded[0].source_language, loaded[0].target_language))
+        states, _ = vector_models(model.in_languages(loaded[0].source_language, loaded[0].target_language))
         layers = tuple(watch.parse_layers(self.layers, states.layers))
         settings = AlignerSettings(model, self.methods, layers, self.subword, self.on_long)
         tables: dict[str, list[Row]] = {}
