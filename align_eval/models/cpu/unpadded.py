@@ -26,7 +26,7 @@ class PackedStates:
     model's own. Made by :meth:`of`.
 
     On one thread, as batches side by side are computed, blocks go through :mod:`align_eval.models.cpu.compiled` or
-    :mod:`align_eval.models.cpu.fused`, whichever is quicker here (:mod:`align_eval.models.cpu.unpadded`).
+    :mod:`align_eval.models.cpu.fused`, whichever is quicker here (:func:`by_compiled`).
     """
 
     def __init__(self, states: HiddenStates) -> None:
