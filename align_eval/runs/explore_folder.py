@@ -13,7 +13,7 @@ from align_eval.errors import InputError, UnknownNameError
 from align_eval.files import StrPath
 from align_eval.link_table import LinkTable
 from align_eval.report.page import Axis, Entry, Page, shown_name
-from align_eval.runs.results import links_file, read_systems
+from align_eval.runs.results import links_file_of, read_systems
 
 
 def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | None = None, title: str = "") -> Page:
@@ -63,11 +63,7 @@ def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | 
 
 
 def _links(folder: Path, system: dict[str, Any], testset: TestSet) -> LinkTable:
-    name = links_file(
-        system["testset"], system["method"], system["layer"], *(system.get(k, "") for k in ("head", "mode", "sym"))
-    )
-    path = folder / "links" / name
-    return read_links(path, format="pharaoh", base=0, bitext=testset.pairs)
+    return read_links(folder / "links" / links_file_of(system), format="pharaoh", base=0, bitext=testset.pairs)
 
 
 def _grid(systems: list[dict[str, Any]]) -> tuple[Axis, Axis, list[int]]:

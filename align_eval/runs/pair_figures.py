@@ -20,7 +20,7 @@ from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, Unkn
 from align_eval.files import StrPath, atomic_writer, sha256_of
 from align_eval.nested import parse_json
 from align_eval.processes import isolated_workers
-from align_eval.runs.results import file_name, make_folder, read_systems, write_json
+from align_eval.runs.results import links_file, links_file_of, make_folder, read_systems, write_json
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
     from align_eval.corpora.own_registry import kept_testset
 
     base = Path(folder)
-    known = {
-        file_name(row["testset"], row["method"], None if row["layer"] is None else f"layer{row['layer']}"): row
-        for row in read_systems(base)
-    }
+    known = {links_file_of(row).removesuffix(".talp"): row for row in read_systems(base)}
     for name in systems:
         if name not in known:
             raise UnknownNameError("system of the result folder", name, known)
@@ -120,7 +117,8 @@ def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | 
 
     out = []
     for system, table in align_testset(testset, aligner, progress).items():
-        name = file_name(testset.name, system.method, None if system.layer is None else f"layer{system.layer}")
+        parts = (system.method, system.layer, system.head, system.mode, system.sym)
+        name = links_file(testset.name, *parts).removesuffix(".talp")
         columns = (table.sentence, table.source, table.target)
         digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
         model = aligner.signature(system).get("model", "")

@@ -98,6 +98,13 @@ def links_file(testset: str, method: str, layer: int | None, head: str = "", mod
     return file_name(*parts) + ".talp"
 
 
+def links_file_of(row: dict[str, Any]) -> str:
+    """The name of the file of a system's links, by its row of :func:`read_systems`."""
+    return links_file(
+        row["testset"], row["method"], row["layer"], *(row.get(key) or "" for key in ("head", "mode", "sym"))
+    )
+
+
 def write_evaluations(found: Sequence[Evaluation], folder: StrPath) -> list[Path]:
     """Write ``scores.json`` (scores and environment) and ``links/`` (a Pharaoh file a system) into ``folder``.
 

@@ -116,3 +116,23 @@ def test_errors(aligned: AlignedSet, tmp_path: Path) -> None:
         draw_pairs(aligned, tmp_path, format="gif")
     with pytest.raises(InputError, match="0 processes"):
         draw_pairs(aligned, tmp_path, jobs=0)
+
+
+def test_heads_of_one_method_are_systems_of_their_own(tmp_path: Path) -> None:
+    """Links of two attention heads are read from two files, and their figures go into two folders."""
+    from align_eval.aligners import System
+    from align_eval.runs.evaluate import evaluate_testset
+    from align_eval.runs.pair_figures import align_set
+    from align_eval.runs.results import write_evaluations
+    from tests.runs.stub import Stub
+
+    class Heads(Stub):
+        def __init__(self) -> None:
+            super().__init__()
+            self.systems = [System("reverse", None, head, "awi") for head in ("L1H1", "L2H1")]
+
+    testset = load_testset("mini-ende")
+    write_evaluations(evaluate_testset(testset, Heads(), resamples=0), tmp_path)
+    names = ["mini-ende.reverse.L1H1.awi", "mini-ende.reverse.L2H1.awi"]
+    assert [one.name for one in sets_of_folder(tmp_path)] == names
+    assert [one.name for one in align_set(testset, Heads())] == names
