@@ -20,7 +20,7 @@ from align_eval.signals.matrix import ScoreMatrix, Side, View
 from tests.figures.panels import COLUMNS, ENGLISH, need_fonts, panels
 
 LONG = ["internationalisation" if k % 7 == 0 else "gypsy" for k in range(70)]
-ABOUT = {"quantity": "cross-attention weight", "model": "tiny", "view": "layer 2, head 1", "rule": "lowest AER"}
+ABOUT = {"quantity": "cross-attention weight", "model": "tiny", "head": "layer 2, head 1", "rule": "lowest AER"}
 
 
 def _maps(figure: Any) -> list[Any]:
