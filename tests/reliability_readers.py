@@ -457,6 +457,7 @@ def _note_readers(folder: Path) -> list[Reader]:
         kept.write_bytes(path.read_bytes())
         return digest_of(large)
 
+    OWN = ("digest", "environment", "fingerprint")
     cells = json.dumps({"cells": {"a": {"fingerprint": "f", "rows": [{"x": 1.5}]}}}).encode()
 
     def cells_again(value: Any, path: Path) -> None:
@@ -465,16 +466,15 @@ def _note_readers(folder: Path) -> list[Reader]:
         made = Cells(out)
         for name, cell in value._cells.items():
             fingerprint = cell.get("fingerprint", "f")
-            made.put(name, fingerprint, {k: v for k, v in cell.items() if k not in ("fingerprint", "environment")})
+            made.put(name, fingerprint, {k: v for k, v in cell.items() if k not in OWN})
         back = Cells(out)._cells if value._cells else {}
-        strip = [{n: {k: v for k, v in c.items() if k not in ("fingerprint", "environment")} for n, c in x.items()}
+        strip = [{n: {k: v for k, v in c.items() if k not in OWN} for n, c in x.items()}
                  for x in (value._cells, back)]  # fmt: skip
         check(repr(strip[0]) == repr(strip[1]), f"{strip[0]} became {strip[1]}")
 
-    table = (
-        "# fingerprint x\n# best s\n" + "\t".join(evaluate.COLUMNS) + "\n"
-        + "\t".join(["1", "argmax", "5.0", "4.0", "6.0", "95.0", "95.0", "95.0", "100"]) + "\n"
-    ).encode()  # fmt: skip
+    row = ["1", "argmax", "5.0", "4.0", "6.0", "95.0", "95.0", "95.0", "100"]
+    lines = ["# best s", "\t".join(evaluate.COLUMNS), "\t".join(row)]
+    table = "".join(f"{line}\n" for line in [f"# fingerprint x digest {evaluate._digest(lines)}", *lines]).encode()
 
     def result_folder(place: Path) -> None:
         mini = ae().load_testset("mini-ende")
