@@ -123,11 +123,12 @@ def add_to(app: typer.Typer) -> None:
         pairs = given.pairs[:limit]
         masks = None
         if mask is not None:
-            from align_eval.infilling.plans import make_plan, masks_of
+            from align_eval.infilling.strategies import make_strategy, masks_of
 
             language = target_language or given.target_language or None
             masks = [
-                found[0] if found else () for found in masks_of(make_plan(mask, language=language), pairs, MASK_SEED)
+                found[0] if found else ()
+                for found in masks_of(make_strategy(mask, language=language), pairs, MASK_SEED)
             ]
             if not any(masks):
                 raise typer.BadParameter(f"--mask {mask} hides no word of any pair")

@@ -1,4 +1,4 @@
-"""What a mask plan did to a corpus: means with intervals, tests against the full run and null models, correlation."""
+"""Effects of a masking strategy on a corpus: means with intervals, tests against the unmasked run and baselines."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Correlation:
 
 @dataclass(frozen=True)
 class PlanAnalysis:
-    """One mask plan over a corpus, under one view.
+    """One masking strategy over a corpus, under one view.
 
     Attributes:
         plan: its spec.

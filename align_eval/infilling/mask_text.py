@@ -7,8 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from align_eval.errors import InputError, nearest_names
-from align_eval.infilling.plans import PLANS, make_plan, masks_of
-from align_eval.infilling.plans.positions import parse_numbers
+from align_eval.infilling.strategies import STRATEGIES, make_strategy, masks_of, parse_numbers
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -22,7 +21,7 @@ def masked_words(text: str, pair: SentencePair, *, language: str = "", seed: int
     * numbers, counted from 1: ``5-8``, ``1,3,5-8``.
     * a word of the target, or several between commas or spaces: ``laws,of``. A word that occurs several times is hidden
       everywhere; numbers pick one place.
-    * a mask plan: ``suffix:5``, ``span:share=0.5``, ``content``. It must give one set of words.
+    * a masking strategy: ``suffix:5``, ``span:share=0.5``, ``content``. It must give one set of words.
 
     Args:
         text: one of these.
@@ -51,13 +50,14 @@ def masked_words(text: str, pair: SentencePair, *, language: str = "", seed: int
     if named:
         return named
     name = text.strip().partition(":")[0].strip()
-    if ":" not in text and name not in PLANS:
+    if ":" not in text and name not in STRATEGIES:
         raise _unknown(_nfc(text), tuple(map(_nfc, pair.target)))
-    variants = masks_of(make_plan(text, language=language or None), [pair], seed)[0]
+    variants = masks_of(make_strategy(text, language=language or None), [pair], seed)[0]
     if len(variants) != 1:
         raise InputError(
-            f"the mask plan {text} gives {len(variants)} sets of words for this target of {len(pair.target)} words",
-            remedy="Name one set: numbers such as 5-8, words such as laws,of, or a plan such as suffix:5",
+            f"the masking strategy {text} gives {len(variants)} sets of words for this target of "
+            f"{len(pair.target)} words",
+            remedy="Name one set: numbers such as 5-8, words such as laws,of, or a strategy such as suffix:5",
         )
     return variants[0]
 
@@ -77,11 +77,11 @@ def _nfc(text: str) -> str:
 
 def _unknown(text: str, target: tuple[str, ...]) -> InputError:
     missing = [word for word in re.split(r"[,\s]+", text.strip()) if word and word not in target]
-    near = nearest_names(missing[0], [*target, *PLANS.names()]) if missing else []
+    near = nearest_names(missing[0], [*target, *STRATEGIES.names()]) if missing else []
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
     return InputError(
-        f"{missing[0] if missing else text!r} is neither a word of the target nor a mask plan",
-        remedy=f"{hint}Words: {_numbered(target)}. Plans: {', '.join(PLANS.names())}",
+        f"{missing[0] if missing else text!r} is neither a word of the target nor a masking strategy",
+        remedy=f"{hint}Words: {_numbered(target)}. Plans: {', '.join(STRATEGIES.names())}",
     )
 
 

@@ -1,10 +1,9 @@
 """Context patterns: mask kinds by construction, real attention binarised, and the detector that names a pattern."""
 
 from align_eval.patterns.base import MASK_KINDS, MaskKind, make_mask_kind
-from align_eval.patterns.binarise import binarise
+from align_eval.patterns.binarise import binarise, flipped
 from align_eval.patterns.detector import Detection, KindFit, detect
 from align_eval.patterns.features import Features
-from align_eval.patterns.noise import flipped
 
 __all__ = [
     "MASK_KINDS", "Detection", "Features", "KindFit", "MaskKind", "binarise", "detect", "flipped", "make_mask_kind",

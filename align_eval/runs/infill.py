@@ -10,7 +10,7 @@ import numpy as np
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
-from align_eval.infilling.plans import MaskPlan, Variants, make_plan, masks_of
+from align_eval.infilling.strategies import MaskingStrategy, Variants, make_strategy, masks_of
 from align_eval.infilling.table import RowCollector
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
 from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
@@ -115,7 +115,7 @@ class Infilling:
 def infill_testset(
     testset: TestSet | InfillCorpus,
     model: Any,
-    plans: Sequence[str | MaskPlan],
+    plans: Sequence[str | MaskingStrategy],
     *,
     view: View | tuple[Any, ...] | None = None,
     development: float = 0.2,
@@ -141,7 +141,7 @@ def infill_testset(
         model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`; or a
             :class:`align_eval.runs.infill_work.ModelLoader`, which loads it where the engine needs it. One of several
             languages takes those of the test set.
-        plans: specs such as ``"span:share=0.5"``; see :mod:`align_eval.infilling.plans`. The same plan twice is one.
+        plans: specs such as ``"span:share=0.5"``; see :mod:`align_eval.infilling.strategies`. Doubles count once.
         view: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
             is :func:`align_eval.infilling.probe.default_view` unless given.
         development: share of the pairs that the view is chosen on.
@@ -164,9 +164,11 @@ def infill_testset(
     """
     corpus = testset if isinstance(testset, InfillCorpus) else corpus_of(testset)
     how = Resampling(resamples, seed, confidence)
-    made = list({(plan := make_plan(p, language=corpus.target_language or None)).spec: plan for p in plans}.values())
+    made = list(
+        {(plan := make_strategy(p, language=corpus.target_language or None)).spec: plan for p in plans}.values()
+    )
     if not made:
-        raise InputError("no mask plan is given", remedy="Give one such as span:share=0.5")
+        raise InputError("no masking strategy is given", remedy="Give one such as span:share=0.5")
     work = InfillWork(corpus, model, engine, view=view, token_budget=token_budget, progress=progress)
     usable = [k for k, look in work.looks.items() if look is not None]
     _check_left(corpus, work, on_long)
@@ -273,7 +275,7 @@ def chosen_view(
 def _choice_masks(corpus: InfillCorpus, looks: dict[int, Look], seed: int) -> list[Variants]:
     """What is hidden of the development pairs for the choice of a view, pair by pair."""
     pairs = [corpus.pairs[k] for k in looks]
-    by_plan = [masks_of(make_plan(spec), pairs, seed) for spec in CHOICE_PLANS]
+    by_plan = [masks_of(make_strategy(spec), pairs, seed) for spec in CHOICE_PLANS]
     drawn = ([mask for variants in of_pair for mask in variants] for of_pair in zip(*by_plan, strict=True))
     return [_only_hideable(some, look.hideable) for some, look in zip(drawn, looks.values(), strict=True)]
 

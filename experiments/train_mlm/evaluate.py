@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sibling import sibling
 
-PLANS = ("random 0.15", "random 0.3", "random 0.5", "random 0.75", "random 1.0", "span 0.5", "suffix 0.5")
+STRATEGIES = ("random 0.15", "random 0.3", "random 0.5", "random 0.75", "random 1.0", "span 0.5", "suffix 0.5")
 SETS = ("multi30k-test", "tatoeba-test")
 
 
@@ -56,7 +56,7 @@ def accuracy(hits: np.ndarray, counts: np.ndarray, seed: int = 1) -> dict[str, A
     }
 
 
-def evaluate(model: Any, data: Path, limit: int, plans: Sequence[str] = PLANS) -> dict[str, Any]:
+def evaluate(model: Any, data: Path, limit: int, plans: Sequence[str] = STRATEGIES) -> dict[str, Any]:
     """Accuracies by set, direction, plan and condition ("source", "other source")."""
     from align_eval import SentencePair, infill
 
@@ -106,7 +106,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     model = load_model(str(args.model), head="mlm")
-    limit, plans = (20, PLANS[:2]) if args.quick else (args.limit, PLANS)
+    limit, plans = (20, STRATEGIES[:2]) if args.quick else (args.limit, STRATEGIES)
     result = evaluate(model, args.data, limit, plans)
     if args.out:
         args.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

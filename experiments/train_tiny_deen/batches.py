@@ -13,7 +13,12 @@ from torch import Tensor
 
 EOS, UNK, PAD, TO_DE, TO_EN, MASK = range(6)
 SHARES = (1.0, 2.0, 0.35, 0.2)  # passes over a corpus in one epoch (order of prepare.CORPORA)
-PLANS = (0.50, 0.25, 0.20, 0.03)  # share of targets hidden by random share, span, suffix, whole; the rest stays shown
+STRATEGIES = (
+    0.50,
+    0.25,
+    0.20,
+    0.03,
+)  # share of targets hidden by random share, span, suffix, whole; the rest stays shown
 RAW_SHARE = {  # share of raw (untokenised) text: translations are judged raw, hidden words are words between spaces
     "translate": {0: 0.7, 1: 0.7, 2: 0.3, 3: 0.3},
     "mask": {0: 0.2, 1: 0.2, 2: 0.2, 3: 0.2},
@@ -134,7 +139,7 @@ def pad(rows: list[np.ndarray], value: int) -> np.ndarray:
     return out
 
 
-def hide(words: np.ndarray, rng: np.random.Generator, plans: tuple[float, ...] = PLANS) -> np.ndarray:
+def hide(words: np.ndarray, rng: np.random.Generator, plans: tuple[float, ...] = STRATEGIES) -> np.ndarray:
     """Which sub-words are hidden, by word: a random share, a span, a suffix, all or none, drawn by `plans`."""
     count = int(words.max()) + 1
     share, span, suffix, everything = np.cumsum(plans)
@@ -162,7 +167,7 @@ def make(
     visible_weight: float,
     corrupt: float,
     vocabulary: int,
-    plans: tuple[float, ...] = PLANS,
+    plans: tuple[float, ...] = STRATEGIES,
 ) -> Batch:
     sources, targets, source_words, target_words, starts = [], [], [], [], []
     for pairs, direction, style in items:

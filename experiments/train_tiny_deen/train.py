@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from batches import EOS, IGNORE, PLANS, SHARES, Batch, Corpus, make
+from batches import EOS, IGNORE, SHARES, STRATEGIES, Batch, Corpus, make
 from memory import keep_freed_memory
 from model import Shape, SlicedCrossEntropy, Transformer, from_marian, grown
 from precision import PRECISIONS, product_type
@@ -117,7 +117,9 @@ def main() -> None:
     parser.add_argument("--shares", type=fractions, default=SHARES, help="passes over each corpus in one epoch")
     parser.add_argument("--short", type=float, default=1.0, help="share kept of pairs with a side under 12 sub-words")
     parser.add_argument("--join", type=float, default=0.0, help="passes over those of Tatoeba, two or three in a text")
-    parser.add_argument("--plans", type=fractions, default=PLANS, help="shares of random, span, suffix, whole (mask)")
+    parser.add_argument(
+        "--plans", type=fractions, default=STRATEGIES, help="shares of random, span, suffix, whole (mask)"
+    )
     parser.add_argument(
         "--rows", type=float, default=1.0, help="share of rows, drawn anew each step, that words are predicted at"
     )

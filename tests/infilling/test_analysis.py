@@ -11,8 +11,8 @@ import pytest
 
 from align_eval.corpora.pair import SentencePair
 from align_eval.infilling.analysis import PlanAnalysis, analyse, correlate, joined
-from align_eval.infilling.plans import make_plan, masks_of
 from align_eval.infilling.results import Filled
+from align_eval.infilling.strategies import make_strategy, masks_of
 from align_eval.infilling.table import RowCollector
 from align_eval.statistics import Resampling
 from tests.infilling.synthetic import RowsOf, corpus, fill, gold_map, result
@@ -21,7 +21,7 @@ HOW = Resampling(1000, 1)
 
 
 def run(pairs: Sequence[SentencePair], spec: str, rows_of: RowsOf, filled: Any = fill) -> tuple[PlanAnalysis, Any]:
-    plan = make_plan(spec)
+    plan = make_strategy(spec)
     collector = RowCollector()
     without = 0
     for k, (pair, masks) in enumerate(zip(pairs, masks_of(plan, pairs, 1), strict=True)):
@@ -104,7 +104,7 @@ def test_the_correlation_is_seen_and_its_lack_too() -> None:
 
     for related in (True, False):
         collector = RowCollector()
-        for k, (pair, masks) in enumerate(zip(pairs, masks_of(make_plan("span"), pairs, 1), strict=True)):
+        for k, (pair, masks) in enumerate(zip(pairs, masks_of(make_strategy("span"), pairs, 1), strict=True)):
 
             def filled(word: int, related: bool = related, pair: SentencePair = pair) -> Filled:
                 value = sharp[pair.id][word] if related else float(rng.random())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.patterns import MASK_KINDS, make_mask_kind
 from align_eval.patterns.evidence import Evidence
-from align_eval.patterns.trees import ancestors, depths, grown
+from align_eval.patterns.kinds.tree import ancestors, depths, grown
 
 NAMES = MASK_KINDS.names()
 

@@ -13,9 +13,9 @@ from align_eval.corpora import load_testset, make_testset
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.infilling.measures import gold_cells
-from align_eval.infilling.plans import make_plan, masks_of
 from align_eval.infilling.probe import default_view, infill
 from align_eval.infilling.results import InfillResult
+from align_eval.infilling.strategies import make_strategy, masks_of
 from align_eval.report.infill_table import LEGEND, infill_table
 from align_eval.runs.infill import CHOICE_PLANS, infill_testset
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, in_languages
@@ -28,7 +28,7 @@ from tests.infilling.models import load
 from tests.infilling.synthetic import corpus as made_up
 from tests.infilling.synthetic import fill, gold_map, word_rows
 
-PLANS = ("span:share=0.5", "each", "aligned", "unaligned", "content")
+STRATEGIES = ("span:share=0.5", "each", "aligned", "unaligned", "content")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def model() -> Any:
 
 def test_one_pass_over_a_test_set(mini: InfillCorpus, model: Any) -> None:
     told: list[int] = []
-    found = infill_testset(mini, model, PLANS, resamples=50, progress=told.append)
+    found = infill_testset(mini, model, STRATEGIES, resamples=50, progress=told.append)
     assert sum(told) == 10
     assert set(found.chosen.development) == set(split(10, 0.2, 12345)[0].tolist())
     assert found.sentences == 8
@@ -89,7 +89,7 @@ def test_the_best_view_of_the_hidden_rows_is_chosen(mini: InfillCorpus, model: A
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
     assert "gold peaks of hidden rows on the development part (5 of 10 pairs, seed 3; half" in found.chosen.rule
     pairs = [mini.pairs[k] for k in found.chosen.development]
-    drawn = [masks_of(make_plan(spec), pairs, 3) for spec in CHOICE_PLANS]
+    drawn = [masks_of(make_strategy(spec), pairs, 3) for spec in CHOICE_PLANS]
     masks = [list(dict.fromkeys(mask for plan in drawn for mask in plan[k])) for k in range(len(pairs))]
     views = all_views(model)
     hits = np.zeros(len(views))
@@ -159,7 +159,7 @@ def test_empty_and_long_sides_are_left_out_and_told(mini: InfillCorpus, model: A
 def test_wrong_requests_are_told_before_the_model_runs(mini: InfillCorpus, model: Any) -> None:
     with pytest.raises(UnknownNameError, match="span"):
         infill_testset(mini, model, ["spann"])
-    with pytest.raises(InputError, match="no mask plan"):
+    with pytest.raises(InputError, match="no masking strategy"):
         infill_testset(mini, model, [])
     with pytest.raises(InputError, match="leaves one part empty"):
         infill_testset(mini.first(2), model, ["each"])

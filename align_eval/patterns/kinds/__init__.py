@@ -1,1 +1,1 @@
-"""The mask kinds, one file each; found by :data:`align_eval.patterns.base.MASK_KINDS`."""
+"""The mask kinds; :data:`align_eval.patterns.base.MASK_KINDS` finds them."""

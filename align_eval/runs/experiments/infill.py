@@ -48,7 +48,7 @@ class InfillExperiment(Experiment):
     """What it says beside the fields of :class:`Experiment`.
 
     Attributes:
-        plans: mask plans, see :mod:`align_eval.infilling.plans`.
+        plans: masking strategies, see :mod:`align_eval.infilling.strategies`.
         optional: test sets that are left out where they are not on this machine.
         pairs: ``SET NUMBER MASK``: pairs that are drawn.
         layer, head: of all sets, from 1 or ``mean``; empty: chosen on the development part of each.
@@ -73,7 +73,7 @@ class InfillExperiment(Experiment):
 
     def check(self) -> None:
         from align_eval.corpora.testset_entries import get_entry
-        from align_eval.infilling.plans import make_plan
+        from align_eval.infilling.strategies import make_strategy
         from align_eval.runs.infill import CHOICES
 
         if self.choose_by not in CHOICES:
@@ -81,7 +81,7 @@ class InfillExperiment(Experiment):
         for name in self.testsets:
             get_entry(name.removesuffix(REVERSE))
         for plan in self.plans:
-            make_plan(plan)
+            make_strategy(plan)
         for pair in self.pairs:
             name, number, _ = self._drawn(pair)
             if name not in (*self.testsets, *self.optional) or number < 1:

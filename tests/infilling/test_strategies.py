@@ -1,4 +1,4 @@
-"""Which words each mask plan hides, and what its specs say."""
+"""Which words each masking strategy masks, and what its specs say."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.infilling.plans import PLANS, make_plan, masks_of
-from align_eval.infilling.plans.positions import Positions, number_text, parse_numbers
+from align_eval.infilling.strategies import STRATEGIES, Positions, make_strategy, masks_of, number_text, parse_numbers
 from align_eval.infilling.word_lists import (
     function_words,
     is_function_word,
@@ -29,7 +28,7 @@ GERMAN = SentencePair(
 
 
 def variants(spec: str, pair: SentencePair = GERMAN, seed: int = 1) -> list[tuple[int, ...]]:
-    return masks_of(make_plan(spec, language="de"), [pair], seed)[0]
+    return masks_of(make_strategy(spec, language="de"), [pair], seed)[0]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_drawn_plans_hide_the_share(words: int, share: float, draws: int, seed: 
     pair = SentencePair("1", ("a",), tuple("w" * words))
     size = min(words, max(1, int(share * words + 0.5)))
     for name in ("span", "random"):
-        found = masks_of(PLANS.get(name)(share=share, draws=draws), [pair], seed)[0]  # type: ignore[call-arg]
+        found = masks_of(STRATEGIES.get(name)(share=share, draws=draws), [pair], seed)[0]  # type: ignore[call-arg]
         assert 1 <= len(found) <= draws
         assert len(set(found)) == len(found)
         for mask in found:
@@ -79,23 +78,23 @@ def test_drawn_plans_hide_the_share(words: int, share: float, draws: int, seed: 
 
 def test_every_place_of_a_span_is_drawn() -> None:
     pairs = [SentencePair(str(k), ("a",), tuple("wwww")) for k in range(400)]
-    starts = np.bincount([m[0][0] for m in masks_of(make_plan("span:count=2"), pairs, 5)], minlength=3)
+    starts = np.bincount([m[0][0] for m in masks_of(make_strategy("span:count=2"), pairs, 5)], minlength=3)
     assert starts.sum() == 400
     assert starts.min() > 100
 
 
 def test_draws_hang_on_the_pair_alone() -> None:
     pairs = [SentencePair(str(k), ("a",), tuple("abcdefghij")) for k in range(6)]
-    plan = make_plan("random:share=0.3")
+    plan = make_strategy("random:share=0.3")
     whole = masks_of(plan, pairs, 7)
     assert masks_of(plan, pairs[3:], 7) == whole[3:]
     assert masks_of(plan, pairs, 8) != whole
     assert len({m[0] for m in whole}) > 1
 
 
-@pytest.mark.parametrize("name", PLANS.names())
+@pytest.mark.parametrize("name", STRATEGIES.names())
 def test_an_empty_target_has_no_variant(name: str) -> None:
-    plan = make_plan({"positions": "positions:1"}.get(name, name), language="de")
+    plan = make_strategy({"positions": "positions:1"}.get(name, name), language="de")
     assert plan(SentencePair("1", ("a",), (), GoldLinks(Links())), np.random.default_rng(0)) == []
 
 
@@ -105,17 +104,17 @@ def test_an_empty_target_has_no_variant(name: str) -> None:
      "content:language=fr,each=yes", "each", "random:count=3", "aligned:each=yes"],
 )  # fmt: skip
 def test_specs_read_back(spec: str) -> None:
-    plan = make_plan(spec)
+    plan = make_strategy(spec)
     assert plan.spec == spec
-    assert make_plan(plan.spec) == plan
-    assert make_plan(plan) is plan
+    assert make_strategy(plan.spec) == plan
+    assert make_strategy(plan) is plan
 
 
 def test_defaults_are_spelled_out_where_a_reader_asks() -> None:
-    assert make_plan("span").spec == "span:share=0.5"
-    assert make_plan("suffix:5").spec == "suffix:count=5"
-    assert make_plan("content", language="de").spec == "content:language=de"
-    assert make_plan("content:language=fr", language="de").spec == "content:language=fr"
+    assert make_strategy("span").spec == "span:share=0.5"
+    assert make_strategy("suffix:5").spec == "suffix:count=5"
+    assert make_strategy("content", language="de").spec == "content:language=de"
+    assert make_strategy("content:language=fr", language="de").spec == "content:language=fr"
 
 
 @pytest.mark.parametrize(
@@ -142,17 +141,17 @@ def test_defaults_are_spelled_out_where_a_reader_asks() -> None:
 )
 def test_wrong_specs_name_the_remedy(spec: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        make_plan(spec)
+        make_strategy(spec)
 
 
 def test_what_a_plan_needs_of_a_pair_is_named() -> None:
     bare = SentencePair("7", ("a",), ("b",))
     with pytest.raises(InputError, match="sentence pair 7 has none"):
-        masks_of(make_plan("aligned"), [bare], 1)
+        masks_of(make_strategy("aligned"), [bare], 1)
     with pytest.raises(InputError, match="language of the target"):
-        masks_of(make_plan("content"), [bare], 1)
+        masks_of(make_strategy("content"), [bare], 1)
     with pytest.raises(UnknownNameError, match="function words 'xx'"):
-        masks_of(make_plan("content", language="xx"), [bare], 1)
+        masks_of(make_strategy("content", language="xx"), [bare], 1)
 
 
 @settings(deadline=None)
