@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models
 import align_eval as ae
 from align_eval import files
 from align_eval.corpora import SentencePair
+from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.pair import size_error
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
 from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError, SentenceTooLongError
@@ -193,6 +194,22 @@ def test_a_line_that_fills_the_memory(tmp_path: Path, ending: str, monkeypatch: 
         assert raised.value.line == 2
     monkeypatch.setenv("ALIGN_EVAL_MAX_LINE", str(8 << 20))
     assert len(list(files.read_lines(path))) == 2
+
+
+def test_a_long_line_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"0-0\n" * (1 << 18) + b"1" * (1 << 16)
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(content, 1))
+    file, plain = LinkInput(path), LinkInput.open
+    opened: list[LinkInput] = []
+    monkeypatch.setattr(LinkInput, "open", lambda self: opened.append(self) or plain(self))
+    assert b"".join(file.line_blocks(1024)) == content
+    assert len(opened) == 1
+    monkeypatch.setattr(files, "MOST_LINE", 1 << 15)
+    with pytest.raises(FormatError, match="bytes") as raised:
+        list(file.line_blocks(1024))
+    assert raised.value.line == (1 << 18) + 1
+    assert len(opened) == 3
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,12 @@ class LinkInput(Input):
 
     def _line_at(self, place: int) -> int:
         """The number of the line, from 1, in which byte ``place`` (from 0) stands."""
+        line = 1
         with self.open() as stream:
-            return 1 + stream.read(place).count(b"\n")
+            while place > 0 and (block := stream.read(min(place, 1 << 20))):
+                line += block.count(b"\n")
+                place -= len(block)
+        return line
 
     def decode_block(self, block: bytes, first: int) -> Iterator[tuple[int, str]]:
         """The lines of one block of whole lines, the first of them being line ``first`` of the file.
