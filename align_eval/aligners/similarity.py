@@ -28,7 +28,8 @@ from align_eval.signals.similarity import similarity, word_means
 from align_eval.signals.windows import encode_in_windows
 
 # Cells (pairs x longest source x longest target) of one batch of score matrices, and vectors kept at one time.
-CELL_BUDGET = 1 << 19
+# Cells of the padded score matrices of a group: what a processor's cache holds, or what keeps a GPU busy.
+_CELLS, MOST_CELLS = {"cpu": 1 << 19}, 1 << 23
 VECTOR_BUDGET = 400_000
 
 
@@ -191,7 +192,7 @@ class SimilarityAligner(Aligner):
         units = self._units(pairs, tokens, [position for k in part for position in (2 * k, 2 * k + 1)])
         for number, layer in enumerate(self.layers):
             pooled = self._pool(units, number)
-            for group in _groups([len(own) for own in pooled[2]]):
+            for group in _groups([len(own) for own in pooled[2]], _CELLS.get(units.values.device.type, MOST_CELLS)):
                 self._extract(pairs, part, group, pooled, layer, out)
 
     def _extract(
@@ -231,12 +232,12 @@ class SimilarityAligner(Aligner):
 
 def _to_links(matrix: Tensor, scores: Tensor) -> Iterator[Links]:
     """One :class:`Links` a matrix of the batch ``(B, M, N)``."""
-    cells = matrix.nonzero()
-    values = scores[matrix].float().cpu().numpy()
-    bounds = torch.bincount(cells[:, 0], minlength=len(matrix)).cumsum(0).cpu().numpy()
-    pairs = cells[:, 1:].to(torch.int32).cpu().numpy()
+    found = matrix.nonzero()
+    values = scores[tuple(found.T)].float().cpu().numpy()  # by place: by the mask, a device would count its cells again
+    cells = found.to(torch.int32).cpu().numpy()
+    pairs = np.ascontiguousarray(cells[:, 1:])
     start = 0
-    for end in bounds.tolist():
+    for end in np.bincount(cells[:, 0], minlength=len(matrix)).cumsum().tolist():
         yield Links.presorted(pairs[start:end], values[start:end])
         start = end
 
@@ -256,15 +257,15 @@ def _parts(live: list[int], sizes: Sequence[int], budget: int) -> Iterator[list[
         yield part
 
 
-def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Pairs of like size together: groups whose padded score matrices hold at most ``CELL_BUDGET`` cells."""
+def _groups(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Pairs of like size together: groups whose padded score matrices hold at most ``budget`` cells."""
     pairs = [(lengths[2 * g], lengths[2 * g + 1]) for g in range(len(lengths) // 2)]
     order = sorted(range(len(pairs)), key=lambda g: (max(pairs[g]), pairs[g]))
     group: list[int] = []
     rows = columns = 0
     for g in order:
         r, c = max(rows, pairs[g][0]), max(columns, pairs[g][1])
-        if group and (len(group) + 1) * r * c > CELL_BUDGET:
+        if group and (len(group) + 1) * r * c > budget:
             yield group
             group, r, c = [], *pairs[g]
         group.append(g)

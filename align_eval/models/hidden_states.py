@@ -51,7 +51,6 @@ class HiddenStates:
         if self.blocks is not None and not plain and not self._agrees(full):
             self.blocks = None
 
-    @forward_errors()
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
         """The states of ``layers`` (0 to ``self.layers``), each ``(B, T, width)``, in the order asked for.
 
@@ -66,7 +65,7 @@ class HiddenStates:
             return self._full(inputs, layers)
         taken: dict[int, torch.Tensor] = {}
         deepest = max(layers)
-        with self._lock, self._capture(taken, layers):
+        with self._lock, self._capture(taken, layers), forward_errors():
             try:
                 output = self.model(**inputs)
                 taken[deepest] = output.last_hidden_state
@@ -75,7 +74,8 @@ class HiddenStates:
         return [taken[layer] for layer in layers]
 
     def _full(self, inputs: dict[str, Any], layers: Sequence[int]) -> list[torch.Tensor]:
-        states = self.model(**inputs, output_hidden_states=True).hidden_states
+        with forward_errors():
+            states = self.model(**inputs, output_hidden_states=True).hidden_states
         return [states[layer] for layer in layers]
 
     @contextlib.contextmanager

@@ -39,11 +39,12 @@ if TYPE_CHECKING:
 
 # Pairs aligned, written and journalled at a time. Part of what makes a resumed run equal an undisturbed one.
 BLOCK = 1024
+STREAM = 4096  # pairs aligned at a time where nothing is written: long blocks fill the batches of a GPU
 
 Progress = Callable[[int], None]
 
 
-def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = BLOCK) -> Iterator[list[Links]]:
+def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = STREAM) -> Iterator[list[Links]]:
     """Align pairs as they come, ``block`` at a time, with the aligner's only system.
 
     An aligner that needs the whole corpus gets all pairs at once.

@@ -109,7 +109,7 @@ class TestRealModel:
         """However the work is cut: few vectors and few cells at a time, and the longest pairs first."""
         expected = align(e5, pairs)
         monkeypatch.setattr(module, "VECTOR_BUDGET", 60)
-        monkeypatch.setattr(module, "CELL_BUDGET", 700)
+        monkeypatch.setitem(module._CELLS, "cpu", 700)
         assert_same(align(e5, pairs), expected)
         turned = align(e5, pairs[::-1], token_budget=64)
         assert_same({s: x[::-1] for s, x in turned.items()}, expected)
