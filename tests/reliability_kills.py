@@ -49,7 +49,7 @@ COMMANDS: dict[str, list[str]] = {
     "evaluate": ["evaluate", *GOLD, "-m", "bert", "--layers", "all", "-x", "argmax", "-x", "itermax", "--resamples",
                  "20", "-o", "out"],
     "sweep": ["sweep", *GOLD, *INTO, "-m", "marian", "-o", "out", "--links", "links.talp"],
-    "infill": ["infill", *GOLD, *INTO, "-m", "masked", "--plan", "each", "--resamples", "20", "-o", "out"],
+    "infill": ["infill", *GOLD, *INTO, "-m", "masked", "--strategy", "each", "--resamples", "20", "-o", "out"],
     "infill of a pair": ["infill", *GOLD, *INTO, "-m", "masked", "--pair", "1", "--mask", "2", "--layer", "1", "--head",
                          "1", "-o", "out"],
     "translate": ["translate", *GOLD, *INTO, "-m", "marian", "--aligner", "none", "--resamples", "20", "--max-length",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from align_eval.runs.infill_corpus import InfillCorpus
 
 DEFAULT_MODEL = "offline:tiny-deen-mask"
-DEFAULT_PLAN = "span:share=0.5"
+DEFAULT_STRATEGY = "span:share=0.5"
 
 
 ChooseBy = Literal["hidden", "full", "model"]
@@ -45,15 +45,15 @@ def add_to(app: typer.Typer) -> None:
             None,
             metavar="WORDS",
             help="Which target words of one pair are hidden: numbers from 1 (5-8 or 1,3,5-8), the words themselves "
-            "(laws,of: everywhere they occur), or a plan that gives one set (suffix:5, span:share=0.5, content).",
+            "(laws,of: everywhere they occur), or a strategy that gives one set (suffix:5, span:share=0.5, content).",
         ),
-        plan: list[str] = typer.Option(
+        strategy: list[str] = typer.Option(
             [],
             metavar="SPEC",
             help="Which target words of a corpus are hidden; may be given several times. positions:5-8, each, "
             "span:share=0.5, suffix:5, nth:n=3,offset=0, random:share=0.3,draws=2, content, function, aligned, "
             f"unaligned. share or count, draws for span and random, each=yes for one word at a time. "
-            f"Default: {DEFAULT_PLAN}.",
+            f"Default: {DEFAULT_STRATEGY}.",
         ),
         silver: bool = typer.Option(False, help="The links of --gold were made by a model: call them silver."),
         reverse: bool = typer.Option(False, help="Swap the sides: hide words of what is the source of the test set."),
@@ -76,14 +76,14 @@ def add_to(app: typer.Typer) -> None:
             "model: nothing is chosen; the head guided in training, or the model's default, and all pairs count."
         ),
         resamples: int = typer.Option(2000, min=0, help="Resamples of intervals and tests, over sentences; 0: none."),
-        seed: int = typer.Option(12345, min=0, help="Seed of the split, of what plans draw, and of the resamples."),
+        seed: int = typer.Option(12345, min=0, help="Seed of the split, of the strategies, and of the resamples."),
         json_: bool = typer.Option(
-            False, "--json", help="Print JSON: of a corpus a list, one object a plan; of one pair the summary."
+            False, "--json", help="Print JSON: of a corpus a list, one object a strategy; of one pair the summary."
         ),
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER",
             help="Write here: of one pair the figure (PNG, SVG, PDF) and its summary (JSON, Markdown); of a corpus "
-            "infill.json, README.md, the summary, and curves where a plan is given with three shares or more.",
+            "infill.json, README.md, the summary, and curves where a strategy is given with three shares or more.",
         ),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
@@ -100,7 +100,7 @@ def add_to(app: typer.Typer) -> None:
         """Hide words of the target and compare: where each row of attention goes, and what the model fills in.
 
         One pair (--source with --target, or --pair) with --mask: two heatmaps on one scale and their summary. A test
-        set or a bitext with --plan: gold peaks, weight on gold, entropy and divergence of hidden and visible rows,
+        set or a bitext with --strategy: gold peaks, weight on gold, entropy and divergence of hidden and visible rows,
         against three null models, with intervals and tests over sentences.
         """
         languages = (source_language, target_language)
@@ -109,12 +109,12 @@ def add_to(app: typer.Typer) -> None:
             gold_format=gold_format, gold_base=gold_base, languages=languages, sentences=True,
         )  # fmt: skip
         one = pair is not None or not given.files
-        if one and plan:
-            raise typer.BadParameter("--plan is for a corpus; say which words of one pair are hidden with --mask")
+        if one and strategy:
+            raise typer.BadParameter("--strategy is for a corpus; say which words of one pair are hidden with --mask")
         if one and mask is None:
             raise typer.BadParameter("say which words are hidden with --mask, such as --mask 5-8")
         if mask is not None and not one:
-            raise typer.BadParameter("--mask is for one pair (--source with --target, or --pair); use --plan")
+            raise typer.BadParameter("--mask is for one pair (--source with --target, or --pair); use --strategy")
         if head is not None and layer is None:
             raise typer.BadParameter("--head needs --layer")
         if one and engine != "local":
@@ -147,7 +147,7 @@ def add_to(app: typer.Typer) -> None:
 
             loader = ModelLoader(model, loading)
             asked = {**settings, "resamples": resamples, "on_long": on_long}
-            _corpus(corpus, plan or [DEFAULT_PLAN], loader, runner, asked, output, json_)
+            _corpus(corpus, strategy or [DEFAULT_STRATEGY], loader, runner, asked, output, json_)
 
 
 _ARRANGEMENT = {False: "stacked", True: "side by side"}

@@ -66,8 +66,8 @@ def test_a_pair_of_a_test_set_takes_the_view_of_its_development_part(capsys: pyt
 
 
 def test_a_test_set_by_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shares = [word for share in (0.3, 0.6, 1) for word in ("--plan", f"random:share={share}")]
-    words = ("infill", "small-deen", *shares, "--plan", "function", "--resamples", 100)
+    shares = [word for share in (0.3, 0.6, 1) for word in ("--strategy", f"random:share={share}")]
+    words = ("infill", "small-deen", *shares, "--strategy", "function", "--resamples", 100)
     assert run(*words, "--json", "-o", tmp_path / "out") == 0
     captured = capsys.readouterr()
     rows = json.loads(captured.out)
@@ -87,11 +87,11 @@ def test_a_test_set_by_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_bitext_with_gold_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("infill", "--bitext", tmp_path / "small.txt", "--gold", tmp_path / "small.talp", "--plan", "each")
+    words = ("infill", "--bitext", tmp_path / "small.txt", "--gold", tmp_path / "small.talp", "--strategy", "each")
     assert run(*words, "--layer", 1, "--silver", "--resamples", 10, "--json", "--gold-base", 0) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["links"], row["testset"], row["rows_masked"]) == ("silver", "small.txt", 25)
-    assert run("infill", "--bitext", tmp_path / "small.txt", "--layer", 1, "--plan", "aligned") == 1
+    assert run("infill", "--bitext", tmp_path / "small.txt", "--layer", 1, "--strategy", "aligned") == 1
     assert "give gold links with --gold" in capsys.readouterr().err
 
 
@@ -102,7 +102,7 @@ def test_a_bitext_with_gold_links(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("mini-ende", "--bitext", "x"), "give one of TESTSET"),
         (("--source", "a"), "--source and --target go together"),
         (("--source", "a", "--target", "b"), "say which words are hidden with --mask"),
-        (("--source", "a", "--target", "b", "--plan", "each", "--mask", "1"), "--plan is for a corpus"),
+        (("--source", "a", "--target", "b", "--strategy", "each", "--mask", "1"), "--strategy is for a corpus"),
         (("mini-ende", "--mask", "1"), "--mask is for one pair"),
         (("mini-ende", "--head", "1"), "--head needs --layer"),
         (("mini-ende", "--gold", "x"), "it has its own"),
@@ -117,7 +117,7 @@ def test_wrong_usage(words: tuple[str, ...], told: str, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("small-deen", "--plan", "spann"), "Did you mean 'span'"),
+        (("small-deen", "--strategy", "spann"), "Did you mean 'span'"),
         (("small-deen", "--pair", "9", "--mask", "1"), "not a pair 9"),
         (("small-deen", "--pair", "1", "--mask", "hous"), "Did you mean 'house'"),
         (("small-deen", "--pair", "1", "--mask", "7"), "no word 7"),

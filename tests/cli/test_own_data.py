@@ -86,7 +86,7 @@ def test_plot_pairs(own: dict[str, list[str]], form: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("form", ["jsonl", "without gold"])
 def test_infill(own: dict[str, list[str]], form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--plan", "content", "--resamples", "0", "--json", "--development", "0.5")
+    words = ("--strategy", "content", "--resamples", "0", "--json", "--development", "0.5")
     assert run("infill", *own[form], "-m", "offline:tiny-deen-mask", *LANGUAGES, *words) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["direction"], row["links"]) == ("en-de", "none" if form == "without gold" else "gold")
