@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import lzma
@@ -17,7 +18,8 @@ from tokenizers import Tokenizer, models
 
 import align_eval as ae
 from align_eval import files
-from align_eval.corpora import SentencePair
+from align_eval.corpora import SentencePair, write_bitext
+from align_eval.corpora.bitext_formats.parquet import column_chunks
 from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.pair import size_error
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
@@ -353,3 +355,21 @@ def test_a_model_whose_files_contradict_each_other() -> None:
     model.embeddings.word_embeddings.weight.data = model.embeddings.word_embeddings.weight.data[:3]
     with pytest.raises(ModelError, match=r"cannot compute.*config\.json"):
         states(torch.tensor([[1, 2, 40]]), None, [1])
+
+
+def test_a_damaged_parquet_footer(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    path, draw = tmp_path / "x.parquet", random.Random(3)
+    write_bitext(path, ae.load_testset("mini-ende").pairs, "parquet")
+    whole = path.read_bytes()
+    meta = pq.ParquetFile(path).metadata
+    for k, chunk in enumerate(column_chunks(path, meta.serialized_size, meta.num_columns, "x")[0]):
+        told = meta.row_group(0).column(k)
+        assert (chunk[5], chunk[6]) == (told.num_values, told.total_uncompressed_size)
+        assert (11 in chunk) == told.has_dictionary_page
+    for _ in range(300):  # asked by pyarrow for such footers, the process would end for some
+        content = bytearray(whole)
+        content[draw.randrange(len(whole) - 8 - meta.serialized_size, len(whole))] = draw.randrange(256)
+        path.write_bytes(content)
+        with contextlib.suppress(AlignEvalError):
+            list(ae.read_bitext(path, format="parquet"))

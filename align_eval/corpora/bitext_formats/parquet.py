@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BATCH = 1024
 _OPEN: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
 _NUMBER = 16  # bytes of a value with its levels while it is read
+_BYTE_ARRAY, _DICTIONARY_PAGE = 6, 11
 MOST_UNPACKED = ("ALIGN_EVAL_MAX_UNPACKED", 1 << 30)
 
 
@@ -94,14 +95,13 @@ def batches(file: Any, place: Any, name: str, rows: int, columns: Sequence[str],
     import pyarrow.parquet as pq
 
     meta, row, packed = file.metadata, 0, set()
-    for group in range(meta.num_row_groups):
-        for k in range(meta.num_columns):
-            chunk = meta.row_group(group).column(k)
-            path = chunk.path_in_schema
+    paths = [meta.schema.column(k).path for k in range(meta.num_columns)]
+    for group, chunks in enumerate(column_chunks(place, meta.serialized_size, len(paths), name)):
+        for path, chunk in zip(paths, chunks, strict=True):
             if path.partition(".")[0] in columns:
-                size = max(chunk.total_uncompressed_size, _NUMBER * chunk.num_values)
+                size = max(chunk[6], _NUMBER * chunk[5])
                 check_unpacked(size, 1, f"column {path} of row group {group + 1}", name, row + 1)
-                if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page:
+                if chunk[1] == _BYTE_ARRAY and _DICTIONARY_PAGE in chunk:
                     packed.add(path)
         row += meta.row_group(group).num_rows
     done = seen = 0
@@ -123,6 +123,84 @@ def batches(file: Any, place: Any, name: str, rows: int, columns: Sequence[str],
                 check_unpacked(unpacked_bytes(batch), 4, f"{batch.num_rows} rows", name, done + 1)
                 done += batch.num_rows
                 yield batch
+
+
+def column_chunks(place: Any, size: int, columns: int, name: str) -> list[list[dict[int, Any]]]:
+    """What the footer of a Parquet file says of the columns of each row group: ``ColumnMetaData`` by field number.
+
+    Fields: 1 physical type, 5 number of values, 6 bytes unpacked, 11 place of the dictionary. pyarrow ends the
+    process for a damaged footer when it is asked for them (``RowGroupMetaData.column``), so that they are read here.
+
+    Args:
+        place: a path, or a file to seek in.
+        size: bytes of the footer.
+        columns: of the file's schema.
+        name: of the file, for messages.
+
+    Raises:
+        FormatError: the footer is damaged.
+    """
+    with contextlib.ExitStack() as stack:
+        stream = place if hasattr(place, "seek") else stack.enter_context(open(place, "rb"))
+        stream.seek(-8 - size, 2)
+        data = stream.read(size)
+    try:
+        footer, _ = _thrift(data, 0, 12)
+        found = [[column[3] for column in group[1]] for group in footer.get(4, [])]
+        if all(len(chunks) == columns and all({1, 5, 6} <= chunk.keys() for chunk in chunks) for chunks in found):
+            return found
+    except (IndexError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise FormatError("damaged Parquet: its footer cannot be read", file=name, remedy="Fetch the file again")
+
+
+def _thrift(data: bytes, at: int, kind: int) -> tuple[Any, int]:
+    """A value of Thrift's compact protocol and the place behind it; a struct is a dict by field number."""
+    if kind in (1, 2):
+        return kind == 1, at
+    if kind in (3, 7):  # a byte, a double
+        return None, at + (1 if kind == 3 else 8)
+    if kind in (4, 5, 6):
+        number, at = _varint(data, at)
+        return (number >> 1) ^ -(number & 1), at
+    if kind == 8:
+        size, at = _varint(data, at)
+        if at + size > len(data):
+            raise IndexError
+        return data[at : at + size], at + size
+    if kind in (9, 10):
+        head, at = data[at], at + 1
+        count = head >> 4
+        if count == 15:
+            count, at = _varint(data, at)
+        items: list[Any] = []
+        for _ in range(count):
+            value, at = (data[at] == 1, at + 1) if head & 15 in (1, 2) else _thrift(data, at, head & 15)
+            items.append(value)
+        return items, at
+    if kind != 12:
+        raise KeyError(kind)
+    fields: dict[int, Any] = {}
+    number = 0
+    while head := data[at]:
+        at += 1
+        if head >> 4:
+            number += head >> 4
+        else:
+            number, at = _thrift(data, at, 5)
+        fields[number], at = _thrift(data, at, head & 15)
+    return fields, at + 1
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value, at, shift = value | (byte & 127) << shift, at + 1, shift + 7
+        if byte < 128:
+            return value, at
+        if shift > 63:
+            raise IndexError
 
 
 def check_unpacked(size: int, part: int, what: str, name: str, row: int) -> None:
