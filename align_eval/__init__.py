@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from align_eval.figures.panel import Panel, panel_of
     from align_eval.figures.style import save as save_figure
     from align_eval.infilling.probe import infill, infill_maps
-    from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks, Links
+    from align_eval.links.table import LinkTable
     from align_eval.models import load_model
     from align_eval.runs.api import align, evaluate, score, symmetrize
     from align_eval.runs.explore import explore_page
@@ -63,7 +63,7 @@ _HOME = {
     "figures.paired": "heatmap paired_heatmaps",
     "figures.panel": "Panel panel_of",
     "infilling.probe": "infill infill_maps",
-    "link_table": "LinkTable",
+    "links.table": "LinkTable",
     "links": "GoldLinks Links",
     "models": "load_model",
     "runs.api": "align evaluate score symmetrize",

@@ -259,7 +259,7 @@ def _links_again(value: Any, path: Path) -> None:
 
 
 def _nameless(table: Any) -> Any:
-    from align_eval.link_table import LinkTable
+    from align_eval.links.table import LinkTable
 
     return LinkTable(table.sentence, table.source, table.target, table.sentences, table.sure, table.scores)
 

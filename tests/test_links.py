@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 
 INDEX = st.integers(0, 12)
 PAIRS = st.lists(st.tuples(INDEX, INDEX), max_size=30)

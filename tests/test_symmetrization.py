@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from align_eval.corpora.linkio import read_links
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
-from align_eval.symmetrization import METHODS, RULES, symmetrize, symmetrize_table
+from align_eval.links.symmetrization import METHODS, RULES, symmetrize, symmetrize_table
+from align_eval.links.table import LinkTable
 
-module = importlib.import_module("align_eval.symmetrization")
+module = importlib.import_module("align_eval.links.symmetrization")
 
 Pairs = set[tuple[int, int]]
 pairs = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=14)

@@ -15,14 +15,14 @@ from align_eval.aligners.heads import READINGS, checked_head, chosen_mode, requi
 from align_eval.aligners.similarity import make_extractors
 from align_eval.corpora.pair import SentencePair, check_sizes
 from align_eval.errors import InputError, SentenceTooLongError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.symmetrization import symmetrize_table
+from align_eval.links.table import LinkTable
 from align_eval.models.identity import signature_of
 from align_eval.signals.base import make_attribution
 from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
 from align_eval.signals.matrix import ScoreMatrix, Side, View
 from align_eval.signals.windows import owners, window_spans
-from align_eval.symmetrization import symmetrize_table
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel

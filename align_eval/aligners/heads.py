@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.symmetrization import check_names
+from align_eval.links.symmetrization import check_names
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel

@@ -26,10 +26,10 @@ from align_eval.corpora import Bitext, SentencePair, read_bitext
 from align_eval.corpora.pair import check_sizes, pair_size_error
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
 from align_eval.files import sha256_of
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.symmetrization import METHODS, RULES, symmetrize_table
+from align_eval.links.table import LinkTable
 from align_eval.options import check_fields, option, options_of, parse_options, split_spec
-from align_eval.symmetrization import METHODS, RULES, symmetrize_table
 
 #: What ``sym`` may be: a way to combine both directions, or one direction alone.
 SYMMETRIES = (*METHODS, "forward", "reverse")
@@ -52,7 +52,8 @@ class StatisticalOptions:
     """Options that all statistical aligners have.
 
     Attributes:
-        sym: how both directions become one (:mod:`align_eval.symmetrization`), or ``forward`` or ``reverse`` alone.
+        sym: how both directions become one (:mod:`align_eval.links.symmetrization`), or ``forward`` or ``reverse``
+            alone.
         rule: ``either`` (atools of fast_align, which its authors and eflomal's use) or ``both``.
         lowercase: whether words that differ in case only count as one word in training.
         train: files of more training text, any that :func:`align_eval.corpora.read_bitext` reads; trained on before

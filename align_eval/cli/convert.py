@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from align_eval.corpora.link_formats import LinkFormat
     from align_eval.corpora.pair import SentencePair
     from align_eval.corpora.raw_links import LinkReport
-    from align_eval.link_table import LinkTable
+    from align_eval.links.table import LinkTable
 
 _FORMATS = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl, parquet"
 _NO_SCORES = "scores are not kept by {}"
@@ -104,7 +104,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _lost(table: LinkTable, name: str, written: type[LinkFormat]) -> list[str]:
     """What the written format does not keep."""
-    from align_eval.link_columns import number_places
+    from align_eval.links.columns import number_places
 
     lost = [_NO_SCORES.format(name)] if table.scores is not None and not written.has_scores else []
     by_number = written.names_sentences and name not in ("jsonl", "json", "parquet")

@@ -102,7 +102,7 @@ def add_to(app: typer.Typer) -> None:
         if links is not None and "best" not in names:
             raise typer.BadParameter("--links writes the links of one view: add best to --select")
         if both is not None:  # before the sweep, which may take long
-            from align_eval.symmetrization import check_names
+            from align_eval.links.symmetrization import check_names
 
             check_names(both)
         attribution_options(signal)

@@ -64,8 +64,8 @@ def add_to(app: typer.Typer) -> None:
         The output is source-target. Files that name their sentence pairs are matched by name, others line by line.
         """
         from align_eval.corpora.linkio import link_format_of
+        from align_eval.links.side_order import ORDER_NAMES
         from align_eval.runs.symmetrize_file import symmetrize_into
-        from align_eval.side_order import ORDER_NAMES
 
         with warnings_printed():
             pairs = read_pairs(bitext, source, target, bitext_format)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.corpora.raw_links import Columns, RawLinks
-from align_eval.link_table import LinkTable
 from align_eval.links import IntArray
+from align_eval.links.table import LinkTable
 
 
 def join(parts: list[Columns]) -> Columns:

@@ -17,7 +17,7 @@ from align_eval.corpora.sentence_names import is_foreign, placed
 from align_eval.corpora.sidecar import SUFFIX, sidecar_base
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.files import StrPath
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -13,8 +13,8 @@ from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.testset import TestSet, content_checksum
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
 from align_eval.files import StrPath
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.tokenize import Tokenize

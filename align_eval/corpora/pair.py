@@ -11,8 +11,8 @@ from align_eval.errors import InputError, SentenceTooLongError
 from align_eval.files import raised_limit
 
 if TYPE_CHECKING:
-    from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks
+    from align_eval.links.table import LinkTable
 
 #: What a sentence may have at most before it goes into a model or an aligner: memory and time of a pair grow with the
 #: product of its two lengths. The environment variable raises it.
@@ -172,7 +172,7 @@ class Bitext:
         Raises:
             InputError: some pairs have gold and others have not.
         """
-        from align_eval.link_table import LinkTable
+        from align_eval.links.table import LinkTable
 
         golds: list[GoldLinks] = []
         ids: list[str] = []

@@ -14,7 +14,7 @@ from align_eval.errors import InputError
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
-    from align_eval.link_table import LinkTable
+    from align_eval.links.table import LinkTable
 
 
 REVERSE = ":reverse"

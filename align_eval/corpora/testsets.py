@@ -30,7 +30,7 @@ from align_eval.files import cache_folder, data_folder, sha256_of
 if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
     from align_eval.corpora.pair import Bitext, SentencePair
-    from align_eval.link_table import LinkTable
+    from align_eval.links.table import LinkTable
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, NonFiniteError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.extraction.base import Extractor

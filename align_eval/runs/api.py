@@ -13,8 +13,11 @@ from align_eval.aligners.heads import attention_settings
 from align_eval.corpora import TestSet, load_testset, testset_names
 from align_eval.corpora.matching import Matching, match_tables
 from align_eval.errors import AlignEvalWarning, InputError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.side_order import agreement
+from align_eval.links.symmetrization import symmetrize as symmetrize_links
+from align_eval.links.symmetrization import symmetrize_table
+from align_eval.links.table import LinkTable
 from align_eval.runs.align_file import align_stream
 from align_eval.runs.evaluate import Evaluations, aligners_for, evaluate_testset
 from align_eval.runs.plain import Pairs, as_gold, as_pairs, as_table
@@ -22,9 +25,6 @@ from align_eval.runs.symmetrize_file import combined_provenance
 from align_eval.scoring import Score, Signature
 from align_eval.scoring import score as score_tables
 from align_eval.scoring.checks import prepare
-from align_eval.side_order import agreement
-from align_eval.symmetrization import symmetrize as symmetrize_links
-from align_eval.symmetrization import symmetrize_table
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel
@@ -167,7 +167,7 @@ def symmetrize(forward: Any, reverse: Any, method: str = "grow-diag-final-and", 
 
     Args:
         forward, reverse: :class:`Links` of one sentence pair each; or the links of many in any form of :func:`score`.
-        method: one of :data:`align_eval.symmetrization.METHODS`.
+        method: one of :data:`align_eval.links.symmetrization.METHODS`.
         rule: ``both`` or ``either``; no influence on intersection and union.
 
     Returns:

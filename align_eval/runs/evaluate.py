@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
 from align_eval.frames import frame
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.scoring import Score, Signature, paired_tests, score_counts
 from align_eval.scoring.measures import counts
 from align_eval.scoring.systems import SystemScore

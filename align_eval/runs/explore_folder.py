@@ -11,7 +11,7 @@ from align_eval.corpora import SentencePair, TestSet, read_links
 from align_eval.corpora.own_registry import kept_testset
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.files import StrPath
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.report.page import Axis, Entry, Page, shown_name
 from align_eval.runs.results import links_file_of, read_systems
 

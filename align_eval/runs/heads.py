@@ -18,8 +18,8 @@ from align_eval.aligners.heads import (
     require_both_directions,
 )
 from align_eval.errors import InputError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 from align_eval.runs.sweep import sweep_testset
 from align_eval.signals.base import make_attribution
 

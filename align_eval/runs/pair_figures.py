@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from align_eval.corpora import SentencePair, TestSet
-    from align_eval.link_table import LinkTable
     from align_eval.links import Links
+    from align_eval.links.table import LinkTable
 
     Strength = Callable[[SentencePair], NDArray[np.floating]]
 

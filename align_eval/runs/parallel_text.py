@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from align_eval.corpora.detokenize import load_detokenizer
 from align_eval.errors import EmptyGoldError, InputError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.models.languages import ISO3
 
 if TYPE_CHECKING:

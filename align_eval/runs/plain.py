@@ -11,8 +11,8 @@ import numpy as np
 from align_eval.corpora import SentencePair, TestSet, load_testset, read_bitext, read_links, testset_names
 from align_eval.corpora.goldtext import parse_gold
 from align_eval.errors import AlignEvalError, InputError, UnknownNameError
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 
 Sentence = str | Sequence[str]
 Pairs = str | TestSet | Iterable[SentencePair | tuple[Sentence, Sentence]]

@@ -17,10 +17,10 @@ from align_eval.corpora.raw_links import LinkReport
 from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, IndexBaseError, InputError, LinkRangeError
 from align_eval.files import StrPath
-from align_eval.link_table import LinkTable
+from align_eval.links.side_order import ORDER_NAMES, Agreement, agreement
+from align_eval.links.symmetrization import check_names, symmetrize_table
+from align_eval.links.table import LinkTable
 from align_eval.scoring.checks import reading_notes
-from align_eval.side_order import ORDER_NAMES, Agreement, agreement
-from align_eval.symmetrization import check_names, symmetrize_table
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair
@@ -63,11 +63,11 @@ def symmetrize_files(
 
     Args:
         forward, reverse: files of links; one of them may be ``-``, standard input.
-        method, rule: see :mod:`align_eval.symmetrization`.
+        method, rule: see :mod:`align_eval.links.symmetrization`.
         format, base: of both files, as in :func:`align_eval.corpora.linkio.read_links`.
         forward_order: side order of ``forward``.
         reverse_order: side order of ``reverse``; ``auto``: the one that the sentences allow, else the one in which both
-            directions agree (:mod:`align_eval.side_order`).
+            directions agree (:mod:`align_eval.links.side_order`).
         bitext: the sentence pairs, as evidence.
         missing_sentences: see :class:`align_eval.corpora.matching.Matching`.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from align_eval.errors import InputError
 from align_eval.extraction import Extractor
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.signals import ScoreMatrix, View, make_attribution, word_matrices
 
 if TYPE_CHECKING:

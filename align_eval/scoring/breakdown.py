@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import LengthMismatchError
-from align_eval.link_table import LinkTable
 from align_eval.links import BoolArray
+from align_eval.links.table import LinkTable
 from align_eval.scoring.measures import check_lengths, matches, measures
 
 if TYPE_CHECKING:

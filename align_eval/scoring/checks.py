@@ -17,11 +17,11 @@ from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.matching import Matching, check_first, match_tables
 from align_eval.corpora.raw_links import LinkReport
 from align_eval.errors import InputError
-from align_eval.link_parts import kept, part_of
-from align_eval.link_table import LinkTable
+from align_eval.links.parts import kept, part_of
+from align_eval.links.side_order import ORDER_NAMES
+from align_eval.links.table import LinkTable
 from align_eval.scoring.measures import counts, measures
 from align_eval.scoring.score import Score
-from align_eval.side_order import ORDER_NAMES
 
 #: Policies for sentence pairs without a gold link.
 UNANNOTATED = ("count", "skip")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import EmptyGoldError
 from align_eval.frames import frame
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.scoring.measures import MEASURES, counts, fractions, known, measures
 from align_eval.scoring.signature import Signature
 from align_eval.statistics import check_resampling, studentise

@@ -12,7 +12,7 @@ import pytest
 from align_eval.aligners import AlignerSettings, System, make_aligner
 from align_eval.corpora import SentencePair, load_testset
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.scoring import score
 from tests.aligners.compare import LAYER, Reference, compare, explained, mutual, tied
 

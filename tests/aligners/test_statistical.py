@@ -27,12 +27,12 @@ from align_eval.errors import (
     SentenceTooLongError,
     UnknownNameError,
 )
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.symmetrization import METHODS, symmetrize
+from align_eval.links.table import LinkTable
 from align_eval.runs.align_file import BLOCK, align_file, align_lines, align_stream
 from align_eval.runs.api import align, score
 from align_eval.runs.evaluate import evaluate_testset
-from align_eval.symmetrization import METHODS, symmetrize
 
 NAMES = ("eflomal", "fast_align", "hmm", "ibm1", "ibm2", "ibm3", "ibm4")
 QUICK = {"eflomal": "length=0.1,samplers=1", **dict.fromkeys(NAMES[1:], "iterations=3")}

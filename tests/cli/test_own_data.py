@@ -11,7 +11,7 @@ import pytest
 
 from align_eval.cli import main
 from align_eval.corpora import SentencePair, load_testset, write_bitext, write_links
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 KEPT = 6
 

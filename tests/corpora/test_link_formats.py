@@ -26,8 +26,8 @@ from align_eval.errors import (
     OutputError,
     UnknownNameError,
 )
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 
 TEXT = Bitext.from_texts(["the house", "a b c", "d"], ["das ist Haus", "x y", "z"])
 GOLD = LinkTable.from_links(

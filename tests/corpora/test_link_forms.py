@@ -12,8 +12,8 @@ import pytest
 from align_eval.corpora import Bitext, read_bitext, read_links, write_links
 from align_eval.corpora.linkio import read_links_report, sentences_of_links
 from align_eval.errors import AlignEvalWarning, EncodingError, FormatError, InputError, LinkRangeError
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 
 TEXT = Bitext.from_texts(["the house", "a b c", "d"], ["das ist Haus", "x y", "z"])
 GOLD = LinkTable.from_links(

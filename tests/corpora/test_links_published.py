@@ -9,7 +9,7 @@ import pytest
 from align_eval.corpora import Bitext, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import IndexBaseError, LengthMismatchError, LinkRangeError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.scoring.sources import ReadOptions
 from align_eval.scoring.systems import score_files
 

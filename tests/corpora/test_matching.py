@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from align_eval.corpora.matching import Matching, match_tables, same_pairs
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.link_parts import joined, part_of
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.parts import joined, part_of
+from align_eval.links.table import LinkTable
 
 
 def table(names: list[str] | int) -> LinkTable:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from align_eval.corpora import Bitext, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 
 FOUR = Bitext.from_texts(["a b", "c", "d e f", "g h"], ["x y", "z", "u v w", "p q"])
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,8 +15,8 @@ from align_eval.cli import main
 from align_eval.corpora.linkio import read_links, write_links
 from align_eval.corpora.sidecar import KEYS, SUFFIX, read_provenance
 from align_eval.errors import AlignEvalWarning, IndexBaseError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 from align_eval.scoring import Signature
 from align_eval.scoring.signature import SIGNATURE_KEYS
 

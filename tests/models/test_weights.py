@@ -14,7 +14,7 @@ import torch
 
 import align_eval as ae
 from align_eval.errors import MissingFileError, ModelError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.models import describe_model, load_model
 from align_eval.models.translation import Decoding
 from align_eval.runs.parallel_text import open_text

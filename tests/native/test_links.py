@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from align_eval import native
 from align_eval.corpora.link_formats._vector import _parse
 from align_eval.corpora.raw_links import RawLinks
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 from align_eval.native import Parsed, compiling
 from align_eval.scoring import counts
 from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table, reference_counts

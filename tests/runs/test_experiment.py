@@ -126,8 +126,8 @@ resamples = 20
 def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A tiny model in place of any that is loaded, and a test set of four pairs in place of mini-ende."""
     from align_eval.corpora import TestSet
-    from align_eval.link_table import LinkTable
     from align_eval.links import GoldLinks, Links
+    from align_eval.links.table import LinkTable
     from tests.models import families
 
     model = families.build("marian", layers=2, target_language=None)

@@ -15,8 +15,8 @@ from align_eval.cli import main
 from align_eval.corpora import SentencePair
 from align_eval.errors import FormatError, InputError, MissingFileError, ModelError, UnknownNameError
 from align_eval.extraction import make_extractor
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 from align_eval.report.page.packing import unpack
 from align_eval.runs.explore import explore_page
 from align_eval.runs.explore_folder import explore_folder

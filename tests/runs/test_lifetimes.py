@@ -13,7 +13,7 @@ import pytest
 
 import align_eval as ae
 from align_eval.errors import InputError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.models import families as loaded_families
 from align_eval.models.translation import Decoding
 from align_eval.runs.heads import attention_links

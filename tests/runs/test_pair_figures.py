@@ -11,8 +11,8 @@ import pytest
 
 from align_eval.corpora import load_testset, write_links
 from align_eval.errors import InputError, MissingFileError, UnknownNameError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 from align_eval.runs import pair_figures
 from align_eval.runs.pair_figures import AlignedSet, draw_pairs, sets_of_folder
 

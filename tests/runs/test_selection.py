@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import make_extractor
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 from align_eval.runs import word_maps
 from align_eval.runs.selection import SELECTORS, Selected, Settings, candidates, select
 from align_eval.runs.selection.logistic import _cells, _fit

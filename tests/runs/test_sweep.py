@@ -14,8 +14,8 @@ import align_eval as ae
 from align_eval.cli import main
 from align_eval.errors import InputError
 from align_eval.extraction import make_extractor
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 from align_eval.runs.sweep import split, sweep_testset
 from align_eval.scoring.measures import counts
 from align_eval.signals.collect import attention_maps

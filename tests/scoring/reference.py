@@ -6,8 +6,8 @@ from math import nan
 
 from hypothesis import strategies as st
 
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 
 Pairs = set[tuple[int, int]]
 Corpus = list[tuple[Pairs, Pairs, Pairs]]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import LengthMismatchError, LinkRangeError
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 from align_eval.scoring import breakdown, counts
 from align_eval.scoring.breakdown import NullWords, WordPair
 from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table

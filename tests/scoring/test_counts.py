@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.link_table import LinkTable
 from align_eval.links import Links
+from align_eval.links.table import LinkTable
 from align_eval.scoring import counts
 from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table, reference_counts
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import EmptyGoldError, InputError, LengthMismatchError
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 from align_eval.scoring import score
 from tests.scoring.reference import Corpus, corpora, gold_table, proposed_table, reference_scores
 

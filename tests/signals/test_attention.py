@@ -12,8 +12,8 @@ import torch
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.extraction import make_extractor
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 from align_eval.models.decoder import PromptTemplate
 from align_eval.scoring import score
 from align_eval.signals.base import pair_model

@@ -9,8 +9,8 @@ import torch
 
 from align_eval.corpora import SentencePair
 from align_eval.extraction import make_extractor
-from align_eval.link_table import LinkTable
 from align_eval.links import GoldLinks, Links
+from align_eval.links.table import LinkTable
 from align_eval.scoring import score
 from align_eval.signals.base import ATTRIBUTIONS
 from align_eval.signals.collect import attention_maps, word_matrices

@@ -1,7 +1,7 @@
 """Link formats: one file a format, one registration each.
 
 A format turns a file into :class:`~align_eval.corpora.raw_links.RawLinks` (indices as written) and a
-:class:`~align_eval.link_table.LinkTable` into a file. Index base, side order, null links and ranges are the same for
+:class:`~align_eval.links.table.LinkTable` into a file. Index base, side order, null links and ranges are the same for
 every format and are seen to in :mod:`align_eval.corpora.linkio`.
 """
 
@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, ClassVar
 from align_eval.corpora.link_formats._input import LinkInput
 from align_eval.corpora.raw_links import RawLinks
 from align_eval.errors import InputError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 from align_eval.registry import Registry
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 _BREAKS = (" ", "\n", "\t", "\r", "\0")
 

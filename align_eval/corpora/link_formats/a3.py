@@ -24,7 +24,7 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput,
 from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import plain_words, split_words
 from align_eval.corpora.link_formats.naacl import written_names
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -14,7 +14,7 @@ from align_eval.corpora.json_rows import parsed
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.raw_links import NULL
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

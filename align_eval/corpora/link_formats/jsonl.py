@@ -23,7 +23,7 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput,
 from align_eval.corpora.link_formats._words import check_scores, count_words
 from align_eval.corpora.row_links import FORM, RowLinks, row_links
 from align_eval.errors import FormatError
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -8,7 +8,7 @@ from align_eval.corpora.goldtext import looks_like_links
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, WriteOptions
 from align_eval.corpora.link_formats._words import plain_words
 from align_eval.corpora.link_formats.tsv import Tsv
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 
 @LINK_FORMATS.register("multimwa", "jacana")

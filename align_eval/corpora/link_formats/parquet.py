@@ -21,8 +21,8 @@ from align_eval.corpora.link_formats._words import check_scores, count_words
 from align_eval.corpora.raw_links import NULL, Lengths
 from align_eval.errors import AlignEvalError, EncodingError, FormatError
 from align_eval.files import unpacking_errors
-from align_eval.link_table import LinkTable
 from align_eval.links import FloatArray, IntArray
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

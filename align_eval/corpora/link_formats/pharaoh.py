@@ -11,7 +11,7 @@ import numpy as np
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
 from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_block
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -9,7 +9,7 @@ from align_eval.corpora.link_formats._tokens import is_score
 from align_eval.corpora.link_formats._words import plain_words
 from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
 from align_eval.corpora.link_formats.tsv import Tsv
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 
 @LINK_FORMATS.register("pipes", "triple-bar")

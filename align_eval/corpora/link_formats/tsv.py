@@ -15,7 +15,7 @@ from align_eval.corpora.link_formats._tokens import parse_lines
 from align_eval.corpora.link_formats._vector import parse_texts
 from align_eval.corpora.link_formats._words import count_words, plain_words, split_words
 from align_eval.corpora.link_formats.pharaoh import pharaoh_lines
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

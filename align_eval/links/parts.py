@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.link_table import LinkTable
 from align_eval.links import BoolArray
+from align_eval.links.table import LinkTable
 
 
 def placed(table: LinkTable, places: NDArray[np.int64], sentences: int, ids: Sequence[str] | None) -> LinkTable:

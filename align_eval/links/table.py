@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
 from align_eval.frames import frame
-from align_eval.link_columns import int32, number_places, offsets_of, sort_unique
 from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links
+from align_eval.links.columns import int32, number_places, offsets_of, sort_unique
 
 if TYPE_CHECKING:
     import pandas

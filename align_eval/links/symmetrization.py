@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.link_table import LinkTable
 from align_eval.links import BoolArray, Links
+from align_eval.links.table import LinkTable
 
 #: Names of the methods, from fewest links to most.
 METHODS = ("intersection", "grow", "grow-diag", "grow-diag-final-and", "grow-diag-final", "union")

@@ -1,4 +1,4 @@
-"""Links and gold links: the value that everything ends in.
+"""The links and gold links of one sentence pair: the value that everything ends in. :mod:`.table` holds those of many.
 
 Indices are 0-based everywhere inside the package: link ``(i, j)`` joins source word ``i`` with target word ``j``.
 Readers and writers translate other bases and orders at the border.

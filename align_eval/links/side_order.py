@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from align_eval.link_table import LinkTable
+from align_eval.links.table import LinkTable
 
 ORDER_NAMES = {"st": "source-target", "ts": "target-source"}
 
