@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export ALIGN_EVAL_DATA ?= $(wildcard $(abspath ../shared/gold))
 export ALIGN_EVAL_PARALLEL ?= $(wildcard $(abspath ../shared/parallel))
 
-.PHONY: setup demo test test-native test-reliability test-ray bench lint format clean
+.PHONY: setup demo test test-fast test-native test-reliability test-ray bench lint format clean
 
 setup: $(SETUP)
 
@@ -63,6 +63,10 @@ lint: $(SETUP)
 # Two processes for two cores; one thread each, so that they do not fight.
 test: lint $(CHECKS) $(FONTS) $(BROWSER)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# What needs no model, no browser and no cluster.
+test-fast: $(CHECKS)
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not model and not browser and not ray"
 
 # The compiled functions under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then mutated link files.
 test-native: $(CHECKS)
