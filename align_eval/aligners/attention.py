@@ -240,7 +240,7 @@ def windowed_map(
     by_source = all(block.side == "source" for block in layouts[0].blocks[head[2]])
     owner = owners(m if by_source else n, sides[0 if by_source else 1])
     full = torch.zeros((m, n), dtype=torch.float32, device="cpu")
-    present = [torch.full((size,), -1) for size in (m, n)]
+    present = [torch.full((size,), -1, device="cpu") for size in (m, n)]
     for batch in layout_word_matrices(reader, layouts, [head[0]], [head[1]], head[2], **rules):
         for b, k in enumerate(batch.indices):
             part = batch[b].cpu()

@@ -65,9 +65,10 @@ class HiddenStates:
             return self._full(inputs, layers)
         taken: dict[int, torch.Tensor] = {}
         deepest = max(layers)
-        with self._lock, self._capture(taken, layers), forward_errors():
+        with self._lock, self._capture(taken, layers):
             try:
-                output = self.model(**inputs)
+                with forward_errors():
+                    output = self.model(**inputs)
                 taken[deepest] = output.last_hidden_state
             except _Reached:
                 pass
@@ -75,7 +76,8 @@ class HiddenStates:
 
     def _full(self, inputs: dict[str, Any], layers: Sequence[int]) -> list[torch.Tensor]:
         with forward_errors():
-            states = self.model(**inputs, output_hidden_states=True).hidden_states
+            output = self.model(**inputs, output_hidden_states=True)
+        states = output.hidden_states
         return [states[layer] for layer in layers]
 
     @contextlib.contextmanager
@@ -142,7 +144,7 @@ class HiddenStates:
         with torch.inference_mode():
             try:  # all in one pass, and one that ends early
                 taken = [*self(ids, None, every), *self(ids, None, [1 if len(full) > 2 else 0])]
-            except (KeyError, RuntimeError, AttributeError, TypeError):
+            except (KeyError, RuntimeError, AttributeError, TypeError, ModelError):
                 return False
         for one, state in zip(taken, [*full, full[1 if len(full) > 2 else 0]], strict=True):
             if one.shape != state.shape or not torch.allclose(one, state, rtol=1e-4, atol=1e-5):

@@ -231,14 +231,14 @@ class ScoreMatrix:
         """The matrices of one head; what is not named must be of one kind.
 
         Raises:
-            InputError: it is not among the views, or several are.
+            InputError: there is no such head, or several are.
         """
         asked = (layer, head, reading)
         fits = [all(name in (None, own) for name, own in zip(asked, view, strict=True)) for view in self.views]
         wanted = [k for k, fit in enumerate(fits) if fit]
         if not wanted:
             raise InputError(
-                f"layer {layer}, head {head} is not among the views",
+                f"no head {head} of layer {layer}" if layer in self.layers else f"no layer {layer} among the matrices",
                 remedy=f"Kept are the layers {list(self.layers)} and the heads {list(self.heads)}",
             )
         if len(wanted) > 1:

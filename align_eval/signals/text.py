@@ -96,7 +96,7 @@ def text_matrix(
 ) -> ScoreMatrix:  # fmt: skip
     """Scores ``(layers, heads, queries, keys)`` over one text as a matrix; ``layers``: their numbers, from 1."""
     source, target = (
-        Side(torch.arange(len(units))[None], (len(units),), (len(units),), labels=(tuple(units),))
+        Side(torch.arange(len(units), device="cpu")[None], (len(units),), (len(units),), labels=(tuple(units),))
         for units in (keys, queries)
     )
     numbers = range(1, len(values) + 1) if layers is None else layers

@@ -17,7 +17,7 @@ import torch
 
 import align_eval as ae
 from align_eval.models.cpu import parallel
-from align_eval.scoring import translation
+from align_eval.translation import metrics
 from align_eval.translation.metrics import score_translations
 
 PAIRS = [(f"das ist ein Haus {k}", f"this is a house {k}") for k in range(120)]
@@ -113,9 +113,9 @@ def test_the_seed_of_sacrebleu_stays_as_it_was_with_many_threads(
 
 def test_the_default_seed_needs_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SACREBLEU_SEED", raising=False)
-    with translation._seeded(12345):
+    with metrics._seeded(12345):
         assert "SACREBLEU_SEED" not in os.environ
-    with translation._seeded(5):
+    with metrics._seeded(5):
         assert os.environ["SACREBLEU_SEED"] == "5"
     assert "SACREBLEU_SEED" not in os.environ
 
