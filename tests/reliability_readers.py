@@ -360,6 +360,7 @@ def _note_readers(folder: Path) -> list[Reader]:
     from align_eval.corpora.sidecar import read_provenance, sidecar_base, sidecar_names, write_sidecar
     from align_eval.corpora.testset_entries import read_registry
     from align_eval.digests import digest_of
+    from align_eval.io.key import Key
     from align_eval.models.store import is_whole, read_sums
     from align_eval.runs import pair_figures
     from align_eval.runs.experiments import evaluate
@@ -492,7 +493,7 @@ def _note_readers(folder: Path) -> list[Reader]:
         out = path.with_name("out.jsonl")
         if not out.is_file():
             out.write_bytes(b"{}\n")
-        return translations_file._finished(out, path, {"a": 1})
+        return translations_file._finished(out, path, Key({"a": 1}))
 
     finished = json.dumps({"settings": {"a": 1}, "sha256": hashlib.sha256(b"{}\n").hexdigest()}).encode()
     scores = json.dumps(SCORES).encode()
