@@ -41,7 +41,7 @@ def test_a_decoder_over_a_text() -> None:
         text_attention(model, TEXT, tokens=999)
     with pytest.raises(InputError, match="no layer 4"):
         text_attention(model, TEXT, layers=[4])
-    with pytest.raises(InputError, match="layer 1, head 1 is not among"):
+    with pytest.raises(InputError, match="no layer 1 among the matrices"):
         begun.head(1, 1)
     with pytest.raises(InputError, match="layer 2, head 5 is not among"):
         begun.head(2, 5)
