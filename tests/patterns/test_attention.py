@@ -43,7 +43,7 @@ def test_a_decoder_over_a_text() -> None:
         text_attention(model, TEXT, layers=[4])
     with pytest.raises(InputError, match="no layer 1 among the matrices"):
         begun.head(1, 1)
-    with pytest.raises(InputError, match="layer 2, head 5 is not among"):
+    with pytest.raises(InputError, match="no head 5 of layer 2"):
         begun.head(2, 5)
     with pytest.raises(InputError, match="takes no target"):
         text_attention(model, TEXT, target="das")
