@@ -247,6 +247,26 @@ class TestStates:
             encoder.encode(encoder.tokenize([WORDS[:4]]).ids, [4])
 
 
+class TestExtremeWeights:
+    """Where integers are too coarse, nothing is computed."""
+
+    @pytest.mark.usefixtures("functions")
+    def test_refused_when_loaded_and_when_changed(self, tiny: Encoder) -> None:
+        model = copy.deepcopy(tiny.model)
+        encoder = Encoder(tiny.name, model, tiny.tokenizer, path=tiny.path, precision="int16")
+        ids = tiny.tokenize(SENTENCES).ids
+        encoder.encode(ids, [4])
+        with torch.no_grad():
+            model.encoder.layer[1].attention.self.query.weight[:, ::7].mul_(3000)
+        said = r"int16 is too coarse for the weights of .*: at layer 2 .*Leave out the precision"
+        with pytest.raises(ModelError, match=said):
+            encoder.encode(ids, [4])
+        again = Encoder(tiny.name, model, tiny.tokenizer, path=tiny.path, precision="int16")
+        with pytest.raises(ModelError, match=said):
+            again.encode(ids, [4])
+        again.encode(ids, [1])  # the layer below is near
+
+
 class TestModels:
     """Which models have this precision, and what becomes of one that is changed afterwards."""
 
@@ -362,3 +382,25 @@ def test_links_of_the_real_model(functions: Any, e5: Encoder) -> None:
         both = 2 * sum(len(a & b) for a, b in zip(full, links, strict=True))
         assert both / sum(len(a) + len(b) for a, b in zip(full, links, strict=True)) > 0.998
         assert abs(aer - aer_reduced) <= 0.1, (aer, aer_reduced)
+
+
+@pytest.mark.model
+@pytest.mark.xdist_group("e5")
+@pytest.mark.parametrize("factor", [10.0, 1e3, 1e6, 1e20])
+@pytest.mark.parametrize("name", ["intermediate.dense", "output.dense", "attention.self.query", "attention.self.value"])
+def test_extreme_weights_of_the_real_model(functions: Any, e5: Encoder, name: str, factor: float) -> None:
+    """Refused, or as near as with weights as they are."""
+    model = copy.deepcopy(e5.model)
+    with torch.no_grad():
+        model.get_submodule(f"encoder.layer.0.{name}").weight.mul_(factor)
+    exact, encoder = (Encoder(e5.name, model, e5.tokenizer, path=e5.path, precision=p) for p in (None, "int16"))
+    ids = e5.tokenize([pair.source for pair in load_testset("mini-ende").pairs[:8]]).ids
+    expected = torch.cat(exact.encode(ids, [7]), dim=1)
+    try:
+        found = torch.cat(encoder.encode(ids, [7]), dim=1)
+    except ModelError as error:
+        refused = str(error)
+    else:
+        refused = ""
+        assert float(((found - expected).norm(dim=-1) / expected.norm(dim=-1)).max()) < 0.04
+    assert not refused or "too coarse" in refused

@@ -154,12 +154,17 @@ class CompiledBlocks:
         with self.lock:
             self.ready.clear()
 
-    def refresh(self) -> None:
-        """Forget the copies of weights whose numbers are others now."""
-        for number, ready in list(self.ready.items()):
-            if tuple(map(digest, self.blocks[number].parameters())) != ready.digest:
-                with self.lock:
-                    self.ready.pop(number, None)
+    def refresh(self) -> bool:
+        """Forget the copies of weights whose numbers are others now; whether there were any."""
+        old = [
+            number
+            for number, ready in list(self.ready.items())
+            if tuple(map(digest, self.blocks[number].parameters())) != ready.digest
+        ]
+        with self.lock:
+            for number in old:
+                self.ready.pop(number, None)
+        return bool(old)
 
     def __call__(self, x: Tensor, shapes: Sequence[tuple[int, ...]], layers: Sequence[int]) -> list[Tensor]:
         """The states of ``layers`` (0: ``x`` itself) in their order, ``(N, width)`` each.

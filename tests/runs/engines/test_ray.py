@@ -200,7 +200,7 @@ def test_errors_of_the_reader_name_file_and_line(tmp_path: Path, engine: Engine)
 def test_a_block_that_kills_every_actor_ends_the_run(cluster: None) -> None:
     with closing(make_engine("ray", actors=2, retries=1)) as engine:
         taken = taken_before(engine, Given("poison"), EngineError, r"Ray has failed.*Run the same command again")
-    assert taken[:3] == [0, 1, 2]
+    assert taken == [0, 1, 2][: len(taken)]  # a unit that waits behind the deadly one dies with it, and is not skipped
 
 
 class Together(Stub):
