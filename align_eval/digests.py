@@ -24,9 +24,6 @@ def digest_of(path: StrPath) -> str:
 
     A large file is read once and its digest kept in the cache folder. It is read again when its path, size, inode, time
     of change or time of status change is another one: the last also moves when somebody sets the time of change back.
-
-    Raises:
-        OSError: the file cannot be read.
     """
     real = os.path.realpath(path)
     state = _state(real)

@@ -100,11 +100,7 @@ def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
 
 
 def open_binary(path: StrPath) -> BinaryIO:
-    """Open ``path`` for reading bytes; gzip, xz, Zstandard and bzip2 data is decompressed; ``-`` is standard input.
-
-    Raises:
-        MissingFileError: the file does not exist, is a folder, or may not be read.
-    """
+    """Open ``path`` for reading bytes; gzip, xz, Zstandard and bzip2 data is decompressed; ``-`` is standard input."""
     name = os.fspath(path)
     if name == "-":
         return sys.stdin.buffer
@@ -123,12 +119,7 @@ def open_binary(path: StrPath) -> BinaryIO:
 
 @contextlib.contextmanager
 def unpacking_errors(name: str, line: Callable[[], int] | None = None) -> Iterator[None]:
-    """Turn the errors of damaged compressed data into an :class:`EncodingError` that names the file.
-
-    Args:
-        name: the file.
-        line: gives the number of lines read so far, for the message.
-    """
+    """Turn the errors of damaged compressed data into an :class:`EncodingError` that names the file."""
     try:
         yield
     except Exception as error:
@@ -149,10 +140,6 @@ def read_lines(path: StrPath) -> Iterator[tuple[int, str]]:
 
     Only ``\n`` (and a ``\r`` before it) ends a line: U+2028, U+0085 and form feeds are text. A byte order mark at the
     start of the file is dropped.
-
-    Raises:
-        MissingFileError: the file cannot be opened.
-        EncodingError: undecodable bytes, or a compressed stream that is damaged; names the line.
     """
     name = os.fspath(path)
     stream = open_binary(path)
@@ -168,13 +155,7 @@ LinesCheck = Callable[[bytes, int, str], None]
 
 
 def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -> Iterator[tuple[int, str]]:
-    """Like :func:`read_lines`, from an open stream of bytes (which stays open).
-
-    Args:
-        stream: the bytes.
-        name: for messages.
-        check: looks at each block of lines before they are given.
-    """
+    """Like :func:`read_lines`, from an open stream of bytes (which stays open)."""
     read = getattr(stream, "read1", stream.read)
     number = 0
     parts: list[bytes] = []  # the pieces of a line whose end has not been read yet
@@ -218,16 +199,7 @@ def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -
 
 
 def check_line_size(size: int, name: str, line: int | Callable[[], int]) -> None:
-    """Refuse a line that no text has: a few kilobytes of compressed data may hold one that fills the memory.
-
-    Args:
-        size: its bytes.
-        name: of the file.
-        line: its number, or a function that finds it, which is called for the error alone.
-
-    Raises:
-        FormatError: it has more bytes than ``ALIGN_EVAL_MAX_LINE`` (64 MiB where that is not set).
-    """
+    """Refuse a line that no text has: a few kilobytes of compressed data may hold one that fills the memory."""
     if size <= MOST_LINE:
         return
     most = raised_limit("ALIGN_EVAL_MAX_LINE", MOST_LINE)
@@ -299,9 +271,6 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
     Text is UTF-8 with ``\\n`` line ends; ``mode="wb"`` gives bytes. A link is followed and its target replaced. What
     stood at ``path`` before stays until then, and stays for good if the block raises. A device or a pipe
     (``/dev/null``, ``/dev/stdout``, a process substitution) is written to as it is, never replaced.
-
-    Raises:
-        OutputError: the file cannot be written (disk full, folder missing or not writable).
     """
     target = Path(os.path.realpath(path))
     with output_errors(path):
@@ -337,9 +306,6 @@ def output_stream(path: StrPath) -> Iterator[BinaryIO]:
     """Open ``path`` for writing bytes: compressed if it ends in ``.gz``, ``.xz`` or ``.zst``, whole or not at all.
 
     ``-`` is standard output (not compressed). Equal content gives equal bytes: no time stamp is stored.
-
-    Raises:
-        OutputError: the file cannot be written.
     """
     name = os.fspath(path)
     if name == "-":

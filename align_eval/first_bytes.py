@@ -34,17 +34,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def check_text(block: bytes, name: str, line: int = 1, *, start: bool = False) -> None:
-    """Raise :class:`EncodingError` if a block of the file ``name`` is plainly no UTF-8 text.
-
-    Args:
-        block: some bytes of it.
-        name: the file, for the message.
-        line: number of the line that the block begins in, from 1.
-        start: the block is the beginning of the file, so that its first bytes say what it is.
-
-    Raises:
-        EncodingError: UTF-16 or UTF-32 (by its mark, or by NUL bytes), an archive, a document, or NUL bytes.
-    """
+    """Raise :class:`EncodingError` if a block of the file ``name`` is plainly no UTF-8 text."""
     if start:
         if block.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
             raise EncodingError("UTF-32, not UTF-8", file=name, line=1, remedy=_UTF16.format("UTF-32"))

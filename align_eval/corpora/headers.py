@@ -56,16 +56,7 @@ def language_of(cell: str) -> bool:
 
 
 def is_header(cells: Sequence[str], name: str, option: str) -> bool:
-    """Whether ``cells``, the first line of the file ``name``, are names of columns and not a sentence pair.
-
-    Args:
-        cells: two or more.
-        name: of the file, for messages.
-        option: how a user says which it is: ``--bitext-format tsv:header=``, then ``yes`` or ``no``.
-
-    Raises:
-        FormatError: they are codes of languages as well as words (``no TAB ja``).
-    """
+    """Whether ``cells``, the first line of the file ``name``, are names of columns and not a sentence pair."""
     texts = [plain(cell) for cell in cells]
     if len(texts) < 2 or len(set(texts)) < len(texts) or not any(texts):
         return False
@@ -120,10 +111,6 @@ def place_of(header: Sequence[str], names: Sequence[str]) -> int | None:
 
 
 def has_header(cells: Sequence[str], options: Options, name: str, format: str) -> bool:
-    """Whether the first line of the file ``name``, of the format ``format``, is a header, as the options say or not.
-
-    Raises:
-        FormatError: it cannot be told.
-    """
+    """Whether the first line of the file ``name``, of the format ``format``, is a header, as the options say or not."""
     asked = options.get("header", "auto")
     return asked == "yes" or (asked == "auto" and is_header(cells, name, f"--bitext-format {format}:header="))

@@ -33,11 +33,7 @@ _ORDER_NAMES = {"st": "source-target", "ts": "target-source"}
 
 
 def parse_base(base: int | str) -> int | None:
-    """0 or 1, or ``None`` for ``"auto"``.
-
-    Raises:
-        InputError: anything else.
-    """
+    """0 or 1, or ``None`` for ``"auto"``."""
     known: dict[object, int | None] = {0: 0, 1: 1, "0": 0, "1": 1, "auto": None}
     if isinstance(base, bool) or base not in known:
         raise InputError(f"unknown index base {base!r}", remedy="Known: 0, 1, auto")
@@ -45,11 +41,7 @@ def parse_base(base: int | str) -> int | None:
 
 
 def parse_order(order: str) -> str | None:
-    """``"st"`` or ``"ts"``, or ``None`` for ``"auto"``.
-
-    Raises:
-        InputError: anything else.
-    """
+    """``"st"`` or ``"ts"``, or ``None`` for ``"auto"``."""
     if order not in ("st", "ts", "auto"):
         raise InputError(f"unknown side order {order!r}", remedy="Known: st (source-target), ts (target-source), auto")
     return None if order == "auto" else order
@@ -157,12 +149,7 @@ class Proof:
         return Witness(raw.line_of(row), shown, *sizes)
 
     def conclude(self) -> tuple[int, str, str, str]:
-        """``(base, order, where the base comes from, where the order comes from)``.
-
-        Raises:
-            IndexBaseError: the evidence does not suffice or contradicts itself; says what to pass.
-            LinkRangeError: an index is beyond its sentence in either base.
-        """
+        """``(base, order, where the base comes from, where the order comes from)``."""
         if self.base is not None and self.order is not None:
             return self.base, self.order, self.base_from, "given"
         if not self.links:

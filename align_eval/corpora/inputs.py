@@ -173,12 +173,7 @@ def _is_stream(path: str) -> bool:
 
 
 def open_inputs(path: StrPath, target: StrPath | None) -> tuple[Input, Input | None]:
-    """The inputs of a bitext: one file, or two parallel ones.
-
-    Raises:
-        InputError: both are standard input.
-        MissingFileError: one of them cannot be opened.
-    """
+    """The inputs of a bitext: one file, or two parallel ones."""
     if target is not None and os.fspath(path) == "-" == os.fspath(target):
         raise InputError("source and target cannot both be standard input", remedy="Name a file for one of them")
     return Input(path), None if target is None else Input(target)

@@ -18,10 +18,6 @@ def json_rows(file: Input) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield ``(line, object)`` of JSON lines, or ``(number from 1, object)`` of the elements of an array of objects.
 
     An array is read whole.
-
-    Raises:
-        FormatError: not JSON, not objects, or another shape of JSON; names the command that makes lines of it.
-        EncodingError, MissingFileError: as :func:`align_eval.files.read_lines`.
     """
     lines = file.lines()
     first = next(lines, None)

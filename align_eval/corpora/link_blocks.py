@@ -69,13 +69,7 @@ def cut(columns: Columns, begin: int, end: int) -> Columns:
 def table_of(columns: Columns) -> LinkTable:
     """A table of sorted, unique columns."""
     table = LinkTable.presorted(
-        columns.sentence,
-        columns.source,
-        columns.target,
-        columns.sentences,
-        columns.sure,
-        columns.scores,
-        columns.ids,
+        columns.sentence, columns.source, columns.target, columns.sentences, columns.sure, columns.scores, columns.ids
     )
     table.nulls = columns.nulls
     return table

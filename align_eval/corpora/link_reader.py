@@ -104,12 +104,7 @@ class LinkReader:
             yield table_of(join(held))
 
     def alternatives(self, table: LinkTable) -> Iterator[tuple[int, str, LinkTable]]:
-        """``table``, which this reader gave, as it would be under each other index base and side order.
-
-        Yields:
-            ``(base, order, table)``: the other base, the other order, and both; without a second pass over the file
-            and without checks of range. So a score of each can be counted, and a wrong base or order be told.
-        """
+        """``table``, which this reader gave, as it would be under each other index base and side order."""
         base, order = self.report.base, self.report.order
         other = {"st": "ts", "ts": "st"}[order]
         for new_base, new_order in ((1 - base, order), (base, other), (1 - base, other)):

@@ -226,18 +226,7 @@ def write_link_blocks(
     order: str = "st",
     provenance: Callable[[], Mapping[str, str]],
 ) -> bool:
-    """As :func:`write_links` without sentences, from consecutive tables; the bytes are those of all tables joined.
-
-    Args:
-        blocks: tables of consecutive sentence pairs, without names or named 1, 2, ...
-        provenance: gives what is known of how the links came about, once they are written.
-
-    Returns:
-        whether the links have scores that the format does not keep.
-
-    Raises:
-        NotInBlocksError: the format, the names or scores need the whole table; nothing has been written.
-    """
+    """As :func:`write_links` without sentences, from consecutive tables; the bytes are those of all tables joined."""
     link_format = LINK_FORMATS.get(format)()
     number = parse_base(link_format.own_base or 0 if base is None else base)
     if not link_format.writes_in_blocks or number is None:
@@ -308,15 +297,7 @@ def link_format_of(path: StrPath) -> str:
 
 
 def sentences_of_links(path: StrPath, *, format: str = "auto", order: str = "st") -> list[SentencePair] | None:
-    """The sentence pairs that a file of links holds itself (GIZA++ A3, TSV), or ``None`` if its format holds none.
-
-    Args:
-        path, format: as in :func:`read_links`.
-        order: ``"ts"`` swaps the sides.
-
-    Raises:
-        FormatError, EncodingError, MissingFileError: as :func:`read_links`.
-    """
+    """The sentence pairs that a file of links holds itself (GIZA++ A3, TSV), or ``None`` if its format holds none."""
     from align_eval.corpora.pair import SentencePair
 
     file = LinkInput(path)

@@ -84,11 +84,7 @@ def note_of(kind: str, name: str, lines: Sequence[str]) -> str | None:
 
 
 def sentences(source: Input, kind: str) -> Iterator[Sentence]:
-    """The sentences of a file with the lines that they stand in and the names that the file gives them.
-
-    Raises:
-        FormatError: a line that is not of the file's kind, a name that occurs twice, or what is no word.
-    """
+    """The sentences of a file with the lines that they stand in and the names that the file gives them."""
     if kind == "plain":
         for number, line in source.lines(check_lines):
             yield number, None, line
@@ -181,13 +177,7 @@ def _plain(text: str) -> str:
 
 
 def fault_of(text: str, *, tabs: bool = True, bars: bool = True) -> tuple[str, str] | None:
-    """What in a sentence is no word, and the remedy; ``None`` if there is nothing.
-
-    Args:
-        text: the sentence, or a line of several.
-        tabs: whether a tab is a fault; a carriage return always is.
-        bars: whether a ``|||`` that stands alone is.
-    """
+    """What in a sentence is no word, and the remedy; ``None`` if there is nothing."""
     if tabs and "\t" in text:
         if _NUMBERED.fullmatch(text):
             return f"a number and a tab before a sentence ({_shown(text)})", "Leave the numbers out (cut -f2-)"

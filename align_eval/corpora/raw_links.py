@@ -130,13 +130,7 @@ class Translator:
         self.show, self.report = show, report
 
     def translate(self, raw: RawLinks, lengths: Lengths | None) -> Columns:
-        """The block's links; ``lengths`` are the numbers of (source, target) words of its pairs, if known.
-
-        Raises:
-            FormatError: a null link under ``nulls="raise"``.
-            IndexBaseError: a link 0-0 under base 1.
-            LinkRangeError: a link outside its pair under ``out_of_range="raise"``.
-        """
+        """The block's links; ``lengths`` are the numbers of (source, target) words of its pairs, if known."""
         base = np.int32(self.base)
         source, target = (raw.first, raw.second) if self.order == "st" else (raw.second, raw.first)
         keep: BoolArray | None = None

@@ -115,11 +115,7 @@ def read_bitext(
 
 
 def _options(
-    name: str,
-    reader: BitextFormat,
-    written: str,
-    options: Mapping[str, Any],
-    languages: tuple[str | None, str | None],
+    name: str, reader: BitextFormat, written: str, options: Mapping[str, Any], languages: tuple[str | None, str | None]
 ) -> dict[str, Any]:
     """The options of the format ``name``: as written behind its name, as given in Python, and the languages."""
     what = f"the bitext format {name}"
@@ -172,10 +168,6 @@ def detect_format(path: StrPath) -> str:
 
     Each format says how much of the beginning (64 KiB, at most 1000 lines) is of its form; the best one is taken if
     that is at least half of the lines and no other format is as good.
-
-    Raises:
-        MissingFileError: the file cannot be opened.
-        FormatError: no format fits, or several fit equally well.
     """
     return _detected(Input(path), {})
 
@@ -220,10 +212,7 @@ def _auto(tokenize: Tokenize) -> bool:
 
 
 def _chosen_tokenizers(
-    tokenize: Tokenize,
-    records: Callable[[], Iterable[Record]],
-    languages: tuple[str | None, str | None],
-    swap: bool,
+    tokenize: Tokenize, records: Callable[[], Iterable[Record]], languages: tuple[str | None, str | None], swap: bool
 ) -> Tokenize:
     """The tokenisers with ``auto`` replaced, by the languages given, else by the script of the first sentences."""
     first = list(islice(records(), _LOOKED_AT))

@@ -35,11 +35,7 @@ class RowLinks(NamedTuple):
 
 
 def row_links(row: Mapping[str, Any]) -> RowLinks | None:
-    """The links of one row; ``None``: it has none of the columns, or nothing stands in them.
-
-    Raises:
-        FormatError: a column holds what it must not hold, or two columns contradict each other.
-    """
+    """The links of one row; ``None``: it has none of the columns, or nothing stands in them."""
     links, sure = row.get("links"), row.get("sure")
     if links is not None and sure is not None and links != sure:
         raise FormatError("both 'links' and 'sure', and they differ", remedy="Keep one: either are the sure links")

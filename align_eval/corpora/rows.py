@@ -70,11 +70,7 @@ class RowReader:
         self.base = check_base(options.get("base", 0))
 
     def needed(self, names: Iterable[str]) -> list[str]:
-        """Those of the columns ``names`` that are read.
-
-        Raises:
-            FormatError: the columns of the sentences are not among them.
-        """
+        """Those of the columns ``names`` that are read."""
         have = list(names)
         wanted = {*self._sides(have), "id"}
         from align_eval.corpora.row_links import LINK_COLUMNS
@@ -105,11 +101,7 @@ class RowReader:
         )
 
     def record(self, row: Mapping[str, Any], line: int | None) -> Record:
-        """One row as a record.
-
-        Raises:
-            FormatError: a column is missing or holds what it must not hold.
-        """
+        """One row as a record."""
         sides = self._sides(row)
         if len(sides) == 1:
             source, target = self._translation(row["translation"])

@@ -31,11 +31,7 @@ class Journal:
         self._sum = ""
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows that an earlier run has added; what a kill has cut short behind the last is cut off.
-
-        Raises:
-            InputError: a line is not as it was written; names it.
-        """
+        """The rows that an earlier run has added; what a kill has cut short behind the last is cut off."""
         self._stream.seek(0)
         text, _, torn = self._stream.readall().rpartition(b"\n")
         rows, self._sum = [], ""

@@ -41,11 +41,7 @@ class Key:
         return sorted(name for name in {*old, *new} if old.get(name, ...) != new.get(name, ...))
 
     def require(self, before: Any, what: str, file: StrPath) -> None:
-        """Refuse to go on with ``what`` unless ``before`` has the same parts.
-
-        Raises:
-            InputError: it has not; names what has changed.
-        """
+        """Refuse to go on with ``what`` unless ``before`` has the same parts."""
         if changed := self.changed(before):
             raise InputError(
                 f"{what} stands there (different: {', '.join(changed)})", file=file,

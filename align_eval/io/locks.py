@@ -13,12 +13,7 @@ from align_eval.errors import OutputError
 
 
 def open_unlinked(path: str | os.PathLike[str], flags: int, mode: int = 0o666) -> int:
-    """``os.open`` of a file whose name anybody could foresee: never through a link that somebody has set there.
-
-    Raises:
-        OutputError: the name is a link, has other names (hard links), or is no file.
-        OSError: as ``os.open``.
-    """
+    """``os.open`` of a file whose name anybody could foresee: never through a link that somebody has set there."""
     try:
         handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), mode)
     except OSError as error:
@@ -37,20 +32,7 @@ def open_unlinked(path: str | os.PathLike[str], flags: int, mode: int = 0o666) -
 
 
 def open_locked(path: str | os.PathLike[str], *, wait: bool, flags: int = 0) -> tuple[int, bool]:
-    """Open a file to read and write, made if need be, that no other process opens so until its handles are closed.
-
-    Args:
-        path: through no link, see :func:`open_unlinked`.
-        wait: for another process that holds it, which may remove or rename it: then a new file is opened.
-        flags: more flags of ``os.open``.
-
-    Returns:
-        the handle, and whether it is locked: Windows and some file systems have no such locks.
-
-    Raises:
-        OutputError: another process holds it, and ``wait`` is false; or it is a link or no file.
-        OSError: as ``os.open``.
-    """
+    """Open a file to read and write, made if need be, that no other process opens so until its handles are closed."""
     while True:
         handle = open_unlinked(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | flags)
         try:
@@ -70,11 +52,7 @@ def open_locked(path: str | os.PathLike[str], *, wait: bool, flags: int = 0) -> 
 
 @contextlib.contextmanager
 def alone(target: Path) -> Iterator[bool]:
-    """Hold the lock of ``target``, a file ``.NAME.lock`` beside it that goes at the end; wait for others that hold it.
-
-    Yields:
-        whether it is locked, see :func:`open_locked`. One that a killed process has left is taken over, and goes too.
-    """
+    """Hold the lock of ``target``, a file ``.NAME.lock`` beside it that goes at the end; wait for whoever holds it."""
     path = target.parent / f".{target.name}.lock"
     handle, locked = open_locked(path, wait=True)
     try:
@@ -86,11 +64,7 @@ def alone(target: Path) -> Iterator[bool]:
 
 
 def lock(handle: int, *, wait: bool) -> bool:
-    """Lock an open file; false where there are no locks.
-
-    Raises:
-        BlockingIOError: another process holds it, and ``wait`` is false.
-    """
+    """Lock an open file; false where there are no locks."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -33,12 +33,7 @@ READ_NOTHING = ""
 
 
 def read_after(before: str, block: str) -> str:
-    """What has been read after one more block: a digest over those of all blocks.
-
-    Args:
-        before: what had been read before it; of the first block :data:`READ_NOTHING`.
-        block: digest of the block.
-    """
+    """What has been read after one more block: a digest over those of all blocks."""
     return hashlib.sha256(f"{before} {block}".encode()).hexdigest()[:32]
 
 
@@ -98,15 +93,7 @@ class ResumableWriter:
                 raise
 
     def append(self, lines: list[str], read: str = "") -> None:
-        """Write a block of lines (without their ends), into the next shard where one is full, and make it last.
-
-        Args:
-            lines: the block.
-            read: digest of what was read for it.
-
-        Raises:
-            OutputError: the disk is full or the file cannot be written.
-        """
+        """Write a block of lines (without their ends), into the next shard where one is full, and make it last."""
         self.read = read_after(self.read, read)
         with output_errors(self.path):
             while True:
@@ -204,11 +191,7 @@ class ResumableWriter:
         return True
 
     def _reopen(self, size: int, sha256: str) -> bool:
-        """Open the part of which ``size`` bytes hold; false if it is not there or shorter.
-
-        Raises:
-            InputError: they are not those that were written.
-        """
+        """Open the part of which ``size`` bytes hold; false if it is not there or shorter."""
         part, held = self._part(), hashlib.sha256()
         if not part.is_file() or part.stat().st_size < size:
             return False
@@ -261,11 +244,7 @@ class ResumableWriter:
         return "".join(f"{json.dumps({c: row[c] for c in columns}, ensure_ascii=False)}\n" for row in self._shards)
 
     def _check_shard(self, row: dict[str, Any], last: bool) -> None:
-        """Look at a finished shard; the last may not have got its name.
-
-        Raises:
-            InputError: it is gone, or not as it was written.
-        """
+        """Look at a finished shard; the last may not have got its name."""
         file = self.path.with_name(row["file"])
         if last and _part_of(file).exists():
             os.replace(_part_of(file), file)

@@ -73,9 +73,7 @@ class Links:
     scores: FloatArray | None
 
     def __init__(
-        self,
-        pairs: Iterable[tuple[int, int]] | IntArray | str = (),
-        scores: Sequence[float] | FloatArray | None = None,
+        self, pairs: Iterable[tuple[int, int]] | IntArray | str = (), scores: Sequence[float] | FloatArray | None = None
     ) -> None:
         if isinstance(pairs, str):
             pairs, found = _parsed(pairs)

@@ -15,11 +15,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def int32(column: NDArray[np.integer]) -> IntArray:
-    """``column`` in 32 bits.
-
-    Raises:
-        InputError: an index does not fit, or the column holds no whole numbers.
-    """
+    """``column`` in 32 bits."""
     if column.dtype.kind not in "iu" and len(column):
         raise InputError(f"indices of links are of type {column.dtype}", remedy="Give whole numbers")
     if column.dtype.itemsize > 4 and len(column) and int(column.max()) >= 2**31:

@@ -81,11 +81,6 @@ def symmetrize_table(
 
     No loop runs over the sentences: step ``k`` takes the ``k``-th decision of every sentence pair of a block.
     Scores are dropped, ids are those of ``forward``.
-
-    Raises:
-        UnknownNameError: no such method or rule.
-        LengthMismatchError: the tables have different numbers of sentence pairs.
-        InputError: an index so high (tens of millions of words) that the pair of words has no 64-bit number.
     """
     check_names(method, rule)
     if forward.sentences != reverse.sentences:

@@ -61,13 +61,7 @@ class Parsed(NamedTuple):
 
 
 def parse(compiled: ctypes.CDLL, text: bytes) -> Parsed | None:
-    """The links of whole lines of the Pharaoh family; ``None`` if anything in them is out of the ordinary.
-
-    Args:
-        compiled: from :func:`library`.
-        text: lines of ``i-j``, ``ipj``, ``i?j``, each perhaps with ``S``, ``-S``, ``P``, ``-P``, between spaces; the
-            last byte is a line feed.
-    """
+    """The links of whole lines of the Pharaoh family; ``None`` if anything in them is out of the ordinary."""
     room = compiled.align_eval_gaps(text, len(text))  # each link is followed by one
     numbers = np.empty((3, room), dtype=np.int32)
     sure, found = np.empty(room, dtype=bool), np.empty(4, dtype=np.int64)
@@ -90,15 +84,6 @@ def count(
     """Write |A|, |S|, |A∩S| and |A∩P| of the sentence pairs ``begin`` to ``end`` into these rows of ``out``.
 
     Gives whether all of their indices are below 256.
-
-    Args:
-        compiled: from :func:`library`.
-        gold, hypothesis: offsets ``(sentence pairs + 1,)``, source and target ``(rows,)``, and the gold's sure marks
-            ``(rows,)``; sorted by (sentence, source, target), unique.
-        out: int32 ``(sentence pairs, 4)``, contiguous.
-
-    Raises:
-        ModelError: an array of another number type or size.
     """
     columns: list[NDArray[Any]] = []  # keeps what is copied until the function has returned
     addresses = []

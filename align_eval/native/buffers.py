@@ -22,16 +22,7 @@ def floats(*shape: int) -> torch.Tensor:
 
 
 def address(buffer: np.ndarray[Any, Any] | torch.Tensor, kind: str, count: int) -> int:
-    """Where a buffer begins, for a compiled function that reads or writes ``count`` numbers of ``kind`` from there.
-
-    Args:
-        buffer: an array, or a tensor on the CPU; its numbers lie one after the other.
-        kind: number type by numpy's name, such as ``"float32"``.
-        count: numbers that the function takes, at most as many as the buffer holds.
-
-    Raises:
-        ModelError: another number type, another device, gaps between the numbers, or too few of them.
-    """
+    """Where a buffer begins, for a compiled function that reads or writes ``count`` numbers of ``kind`` from there."""
     if isinstance(buffer, np.ndarray):
         found, dense, size, device = str(buffer.dtype), buffer.flags.c_contiguous, buffer.size, "cpu"
         at = int(buffer.ctypes.data)

@@ -38,11 +38,7 @@ def compiler() -> list[str] | None:
 
 
 def compile_library() -> Path:
-    """Compile the library, replacing one that is there only when the new one is complete; gives its path.
-
-    Raises:
-        CompilingError: no compiler is found, or it fails.
-    """
+    """Compile the library, replacing one that is there only when the new one is complete; gives its path."""
     command = compiler()
     if command is None:
         raise CompilingError("no C compiler is found (cc, gcc, clang, or the one that CC names)")

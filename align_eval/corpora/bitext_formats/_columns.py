@@ -76,17 +76,7 @@ def _numbered(rows: Sequence[list[str]]) -> bool:
 
 
 def layout_of(rows: Sequence[list[str]], options: Options, name: str, format: str) -> Layout:
-    """The layout of a file by the cells of its first lines.
-
-    Args:
-        rows: these cells.
-        options: see :data:`COLUMN_OPTIONS`.
-        name: of the file, for messages.
-        format: name of the format, for messages.
-
-    Raises:
-        FormatError: it cannot be told, or a column asked for does not exist.
-    """
+    """The layout of a file by the cells of its first lines."""
     if not rows:
         return Layout(0, 0, 1)
     first = rows[0]
@@ -156,11 +146,7 @@ def _by_header(header: Sequence[str], options: Options, name: str, format: str) 
 
 
 def records(rows: Iterator[Row], layout: Layout, options: Options, name: str, format: str) -> Iterator[Record]:
-    """The records of the lines ``rows``.
-
-    Raises:
-        FormatError: a line with more or fewer cells, or with what is no link.
-    """
+    """The records of the lines ``rows``."""
     base = check_base(options.get("base", 0))
     width, source, target, ident = layout.width, layout.source, layout.target, layout.ident
     if layout.header:

@@ -90,11 +90,7 @@ def _body(head: Head) -> list[str]:
 
 
 def _delimiter(head: Head, options: Options, name: str) -> str | None:
-    """The delimiter asked for or named; else the one that makes most lines as wide as the first, of two cells or more.
-
-    Raises:
-        FormatError: two fit equally.
-    """
+    """The delimiter asked for or named; else the one by which most lines are as wide as the first, 2 or more."""
     asked = options.get("delimiter", "auto")
     if asked != "auto":
         return _DELIMITERS[asked]

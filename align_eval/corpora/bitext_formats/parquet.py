@@ -79,17 +79,6 @@ def batches(file: Any, place: Any, name: str, rows: int, columns: Sequence[str],
     """The rows of an open Parquet file, at most ``rows`` at a time.
 
     Repeated text is read as numbers into a dictionary, and counted before it is written out.
-
-    Args:
-        file: a ``pyarrow.parquet.ParquetFile``.
-        place, options: what it was opened with.
-        name: the file, for messages.
-        rows: of a batch, at most.
-        columns: names of the columns wanted.
-
-    Raises:
-        FormatError: a column of a row group, or the rows of a batch, would unpack to more bytes than
-            ``ALIGN_EVAL_MAX_UNPACKED`` (1 GiB where that is not set; a quarter of it for a batch).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -130,15 +119,6 @@ def column_chunks(place: Any, size: int, columns: int, name: str) -> list[list[d
 
     Fields: 1 physical type, 5 number of values, 6 bytes unpacked, 11 place of the dictionary. pyarrow ends the
     process for a damaged footer when it is asked for them (``RowGroupMetaData.column``), so that they are read here.
-
-    Args:
-        place: a path, or a file to seek in.
-        size: bytes of the footer.
-        columns: of the file's schema.
-        name: of the file, for messages.
-
-    Raises:
-        FormatError: the footer is damaged.
     """
     with contextlib.ExitStack() as stack:
         stream = place if hasattr(place, "seek") else stack.enter_context(open(place, "rb"))

@@ -63,16 +63,7 @@ class LinkFormat(ABC):
 
     @abstractmethod
     def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
-        """Yield the links in blocks of consecutive sentence pairs, indices as written.
-
-        Args:
-            file: the open input.
-            pairs: the sentence pairs, given only if :attr:`needs_sentences_to_read` and they are at hand.
-
-        Raises:
-            FormatError: malformed content, with file, line and what is accepted.
-            EncodingError: bytes that are not UTF-8 or do not decompress.
-        """
+        """Yield the links in blocks of consecutive sentence pairs, indices as written."""
 
     def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]] | None:
         """Yield the words of the (first, second) side of each pair, or ``None``: the format does not hold them."""

@@ -28,10 +28,6 @@ def detect(file: LinkInput) -> str:
     Parquet is known by its first bytes, GIZA++ A3 by its header, JSON by ``{`` or ``[``. Else each format says how many
     lines are of its form, and the one with the most is taken; of equal ones the one that is told by tabs or ``|||``
     comes before those told by numbers. A file without any text is Pharaoh: sentence pairs without links.
-
-    Raises:
-        FormatError: none of them; says what the file seems to be.
-        EncodingError: it is no text.
     """
     head, whole = file.head()
     if head.startswith(b"PAR1"):

@@ -20,9 +20,6 @@ class LinkInput(Input):
         """Yield blocks of whole lines, about ``size`` bytes each; a byte order mark at the start is dropped.
 
         Every block but the last ends with a line feed.
-
-        Raises:
-            EncodingError: the compressed data is damaged.
         """
         rest: list[bytes] = []
         start = True
@@ -56,11 +53,7 @@ class LinkInput(Input):
         return line
 
     def decode_block(self, block: bytes, first: int) -> Iterator[tuple[int, str]]:
-        """The lines of one block of whole lines, the first of them being line ``first`` of the file.
-
-        Raises:
-            EncodingError: bytes that are not UTF-8; names the line.
-        """
+        """The lines of one block of whole lines, the first of them being line ``first`` of the file."""
         for number, raw in enumerate(block.removesuffix(b"\n").split(b"\n"), first):
             try:
                 yield number, raw.removesuffix(b"\r").decode("utf-8")

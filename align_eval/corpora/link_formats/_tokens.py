@@ -75,9 +75,6 @@ def parse_lines(file: LinkInput, lines: Iterable[tuple[int, str]]) -> RawLinks:
     """The links of ``(line number, links separated by spaces)``; one line is one sentence pair.
 
     Scores of the sentence pair behind ``|||`` are left out, and noted.
-
-    Raises:
-        FormatError: a malformed link, or links with and without a score, with the line.
     """
     known: dict[str, Token] = {}
     scores: list[float] = []

@@ -32,12 +32,7 @@ _DASH, _QUESTION, _P, _SPACE, _LINE = (ord(mark) & 63 for mark in "-?p \n")
 
 
 def parse_block(data: bytes, start_line: int) -> RawLinks | None:
-    """The links of whole lines, or ``None`` if anything in them is out of the ordinary.
-
-    Args:
-        data: lines of ``i-j``, ``ipj``, ``i?j`` (each perhaps with ``S``, ``-S``, ``P``, ``-P``) between spaces.
-        start_line: the number of the first line.
-    """
+    """The links of whole lines, or ``None`` if anything in them is out of the ordinary."""
     if not data.endswith(b"\n"):
         data += b"\n"
     compiled = library()
@@ -178,11 +173,7 @@ def _parse_marked(data: bytes, start_line: int) -> RawLinks | None:
     )
 
 
-def _numbers(
-    digits: NDArray[np.uint8],
-    ends: NDArray[np.intp],
-    width: NDArray[np.int32],
-) -> NDArray[np.int32] | None:
+def _numbers(digits: NDArray[np.uint8], ends: NDArray[np.intp], width: NDArray[np.int32]) -> NDArray[np.int32] | None:
     """The numbers of ``width`` digits that end before ``ends``, all ``(numbers,)``; ``None`` if one is too long."""
     if not len(ends):
         return np.empty(0, dtype=np.int32)

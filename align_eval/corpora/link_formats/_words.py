@@ -13,11 +13,7 @@ _BREAKS = (" ", "\n", "\t", "\r", "\0")
 
 
 def plain_words(words: Sequence[str], name: str, separator: str = "") -> Sequence[str]:
-    """``words``, if each can stand between spaces.
-
-    Raises:
-        InputError: a word of sentence pair ``name`` is empty, is ``separator``, or holds a space, tab or line end.
-    """
+    """``words``, if each can stand between spaces."""
     for word in words:
         if word == separator or any(mark in word for mark in _BREAKS):
             raise InputError(

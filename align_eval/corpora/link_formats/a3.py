@@ -102,11 +102,7 @@ class A3(LinkFormat):
             yield pair.source, pair.target
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
-        """Write three lines a pair: the source on the third, target words without a link under ``NULL``.
-
-        Raises:
-            InputError: a word with a space or line end in it.
-        """
+        """Write three lines a pair: the source on the third, target words without a link under ``NULL``."""
         names = written_names(table)
         for k, pair in enumerate(options.sentences or ()):
             source, target = plain_words(pair.source, pair.id), plain_words(pair.target, pair.id)

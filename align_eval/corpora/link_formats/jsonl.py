@@ -60,11 +60,7 @@ class Jsonl(LinkFormat):
             line += len(chunk)
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
-        """Write one object a line: ``id``, ``links``, ``possible`` if there is any, ``scores`` if there are.
-
-        Raises:
-            InputError: a score that is not finite.
-        """
+        """Write one object a line: ``id``, ``links``, ``possible`` if there is any, ``scores`` if there are."""
         check_scores(table)
         for begin in range(0, table.sentences, _ROWS_AT_ONCE):
             lines = _lines(table, begin, min(begin + _ROWS_AT_ONCE, table.sentences), options.base)
@@ -116,11 +112,7 @@ def _rows(file: LinkInput) -> Iterator[Row]:
 
 
 def parse_row(entry: dict[str, Any]) -> Row:
-    """One object as a :class:`Row`.
-
-    Raises:
-        FormatError: it does not follow the schema.
-    """
+    """One object as a :class:`Row`."""
     if "links" not in entry and "sure" not in entry:
         raise lacks(entry, "links")
     links = row_links(entry) or RowLinks([], [], None)

@@ -19,11 +19,7 @@ class MultiMwa(Tsv):
 
     @staticmethod
     def cells(file: LinkInput, line: int, text: str) -> tuple[str, str, str]:
-        """The first side, the second side, and the links of one line, possible ones as ``ipj``.
-
-        Raises:
-            FormatError: the line has another form.
-        """
+        """The first side, the second side, and the links of one line, possible ones as ``ipj``."""
         cells = text.split("\t")
         if not looks_like_multimwa(cells):
             raise file.malformed(
@@ -34,11 +30,7 @@ class MultiMwa(Tsv):
         return cells[1], cells[3], f"{cells[7]} {cells[8].replace('-', 'p')}"
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
-        """Write one line a sentence pair, named by its number.
-
-        Raises:
-            InputError: a word with a space, tab or line end in it.
-        """
+        """Write one line a sentence pair, named by its number."""
         for k, pair in enumerate(options.sentences or ()):
             gold = table.gold(k)
             sides = [" ".join(plain_words(side, pair.id)) for side in (pair.source, pair.target)]

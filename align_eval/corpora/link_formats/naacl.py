@@ -83,9 +83,6 @@ class Naacl(LinkFormat):
         """Write one line a link, with its mark and, if there are scores, its probability.
 
         Sentences are numbered by the table's ids where those are increasing numbers, else from 1.
-
-        Raises:
-            InputError: a score that is not finite.
         """
         check_scores(table)
         names = written_names(table)

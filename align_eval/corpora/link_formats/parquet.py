@@ -74,11 +74,7 @@ class Parquet(LinkFormat):
             ) from None
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
-        """Write the columns ``id``, ``links``, ``possible`` and, if there are scores, ``scores``.
-
-        Raises:
-            InputError: a score that is not finite.
-        """
+        """Write the columns ``id``, ``links``, ``possible`` and, if there are scores, ``scores``."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -20,11 +20,7 @@ class Pipes(Tsv):
 
     @staticmethod
     def cells(file: LinkInput, line: int, text: str) -> tuple[str, str, str]:
-        """The first side, the second side, and the links of one line.
-
-        Raises:
-            FormatError: the line has another form.
-        """
+        """The first side, the second side, and the links of one line."""
         cells = split_fields(text)
         if len(cells) > 3 and all(map(is_score, cells[3:])):  # of the sentence pair: left out, and told
             return cells[0], cells[1], " ||| ".join(cells[2:])
@@ -37,11 +33,7 @@ class Pipes(Tsv):
         return cells[0], cells[1], cells[2]
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
-        """Write one line a sentence pair.
-
-        Raises:
-            InputError: a word with a space, tab or line end in it, or the word ``|||``.
-        """
+        """Write one line a sentence pair."""
         for pair, links in zip(options.sentences or (), pharaoh_lines(table, options.base, "p"), strict=True):
             sides = (" ".join(plain_words(side, pair.id, "|||")) for side in (pair.source, pair.target))
             stream.write(f"{' ||| '.join((*sides, links))}\n".encode())

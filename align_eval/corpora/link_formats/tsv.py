@@ -69,11 +69,7 @@ class Tsv(LinkFormat):
 
     @staticmethod
     def cells(file: LinkInput, line: int, text: str) -> tuple[str, str, str]:
-        """The first side, the second side, and the links of one line.
-
-        Raises:
-            FormatError: the line has another form.
-        """
+        """The first side, the second side, and the links of one line."""
         cells = text.split("\t")
         if len(cells) < 3 or any(cell.strip(" ") for cell in cells[3:]):
             raise file.malformed(
@@ -84,11 +80,7 @@ class Tsv(LinkFormat):
         return cells[0], cells[1], cells[2]
 
     def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
-        """Write one line a sentence pair.
-
-        Raises:
-            InputError: a word with a space, tab or line end in it.
-        """
+        """Write one line a sentence pair."""
         for pair, links in zip(options.sentences or (), pharaoh_lines(table, options.base, "p"), strict=True):
             source, target = plain_words(pair.source, pair.id), plain_words(pair.target, pair.id)
             stream.write(f"{' '.join(source)}\t{' '.join(target)}\t{links}\n".encode())
