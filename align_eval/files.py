@@ -8,18 +8,20 @@ import errno
 import gzip
 import hashlib
 import io
+import json
 import lzma
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Union, cast
 
-from align_eval.errors import EncodingError, FormatError, MissingFileError, OutputError
+from align_eval.errors import AlignEvalError, EncodingError, FormatError, MissingFileError, OutputError
 from align_eval.first_bytes import ENOUGH, check_text, sniff, utf8_remedy
-from align_eval.io.temporaries import temporary_beside
-from align_eval.zstd import ZstdReader, zstd_writer
+from align_eval.io.locks import temporary_beside
+from align_eval.nested import parse_json
 
 #: Bytes of a line at most, unless the environment says otherwise.
 MOST_LINE = 64 << 20
@@ -63,6 +65,10 @@ def sha256_of(path: StrPath) -> str:
 
 
 _ENDINGS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd"}
+_READERS: dict[str, Callable[[BinaryIO], Any]] = {
+    "gzip": lambda raw: gzip.GzipFile(fileobj=raw), "xz": lzma.LZMAFile, "zstd": lambda raw: ZstdReader(raw),
+    "bzip2": bz2.BZ2File,
+}  # fmt: skip
 
 
 class _Unpacking(io.BufferedReader):
@@ -88,15 +94,7 @@ def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
     kind = sniff(peek(ENOUGH)) if peek is not None else None
     if kind is None:
         kind = next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
-    if kind == "gzip":
-        return _Unpacking(gzip.GzipFile(fileobj=raw), raw)
-    if kind == "xz":
-        return _Unpacking(lzma.LZMAFile(raw), raw)
-    if kind == "zstd":
-        return _Unpacking(ZstdReader(raw), raw)
-    if kind == "bzip2":
-        return _Unpacking(bz2.BZ2File(raw), raw)
-    return raw
+    return raw if kind is None else _Unpacking(_READERS[kind](raw), raw)
 
 
 def open_binary(path: StrPath) -> BinaryIO:
@@ -106,12 +104,12 @@ def open_binary(path: StrPath) -> BinaryIO:
         return sys.stdin.buffer
     try:
         raw = open(name, "rb")  # noqa: SIM115
-    except FileNotFoundError:
-        raise MissingFileError("no such file", file=name, remedy="Check the path") from None
-    except IsADirectoryError:
-        raise MissingFileError("is a folder, not a file", file=name, remedy="Name a file in it") from None
     except OSError as error:
-        raise MissingFileError(f"cannot be opened: {error.strerror}", file=name, remedy="Check its rights") from None
+        what, remedy = {
+            errno.ENOENT: ("no such file", "Check the path"),
+            errno.EISDIR: ("is a folder, not a file", "Name a file in it"),
+        }.get(error.errno or 0, (f"cannot be opened: {error.strerror}", "Check its rights"))  # fmt: skip
+        raise MissingFileError(what, file=name, remedy=remedy) from None
     except ValueError as error:
         raise MissingFileError(f"is not a possible path: {error}", file=repr(name), remedy="Check the path") from None
     return unpacked(raw, name)
@@ -189,7 +187,7 @@ def decode_lines(stream: BinaryIO, name: str, check: LinesCheck | None = None) -
             except UnicodeDecodeError:
                 for raw in chunk.split(b"\n"):
                     number += 1
-                    yield number, _decoded(raw, name, number)
+                    yield number, decoded(raw, name, number)
             else:
                 for line in lines:
                     number += 1
@@ -216,16 +214,15 @@ def raised_limit(variable: str, usual: int) -> int:
     return int(asked) if asked.isdecimal() and len(asked) < 19 else usual
 
 
-def _decoded(raw: bytes, name: str, number: int) -> str:
+def decoded(raw: bytes, name: str, number: int) -> str:
+    """A line of the file ``name`` as text; an :class:`EncodingError` where it is not UTF-8."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise EncodingError(
-            f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8",
-            file=name,
-            line=number,
+            f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8", file=name, line=number,
             remedy=utf8_remedy(raw, error.start),
-        ) from None
+        ) from None  # fmt: skip
 
 
 def count_lines(stream: BinaryIO, name: str) -> int:
@@ -321,9 +318,85 @@ def output_stream(path: StrPath) -> Iterator[BinaryIO]:
         elif name.endswith(".xz"):
             packed = lzma.LZMAFile(raw, "wb")  # noqa: SIM115
         elif name.endswith(".zst"):
-            packed = zstd_writer(raw)
+            import zstandard
+
+            packed = zstandard.ZstdCompressor().stream_writer(raw, closefd=False)
         if packed is None:
             yield raw
         else:
             with packed:
                 yield packed
+
+
+class ZstdReader(io.RawIOBase):
+    """The unpacked bytes of Zstandard frames in ``raw``; a frame that is cut short raises ``EOFError``.
+
+    (The package's own ``stream_reader`` takes the end of the file for the end of the data.)
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard
+
+        self._raw = raw
+        self._fresh = zstandard.ZstdDecompressor
+        self._frame: Any = None
+        self._pending = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._pending:
+            ended = self._frame is None or self._frame.eof
+            left = self._frame.unused_data if self._frame is not None and ended else b""
+            packed = left or self._raw.read(1 << 12)  # 128 MiB unpacked at most
+            if not packed:
+                if ended:
+                    return 0
+                raise EOFError("the file ends within a Zstandard frame")
+            if ended:
+                self._frame = self._fresh().decompressobj()
+            self._pending = memoryview(self._frame.decompress(packed))
+        size = min(len(buffer), len(self._pending))
+        buffer[:size] = self._pending[:size]
+        self._pending = self._pending[size:]
+        return size
+
+
+#: Bytes up to which a file is always read: it takes less time than a look into the cache.
+SMALL = 1 << 20
+#: Nanoseconds that a file must have been left alone: a change within the resolution of its time would not show.
+SETTLED = 2 * 10**9
+
+
+def digest_of(path: StrPath) -> str:
+    """The sha256 of a file's bytes, in hex.
+
+    A large file is read once and its digest kept in the cache folder. It is read again when its path, size, inode, time
+    of change or time of status change is another one: the last also moves when somebody sets the time of change back.
+    """
+    real = os.path.realpath(path)
+    state = _state(real)
+    if state["size"] <= SMALL:
+        return sha256_of(real)
+    kept = cache_folder() / "digests" / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError):
+        entry = parse_json(kept.read_text("utf-8"))
+        digest = entry.pop("sha256")
+        if entry == state and len(digest) == 64:
+            return str(digest)
+    digest = sha256_of(real)
+    if _state(real) == state and time.time_ns() - max(state["changed"], state["status"]) > SETTLED:
+        with contextlib.suppress(OSError, AlignEvalError, RuntimeError):  # what is not kept costs time only
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_writer(kept) as stream:
+                json.dump({**state, "sha256": digest}, stream)
+    return digest
+
+
+def _state(real: str) -> dict[str, int]:
+    found = os.stat(real)
+    return {
+        "size": found.st_size, "inode": found.st_ino, "device": found.st_dev,
+        "changed": found.st_mtime_ns, "status": found.st_ctime_ns,
+    }  # fmt: skip

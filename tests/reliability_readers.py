@@ -359,8 +359,8 @@ def _note_readers(folder: Path) -> list[Reader]:
     from align_eval.corpora.own_registry import _text, entry_text
     from align_eval.corpora.sidecar import read_provenance, sidecar_base, sidecar_names, write_sidecar
     from align_eval.corpora.testset_entries import read_registry
-    from align_eval.digests import digest_of
-    from align_eval.io.key import Key
+    from align_eval.files import digest_of
+    from align_eval.io.resumable import Key
     from align_eval.models.store import is_whole, read_sums
     from align_eval.runs import pair_figures
     from align_eval.runs.experiments import evaluate
@@ -451,7 +451,7 @@ def _note_readers(folder: Path) -> list[Reader]:
     right = digest_of(large)
 
     def kept_digest(path: Path) -> Any:
-        from align_eval import digests as module
+        from align_eval import files as module
 
         kept = module._kept(os.path.realpath(large))
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -528,8 +528,7 @@ def _journal_readers(folder: Path) -> list[Reader]:
 
     if not importlib.util.find_spec("align_eval.io") or not importlib.util.find_spec("align_eval.io.resumable"):
         return []
-    from align_eval.io.key import Key
-    from align_eval.io.resumable import ResumableWriter
+    from align_eval.io.resumable import Key, ResumableWriter
 
     lines = [f"{k}-{k}" for k in range(12)]
 

@@ -24,8 +24,7 @@ from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.pair import size_error
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
 from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError, SentenceTooLongError
-from align_eval.io.key import Key
-from align_eval.io.resumable import ResumableWriter
+from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.links import Links
 from align_eval.models.families import read_config
 from align_eval.models.loading_errors import loading_errors

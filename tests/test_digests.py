@@ -11,25 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from align_eval import digests
-from align_eval.digests import digest_of
-from align_eval.files import sha256_of
+from align_eval import files
+from align_eval.files import digest_of, sha256_of
 
-LARGE = bytes(digests.SMALL) + b"weights"
+LARGE = bytes(files.SMALL) + b"weights"
 
 
 @pytest.fixture
 def reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were read, and an empty cache; files count as settled at once."""
     monkeypatch.setenv("ALIGN_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(digests, "SETTLED", -1)
+    monkeypatch.setattr(files, "SETTLED", -1)
     seen: list[str] = []
 
     def watched(path: str) -> str:
         seen.append(os.path.basename(path))
         return sha256_of(path)
 
-    monkeypatch.setattr(digests, "sha256_of", watched)
+    monkeypatch.setattr(files, "sha256_of", watched)
     return seen
 
 
@@ -78,7 +77,7 @@ def test_a_changed_file_is_read_again(reads: list[str], file: Path, change: Call
 def test_a_file_that_has_just_changed_is_not_remembered(
     reads: list[str], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digests, "SETTLED", 10**12)
+    monkeypatch.setattr(files, "SETTLED", 10**12)
     assert digest_of(file) == digest_of(file) == sha256_of(file)
     assert reads == ["w", "w"]
 

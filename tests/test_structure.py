@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "align_eval"
 ORDER = (
     ("version", "shown", "errors", "registry", "options", "processes", "nested"),
     ("native",),
-    ("files", "first_bytes", "zstd", "digests", "io"),
+    ("files", "first_bytes", "io"),
     ("statistics", "tables", "frames"),
     ("links",),
     ("corpora",),

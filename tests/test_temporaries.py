@@ -14,11 +14,9 @@ import pytest
 
 from align_eval.errors import OutputError
 from align_eval.files import atomic_writer
-from align_eval.io import temporaries
-from align_eval.io.key import Key
-from align_eval.io.locks import open_unlinked
-from align_eval.io.resumable import ResumableWriter
-from align_eval.io.temporaries import sweep
+from align_eval.io import locks
+from align_eval.io.locks import open_unlinked, sweep
+from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.models.store import build
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs locks and signals of POSIX")
@@ -42,7 +40,7 @@ def _writer(path: Path) -> subprocess.Popen[str]:
 
 
 def _fresh_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temporaries, "_swept", set())
+    monkeypatch.setattr(locks, "_swept", set())
     sweep(folder)
 
 
@@ -65,7 +63,7 @@ def test_what_a_killed_process_leaves_is_swept_and_what_is_being_written_stays(
     finally:
         running.kill()
         running.wait()
-    monkeypatch.setattr(temporaries, "_swept", set())
+    monkeypatch.setattr(locks, "_swept", set())
     with atomic_writer(tmp_path / "c.tsv") as stream:
         stream.write("x")
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "c.tsv"]

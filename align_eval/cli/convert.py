@@ -104,7 +104,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _lost(table: LinkTable, name: str, written: type[LinkFormat]) -> list[str]:
     """What the written format does not keep."""
-    from align_eval.links.columns import number_places
+    from align_eval.links.table import number_places
 
     lost = [_NO_SCORES.format(name)] if table.scores is not None and not written.has_scores else []
     by_number = written.names_sentences and name not in ("jsonl", "json", "parquet")

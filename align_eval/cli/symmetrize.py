@@ -64,7 +64,7 @@ def add_to(app: typer.Typer) -> None:
         The output is source-target. Files that name their sentence pairs are matched by name, others line by line.
         """
         from align_eval.corpora.linkio import link_format_of
-        from align_eval.links.side_order import ORDER_NAMES
+        from align_eval.links.symmetrization import ORDER_NAMES
         from align_eval.runs.symmetrize_file import symmetrize_into
 
         with warnings_printed():

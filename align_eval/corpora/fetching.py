@@ -24,8 +24,7 @@ from typing import Any
 from align_eval.corpora.testset_entries import is_inner_path
 from align_eval.errors import ChecksumError, DownloadError, InputError
 from align_eval.files import StrPath, output_errors, sha256_of
-from align_eval.io.locks import is_at, open_locked
-from align_eval.io.temporaries import temporary_beside
+from align_eval.io.locks import is_at, open_locked, temporary_beside
 from align_eval.version import __version__
 
 #: Called with the bytes at hand and, where the server says it, the bytes of the whole file.

@@ -29,8 +29,7 @@ from align_eval.corpora.sidecar import read_provenance, write_sidecar
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.files import StrPath, output_stream
 from align_eval.links import Links
-from align_eval.links.columns import number_places
-from align_eval.links.table import LinkTable
+from align_eval.links.table import LinkTable, number_places
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

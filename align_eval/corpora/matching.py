@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.links.parts import placed
-from align_eval.links.table import LinkTable
+from align_eval.links.table import LinkTable, placed
 
 #: What is done with a sentence pair that a file does not name.
 MISSING = ("raise", "empty")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from align_eval.errors import FormatError, IndexBaseError, LinkRangeError
 from align_eval.links import BoolArray, FloatArray, IntArray
-from align_eval.links.columns import sort_unique
+from align_eval.links.table import sort_unique
 
 #: What stands in :attr:`RawLinks.first` or :attr:`RawLinks.second` for a side that is missing.
 NULL = -1

@@ -10,54 +10,28 @@ import lzma
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any
 
 from align_eval.corpora.tokenize import split_words
 from align_eval.errors import InputError
 from align_eval.files import StrPath, sha256_of
 from align_eval.io.locks import open_unlinked
 
+#: Rows that are held in memory and become one row group of a Parquet file.
 ROW_GROUP = 16_384
-"""Rows that are held in memory and become one row group of a Parquet file."""
-
-
-class Part(Protocol):
-    """A file that grows.
-
-    Attributes:
-        bytes: how many hold; 0 of a file that can only be written anew.
-    """
-
-    bytes: int
-
-    def append(self, lines: list[str]) -> None:
-        """Write lines (without their ends) to the disk."""
-
-    def digest(self) -> str:
-        """The sha256 of the bytes that hold, in hex."""
-
-    def complete(self) -> None:
-        """Write what a whole file has at its end; no line may follow."""
-
-    def close(self) -> None:
-        """Close it."""
 
 
 class Lines:
-    """Lines, compressed block by block as the name says; what was appended holds.
+    """Lines, compressed block by block as ``name``, the final one, says; what was appended holds.
 
-    Args:
-        path: the file.
-        name: the name that it will have.
-        size: bytes that hold; whatever stands behind them is cut off.
-        held: over these bytes.
+    ``size`` bytes of an earlier run hold, with the digest ``held`` so far; whatever stands behind them is cut off.
     """
 
     def __init__(self, path: Path, name: str, size: int = 0, held: Any = None) -> None:
         self._compress = compressor(name)
         self.bytes, self._sha = size, held or hashlib.sha256()
-        handle = open_unlinked(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0))
-        self._stream: IO[bytes] = cast(IO[bytes], os.fdopen(handle, "r+b"))
+        handle = open_unlinked(path, os.O_RDWR | os.O_CREAT)
+        self._stream = os.fdopen(handle, "r+b")
         self._stream.truncate(size)
         self._stream.seek(size)
 
@@ -86,7 +60,7 @@ class Lines:
 class Parquet:
     """A Parquet file: columns ``id``, ``source``, ``target`` (words), ``links``, ``scores``, from lines of JSON.
 
-    It cannot be read before its end is written: what a kill can cost is one such file.
+    It cannot be read before its end is written: what a kill can cost is one such file, of which no ``bytes`` hold.
     """
 
     bytes = 0
@@ -102,8 +76,8 @@ class Parquet:
              "scores": pa.list_(pa.float32())}
         )  # fmt: skip
         self._path = path
-        handle = open_unlinked(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0))
-        self._stream: IO[bytes] = cast(IO[bytes], os.fdopen(handle, "wb"))
+        handle = open_unlinked(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        self._stream = os.fdopen(handle, "wb")
         self._writer: Any = pq.ParquetWriter(self._stream, self._schema, compression="zstd")
 
     def append(self, lines: list[str]) -> None:
@@ -148,7 +122,7 @@ def require_parquet_name(path: StrPath) -> None:
 def compressor(name: str) -> Callable[[bytes], bytes]:
     """A function from bytes to bytes that compresses a block as the name's ending says (.gz, .xz, .zst, else plain).
 
-    Blocks may be concatenated: each is a gzip member, an xz stream or a Zstandard frame.
+    Blocks may be concatenated: gzip members, xz streams, Zstandard frames.
     """
     if name.endswith(".gz"):
         return lambda block: gzip.compress(block, mtime=0)

@@ -1,6 +1,6 @@
 """The one resumable writer: lines in blocks, into one file or into shards, that survive an interruption.
 
-While a run is under way its output stands in ``NAME.part`` beside a journal ``NAME.part.jsonl`` (:mod:`.journal`): the
+While a run is under way its output stands in ``NAME.part`` beside a journal ``NAME.part.jsonl`` (:class:`Journal`): the
 key of the run, then a row a block with what holds. A run with the same key goes on after the last row, once what is
 written and what was read for it are found to be as they were; what a killed run wrote behind it is cut off. The last
 steps name the file and remove the journal. A run that fails before its first block leaves nothing, and one that was
@@ -18,15 +18,135 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from align_eval.errors import InputError, OutputError
 from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
-from align_eval.io.journal import REMEDY, Journal
-from align_eval.io.key import Key
-from align_eval.io.parts import Lines, Parquet, Part, compressor
-from align_eval.io.temporaries import sweep
+from align_eval.io.locks import open_locked, sweep
+from align_eval.io.parts import Lines, Parquet, compressor
+from align_eval.nested import parse_json
+from align_eval.version import __version__
+
+
+@dataclass(frozen=True)
+class Key:
+    """Everything that decides an output, by name, the version of this package included.
+
+    A part may be a group of parts (the signature of an aligner). What is said of a model must be what identifies it:
+    :func:`align_eval.models.identity.signature_of`.
+
+    >>> Key.of(layer=7).changed({"layer": 8, "version": __version__})
+    ['layer']
+    """
+
+    parts: dict[str, Any]
+
+    @classmethod
+    def of(cls, **parts: Any) -> Key:
+        """A key of values that JSON has."""
+        return cls(json.loads(json.dumps({**parts, "version": __version__})))
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of a sha256 over all parts."""
+        return hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def changed(self, before: Any) -> list[str]:
+        """The names of the parts that are others than in ``before``, the parts of another key."""
+        old, new = _flat(before), _flat(self.parts)
+        return sorted(name for name in {*old, *new} if old.get(name, ...) != new.get(name, ...))
+
+    def require(self, before: Any, what: str, file: StrPath) -> None:
+        """Refuse to go on with ``what`` unless ``before`` has the same parts."""
+        if changed := self.changed(before):
+            raise InputError(
+                f"{what} stands there (different: {', '.join(changed)})", file=file,
+                remedy="Repeat its settings to finish it, write elsewhere, or start over with --restart",
+            )  # fmt: skip
+
+
+def _flat(parts: Any) -> dict[str, Any]:
+    """The parts with those of a group beside the others; nothing if it is no key."""
+    if not isinstance(parts, dict):
+        return {}
+    groups = [value if isinstance(value, dict) else {name: value} for name, value in parts.items()]
+    return {name: value for group in groups for name, value in group.items()}
+
+
+REMEDY = "Start over with --restart"
+
+
+class Journal:
+    """JSON lines that only grow, locked while open; each row is on the disk when added.
+
+    A line is the row, a tab, and 16 hex digits: a checksum over it and those before it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        handle, _ = open_locked(path, wait=False)
+        self._stream = os.fdopen(handle, "r+b", buffering=0)
+        self._sum, self.closed = "", False
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows that an earlier run has added; what a kill has cut short behind the last is cut off."""
+        self._stream.seek(0)
+        text, _, torn = self._stream.readall().rpartition(b"\n")
+        rows, self._sum = [], ""
+        for number, line in enumerate(text.split(b"\n") if text else [], 1):
+            row, tab, told = line.rpartition(b"\t")
+            self._sum = _sum(self._sum, row)
+            if not tab or told != self._sum.encode():
+                raise self.damaged(number)
+            try:
+                rows.append(parse_json(row))
+            except ValueError:
+                raise self.damaged() from None
+        if not all(isinstance(row, dict) for row in rows):
+            raise self.damaged()
+        size = self._stream.tell() - len(torn)
+        self._stream.truncate(size)
+        self._stream.seek(size)
+        return rows
+
+    def damaged(self, line: int | None = None) -> InputError:
+        """The error of a journal that is not as it was written."""
+        return InputError(
+            "the journal of an unfinished run cannot be read: it is damaged", file=self.path, line=line, remedy=REMEDY
+        )
+
+    def begin(self) -> None:
+        """Forget all rows."""
+        self._stream.truncate(0)
+        self._stream.seek(0)
+        self._sum = ""
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row."""
+        text = json.dumps(row, ensure_ascii=False).encode("utf-8")
+        self._sum = _sum(self._sum, text)
+        line = memoryview(text + b"\t" + self._sum.encode() + b"\n")
+        while line:
+            line = line[self._stream.write(line) or 0 :]
+        os.fsync(self._stream.fileno())
+
+    def remove(self) -> None:
+        """Take the file away, and close it: while it is locked, so that no other run finds it."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.close()
+
+    def close(self) -> None:
+        """Close it and leave it."""
+        self._stream.close()
+        self.closed = True
+
+
+def _sum(before: str, text: bytes) -> str:
+    return hashlib.sha256(before.encode() + text).hexdigest()[:16]
+
 
 COMPRESSED = (".gz", ".xz", ".zst")
 READ_NOTHING = ""
@@ -38,20 +158,17 @@ def read_after(before: str, block: str) -> str:
 
 
 class ResumableWriter:
-    """An output that is written block by block.
+    """An output that is written block by block, to ``path`` or to shards named after it.
+
+    ``key`` decides the output but for what is read; a run with another key is not continued, and with ``resume`` false
+    none. ``shard_lines`` are those of every shard but the last; shards may be Parquet files, and one that was being
+    written is written anew then.
 
     Attributes:
         lines: how many hold, those of an interrupted run included.
-        read: digest of the input that they were made from, see :func:`read_after`: whoever goes on reads it again and
+        read: digest of the input that they were made from (:func:`read_after`): whoever goes on reads it again and
             compares.
         part: a file of the unfinished run, for messages.
-
-    Args:
-        path: where the finished file is to stand, or what the shards' names are made from.
-        key: everything that decides the output but what is read; a run with another key is not continued.
-        resume: continue an unfinished run; ``False`` starts over.
-        shard_lines: lines of every shard but the last, which may have fewer; ``None``: one file.
-        parquet: shards are Parquet files, and one that was being written is written anew.
 
     Raises:
         InputError: an unfinished run with another key stands there, or its journal, output or shards are not as they
@@ -72,7 +189,7 @@ class ResumableWriter:
         compressor(self.path.name)  # what is missing for it is said before anything stands there
         self.lines, self.read = 0, READ_NOTHING
         self._shards: list[dict[str, Any]] = []
-        self._out: Part | None = None
+        self._out: Lines | Parquet | None = None
         self._in_part = 0
         base = f"{self.path}.shards" if shards else str(self.path)
         with output_errors(path):
@@ -212,7 +329,7 @@ class ResumableWriter:
         self._journal.add({"key": self._key.parts})
         self._open()
 
-    def _open(self) -> Part:
+    def _open(self) -> Lines | Parquet:
         if self._out is None:
             self._out = Parquet(self._part()) if self._parquet else Lines(self._part(), self.path.name)
         return self._out

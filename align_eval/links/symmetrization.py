@@ -29,6 +29,7 @@ algorithm, and the result need not be the same when source and target are exchan
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,3 +238,46 @@ def _steps(sentence: _Ints) -> Iterator[_Ints]:
     for size in sizes.tolist():
         yield order[end : end + size]
         end += size
+
+
+ORDER_NAMES = {"st": "source-target", "ts": "target-source"}
+
+# Sentence pairs that are looked at: more would change nothing.
+_ENOUGH = 1 << 13
+# One order is clear if it has at least _TIMES the common links of the other one, and _MORE besides.
+_TIMES, _MORE = 3, 5
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Links off the diagonal that both directions have, if the second one is read as it is, and with sides swapped.
+
+    Attributes:
+        same, swapped: numbers of common links.
+        links: links off the diagonal of the second direction; without any, its order makes no difference.
+    """
+
+    same: int
+    swapped: int
+    links: int
+
+    @property
+    def swap(self) -> bool | None:
+        """Whether the sides of the second direction are to be swapped; ``None``: unclear."""
+        if not self.links or self.same >= _TIMES * self.swapped + _MORE:
+            return False
+        return True if self.swapped >= _TIMES * self.same + _MORE else None
+
+
+def agreement(forward: LinkTable, reverse: LinkTable) -> Agreement:
+    """How far two directions, of the same sentence pairs in the same order, agree in both orders of the second one."""
+    one, other = _cells(forward), _cells(reverse)
+    mirrored = {(k, j, i) for k, i, j in other}
+    return Agreement(len(one & other), len(one & mirrored), len(other))
+
+
+def _cells(table: LinkTable) -> set[tuple[int, int, int]]:
+    rows = slice(int(table.offsets[min(_ENOUGH, table.sentences)]))
+    off = table.source[rows] != table.target[rows]
+    columns = np.stack([table.sentence[rows], table.source[rows], table.target[rows]])[:, off]
+    return set(map(tuple, columns.T.tolist()))

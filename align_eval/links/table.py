@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
 from align_eval.frames import frame
 from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links
-from align_eval.links.columns import int32, number_places, offsets_of, sort_unique
 
 if TYPE_CHECKING:
     import pandas
@@ -41,7 +41,7 @@ class LinkTable(Sequence[Links]):
     """
 
     __slots__ = (
-        "ids", "nulls", "offsets", "provenance", "scores", "sentence", "sentences", "source", "sure", "target",
+        "_offsets", "ids", "nulls", "provenance", "scores", "sentence", "sentences", "source", "sure", "target",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +73,14 @@ class LinkTable(Sequence[Links]):
         self.ids = ids
         self.nulls: IntArray | None = None
         self.provenance: dict[str, str] = {}
-        self.offsets: NDArray[np.int64] = offsets_of(self.sentence, sentences)
+        self._offsets: NDArray[np.int64] | None = None
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """The first row of each sentence pair, and the number of rows, ``(sentences + 1,)``."""
+        if self._offsets is None:
+            self._offsets = offsets_of(self.sentence, self.sentences)
+        return self._offsets
 
     def to_frame(self) -> pandas.DataFrame:
         """A row a link: ``sentence`` (0-based) or its ``id``, ``source``, ``target`` (0-based), ``sure``, ``score``."""
@@ -96,8 +103,7 @@ class LinkTable(Sequence[Links]):
         table = cls.__new__(cls)
         table.sentence, table.source, table.target, table.sure = sentence, source, target, sure
         table.scores, table.sentences, table.ids = scores, sentences, ids
-        table.provenance, table.nulls = {}, None
-        table.offsets = offsets_of(sentence, sentences)
+        table.provenance, table.nulls, table._offsets = {}, None, None
         return table
 
     @classmethod
@@ -132,21 +138,21 @@ class LinkTable(Sequence[Links]):
             ids,
         )
 
-    def _rows(self, index: int) -> slice:
+    def _rows(self, index: int) -> tuple[slice, IntArray]:
+        """The rows of a sentence pair, and their links ``(rows, 2)``."""
         if not -self.sentences <= index < self.sentences:
             raise IndexError(f"sentence pair {index} of {self.sentences}")
         index %= self.sentences
-        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+        rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+        return rows, np.stack([self.source[rows], self.target[rows]], axis=1)
 
     def __getitem__(self, index: int) -> Links:  # type: ignore[override]
-        rows = self._rows(index)
-        pairs = np.stack([self.source[rows], self.target[rows]], axis=1)
+        rows, pairs = self._rows(index)
         return Links(pairs, None if self.scores is None else self.scores[rows])
 
     def gold(self, index: int) -> GoldLinks:
         """The gold links of sentence pair ``index``."""
-        rows = self._rows(index)
-        pairs = np.stack([self.source[rows], self.target[rows]], axis=1)
+        rows, pairs = self._rows(index)
         return GoldLinks(Links(pairs[self.sure[rows]]), Links(pairs))
 
     def __len__(self) -> int:
@@ -209,9 +215,8 @@ class LinkTable(Sequence[Links]):
         columns = np.stack([self.source, self.target]) + np.int32(1)
         source, target = np.concatenate([columns, np.maximum(nulls[1:3] + np.int32(1), 0)], axis=1)
         sentence = np.concatenate([self.sentence, nulls[0]])
-        table = LinkTable(
-            sentence, source, target, self.sentences, np.concatenate([self.sure, nulls[3] > 0]), ids=self.ids
-        )
+        sure = np.concatenate([self.sure, nulls[3] > 0])
+        table = LinkTable(sentence, source, target, self.sentences, sure, ids=self.ids)
         table.provenance = self.provenance
         return table
 
@@ -235,11 +240,10 @@ class LinkTable(Sequence[Links]):
         return LinkTable(places[self.sentence], self.source, self.target, count, self.sure, self.scores)
 
     def check_range(self, source_lengths: Sequence[int], target_lengths: Sequence[int]) -> None:
-        """Raise :class:`LinkRangeError` naming the first sentence pair with a link outside its words.
+        """Raise :class:`LinkRangeError` for the first link outside its words; ``line`` is the pair's place from 1.
 
         Raises:
             LengthMismatchError: the number of sentence pairs differs.
-            LinkRangeError: a link is out of range; ``line`` is the pair's position counted from 1.
         """
         if not len(source_lengths) == len(target_lengths) == self.sentences:
             raise LengthMismatchError(
@@ -262,3 +266,193 @@ class LinkTable(Sequence[Links]):
 
     def __repr__(self) -> str:
         return f"LinkTable({self.sentences} sentence pairs, {self.sure_links} sure of {self.links} links)"
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def int32(column: NDArray[np.integer]) -> IntArray:
+    """``column`` in 32 bits."""
+    if column.dtype.kind not in "iu" and len(column):
+        raise InputError(f"indices of links are of type {column.dtype}", remedy="Give whole numbers")
+    if column.dtype.itemsize > 4 and len(column) and int(column.max()) >= 2**31:
+        raise InputError(f"index {int(column.max())} of a link is out of bounds", remedy="Give indices below 2**31")
+    return column.astype(np.int32, copy=False)
+
+
+def number_places(names: Sequence[str]) -> IntArray | None:
+    """The places, from 0, that sentence pairs named by whole numbers have by their numbers.
+
+    Numbers count from 1, or from 0 if one is 0. ``None``: the names are not numbers, or one is there twice.
+
+    >>> number_places(["0001", "3"]).tolist(), number_places(["2", "0"]).tolist(), number_places(["3", "3"])
+    ([0, 2], [2, 0], None)
+    """
+    if not all(_NUMBER.fullmatch(name) for name in names):
+        return None
+    numbers = np.array([int(name) for name in names], dtype=np.int32)
+    if len(set(numbers.tolist())) != len(numbers):
+        return None
+    return numbers - np.int32(len(numbers) and numbers.min() > 0)
+
+
+def sort_unique(
+    sentence: IntArray, source: IntArray, target: IntArray, sure: BoolArray | None, scores: FloatArray | None
+) -> tuple[IntArray, IntArray, IntArray, BoolArray, FloatArray | None]:
+    """Sort links by (sentence, source, target) and drop repetitions; of equal links a sure one and the best score win.
+
+    All arrays have shape ``(rows,)``; indices are 0-based. Columns already in order are returned as they are.
+    """
+    rows = len(source)
+    full = np.ones(rows, dtype=bool) if sure is None else sure
+    if rows < 2:
+        return sentence, source, target, full, scores
+    wide = [int(column.max()).bit_length() for column in (sentence, source, target)]
+    if sum(wide) > 61:
+        return _sort_unique_wide(sentence, source, target, full, scores)
+    if wide[1] + wide[2] <= 31 and _ascending(sentence, (source << np.int32(wide[2])) | target):
+        return sentence, source, target, full, scores
+    key = sentence.astype(np.int64)
+    key <<= wide[1]
+    key |= source
+    key <<= wide[2]
+    key |= target
+    if bool((key[1:] > key[:-1]).all()):
+        return sentence, source, target, full, scores
+    if scores is not None:
+        return _sort_unique_wide(sentence, source, target, full, scores)
+    key <<= 1
+    key |= ~full
+    key.sort()
+    full = (key & 1) == 0
+    key >>= 1
+    fresh = np.empty(rows, dtype=bool)
+    fresh[0] = True
+    np.not_equal(key[1:], key[:-1], out=fresh[1:])
+    if not fresh.all():
+        key, full = key[fresh], full[fresh]
+    target = (key & ((1 << wide[2]) - 1)).astype(np.int32)
+    key >>= wide[2]
+    source = (key & ((1 << wide[1]) - 1)).astype(np.int32)
+    key >>= wide[1]
+    return key.astype(np.int32), source, target, full, None
+
+
+def _ascending(sentence: IntArray, cell: IntArray) -> bool:
+    """Whether links, each a sentence and the number of a cell, are sorted without repetition."""
+    later = sentence[1:] > sentence[:-1]
+    later |= (cell[1:] > cell[:-1]) & (sentence[1:] == sentence[:-1])
+    return bool(later.all())
+
+
+def _sort_unique_wide(
+    sentence: IntArray, source: IntArray, target: IntArray, sure: BoolArray, scores: FloatArray | None
+) -> tuple[IntArray, IntArray, IntArray, BoolArray, FloatArray | None]:
+    """:func:`sort_unique` for links with scores, or with indices too large for one 64-bit key."""
+    keys = (~sure, target, source, sentence)
+    order = np.lexsort(keys if scores is None else (-scores, *keys[1:]))
+    sentence, source, target, sure = sentence[order], source[order], target[order], sure[order]
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (sentence[1:] != sentence[:-1]) | (source[1:] != source[:-1]) | (target[1:] != target[:-1])
+    if scores is not None:
+        scores = scores[order][fresh]
+        sure = np.logical_or.reduceat(sure, np.flatnonzero(fresh))
+    else:
+        sure = sure[fresh]
+    return sentence[fresh], source[fresh], target[fresh], sure, scores
+
+
+def offsets_of(sentence: IntArray, sentences: int) -> NDArray[np.int64]:
+    """``np.searchsorted(sentence, np.arange(sentences + 1))`` of a sorted column, in one pass."""
+    if not len(sentence):
+        return np.zeros(sentences + 1, dtype=np.int64)
+    starts = np.flatnonzero(sentence[1:] != sentence[:-1]) + 1
+    first, last = int(sentence[0]), int(sentence[-1])
+    if len(starts) + 1 == sentences:  # every pair has links
+        return np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64)
+    spans = np.concatenate([[first + 1], np.diff(sentence[starts], prepend=first), [sentences - last]])
+    return np.repeat(np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64), spans)
+
+
+def sums(rows: NDArray[np.uint8], offsets: NDArray[np.integer]) -> IntArray:
+    """The sum of the rows of each sentence pair, ``(sentence pairs,)``; ``offsets`` as in a table."""
+    sizes = np.diff(offsets)
+    filled = sizes > 0
+    out = np.zeros(len(sizes), dtype=np.int32)
+    if filled.any():
+        out[filled] = np.add.reduceat(rows, offsets[:-1][filled], dtype=np.int32)
+    return out
+
+
+def placed(table: LinkTable, places: NDArray[np.int64], sentences: int, ids: Sequence[str] | None) -> LinkTable:
+    """The table with its ``k``-th sentence pair at ``places[k]`` of ``sentences``; pairs at -1 are left out."""
+    rows = places[table.sentence]
+    kept = rows >= 0
+    scores = None if table.scores is None else table.scores[kept]
+    moved = LinkTable(rows[kept], table.source[kept], table.target[kept], sentences, table.sure[kept], scores, ids)
+    moved.provenance = table.provenance
+    if table.nulls is not None:
+        nulls = table.nulls.copy()
+        nulls[0] = places[nulls[0]]
+        moved.nulls = nulls[:, nulls[0] >= 0]
+    return moved
+
+
+def kept(table: LinkTable, keep: BoolArray) -> LinkTable:
+    """The sentence pairs that are true in ``keep`` ``(sentence pairs,)``, in their order."""
+    if keep.all():
+        return table
+    places = np.where(keep, np.cumsum(keep) - 1, -1)
+    names = None if table.ids is None else [name for name, left in zip(table.ids, keep, strict=True) if left]
+    return placed(table, places, int(keep.sum()), names)
+
+
+def part_of(table: LinkTable, start: int, stop: int) -> LinkTable:
+    """The sentence pairs ``start`` to ``stop``, counted from 0 again."""
+    rows = slice(*np.searchsorted(table.sentence, np.array([start, stop], dtype=np.int32)).tolist())
+    part = LinkTable.presorted(
+        table.sentence[rows] - np.int32(start), table.source[rows], table.target[rows], stop - start, table.sure[rows],
+        None if table.scores is None else table.scores[rows], None if table.ids is None else table.ids[start:stop],
+    )  # fmt: skip
+    part.provenance = table.provenance
+    if table.nulls is not None:
+        part.nulls = table.nulls[:, (table.nulls[0] >= start) & (table.nulls[0] < stop)] - _column(start)
+    return part
+
+
+def joined(tables: list[LinkTable]) -> LinkTable:
+    """Consecutive tables as one; the list is emptied, so that links are not held twice for longer than needed.
+
+    Scores, where all that have links have them, and names, where all have them.
+    """
+    if len(tables) == 1:
+        return tables.pop()
+    rows = sum(table.links for table in tables)
+    scored = bool(rows) and all(table.scores is not None for table in tables if table.links)
+    named = bool(tables) and all(table.ids is not None for table in tables)
+    ids = [name for table in tables for name in table.ids or ()] if named else None
+    sentence, source, target = (np.empty(rows, dtype=np.int32) for _ in range(3))
+    sure, scores = np.empty(rows, dtype=bool), np.empty(rows, dtype=np.float32) if scored else None
+    nulls: list[IntArray] = []
+    provenance = tables[0].provenance if tables else {}
+    first = row = 0
+    tables.reverse()
+    while tables:
+        part = tables.pop()
+        here = slice(row, row + part.links)
+        np.add(part.sentence, np.int32(first), out=sentence[here])
+        source[here], target[here], sure[here] = part.source, part.target, part.sure
+        if scores is not None and part.scores is not None:
+            scores[here] = part.scores
+        if part.nulls is not None:
+            nulls.append(part.nulls + _column(first))
+        first, row = first + part.sentences, here.stop
+    whole = LinkTable.presorted(sentence, source, target, first, sure, scores, ids)
+    whole.provenance = provenance
+    whole.nulls = np.concatenate(nulls, axis=1) if nulls else None
+    return whole
+
+
+def _column(first: int) -> IntArray:
+    """What is added to null links of a sentence pair 0 to be of pair ``first``."""
+    return np.array([[first], [0], [0], [0]], dtype=np.int32)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from align_eval.digests import digest_of
+from align_eval.files import digest_of
 from align_eval.models.weights import Weights
 
 SMALL_FILES = (".json", ".txt", ".model", ".spm", ".py", ".jinja", ".bpe", ".codes", ".vocab", ".tiktoken")

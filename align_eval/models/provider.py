@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from align_eval import files
-from align_eval.digests import digest_of
 from align_eval.errors import AlignEvalError, ChecksumError, FormatError, ModelError
+from align_eval.files import digest_of
 from align_eval.models import sources, store
 from align_eval.models.loading_errors import is_failure
 from align_eval.registry import Registry

@@ -2,7 +2,7 @@
 
 A converted one appears whole or not at all, and a damaged one is built anew. It holds ``manifest.json`` with the size
 and sha256 of each of its files. Before a load all are compared, and no other file that a load might read may be there.
-The weights are read for that once, and again when they have changed (:mod:`align_eval.digests`): a few milliseconds.
+The weights are read for that once, and again when they have changed (:mod:`align_eval.files`): a few milliseconds.
 ``align-eval models add`` reads all. A shipped folder holds ``SHA256SUMS`` instead, as ``sha256sum`` writes it.
 """
 
@@ -17,9 +17,8 @@ import stat
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from align_eval.digests import digest_of
 from align_eval.errors import AlignEvalError, FormatError, OutputError
-from align_eval.files import sha256_of
+from align_eval.files import digest_of, sha256_of
 from align_eval.io.locks import alone
 from align_eval.nested import parse_json
 

@@ -1,5 +1,4 @@
-"""Compiled twins of hot passes: reading and counting of links (``links.c``), and the blocks of
-encoders (``encoder.c``, ``floats.c``, ``integers.c``).
+"""Compiled twins of hot passes: reading and counting of links (``links.c``), and the blocks of encoders.
 
 They are compiled when the package is installed, where there is a C compiler; without one everything gives the same
 through numpy and torch, slower. ``python -m align_eval.native`` says which of both it is, and compiles what is missing.
@@ -11,13 +10,16 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.native.buffers import address
 from align_eval.native.compiling import library_path
+
+if TYPE_CHECKING:
+    import torch
+
 
 # As in links.c: a library of another number was compiled from another version of the files.
 _INTERFACE = 4
@@ -81,18 +83,54 @@ def count(
     hypothesis: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]],
     out: NDArray[np.int32],
 ) -> bool:
-    """Write |A|, |S|, |A∩S| and |A∩P| of the sentence pairs ``begin`` to ``end`` into these rows of ``out``.
+    """Write |A|, |S|, |A∩S| and |A∩P| of the pairs ``begin`` to ``end`` into these rows of ``out`` ``(pairs, 4)``.
 
-    Gives whether all of their indices are below 256.
+    ``gold`` and ``hypothesis`` are offsets ``(pairs + 1,)``, source and target ``(rows,)``, and the gold's sure marks,
+    sorted by (sentence, source, target) and unique. Gives whether all of their indices are below 256.
     """
     columns: list[NDArray[Any]] = []  # keeps what is copied until the function has returned
     addresses = []
-    for offsets, *rows in (gold, hypothesis):
-        kept = [np.ascontiguousarray(column) for column in (offsets, *rows)]
-        addresses.append(address(kept[0], "int64", end + 1))
-        count = int(kept[0][end])
+    for table in (gold, hypothesis):
+        offsets, *rows = kept = [np.ascontiguousarray(column) for column in table]
+        kinds = zip(rows, ("int32", "int32", "bool"), strict=False)
         addresses += [
-            address(column, kind, count) for column, kind in zip(kept[1:], ("int32", "int32", "bool"), strict=False)
-        ]
+            address(offsets, "int64", end + 1), *(address(column, kind, int(offsets[end])) for column, kind in kinds)
+        ]  # fmt: skip
         columns += kept
     return bool(compiled.align_eval_counts(begin, end, *addresses, address(out, "int32", 4 * end)))
+
+
+def floats(*shape: int) -> torch.Tensor:
+    """Uninitialised float32 on the CPU, whatever torch's defaults are."""
+    import torch
+
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
+def address(buffer: np.ndarray[Any, Any] | torch.Tensor, kind: str, count: int) -> int:
+    """Where a buffer begins, for a compiled function that reads or writes ``count`` numbers of ``kind`` from there.
+
+    C knows neither number types nor sizes: another type, another device, gaps or too few numbers are a ``ModelError``.
+    """
+    if isinstance(buffer, np.ndarray):
+        found, dense, size, device = str(buffer.dtype), buffer.flags.c_contiguous, buffer.size, "cpu"
+        at = int(buffer.ctypes.data)
+    else:
+        found, dense, size = str(buffer.dtype).removeprefix("torch."), buffer.is_contiguous(), buffer.numel()
+        device = buffer.device.type
+        at = 0 if device == "meta" else int(buffer.data_ptr())
+    wrong = (
+        f"numbers of {found}" if found != kind
+        else f"memory of the device {device}" if device != "cpu"
+        else "numbers with gaps between them" if not dense
+        else f"{size:,} numbers of {count:,}" if size < count
+        else ""
+    )  # fmt: skip
+    if wrong:
+        from align_eval.errors import ModelError
+
+        raise ModelError(
+            f"a compiled function takes {kind} on the CPU, and was given {wrong}",
+            remedy="Load the model again, or set ALIGN_EVAL_NATIVE=0 to compute without compiled functions",
+        )
+    return at

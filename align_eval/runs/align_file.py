@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
 from align_eval.files import StrPath, atomic_writer, sha256_of
-from align_eval.io.key import Key
 from align_eval.io.parts import require_parquet_name
-from align_eval.io.resumable import READ_NOTHING, ResumableWriter, manifest_path, read_after
+from align_eval.io.resumable import READ_NOTHING, Key, ResumableWriter, manifest_path, read_after
 from align_eval.nested import parse_json
 from align_eval.runs.aligning import (
     AlignerOrMaker,

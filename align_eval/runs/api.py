@@ -14,9 +14,8 @@ from align_eval.corpora import TestSet, load_testset, testset_names
 from align_eval.corpora.matching import Matching, match_tables
 from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.links import Links
-from align_eval.links.side_order import agreement
+from align_eval.links.symmetrization import agreement, symmetrize_table
 from align_eval.links.symmetrization import symmetrize as symmetrize_links
-from align_eval.links.symmetrization import symmetrize_table
 from align_eval.links.table import LinkTable
 from align_eval.runs.align_file import align_stream
 from align_eval.runs.evaluate import Evaluations, aligners_for, evaluate_testset

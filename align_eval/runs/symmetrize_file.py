@@ -17,8 +17,7 @@ from align_eval.corpora.raw_links import LinkReport
 from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, IndexBaseError, InputError, LinkRangeError
 from align_eval.files import StrPath
-from align_eval.links.side_order import ORDER_NAMES, Agreement, agreement
-from align_eval.links.symmetrization import check_names, symmetrize_table
+from align_eval.links.symmetrization import ORDER_NAMES, Agreement, agreement, check_names, symmetrize_table
 from align_eval.links.table import LinkTable
 from align_eval.scoring.checks import reading_notes
 
@@ -67,7 +66,7 @@ def symmetrize_files(
         format, base: of both files, as in :func:`align_eval.corpora.linkio.read_links`.
         forward_order: side order of ``forward``.
         reverse_order: side order of ``reverse``; ``auto``: the one that the sentences allow, else the one in which both
-            directions agree (:mod:`align_eval.links.side_order`).
+            directions agree (:mod:`align_eval.links.symmetrization`).
         bitext: the sentence pairs, as evidence.
         missing_sentences: see :class:`align_eval.corpora.matching.Matching`.
 

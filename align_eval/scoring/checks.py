@@ -17,9 +17,8 @@ from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.matching import Matching, check_first, match_tables
 from align_eval.corpora.raw_links import LinkReport
 from align_eval.errors import InputError
-from align_eval.links.parts import kept, part_of
-from align_eval.links.side_order import ORDER_NAMES
-from align_eval.links.table import LinkTable
+from align_eval.links.symmetrization import ORDER_NAMES
+from align_eval.links.table import LinkTable, kept, part_of
 from align_eval.scoring.measures import counts, measures
 from align_eval.scoring.score import Score
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.links import BoolArray, IntArray
-from align_eval.links.columns import sums as sums_of
 from align_eval.links.table import LinkTable
+from align_eval.links.table import sums as sums_of
 from align_eval.native import count, library
 
 if TYPE_CHECKING:

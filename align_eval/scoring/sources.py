@@ -15,8 +15,7 @@ from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.matching import Matching, check_first, lengths_error, match_tables, same_pairs
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.links.parts import joined, part_of
-from align_eval.links.table import LinkTable
+from align_eval.links.table import LinkTable, joined, part_of
 from align_eval.scoring.score import check_gold
 from align_eval.scoring.signature import Signature
 

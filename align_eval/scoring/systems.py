@@ -14,8 +14,7 @@ from align_eval.corpora.link_reader import measure
 from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.links import BoolArray, IntArray
-from align_eval.links.parts import kept
-from align_eval.links.table import LinkTable
+from align_eval.links.table import LinkTable, kept
 from align_eval.scoring.breakdown import Breakdown, breakdown
 from align_eval.scoring.checks import Alternatives, check_policies, reading_notes, score_notes, unannotated_notes
 from align_eval.scoring.measures import check_alpha, counts

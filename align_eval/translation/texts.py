@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.files import StrPath, atomic_writer, read_lines, sha256_of
-from align_eval.io.key import Key
-from align_eval.io.resumable import ResumableWriter
+from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.models.translation import Translation, Translator
 from align_eval.nested import parse_json
 

@@ -20,8 +20,7 @@ from align_eval.corpora.link_formats._vector import parse_block
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import AlignEvalError, FormatError
 from align_eval.links import GoldLinks, Links
-from align_eval.links.columns import sort_unique
-from align_eval.links.table import LinkTable
+from align_eval.links.table import LinkTable, sort_unique
 
 FORMATS = [
     "pharaoh",

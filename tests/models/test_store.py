@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from align_eval import digests
+from align_eval import files
 from align_eval.errors import FormatError, OutputError
 from align_eval.models import store
 
 
 def fill(folder: Path) -> None:
     (folder / "config.json").write_text("{}", "utf-8")
-    (folder / "weights").write_bytes(bytes(digests.SMALL + 1))
+    (folder / "weights").write_bytes(bytes(files.SMALL + 1))
 
 
 def rest(folder: Path) -> list[str]:
@@ -39,7 +39,7 @@ def test_build(tmp_path: Path) -> None:
     [
         lambda f: (f / "weights").write_bytes(b"short"),
         lambda f: (f / "weights").unlink(),
-        lambda f: (f / "weights").write_bytes(bytes(digests.SMALL) + b"x"),
+        lambda f: (f / "weights").write_bytes(bytes(files.SMALL) + b"x"),
         lambda f: (f / "adapter_config.json").write_text("{}", "utf-8"),
         lambda f: (f / "modeling.py").write_text("", "utf-8"),
         lambda f: (f / "pytorch_model.bin").write_bytes(b""),
@@ -61,7 +61,7 @@ def test_damage_is_seen_and_mended(tmp_path: Path, damage: object) -> None:
 
 def test_a_changed_byte_of_large_weights_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the size is the same, the digest was remembered, and the time of change is set back."""
-    monkeypatch.setattr(digests, "SETTLED", -1)
+    monkeypatch.setattr(files, "SETTLED", -1)
     folder = store.build(tmp_path / "m", fill)
     assert store.is_whole(folder)
     before = (folder / "weights").stat()

@@ -19,7 +19,7 @@ from align_eval.models.cpu import unpadded
 from align_eval.models.cpu.unpadded import PackedStates
 from align_eval.models.hidden_states import HiddenStates
 from align_eval.models.unchanged import digest
-from align_eval.native.buffers import address, floats
+from align_eval.native import address, floats
 from tests.models.tiny import bert, write_model
 
 IDS = [torch.arange(10, 18).view(2, 4), torch.arange(20, 23)[None]]

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from align_eval.errors import InputError, OutputError
 from align_eval.files import read_lines
-from align_eval.io.key import Key
-from align_eval.io.resumable import ResumableWriter
+from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.version import __version__
 
 ENDINGS = ["", ".gz", ".xz", ".zst"]
@@ -241,7 +240,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 LIMITED = """
 import resource, sys
 from align_eval.errors import OutputError
-from align_eval.io.key import Key
+from align_eval.io.resumable import Key
 from align_eval.io.resumable import ResumableWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 out = ResumableWriter(sys.argv[1], Key.of(format="pharaoh"))

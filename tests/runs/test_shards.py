@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from align_eval.errors import InputError, NonFiniteError, OutputError
 from align_eval.files import read_lines
-from align_eval.io.key import Key
-from align_eval.io.resumable import ResumableWriter, manifest_path, shard_path
+from align_eval.io.resumable import Key, ResumableWriter, manifest_path, shard_path
 from align_eval.runs import align_file as module
 from align_eval.runs.align_file import align_file
 from align_eval.runs.aligning import Cut

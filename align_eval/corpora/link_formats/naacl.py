@@ -14,8 +14,7 @@ from align_eval.corpora.link_formats._tokens import MAX_INDEX
 from align_eval.corpora.link_formats._words import check_scores
 from align_eval.corpora.raw_links import NULL
 from align_eval.corpora.sidecar import sidecar_names
-from align_eval.links.columns import number_places
-from align_eval.links.table import LinkTable
+from align_eval.links.table import LinkTable, number_places
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

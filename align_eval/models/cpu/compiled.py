@@ -20,7 +20,7 @@ import numpy as np
 from align_eval.errors import InputError
 from align_eval.models.cpu.fused import HEAD, functions, layers_of, room_for
 from align_eval.models.unchanged import Digest, Mark, digest, mark
-from align_eval.native.buffers import address, floats
+from align_eval.native import address, floats
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.native import library
-from align_eval.native.buffers import address, floats
+from align_eval.native import address, floats, library
 
 if TYPE_CHECKING:
     import torch
