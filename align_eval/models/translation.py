@@ -353,6 +353,11 @@ class Translator:
 
         from align_eval.models.loading_errors import quiet
 
+        if torch.get_default_dtype() != torch.float32:  # transformers makes its beams in the default type
+            raise InputError(
+                f"translating needs torch's default number type, which was set to {torch.get_default_dtype()}",
+                remedy="Call torch.set_default_dtype(torch.float32) before; the model's own type stays",
+            )
         model = self.model.model
         ids, mask = padded([np.concatenate([self.before, piece, self.after]) for piece in pieces], self.model.pad)
         limits = [self._limit(int(size)) for size in mask.sum(axis=1)]

@@ -196,3 +196,13 @@ def test_nan_is_an_error() -> None:
         model.model.final_logits_bias.fill_(float("nan"))
     with pytest.raises(ModelError, match="NaN"):
         Translator(model).translate(["das Haus"])
+
+
+def test_another_default_number_type_is_refused() -> None:
+    given = translator("marian")
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(InputError, match=r"set to torch\.float64.*set_default_dtype\(torch\.float32\)"):
+            given.translate(TEXTS)
+    finally:
+        torch.set_default_dtype(torch.float32)
