@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from align_eval.links.table import LinkTable
     from align_eval.models import load_model
     from align_eval.runs.api import align, evaluate, score, symmetrize
-    from align_eval.runs.explore import explore_page
-    from align_eval.runs.explore_folder import explore_folder
-    from align_eval.runs.explore_text import explore_text
+    from align_eval.runs.explore import explore_folder, explore_page, explore_text
     from align_eval.runs.infill import infill_testset
     from align_eval.runs.infill_pair import infill_pair
     from align_eval.runs.selection import select
@@ -67,9 +65,7 @@ _HOME = {
     "links": "GoldLinks Links",
     "models": "load_model",
     "runs.api": "align evaluate score symmetrize",
-    "runs.explore": "explore_page",
-    "runs.explore_folder": "explore_folder",
-    "runs.explore_text": "explore_text",
+    "runs.explore": "explore_folder explore_page explore_text",
     "runs.infill": "infill_testset",
     "runs.infill_pair": "infill_pair",
     "runs.selection": "select",

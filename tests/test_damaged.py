@@ -35,7 +35,7 @@ from align_eval.models.translation import Decoding, Translator
 from align_eval.nested import parse_json
 from align_eval.runs.experiments.base import Cells, read_experiment
 from align_eval.runs.experiments.evaluate import COLUMNS, _digest, _read_table
-from align_eval.runs.explore_folder import explore_folder
+from align_eval.runs.explore import explore_folder
 from align_eval.runs.pair_figures import sets_of_folder
 from align_eval.statistics import check_resampling
 from tests.cli.test_score import run

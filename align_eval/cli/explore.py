@@ -84,7 +84,7 @@ def add_to(app: typer.Typer) -> None:
         from pathlib import Path
 
         if data is not None and Path(data).is_dir():
-            from align_eval.runs.explore_folder import explore_folder
+            from align_eval.runs.explore import explore_folder
 
             if gold is not None or inputs.files_of(bitext, source, target):
                 raise typer.BadParameter(
@@ -112,7 +112,7 @@ def add_to(app: typer.Typer) -> None:
             "keys": keys, "queries": queries, "title": title,
         }  # fmt: skip
         if text is not None:
-            from align_eval.runs.explore_text import explore_text
+            from align_eval.runs.explore import explore_text
 
             _write(explore_text(loaded, text, bits=bits or 16, **common), output, json_)
             return

@@ -1,9 +1,9 @@
-"""Maps collected for the page: every layer and head of sentence pairs or of one text, packed as they are computed."""
+"""Pages to look at every layer and head: of sentence pairs, of one text, or of a result folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,24 +11,23 @@ from numpy.typing import NDArray
 
 from align_eval.aligners.heads import READINGS as MODE_READINGS
 from align_eval.aligners.heads import mode_name
-from align_eval.corpora import SentencePair, TestSet
-from align_eval.errors import InputError
-from align_eval.extraction import Extractor, make_extractor
-from align_eval.models.batching import LEAST_BUDGET
-from align_eval.models.pairs import READINGS, hide
+from align_eval.corpora import SentencePair, TestSet, read_links
+from align_eval.corpora.own_registry import kept_testset
+from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
+from align_eval.files import StrPath
+from align_eval.links import GoldLinks
+from align_eval.links.table import LinkTable
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
 from align_eval.runs.plain import as_pairs
-from align_eval.signals.base import make_attribution
-from align_eval.signals.collect import WHOLE, has_words, lay_out_fitting, layout_maps
-from align_eval.signals.matrix import ScoreMatrix
-from align_eval.signals.pooling import require_rule
+from align_eval.runs.results import links_file_of, read_systems
 
 if TYPE_CHECKING:
-    from align_eval.models.batching import LEAST_BUDGET
-from align_eval.models.pairs import Layout, PairModel
+    from align_eval.extraction import Extractor
+    from align_eval.models.pairs import Layout, PairModel
+    from align_eval.models.tokens import IdArray
+    from align_eval.signals.matrix import ScoreMatrix
 
 MANY = 50  # entries from which a value is stored in 8 bits instead of 16
-Rules = tuple[str, str]
 Gold = tuple[tuple[int, int, bool], ...]
 
 
@@ -51,161 +50,236 @@ def explore_page(
     on_long: str = "leave",
     progress: Callable[[int], None] | None = None,
 ) -> Page:
-    """The page of sentence pairs: maps of every layer and head, gold, links found and their counts.
+    """The page of sentence pairs: score matrices of every layer and head, gold, links found and their counts.
 
     Args:
         data: a test set, one pair, or pairs (see :func:`align_eval.align`).
         model: of :func:`align_eval.load_model`.
         layers, heads: see :func:`align_eval.signals.collect.attention_maps`.
         mode: alignment mode (``awo``, ``awi``, ``both``, ``src2tgt``, ``tgt2src``); ``None``: the model's first.
-        signal: see :func:`align_eval.signals.base.make_attribution`.
-        method: extraction method that links are found by; ``None``: none are sought.
-        masks: for each pair the target words (0-based) to hide in a second map, see
-            :mod:`align_eval.infilling.probe`; an empty one leaves the pair without. Signal and mode are the
-            attention and the mode of the model that fills.
-        keys, queries: how sub-words become words, see :mod:`align_eval.signals.pooling`.
+        signal: attribution method, see :func:`align_eval.signals.base.make_attribution`.
+        method: extraction method of the links; ``None``: no links.
+        masks: for each pair the target words (0-based) to mask in a second matrix; an empty one leaves the pair
+            without. Attribution method and mode are then those of the model that fills.
+        keys, queries: how subwords become words, see :mod:`align_eval.signals.pooling`.
         limit: take the first so many pairs.
         bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
         title: heads the page; "": the model and what it read.
-        token_budget: sub-words in a batch; the maps of one batch are in memory at a time.
+        token_budget: subwords in a batch; the matrices of one batch are in memory.
         on_long: ``leave`` (pairs over the model's window are left out and counted, :attr:`Page.left_out`) or ``raise``.
         progress: called with the number of pairs done since the last call.
 
     Raises:
-        InputError: no pair, none with a token on both sides, a limit below 1, masks that do not fit the pairs, a signal
-            or mode beside masks.
-        UnknownNameError: an unknown signal, method or rule.
-        ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; ModelError if masks are given and the
-            model cannot fill.
+        InputError: no pair that can be shown, a limit below 1, masks that do not fit the pairs or the method.
+        UnknownNameError: an unknown attribution method, extraction method or rule.
+        ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; masks for a model that cannot fill.
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"a limit of {limit} sentence pairs", remedy="Give at least 1")
-    for rule in (keys, queries):
+    from align_eval.extraction import make_extractor
+    from align_eval.models.batching import LEAST_BUDGET
+    from align_eval.models.pairs import READINGS
+    from align_eval.signals.base import make_attribution
+    from align_eval.signals.collect import WHOLE, has_words, lay_out_fitting
+    from align_eval.signals.pooling import require_rule
+
+    _check_limit(limit)
+    rules = keys, queries
+    for rule in rules:
         require_rule(rule)
     reading = None if mode is None else MODE_READINGS.get(mode, mode)
     extractor = None if method is None else make_extractor(method)
-    found = [data] if isinstance(data, SentencePair) else list(as_pairs(data))
-    pairs = found[:limit]
+    given = [data] if isinstance(data, SentencePair) else list(as_pairs(data))
+    pairs = given[:limit]
     if not pairs:
         raise InputError("no sentence pair to explore", remedy="Give a pair, pairs or a test set")
-    if masks is not None:
-        reader, reading = _filling(model, masks, len(pairs), signal, reading)
-    else:
-        reader = make_attribution(signal, model)
+    if masks is None:
+        reader: PairModel = make_attribution(signal, model)
         reading = reading or reader.readings[0]
+    else:
+        reader, reading = _filling(model, masks, len(pairs), signal, reading)
     encoded = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
-    left = _LeftOut(
-        sum(layout is None for layout in encoded),
-        sum(layout is not None and not has_words(layout) for layout in encoded),
-    )
     live = {k: layout for k, layout in enumerate(encoded) if layout is not None and has_words(layout)}
+    long = sum(layout is None for layout in encoded)
+    empty = len(pairs) - long - len(live)
+    reasons = (long, "longer than the model's window"), (empty, "without a token on a side")
+    left = ", ".join(f"{count} {what}" for count, what in reasons if count)
     if not live:
-        left.refuse(reader, pairs)
+        _refuse(reader, pairs, empty, left)
     name = data.name if isinstance(data, TestSet) else ""
-    subject = _subject(reader, model, reading, signal, extractor, (keys, queries))
-    if name:
-        shown = str(len(live)) if len(live) == len(found) else f"{len(live)} of {len(found)}"
-        subject |= {"test set": name, "sentence pairs": shown}
-    if left.total:
-        subject["left out"] = str(left)
-    settings = _Settings(layers, heads, reading, extractor, (keys, queries), all(p.gold is not None for p in pairs))
-    page: Page | None = None
-    for members in _runs(live, token_budget or LEAST_BUDGET):
-        batch = [live[k] for k in members]
-        hidden = [()] * len(batch) if masks is None else [masks[k] for k in members]
-        maps, changed = _maps(reader, batch, hidden, settings, token_budget)
-        for k, one, other, mask in zip(members, maps, changed, hidden, strict=True):
-            if page is None:
-                columns = Axis("head", ("whole layer",)) if one.heads == (WHOLE,) else number_axis("head", one.heads)
-                page = Page(
-                    title or shown_name(reader.name) + (f" on {name}" if name else ""), one.quantity,
-                    number_axis("layer", one.layers), columns, subject=subject, rules=(keys, queries),
-                    bits=bits or (16 if len(live) <= MANY else 8), distribution=reader.distribution,
-                    method=extractor.spec if extractor else "", left_out=left.total,
-                )  # fmt: skip
-            page.add(_entry(pairs[k], one, other, mask, settings))
-        if progress:
-            progress(len(members))
-    if progress and left.total:
-        progress(left.total)
-    assert page is not None
-    return page
-
-
-@dataclass(frozen=True)
-class _LeftOut:
-    """Pairs that are on no page: longer than the model's window, or with a side that has no token."""
-
-    long: int
-    empty: int
-
-    @property
-    def total(self) -> int:
-        return self.long + self.empty
-
-    def __str__(self) -> str:
-        parts = ((self.long, "longer than the model's window"), (self.empty, "without a token on a side"))
-        return ", ".join(f"{count} {what}" for count, what in parts if count)
-
-    def refuse(self, reader: PairModel, pairs: Sequence[SentencePair]) -> None:
-        """Say why there is no page: a pair by itself, or all of them."""
-        if not self.empty:
-            reader.lay_out(pairs[:1])  # says how long it is
-        if len(pairs) == 1:
-            side = "source" if not pairs[0].source else "target" if not pairs[0].target else ""
-            raise InputError(
-                f"the {side} of the pair is empty" if side else f"a side of the pair has no token in {reader.name}",
-                remedy="Give a source and a target that have words",
-            )
-        raise InputError(
-            f"none of the {len(pairs)} sentence pairs can be shown: {self}", remedy="Give pairs that have words"
-        )
-
-
-def _runs(live: dict[int, Layout], budget: int) -> Iterator[list[int]]:
-    """Consecutive pairs under a budget of tokens, padding counted: what is in memory at a time."""
-    run: list[int] = []
-    longest = 0
-    for k, layout in live.items():
-        longest = max(longest, layout.size)
-        if run and (len(run) + 1) * longest > budget:
-            yield run
-            run, longest = [], layout.size
-        run.append(k)
-    if run:
-        yield run
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What stays the same over all pairs."""
-
-    layers: Any
-    heads: Any
-    reading: str
-    extractor: Extractor | None
-    rules: Rules
-    gold: bool
-
-
-def _subject(
-    reader: PairModel, model: Any, reading: str, signal: str, extractor: Extractor | None, rules: Rules
-) -> dict[str, Any]:
     revision = getattr(model, "revision", "")
-    return {
+    subject: dict[str, Any] = {
         "model": shown_name(reader.name),
         **({"revision": str(revision)} if revision else {}),
         "signal": signal,
         "mode": f"{mode_name(reading)} ({READINGS[reading]})" if reading in READINGS else reading,
-        "sub-words to words": f"{rules[0]} over keys, {rules[1]} over queries",
+        **_pooled(rules),
         **({"links": extractor.spec} if extractor else {}),
+        **({"test set": name, "sentence pairs": _of(len(live), len(given))} if name else {}),
+        **({"left out": left} if left else {}),
     }
+    all_gold = all(pair.gold is not None for pair in pairs)
+    page: Page | None = None
+    for members in _batches(live, token_budget or LEAST_BUDGET):
+        masked = [()] * len(members) if masks is None else [masks[k] for k in members]
+        maps, changed = _maps(reader, [live[k] for k in members], masked, layers, heads, reading, token_budget)
+        for k, one, other, mask in zip(members, maps, changed, masked, strict=True):
+            if page is None:
+                columns = Axis("head", ("whole layer",)) if one.heads == (WHOLE,) else number_axis("head", one.heads)
+                page = Page(
+                    title or shown_name(reader.name) + (f" on {name}" if name else ""), one.quantity,
+                    number_axis("layer", one.layers), columns, subject=subject, rules=rules,
+                    bits=bits or (16 if len(live) <= MANY else 8), distribution=reader.distribution,
+                    method=extractor.spec if extractor else "", left_out=long + empty,
+                )  # fmt: skip
+            page.add(_entry(pairs[k], one, other, mask, extractor, rules, all_gold))
+        if progress:
+            progress(len(members))
+    if progress and left:
+        progress(long + empty)
+    assert page is not None
+    return page
+
+
+def explore_text(
+    model: Any, text: str, *, layers: Any = "all", bits: int = 16, title: str = "", keys: str = "sum",
+    queries: str = "mean",
+) -> Page:  # fmt: skip
+    """The page of a text by self-attention: queries and keys are its subwords, special ones included.
+
+    Args:
+        model: of :func:`align_eval.load_model`, an encoder or a decoder-only model.
+        text: words are what white space separates.
+        layers: numbers from 1, or ``"all"``.
+        bits, title, keys, queries: see :func:`explore_page`.
+
+    Raises:
+        InputError: a text without a word.
+        ModelError: an encoder-decoder model, or a layer that the model does not have.
+        SentenceTooLongError: the text does not fit the model.
+        NonFiniteError: NaN or infinity.
+    """
+    from align_eval.models.pairs import Layout
+    from align_eval.signals.base import pair_model
+
+    reader = pair_model(model)
+    split = tuple(text.split())
+    if not split:
+        raise InputError("the text has no word", remedy="Give a text")
+    if reader.family == "seq2seq":
+        raise ModelError(
+            f"{reader.name} is an encoder-decoder model, which reads pairs",
+            remedy="Give source and target, or choose an encoder or a decoder-only model",
+        )
+    ids, spans, labels = _tokens(reader, text)
+    words = _words(text, spans)
+    chosen = list(range(1, reader.layers + 1)) if layers == "all" else [int(layer) for layer in layers]
+    layout = Layout(SentencePair("text", split, ()), (ids,), {}, (np.zeros_like(ids),))
+    kept = {layer: weights[0].float().cpu().numpy() for layer, weights in reader.attention([layout], chosen)}
+    values = np.stack(list(kept.values()))
+    if not np.isfinite(values).all():
+        raise NonFiniteError(f"{reader.name} returned NaN or infinity", remedy="Load the model with --dtype float32")
+    name = shown_name(reader.name)
+    page = Page(
+        title or f"{name}: self-attention of a text", "attention weight", number_axis("layer", sorted(kept)),
+        number_axis("head", range(1, values.shape[1] + 1)), bits=bits, rules=(keys, queries),
+        subject={"model": name, "sub-words": len(ids), **_pooled((keys, queries))},
+    )  # fmt: skip
+    page.add(Entry("text", values, labels, labels, words, words, split, split, "text"))
+    return page
+
+
+def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | None = None, title: str = "") -> Page:
+    """The page of what ``align-eval evaluate -o FOLDER`` (or ``demo``) wrote, for one test set; no model is run.
+
+    In place of heads stand its systems: layers down and methods across, or one below the other if they are no full
+    table of both. A cell is 1, or the score of the link, where the system links the two words.
+
+    Args:
+        folder: with ``scores.json`` and ``links/``.
+        testset: which one, if the folder has several.
+        limit: take the first so many pairs.
+        title: heads the page; "": model and test set.
+
+    Raises:
+        MissingFileError: the folder has no ``scores.json`` or no links.
+        FormatError: a ``scores.json`` of another kind.
+        UnknownNameError: no such test set in the folder.
+        InputError: the folder has several test sets and none is named, or a limit below 1.
+    """
+    _check_limit(limit)
+    systems = read_systems(folder)
+    names = list(dict.fromkeys(str(system["testset"]) for system in systems))
+    if testset is None and len(names) > 1:
+        raise InputError(
+            f"the folder has {len(names)} test sets", file=folder, remedy=f"Choose with --testset: {', '.join(names)}"
+        )
+    if testset is not None and testset not in names:
+        raise UnknownNameError("test set in the folder", testset, names)
+    loaded = kept_testset(folder, testset or names[0])
+    rows, columns, own = _grid([system for system in systems if system["testset"] == loaded.name])
+    links = Path(folder) / "links"
+    tables = [read_links(links / links_file_of(s), format="pharaoh", base=0, bitext=loaded.pairs) for s in own]
+    pairs = loaded.pairs[:limit]
+    model = ", ".join(dict.fromkeys(shown_name(str(s["model"])) for s in own if s.get("model")))
+    page = Page(
+        title or f"{model or 'Links'} on {loaded.name}",
+        "link (1) or none (0)" if all(table.scores is None for table in tables) else "score of a link",
+        rows, columns, bits=8, distribution=False, method="the system",
+        subject={
+            "model": model, "test set": loaded.name, "sentence pairs": _of(len(pairs), len(loaded.pairs)),
+            "folder": Path(folder).name,
+        },
+    )  # fmt: skip
+    for number, pair in enumerate(pairs):
+        page.add(_folder_entry(pair, number, tables, (len(rows.labels), len(columns.labels))))
+    return page
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise InputError(f"a limit of {limit} sentence pairs", remedy="Give at least 1")
+
+
+def _pooled(rules: tuple[str, str]) -> dict[str, str]:
+    return {"sub-words to words": f"{rules[0]} over keys, {rules[1]} over queries"}
+
+
+def _of(shown: int, there: int) -> str:
+    return str(shown) if shown == there else f"{shown} of {there}"
+
+
+def _refuse(reader: PairModel, pairs: Sequence[SentencePair], empty: int, left: str) -> None:
+    """Say why there is no page: a pair by itself, or all of them."""
+    if not empty:
+        reader.lay_out(pairs[:1])  # says how long it is
+    if len(pairs) == 1:
+        side = "source" if not pairs[0].source else "target" if not pairs[0].target else ""
+        raise InputError(
+            f"the {side} of the pair is empty" if side else f"a side of the pair has no token in {reader.name}",
+            remedy="Give a source and a target that have words",
+        )
+    raise InputError(
+        f"none of the {len(pairs)} sentence pairs can be shown: {left}", remedy="Give pairs that have words"
+    )
+
+
+def _batches(live: dict[int, Layout], budget: int) -> Iterator[list[int]]:
+    """Consecutive pairs under a budget of tokens, padding counted: what is in memory at a time."""
+    batch: list[int] = []
+    longest = 0
+    for k, layout in live.items():
+        longest = max(longest, layout.size)
+        if batch and (len(batch) + 1) * longest > budget:
+            yield batch
+            batch, longest = [], layout.size
+        batch.append(k)
+    if batch:
+        yield batch
 
 
 def _filling(
     model: Any, masks: Sequence[Sequence[int]], pairs: int, signal: str, reading: str | None
 ) -> tuple[PairModel, str]:
-    """The model as one that fills hidden words, and its reading."""
+    """The model as one that fills masked words, and its mode."""
     from align_eval.infilling.probe import require_infiller
 
     if len(masks) != pairs:
@@ -221,74 +295,122 @@ def _filling(
 
 
 def _maps(
-    reader: PairModel,
-    layouts: list[Layout],
-    masks: Sequence[Sequence[int]],
-    settings: _Settings,
+    reader: PairModel, layouts: list[Layout], masks: Sequence[Sequence[int]], layers: Any, heads: Any, reading: str,
     token_budget: int | None,
-) -> tuple[list[ScoreMatrix], list[ScoreMatrix | None]]:
-    """The maps of pairs whole, and with words masked where there is a mask."""
+) -> tuple[list[ScoreMatrix], list[ScoreMatrix | None]]:  # fmt: skip
+    """The score matrices of unmasked pairs, and with words masked where there is a mask."""
+    from align_eval.signals.collect import layout_maps
+
     masked = []
     if any(masks):
         from align_eval.infilling.probe import checked_mask
+        from align_eval.models.pairs import hide
 
         for layout, mask in zip(layouts, masks, strict=True):
-            words = checked_mask(layout, mask)
-            if words:
-                (block,) = layout.blocks[settings.reading]
+            if words := checked_mask(layout, mask):
+                (block,) = layout.blocks[reading]
                 rows = block.rows[np.isin(block.row_words, words)]
                 masked.append(hide(layout, rows, int(reader.tokenizer.mask_token_id)))
-    found = layout_maps(
-        reader, [*layouts, *masked], settings.layers, settings.heads, settings.reading, token_budget, on_host=True
-    )
-    rest = iter(found[len(layouts) :])
-    return found[: len(layouts)], [next(rest) if len(mask) else None for mask in masks]
+    both = layout_maps(reader, [*layouts, *masked], layers, heads, reading, token_budget, on_host=True)
+    rest = iter(both[len(layouts) :])
+    return both[: len(layouts)], [next(rest) if len(mask) else None for mask in masks]
 
 
 def _entry(
-    pair: SentencePair, maps: ScoreMatrix, changed: ScoreMatrix | None, masked: Sequence[int], settings: _Settings
-) -> Entry:
-    """What the page shows of a pair."""
+    pair: SentencePair, maps: ScoreMatrix, changed: ScoreMatrix | None, masked: Sequence[int],
+    extractor: Extractor | None, rules: tuple[str, str], counted: bool,
+) -> Entry:  # fmt: skip
+    """What the page shows of a pair; its links are counted against gold if ``counted``."""
     turned = maps.attends == "target"
-    gold: Gold | None = None
-    if pair.gold is not None:
-        sure = set(pair.gold.sure)
-        gold = tuple(((j, i) if turned else (i, j)) + ((i, j) in sure,) for i, j in pair.gold.possible)
+    gold = _gold(pair.gold, turned)
     links = counts = None
-    if settings.extractor is not None:
-        links = _links(maps, settings.extractor, settings.rules)
-        counts = _counts(links, gold) if settings.gold and gold is not None else None
+    if extractor is not None:  # (L, H, query words, key words); words without a token have no link
+        flat = extractor.of(maps.words(*rules)).links[:, 0]
+        flat = flat.transpose(1, 2) if turned else flat
+        links = np.asarray(flat.unflatten(0, (len(maps.layers), len(maps.heads))).cpu().numpy())
+        counts = _counts(links, gold) if counted and gold is not None else None
     return Entry(
-        pair.id,
-        maps.by_head().float().cpu().numpy(),
-        maps.queries.units(0),
-        maps.keys.units(0),
-        maps.queries.words[0].cpu().numpy(),
-        maps.keys.words[0].cpu().numpy(),
-        maps.queries.text[0],
-        maps.keys.text[0],
+        pair.id, maps.by_head().float().cpu().numpy(), maps.queries.units(0), maps.keys.units(0),
+        maps.queries.words[0].cpu().numpy(), maps.keys.words[0].cpu().numpy(), maps.queries.text[0], maps.keys.text[0],
         maps.attends,
         changed=None if changed is None else changed.by_head().float().cpu().numpy(),
         changed_labels=None if changed is None else changed.queries.units(0),
         changed_words=() if changed is None else tuple(sorted(set(masked))),
-        gold=gold,
-        links=links,
-        counts=counts,
-        words_only=maps.reading == "block",
-    )
+        gold=gold, links=links, counts=counts, words_only=maps.reading == "block",
+    )  # fmt: skip
 
 
-def _links(maps: ScoreMatrix, extractor: Extractor, rules: Rules) -> NDArray[np.bool_]:
-    """The links of each view, ``(L, H, query words, key words)``; words without a token have none."""
-    found = extractor.of(maps.words(*rules)).links[:, 0]
-    found = found.transpose(1, 2) if maps.attends == "target" else found
-    return np.asarray(found.unflatten(0, (len(maps.layers), len(maps.heads))).cpu().numpy())
+def _gold(gold: GoldLinks | None, turned: bool = False) -> Gold | None:
+    """Gold links as (row, column, sure)."""
+    if gold is None:
+        return None
+    sure = set(gold.sure)
+    return tuple(((j, i) if turned else (i, j)) + ((i, j) in sure,) for i, j in gold.possible)
 
 
 def _counts(links: NDArray[np.bool_], gold: Gold) -> NDArray[np.int64]:
-    """Links, links that are sure, links that are possible, of each view: ``(L, H, 3)``."""
+    """Links, links that are sure, links that are possible, of each head: ``(L, H, 3)``."""
     sure, possible = (np.zeros(links.shape[2:], dtype=bool) for _ in range(2))
     for q, k, is_sure in gold:
         possible[q, k] = True
         sure[q, k] = is_sure
     return np.stack([(links & cells).sum(axis=(2, 3)) for cells in (np.ones_like(sure), sure, possible)], axis=-1)
+
+
+def _tokens(reader: PairModel, text: str) -> tuple[IdArray, IdArray, tuple[str, ...]]:
+    """Ids ``(T,)``, character spans ``(T, 2)`` (-1 for special subwords) and labels of a text."""
+    from align_eval.signals.text import read_text, token_texts
+
+    if reader.family == "decoder":
+        plain = read_text(reader, text)
+        return plain.ids, plain.spans, plain.labels
+    encoding = reader.tokenizer.backend_tokenizer.encode(text, add_special_tokens=True)
+    ids = np.array(encoding.ids, dtype=np.int64)
+    longest = reader.max_length  # type: ignore[attr-defined]
+    if len(ids) > longest:
+        raise SentenceTooLongError(
+            f"the text has {len(ids)} sub-words, the window of {reader.name} is {longest}", remedy="Shorten it"
+        )
+    spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    spans[np.array(encoding.special_tokens_mask, dtype=bool)] = -1
+    return ids, spans, token_texts(reader.tokenizer, ids)
+
+
+def _words(text: str, spans: IdArray) -> IdArray:
+    """The word (0-based) of the first letter of each subword; -1 for special ones and white space alone."""
+    owner = np.full(len(text) + 1, -1, dtype=np.int64)
+    place = 0
+    for number, word in enumerate(text.split()):
+        place = text.index(word, place)
+        owner[place : place + len(word)] = number
+        place += len(word)
+    parts = (owner[max(start, 0) : max(end, 0)] for start, end in spans.tolist())
+    return np.array([next((word for word in part if word >= 0), -1) for part in parts], dtype=np.int64)
+
+
+def _grid(systems: list[dict[str, Any]]) -> tuple[Axis, Axis, list[dict[str, Any]]]:
+    """Layers x methods if every combination is there, else one column of systems; and the systems in that order."""
+    keys = [(str(s["layer"]) if s["layer"] is not None else "none", str(s["method"])) for s in systems]
+    layers, methods = (list(dict.fromkeys(key[axis] for key in keys)) for axis in (0, 1))
+    if len(set(keys)) == len(keys) == len(layers) * len(methods):
+        order = [systems[keys.index((layer, method))] for layer in layers for method in methods]
+        return Axis("layer", tuple(layers)), Axis("method", tuple(methods)), order
+    names = tuple(str(s.get("system") or " ".join(key)) for s, key in zip(systems, keys, strict=True))
+    return Axis("system", names), Axis("links", ("found",)), systems
+
+
+def _folder_entry(pair: SentencePair, number: int, tables: list[LinkTable], shape: tuple[int, int]) -> Entry:
+    size = (len(pair.source), len(pair.target))
+    values = np.zeros((len(tables), *size), dtype=np.float32)
+    links = np.zeros((len(tables), *size), dtype=bool)
+    for k, table in enumerate(tables):
+        one = table[number]
+        for place, (i, j) in enumerate(one):
+            links[k, i, j] = True
+            values[k, i, j] = 1 if one.scores is None else one.scores[place]
+    gold = _gold(pair.gold)
+    return Entry(
+        pair.id, values.reshape(*shape, *size), pair.source, pair.target, np.arange(size[0]), np.arange(size[1]),
+        pair.source, pair.target, "source", gold=gold, words_only=True,
+        counts=None if gold is None else _counts(links.reshape(*shape, *size), gold),
+    )  # fmt: skip

@@ -18,9 +18,7 @@ from align_eval.extraction import make_extractor
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
 from align_eval.report.page.packing import unpack
-from align_eval.runs.explore import explore_page
-from align_eval.runs.explore_folder import explore_folder
-from align_eval.runs.explore_text import explore_text
+from align_eval.runs.explore import explore_folder, explore_page, explore_text
 from align_eval.runs.results import write_json
 from align_eval.scoring.measures import counts
 from align_eval.signals.collect import attention_maps, word_matrices
