@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from align_eval.corpora import SentencePair
-    from align_eval.runs.align_files import FilesDone, FileTask
+    from align_eval.runs.align_file import FilesDone, FileTask
     from align_eval.runs.engines import Engine
 
 
@@ -101,7 +101,7 @@ def add_to(app: typer.Typer) -> None:
         if bool(files) == (testset is not None):
             raise typer.BadParameter("give one of --bitext, --source with --target, or --testset")
 
-        from align_eval.runs.align_files import file_tasks, names_files
+        from align_eval.runs.align_file import file_tasks, names_files
 
         to_file = output is not None and output != "-"
         many = bitext is not None and not bitext_format.startswith("datasets") and names_files(bitext)
@@ -223,7 +223,7 @@ def _many(engine: Engine, make: Any, tasks: list[FileTask], **options: Any) -> F
     from contextlib import closing
 
     from align_eval.cli._progress import progress_bar
-    from align_eval.runs.align_files import align_files
+    from align_eval.runs.align_file import align_files
 
     with closing(engine), progress_bar("aligning files", len(tasks), "files", log_seconds=LOG_SECONDS) as bar:
         return align_files(make, tasks, engine=engine, progress=bar, **options)
@@ -236,7 +236,7 @@ def _to_file(engine: Engine, make: Any, pairs: Any, output: str, *, files: list[
     from align_eval.cli._progress import progress_bar
     from align_eval.corpora import Bitext
     from align_eval.runs.align_file import align_file
-    from align_eval.runs.counting import count_meanwhile
+    from align_eval.runs.align_file import count_meanwhile
 
     counted = isinstance(pairs, Bitext) and pairs.format != "memory"
     with closing(engine), progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.aligners import AlignerSettings, make_aligner, needs_model
@@ -59,9 +58,9 @@ def align(
         method: an extraction method with its options, such as ``itermax`` or ``softmax:threshold=0.01``, or
             ``simalign:itermax``; ``None``: ``argmax``, or ``reverse`` for attention.
         layer: 0 (embeddings) to the model's last; ``None``: an offline model's own, else two thirds of the way up.
-        subword: ``any``: words are linked if any of their sub-words are; ``mean``: mean vector of a word's sub-words.
+        subword: ``any``: words are linked if any of their subwords are; ``mean``: mean vector of a word's subwords.
         on_long: what is done with pairs over the model's window: ``window`` (overlapping windows), ``raise``, or
-            ``leave`` (no links). Pairs that are left out are told by an :class:`~align_eval.errors.AlignEvalWarning`.
+            ``leave`` (no links). Pairs left out are reported by an :class:`~align_eval.errors.AlignEvalWarning`.
         attention: an attention head such as ``"L6H1"`` (layer and head from 1; ``"L6"``: the mean over its heads), or
             ``"auto"``: the head that aligns ``choose_on`` best; ``None``: hidden states.
         mode: ``awo`` or ``awi``; for encoders ``both``, ``src2tgt`` or ``tgt2src``. ``None``: ``awi`` or ``both``, with
@@ -100,15 +99,10 @@ def align(
 
         settings = choose_head(settings, testset_to_choose_on(choose_on, source_language, target_language)).settings
     aligner = make_aligner(settings)
-    found: list[Links] = []
-    for block in align_stream(aligner, sentences):
-        found.extend(block)
+    found = [links for block in align_stream(aligner, sentences) for links in block]
     if left := aligner.take_long()["left_out"]:
-        warnings.warn(
-            f"{left} of {len(found)} pairs are longer than the model's window and have no links",
-            AlignEvalWarning,
-            stacklevel=2,
-        )
+        note = f"{left} of {len(found)} pairs are longer than the model's window and have no links"
+        warnings.warn(AlignEvalWarning(note), stacklevel=2)
     table = LinkTable.from_links(found)
     table.provenance = aligner.signature(aligner.systems[0])
     return table
@@ -225,8 +219,7 @@ def evaluate(
         model_options: passed to :func:`align_eval.load_model`.
         options: passed to :func:`align_eval.runs.evaluate.evaluate_testset`.
     """
-    if isinstance(testsets, str | TestSet):
-        testsets = [testsets]
+    testsets = [testsets] if isinstance(testsets, str | TestSet) else testsets
     if not isinstance(testsets, Iterable) or not all(isinstance(t, str | TestSet) for t in testsets):
         raise InputError(
             "these are neither names of test sets nor test sets",
@@ -236,14 +229,14 @@ def evaluate(
     asked = attention_settings(attention, mode, attribution, symmetrize, choose_on)
     model_options = model_options or {}
     chosen = tuple(methods) or ("argmax" if asked is None else "reverse",)
+    if isinstance(model, str) and len(loaded) > 1 and needs_model(chosen):
+        from align_eval.models import load_model
+
+        model = load_model(model, **model_options)
     settings = AlignerSettings(
         model, chosen, tuple(layers), subword, on_long, options=model_options, attention=asked,
         source_language=source_language, target_language=target_language,
     )  # fmt: skip
-    if isinstance(model, str) and len(loaded) > 1 and needs_model(chosen):
-        from align_eval.models import load_model
-
-        settings = replace(settings, model=load_model(model, **model_options))
     return Evaluations(
         e
         for testset, aligner, _ in aligners_for(settings, loaded, choose_on)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
     from align_eval.aligners import Aligner, AlignerSettings, System
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import SentencePair, TestSet
     from align_eval.links import Links
     from align_eval.runs.heads import ChosenHead
 
@@ -27,12 +27,10 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One system on one test set.
+    """One system (method and layer, or attention head) on one test set.
 
     Attributes:
-        testset: name of the test set.
-        model: name of the model.
-        system: method and layer, or attention head.
+        testset, model: names.
         links: the links found, with scores where the method gives them.
         result: scores, counts and paired tests against the first system on the same test set.
         long: how many pairs over the model's window were ``windowed``, or ``left_out`` and have no links.
@@ -75,14 +73,8 @@ def aligners_for(
 ) -> Iterator[tuple[TestSet, Aligner, ChosenHead | None]]:
     """An aligner for each test set, in its languages unless others are named; the model is loaded once.
 
-    Args:
-        settings: what the aligners are made from.
-        testsets: the test sets.
-        choose_on: where a head is to be chosen (``settings.attention`` has none), the name of the test set that it is
-            chosen on; ``None``: the project's own set of the two languages.
-
-    Yields:
-        test set, aligner, and the head that was chosen.
+    Where ``settings.attention`` names no head, one is chosen, and yielded too, on the test set ``choose_on`` (``None``:
+    the project's own set of the two languages).
 
     Raises:
         InputError: a head would be chosen and scored on the same sentences; and what making an aligner raises.
@@ -113,14 +105,14 @@ def aligners_for(
         yield testset, made, chosen
 
 
-def align_testset(
-    testset: TestSet, aligner: Aligner, progress: Callable[[int], None] | None = None
+def align_pairs(
+    pairs: Sequence[SentencePair], aligner: Aligner, progress: Callable[[int], None] | None = None
 ) -> dict[System, LinkTable]:
-    """The links of every system of an aligner in a test set, in blocks (all at once if it needs the whole corpus)."""
+    """The links of every system of an aligner, in blocks (all at once if it needs the whole corpus)."""
     found: dict[System, list[Links]] = {system: [] for system in aligner.systems}
-    block = max(len(testset.pairs), 1) if aligner.whole_corpus else BLOCK
-    for start in range(0, len(testset.pairs), block):
-        part = testset.pairs[start : start + block]
+    block = max(len(pairs), 1) if aligner.whole_corpus else BLOCK
+    for start in range(0, len(pairs), block):
+        part = pairs[start : start + block]
         for system, links in aligner.align_all(part).items():
             found[system].extend(links)
         if progress:
@@ -153,19 +145,16 @@ def evaluate_testset(
     """
     gold = testset.gold  # without it there is nothing to do: said before hours of work
     aligner.take_long()
-    found = align_testset(testset, aligner, progress)
+    found = align_pairs(testset.pairs, aligner, progress)
     long = dict(aligner.take_long())
+    options: dict[str, Any] = {"resamples": resamples, "seed": seed, "alpha": alpha, "confidence": confidence}
     out: list[Evaluation] = []
     for system, table in found.items():
         rows = counts(gold, table)
         description = aligner.signature(system)
-        name = " ".join(filter(None, (description.get("model"), str(system))))
-        tested = {}
-        if out and resamples and tests:
-            tested = paired_tests(
-                out[0].result.counts, rows, tests=tests, resamples=resamples, seed=seed, alpha=alpha,
-                confidence=confidence,
-            )  # fmt: skip
+        model = description.get("model", "")
+        first = out[0].result if out else None
+        tested = paired_tests(first.counts, rows, tests=tests, **options) if first and resamples and tests else {}
         signature = Signature(
             {
                 "set": testset.name,
@@ -177,11 +166,8 @@ def evaluate_testset(
                 **description,
             }
         )
-        score = score_counts(
-            rows, gold.links, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,
-            signature=signature,
-        )  # fmt: skip
-        against = out[0].result.name if out else None
-        result = SystemScore(name, score, rows, against, tested)
-        out.append(Evaluation(testset.name, description.get("model", ""), system, table, result, long))
+        score = score_counts(rows, gold.links, signature=signature, **options)
+        name = " ".join(filter(None, (model, str(system))))
+        result = SystemScore(name, score, rows, first.name if first else None, tested)
+        out.append(Evaluation(testset.name, model, system, table, result, long))
     return out

@@ -10,16 +10,10 @@ import numpy as np
 
 from align_eval.aligners import AlignerSettings
 from align_eval.aligners.attention import AttentionAligner
-from align_eval.aligners.heads import (
-    AttentionSettings,
-    Head,
-    chosen_mode,
-    mode_name,
-    require_both_directions,
-)
+from align_eval.aligners.heads import AttentionSettings, Head, chosen_mode, mode_name, require_both_directions
 from align_eval.errors import InputError
-from align_eval.links import Links
 from align_eval.links.table import LinkTable
+from align_eval.runs.evaluate import align_pairs
 from align_eval.runs.sweep import sweep_testset
 from align_eval.signals.base import make_attribution
 
@@ -28,20 +22,9 @@ if TYPE_CHECKING:
     from align_eval.signals.matrix import View
 
 
-# Pairs handed to the aligner at a time; it sorts them by length.
-BLOCK = 2048
-
-
 @dataclass(frozen=True)
 class ChosenHead:
-    """A head and why it is this one.
-
-    Attributes:
-        settings: those given, with head and alignment mode.
-        aer: AER on the test set in percent; with both directions their mean, before they are combined.
-        heads: how many heads and modes it was chosen from.
-        testset: the test set.
-    """
+    """A head chosen from ``heads`` heads and modes by AER in percent (mean of both directions) on a test set."""
 
     settings: AlignerSettings
     aer: float
@@ -64,15 +47,8 @@ def choose_head(
     """Choose layer, head and alignment mode of ``settings.attention`` by AER on a test set.
 
     Candidates are all heads and the mean over the heads of each layer, in the mode asked for or in all modes. With both
-    directions it is the head with the lowest mean AER of the two.
-
-    Args:
-        settings: what the aligner is to be made from; the model may be a name and is loaded then.
-        testset: with the languages of the text in the same order, see :func:`testset_to_choose_on`.
-        progress: called with the number of pairs done since the last call.
-
-    Returns:
-        settings with the loaded model, the head, the mode and the name of the test set.
+    directions it is the head with the lowest mean AER of the two. The test set has the languages of the text in the
+    same order; the model of ``settings`` may be a name.
 
     Raises:
         as :class:`align_eval.aligners.attention.AttentionAligner` and :func:`align_eval.runs.sweep.sweep_testset`.
@@ -113,11 +89,7 @@ def choose_head(
 
 
 def testset_to_choose_on(name: str | None, source: str | None, target: str | None) -> TestSet:
-    """The test set that a head is chosen on, with the languages of the text in their order.
-
-    Args:
-        name: of the test set; ``None``: the project's own set of the two languages.
-        source, target: languages of the text, in any form; ``None``: not known.
+    """The test set (by default the project's own of the two languages) that a head is chosen on, in their order.
 
     Raises:
         UnknownNameError: no such test set.
@@ -140,9 +112,7 @@ def testset_to_choose_on(name: str | None, source: str | None, target: str | Non
             )
         name = fit[0]
     testset = load_testset(name)
-    if languages == (testset.target_language, testset.source_language):
-        return testset.reverse()
-    return testset
+    return testset.reverse() if languages == (testset.target_language, testset.source_language) else testset
 
 
 def attention_links(
@@ -163,25 +133,17 @@ def attention_links(
     """The links that one head gives in one alignment mode; see :class:`align_eval.aligners.attention.AttentionAligner`.
 
     Args:
-        pairs: the sentence pairs.
         model: of :func:`align_eval.models.load_model`, of any family.
         view: layer and head (from 1, or ``"mean"``; head also ``"max"``) and alignment mode.
-        signal: the attribution method, see :mod:`align_eval.signals.base`.
-        method: how score matrices become links, see :mod:`align_eval.extraction`.
-        keys, queries: how sub-words become words, see :mod:`align_eval.signals.pooling`.
-        token_budget: sub-words in a batch, padding counted; it changes speed and memory only.
+        signal, method: attribution method and extraction method.
+        keys, queries: how subwords become words, see :mod:`align_eval.signals.pooling`.
+        token_budget: subwords in a batch, padding counted; it changes speed and memory only.
         on_long: ``window``, ``raise`` or ``leave``, see :class:`align_eval.aligners.AlignerSettings`.
         symmetrize: method and rule that combine both directions; ``None``: source to target alone.
         languages: of source and target, for a model that needs them.
-        progress: called with the number of pairs done since the last call.
 
     Returns:
-        links of all pairs, 0-based, source first, with scores; none for a pair with a side without any sub-word.
-
-    Raises:
-        UnknownNameError: an unknown attribution method, extraction method, rule or mode.
-        InputError: no such layer or head.
-        SentenceTooLongError: a pair does not fit the model, with ``on_long="raise"``.
+        links of all pairs, 0-based, source first, with scores; none for a pair with a side without any token.
     """
     layer, head, mode = view
     asked = AttentionSettings(Head(layer, head), mode_name(mode), signal, symmetrize)
@@ -190,12 +152,6 @@ def attention_links(
         source_language=languages[0], target_language=languages[1],
     )  # fmt: skip
     aligner = AttentionAligner(settings, keys=keys, queries=queries)
-    found: list[Links] = []
-    for start in range(0, len(pairs), BLOCK):
-        part = pairs[start : start + BLOCK]
-        found += aligner.align_all(part)[aligner.systems[0]]
-        if progress is not None:
-            progress(len(part))
-    table = LinkTable.from_links(found)
+    (table,) = align_pairs(pairs, aligner, progress).values()
     table.provenance = aligner.signature(aligner.systems[0])
     return table

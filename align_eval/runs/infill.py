@@ -20,7 +20,7 @@ from align_eval.statistics import Resampling
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
-    from align_eval.runs.engines.base import Engine
+    from align_eval.runs.engines import Engine
 
 CHOICES = ("hidden", "full", "model")
 """What chooses a view: gold peaks of the rows of hidden words, or of all rows when nothing is hidden; or the model."""

@@ -18,8 +18,7 @@ from align_eval.infilling.probe import default_rule, default_view, require_infil
 from align_eval.infilling.results import InfillResult
 from align_eval.infilling.word_rows import checked_views
 from align_eval.models.pairs import PairModel
-from align_eval.runs.engines.base import Engine, Given
-from align_eval.runs.engines.local import LocalEngine
+from align_eval.runs.engines import Engine, Given, LocalEngine
 from align_eval.runs.infill_corpus import in_languages
 from align_eval.signals.matrix import View
 

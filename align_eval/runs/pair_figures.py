@@ -113,10 +113,10 @@ def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | 
     """The links of every system of an aligner in a test set, found now."""
     import hashlib
 
-    from align_eval.runs.evaluate import align_testset
+    from align_eval.runs.evaluate import align_pairs
 
     out = []
-    for system, table in align_testset(testset, aligner, progress).items():
+    for system, table in align_pairs(testset.pairs, aligner, progress).items():
         parts = (system.method, system.layer, system.head, system.mode, system.sym)
         name = links_file(testset.name, *parts).removesuffix(".talp")
         columns = (table.sentence, table.source, table.target)

@@ -11,7 +11,7 @@ import pytest
 from align_eval.cli import main
 from align_eval.cli._progress import LogBar, progress_bar
 from align_eval.corpora import Bitext, read_bitext, write_bitext
-from align_eval.runs.counting import count_meanwhile
+from align_eval.runs.align_file import count_meanwhile
 from tests.runs.stub import Stub, make_pairs
 
 

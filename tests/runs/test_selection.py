@@ -16,11 +16,9 @@ from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import make_extractor
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
-from align_eval.runs import word_maps
-from align_eval.runs.selection import SELECTORS, Selected, Settings, candidates, select
-from align_eval.runs.selection.logistic import _cells, _fit
-from align_eval.runs.sweep import Sweep, for_testset, split, sweep_testset
-from align_eval.runs.word_maps import MapSource, WordMaps
+from align_eval.runs import sweep as sweep_module
+from align_eval.runs.selection import SELECTORS, Selected, Settings, _cells, _fit, candidates, select
+from align_eval.runs.sweep import MapSource, Sweep, WordMaps, for_testset, split, sweep_testset
 from align_eval.scoring import measures
 from align_eval.signals.matrix import ScoreMatrix, Side, View
 
@@ -243,7 +241,7 @@ def test_maps_read_again_are_those_of_the_first_pass(bound: int, monkeypatch: py
     testset, model = tiny(), families.build("marian", layers=2)
     parts = (np.array([0, 2]), np.array([1, 3]))
     whole = {name: chosen(testset, model, name, parts) for name in ("greedy", "logistic")}
-    monkeypatch.setattr(word_maps, "BOUND", bound)
+    monkeypatch.setattr(sweep_module, "BOUND", bound)
     for name, expected in whole.items():
         again = chosen(testset, model, name, parts)
         assert again.selection.views == expected.selection.views

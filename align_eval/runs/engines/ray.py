@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError
-from align_eval.runs.engines.base import ENGINES, B, Engine, EngineError, M, R
+from align_eval.runs.engines import ENGINES, B, Engine, EngineError, M, R
 
 AGAIN = "Run the same command again: it goes on where it stopped"
 # Shared memory of a cluster that this process starts: a unit and its result take well under 1 MiB.

@@ -11,7 +11,7 @@ import pytest
 
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
 from align_eval.runs.align_file import align_file
-from align_eval.runs.aligning import Cut, lines
+from align_eval.runs.align_file import Cut, lines
 from align_eval.runs.engines import EngineError, Given, make_engine
 from tests.runs.stub import Stub, make_pairs
 
