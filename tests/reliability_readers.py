@@ -363,8 +363,7 @@ def _note_readers(folder: Path) -> list[Reader]:
     from align_eval.io.resumable import Key
     from align_eval.models.store import is_whole, read_sums
     from align_eval.runs import pair_figures
-    from align_eval.runs.experiments import evaluate
-    from align_eval.runs.experiments.base import Cells, read_experiment
+    from align_eval.runs.experiments import Cells, evaluate, read_experiment
     from align_eval.runs.explore import explore_folder
     from align_eval.translation import texts as translations_file
 
@@ -485,7 +484,7 @@ def _note_readers(folder: Path) -> list[Reader]:
         _file(path.parent / "1.png", b"")
         kept = path.read_bytes()
         try:
-            return pair_figures._settle(path, {"testset": "x"}, False)
+            return pair_figures._settle(path, Key({"testset": "x"}), False)
         finally:
             path.write_bytes(kept)
 

@@ -104,7 +104,7 @@ def translate(setting: Setting, out: Path, stop: int | None) -> None:
 def run_recipe(setting: Setting, out: Path, stop: int | None) -> None:
     """Two own test sets; the interruption comes between them."""
     from align_eval.runs import evaluate
-    from align_eval.runs.experiments.base import Watch, read_experiment
+    from align_eval.runs.experiments import Watch, read_experiment
 
     names = [_testset(setting.pairs[k * 12 : (k + 1) * 12], f"part-{k}") for k in range(2)]
     recipe = setting.folder / "recipe.toml"

@@ -33,7 +33,7 @@ from align_eval.models.store import MANIFEST, is_whole, read_sums
 from align_eval.models.tokens import tokenize_words
 from align_eval.models.translation import Decoding, Translator
 from align_eval.nested import parse_json
-from align_eval.runs.experiments.base import Cells, read_experiment
+from align_eval.runs.experiments import Cells, read_experiment
 from align_eval.runs.experiments.evaluate import COLUMNS, _digest, _read_table
 from align_eval.runs.explore import explore_folder
 from align_eval.runs.pair_figures import sets_of_folder

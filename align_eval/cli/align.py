@@ -235,8 +235,7 @@ def _to_file(engine: Engine, make: Any, pairs: Any, output: str, *, files: list[
 
     from align_eval.cli._progress import progress_bar
     from align_eval.corpora import Bitext
-    from align_eval.runs.align_file import align_file
-    from align_eval.runs.align_file import count_meanwhile
+    from align_eval.runs.align_file import align_file, count_meanwhile
 
     counted = isinstance(pairs, Bitext) and pairs.format != "memory"
     with closing(engine), progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:

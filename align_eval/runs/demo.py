@@ -1,14 +1,10 @@
-"""The demonstration: the own corpus, and the real test sets at hand, aligned and scored with the offline encoder.
-
-Besides, words of one sentence are hidden from the shipped conditional masked model, and both maps are drawn.
-"""
+"""The demonstration: test sets aligned and scored with the offline encoder, and two figures of one sentence pair."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from align_eval.files import StrPath
 from align_eval.runs.results import make_folder, write_evaluations, write_json
@@ -24,7 +20,7 @@ OWN = ("mini-ende", "mini-enfr", "mini-enes", "mini-enzh")
 REAL = ("deen-rwth", "enfr-wpt", "roen-wpt", "jaen-kftt", "zhen-tsinghua")
 PICTURE = ("mini-ende", "What are the basic physical laws of the universe ?")
 INFILLER = "offline:tiny-deen-mask"
-HIDDEN = "6-9"  # laws of the universe
+MASKED = "6-9"  # laws of the universe
 
 
 def testsets_at_hand() -> list[str]:
@@ -40,16 +36,10 @@ def run_demo(
     progress: Callable[[str, int], Callable[[int], None]] | None = None,
     show: Callable[[list[Evaluation]], None] = lambda evaluations: None,
 ) -> tuple[list[Evaluation], list[Path]]:
-    """Align and score test sets; write scores, links and one picture into ``folder``.
+    """Align and score test sets; write scores, links and figures into ``folder``.
 
-    Args:
-        folder: created if need be.
-        names: test sets.
-        progress: given a name and a number of pairs, a function that is told of each advance.
-        show: told of the evaluations of each test set as soon as they are there.
-
-    Returns:
-        the evaluations, and the files to look at first.
+    ``progress`` makes a function that is called with each advance from a name and a number of pairs; ``show`` is called
+    with the evaluations of each test set. Returns all evaluations, and the files to look at first.
     """
     from align_eval.aligners import AlignerSettings
     from align_eval.aligners.similarity import SimilarityAligner
@@ -62,13 +52,13 @@ def run_demo(
     written: list[Path] = []
     for name in names:
         testset = load_testset(name)
-        told = None if progress is None else progress(name, len(testset.pairs))
-        fresh = evaluate_testset(testset, aligner, progress=told)
+        bar = None if progress is None else progress(name, len(testset.pairs))
+        fresh = evaluate_testset(testset, aligner, progress=bar)
         show(fresh)
         found += fresh
         if name == PICTURE[0]:
             written += _picture(aligner, testset, base)
-            written += _hidden_words(testset, base)
+            written += _masked_words(testset, base)
     write_evaluations(found, base)
     write_json(base / "summary.json", [_summary(e) for e in found])
     return found, [base / "scores.json", *written]
@@ -87,39 +77,37 @@ def _summary(evaluation: Evaluation) -> dict[str, object]:
 
 
 def _picture(aligner: SimilarityAligner, testset: TestSet, base: Path) -> list[Path]:
-    """Draw the pair that ``PICTURE`` names, as PNG and PDF."""
+    """Draw the pair that ``PICTURE`` names."""
     from align_eval.figures.pair import aligned_pair
-    from align_eval.figures.style import save
 
     pair = next(p for p in testset.pairs if p.source_text == PICTURE[1])
     system = aligner.systems[0]
-    links = aligner.align_all([pair])[system][0]
     assert system.layer is not None
     figure = aligned_pair(
-        pair,
-        aligner.word_map(pair, system.layer),
-        links,
+        pair, aligner.word_map(pair, system.layer), aligner.align_all([pair])[system][0],
         quantity="similarity, (cosine + 1) / 2, best sub-word pair",
         title=f"{aligner.encoder.name}, layer {system.layer}, {system.method}",
-    )
-    paths = [base / f"aligned-pair.{ending}" for ending in ("png", "pdf")]
-    for path in paths:
-        save(figure, os.fspath(path))
-    return paths
+    )  # fmt: skip
+    return _save(figure, base / "aligned-pair")
 
 
-def _hidden_words(testset: TestSet, base: Path) -> list[Path]:
-    """Draw the pair that ``PICTURE`` names, turned round, with English words hidden; with its summary."""
-    from align_eval.figures.style import save
+def _masked_words(testset: TestSet, base: Path) -> list[Path]:
+    """Draw the pair that ``PICTURE`` names with its sides swapped and English words masked; with its summary."""
     from align_eval.models import load_model
     from align_eval.runs.infill_corpus import corpus_of
     from align_eval.runs.infill_pair import run_pair
 
     corpus = corpus_of(testset).reverse()
     number = next(k for k, p in enumerate(corpus.pairs) if p.target_text == PICTURE[1])
-    found = run_pair(corpus, number, HIDDEN, load_model(INFILLER), choose_by="model")
-    figure = found.figure()
-    paths = [base / f"hidden-words.{ending}" for ending in ("png", "pdf")]
+    found = run_pair(corpus, number, MASKED, load_model(INFILLER), choose_by="model")
+    return [*_save(found.figure(), base / "hidden-words"), *found.summary().write(base, "hidden-words")]
+
+
+def _save(figure: Any, stem: Path) -> list[Path]:
+    """Save as PNG and PDF."""
+    from align_eval.figures.style import save
+
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]
     for path in paths:
-        save(figure, os.fspath(path))
-    return [*paths, *found.summary().write(base, "hidden-words")]
+        save(figure, path)
+    return paths

@@ -1,11 +1,12 @@
-"""Pictures of every pair of a test set with the links found: in parallel, resumable, each file whole or not there.
+"""Pictures of every pair of a test set with the links found: in parallel, each file whole or not there.
 
-A folder of figures has ``figures.json``, which says what was drawn, and ``pairs.tsv``, a line a pair with its counts
-and AER. A run that was interrupted draws what is missing when it is started again with the same settings.
+A folder of figures has ``figures.json`` (what was drawn) and ``pairs.tsv`` (a line a pair with its counts and AER).
+Started again with the same settings, an interrupted run draws what is missing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import warnings
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.io.resumable import Key
 from align_eval.nested import parse_json
 from align_eval.processes import isolated_workers
 from align_eval.runs.results import links_file, links_file_of, make_folder, read_systems, write_json
-from align_eval.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,31 +37,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AlignedSet:
-    """A test set with the links that one system found in it.
-
-    Attributes:
-        testset: pairs and gold.
-        name: of the folder for its figures, such as ``mini-ende.argmax.layer7``.
-        title: the system, as the figures name it.
-        links: a row a link, a sentence a pair.
-        digest: identifies the links.
-        model, method, layer: of the system, as far as it has them.
-    """
+    """A test set with the links that one system found in it."""
 
     testset: TestSet
-    name: str
-    title: str
+    name: str  # of the folder for its figures, such as ``mini-ende.argmax.layer7``
+    title: str  # the system, as the figures name it
     links: LinkTable
-    digest: str
+    digest: str  # identifies the links
     model: str | None = None
-    method: str = ""
     layer: int | None = None
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One figure, as it is handed to a process."""
-
     pair: SentencePair
     links: Links
     values: NDArray[np.floating] | None
@@ -72,14 +61,7 @@ class _Job:
 def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[AlignedSet]:
     """The test sets and links of a result folder that ``evaluate``, ``demo`` or ``run`` wrote.
 
-    Args:
-        folder: with ``scores.json`` and ``links/``.
-        systems: names of sets to take, such as ``mini-ende.argmax.layer7``; none: all.
-
-    Raises:
-        MissingFileError: it is no result folder, or a file of links or of a test set is not there.
-        FormatError: its scores.json is damaged.
-        UnknownNameError: no such system in it.
+    ``systems``: those to take, such as ``mini-ende.argmax.layer7``; none: all.
     """
     from align_eval.corpora import read_links
     from align_eval.corpora.own_registry import kept_testset
@@ -103,16 +85,12 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
                 remedy="Evaluate the test set again",
             )  # fmt: skip
         title = str(row.get("system") or name)
-        out.append(
-            AlignedSet(testset, name, title, links, sha256_of(path), row.get("model"), row["method"], row["layer"])
-        )
+        out.append(AlignedSet(testset, name, title, links, sha256_of(path), row.get("model"), row["layer"]))
     return out
 
 
 def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | None = None) -> list[AlignedSet]:
     """The links of every system of an aligner in a test set, found now."""
-    import hashlib
-
     from align_eval.runs.evaluate import align_pairs
 
     out = []
@@ -123,7 +101,7 @@ def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | 
         digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
         model = aligner.signature(system).get("model", "")
         title = " ".join(filter(None, (model, str(system))))
-        out.append(AlignedSet(testset, name, title, table, digest, model, system.method, system.layer))
+        out.append(AlignedSet(testset, name, title, table, digest, model, system.layer))
     return out
 
 
@@ -142,31 +120,24 @@ def draw_pairs(
 ) -> list[Path]:
     """Draw the pairs of a test set, one file each: ``FOLDER/0001.png`` and so on, by number from 1.
 
-    Files that stand there already are kept if they were drawn with the same settings.
+    Files that stand there already are kept if they were drawn with the same settings. A pair with an empty side has no
+    figure, nor one of more words than a figure has room for (which is warned of, as is what the figures warn of).
 
     Args:
-        aligned: pairs, gold and links.
-        folder: made if need be.
         numbers: the pairs to draw, from 1; ``None``: all.
         format: ``png``, ``svg`` or ``pdf``.
-        strength: gives the map of a pair, ``(source words, target words)``, drawn as colour; ``None``: links alone.
-        quantity: what that map is.
-        made_by: signature of the model that gives it.
+        strength: gives the matrix of a pair, ``(source words, target words)``, drawn as colour; ``None``: links alone.
+        quantity: what that matrix is; ``made_by``: signature of the model that gives it.
         jobs: processes that draw. With more than one a script needs ``if __name__ == "__main__":`` around its work.
         restart: draw everything anew, whatever stands there.
-        progress: told of each figure that is there.
+        progress: called for each figure that is there.
 
     Returns:
-        the files, in the order of the numbers. A pair with an empty side has none, nor one of more words than a figure
-        has room for.
+        the files, in the order of the numbers.
 
     Raises:
         InputError: no such number or format, or figures drawn with other settings stand in the folder.
-        OutputError: a file cannot be written.
         AlignEvalError: a process was ended from outside.
-
-    Warns:
-        AlignEvalWarning: what the figures warned of, once; pairs of too many words.
     """
     from align_eval.figures.pair import MOST_WORDS
     from align_eval.figures.style import FORMATS
@@ -181,7 +152,11 @@ def draw_pairs(
         if not 1 <= number <= len(pairs):
             raise InputError(f"{aligned.testset.name} has no pair {number}", remedy=f"Choose from 1 to {len(pairs)}")
     base = make_folder(folder)
-    _settle(base / "figures.json", _settings(aligned, quantity if strength else None, made_by), restart)
+    key = Key.of(
+        testset=aligned.testset.name, checksum=aligned.testset.checksum, system=aligned.title, links=aligned.digest,
+        strength=quantity if strength else None, signature=made_by,
+    )  # fmt: skip
+    _settle(base / "figures.json", key, restart)
     digits = max(4, len(str(len(pairs))))
     sizes = {n: sorted((len(pairs[n - 1].source), len(pairs[n - 1].target))) for n in wanted}
     large = [n for n, (_, most) in sizes.items() if most > MOST_WORDS]
@@ -198,15 +173,15 @@ def draw_pairs(
             title = f"{aligned.title}, pair {number}"
             yield _Job(pair, aligned.links[number - 1], values, quantity, title, os.fspath(path))
 
-    warned = [message for messages in _run(todo(), jobs, progress) for message in messages]
+    warned = []
+    for messages in _run(todo(), jobs):
+        warned += messages
+        if progress:
+            progress(1)
     _write_index(base / "pairs.tsv", aligned, wanted, files)
     if large:
-        warnings.warn(
-            f"{len(large)} sentence pairs with more than {MOST_WORDS} words on a side have no figure "
-            f"(first: {large[0]})",
-            AlignEvalWarning,
-            stacklevel=2,
-        )
+        rest = f"words on a side have no figure (first: {large[0]})"
+        warnings.warn(f"{len(large)} sentence pairs with more than {MOST_WORDS} {rest}", AlignEvalWarning, stacklevel=2)
     if warned:
         more = f" (and {len(warned) - 1} more such warnings)" if len(warned) > 1 else ""
         warnings.warn(f"{warned[0]}{more}", AlignEvalWarning, stacklevel=2)
@@ -224,13 +199,10 @@ def draw(job: _Job) -> list[str]:
     return [str(w.message) for w in caught if issubclass(w.category, AlignEvalWarning)]
 
 
-def _run(jobs: Iterator[_Job], processes: int, progress: Callable[[int], None] | None) -> Iterator[list[str]]:
-    """Draw all; a few jobs stand ready for each process, no more."""
+def _run(jobs: Iterator[_Job], processes: int) -> Iterator[list[str]]:
+    """Draw all and yield the warnings of each; a few jobs stand ready for each process, no more."""
     if processes == 1:
-        for job in jobs:
-            yield draw(job)
-            if progress:
-                progress(1)
+        yield from map(draw, jobs)
         return
     # New processes instead of copies of this one: it may have threads (torch) that a copy would lack.
     with isolated_workers():  # it starts a process of its own that tracks resources
@@ -243,8 +215,8 @@ def _run(jobs: Iterator[_Job], processes: int, progress: Callable[[int], None] |
                     open_.add(pool.submit(draw, job))
                 if len(open_) >= 4 * processes:
                     done, open_ = wait(open_, return_when=FIRST_COMPLETED)
-                    yield from _results(done, progress)
-            yield from _results(wait(open_).done, progress)
+                    yield from (future.result() for future in done)
+            yield from (future.result() for future in wait(open_).done)
         except BrokenProcessPool:
             raise AlignEvalError(
                 "a process that draws was ended from outside",
@@ -255,39 +227,15 @@ def _run(jobs: Iterator[_Job], processes: int, progress: Callable[[int], None] |
             raise
 
 
-def _results(done: set[Future[list[str]]], progress: Callable[[int], None] | None) -> Iterator[list[str]]:
-    for future in done:
-        yield future.result()
-        if progress:
-            progress(1)
-
-
-def _settings(aligned: AlignedSet, quantity: str | None, made_by: dict[str, str] | None) -> dict[str, Any]:
-    return {
-        "testset": aligned.testset.name,
-        "checksum": aligned.testset.checksum,
-        "system": aligned.title,
-        "links": aligned.digest,
-        "strength": quantity,
-        "signature": made_by,
-        "version": __version__,
-    }
-
-
-def _settle(path: Path, settings: dict[str, Any], restart: bool) -> None:
+def _settle(path: Path, key: Key, restart: bool) -> None:
     """Write down what is drawn, unless something else has been drawn there (a run that drew nothing blocks none)."""
     if path.exists() and not restart and any(path.parent.glob("[0-9]*.*")):
         try:
             before = parse_json(path.read_text("utf-8"))
         except ValueError:
             before = {}
-        if before != settings:
-            differing = sorted(k for k in settings if not isinstance(before, dict) or before.get(k) != settings[k])
-            raise InputError(
-                f"figures with other settings stand there (different: {', '.join(differing)})", file=path.parent,
-                remedy="Write to another folder with -o, or draw them anew with --restart",
-            )  # fmt: skip
-    write_json(path, settings)
+        key.require(before, "a set of figures with other settings", path.parent)
+    write_json(path, key.parts)
 
 
 def _write_index(path: Path, aligned: AlignedSet, wanted: Iterable[int], files: dict[int, Path]) -> None:

@@ -29,11 +29,7 @@ def environment() -> dict[str, str]:
 
 
 def make_folder(folder: StrPath) -> Path:
-    """Create ``folder`` (and those above it) and return it.
-
-    Raises:
-        OutputError: it cannot be created.
-    """
+    """Create ``folder`` (and those above it) and return it."""
     path = Path(folder)
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -48,12 +44,7 @@ def write_json(path: StrPath, data: Any) -> None:
 
 
 def read_systems(folder: StrPath) -> list[dict[str, Any]]:
-    """The systems that the ``scores.json`` of a result folder lists: at least ``testset``, ``method`` and ``layer``.
-
-    Raises:
-        MissingFileError: there is no such file.
-        FormatError: it is of another kind, or damaged.
-    """
+    """The systems that the ``scores.json`` of a result folder lists: at least ``testset``, ``method`` and ``layer``."""
     path = Path(folder) / "scores.json"
     try:
         systems = parse_json(path.read_bytes())["systems"]
@@ -100,17 +91,12 @@ def links_file(testset: str, method: str, layer: int | None, head: str = "", mod
 
 def links_file_of(row: dict[str, Any]) -> str:
     """The name of the file of a system's links, by its row of :func:`read_systems`."""
-    return links_file(
-        row["testset"], row["method"], row["layer"], *(row.get(key) or "" for key in ("head", "mode", "sym"))
-    )
+    more = (row.get(key) or "" for key in ("head", "mode", "sym"))
+    return links_file(row["testset"], row["method"], row["layer"], *more)
 
 
 def write_evaluations(found: Sequence[Evaluation], folder: StrPath) -> list[Path]:
-    """Write ``scores.json`` (scores and environment) and ``links/`` (a Pharaoh file a system) into ``folder``.
-
-    Returns:
-        the files of links, in the order of ``found``.
-    """
+    """Write ``scores.json`` and ``links/`` (a Pharaoh file a system, whose paths are returned) into ``folder``."""
     base = make_folder(folder)
     links = make_folder(base / "links")
     paths = []

@@ -10,8 +10,7 @@ import pytest
 from align_eval.cli import main
 from align_eval.corpora import SentencePair, read_links
 from align_eval.errors import InputError, MissingFileError, NonFiniteError, OutputError
-from align_eval.runs.align_file import align_lines
-from align_eval.runs.align_file import align_files, file_tasks, names_files
+from align_eval.runs.align_file import align_files, align_lines, file_tasks, names_files
 from tests.runs.stub import Stub, make_pairs, make_stub
 
 

@@ -21,9 +21,7 @@ from align_eval.runs.pair_figures import AlignedSet, draw_pairs, sets_of_folder
 def aligned() -> AlignedSet:
     testset = load_testset("mini-ende")
     links = LinkTable.from_links([Links([(0, 0)]) for _ in testset.pairs])
-    return AlignedSet(
-        testset, "mini-ende.argmax.layer7", "argmax layer 7", links, "abc", "offline:e5-small", "argmax", 7
-    )
+    return AlignedSet(testset, "mini-ende.argmax.layer7", "argmax layer 7", links, "abc", "offline:e5-small", 7)
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def test_other_settings_do_not_mix(aligned: AlignedSet, tmp_path: Path) -> None:
         draw_pairs(aligned, tmp_path, numbers=[1], strength=fails)  # type: ignore[arg-type]
     draw_pairs(aligned, tmp_path, numbers=[1])
     strength = {"strength": lambda pair: np.ones((len(pair.source), len(pair.target)))}
-    with pytest.raises(InputError, match=r"other settings stand there \(different: strength\)"):
+    with pytest.raises(InputError, match=r"other settings stands there \(different: strength\)"):
         draw_pairs(aligned, tmp_path, numbers=[1], **strength)
     draw_pairs(aligned, tmp_path, numbers=[1], restart=True, **strength)
     assert json.loads((tmp_path / "figures.json").read_text())["strength"] == "similarity"

@@ -19,8 +19,7 @@ from align_eval.errors import InputError, NonFiniteError, OutputError
 from align_eval.files import read_lines
 from align_eval.io.resumable import Key, ResumableWriter, manifest_path, shard_path
 from align_eval.runs import align_file as module
-from align_eval.runs.align_file import align_file
-from align_eval.runs.align_file import Cut
+from align_eval.runs.align_file import Cut, align_file
 from tests.runs.stub import Stub, make_pairs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -49,7 +49,7 @@ class Worker:
 
 
 class RemoteError(Exception):
-    """Where an error comes from that was raised in another process: its traceback, as text."""
+    """The traceback, as text, of an error that was raised in another process."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -77,9 +77,7 @@ def raise_error(packed: bytes) -> None:
 
 @ENGINES.register("ray")
 class RayEngine(Engine):
-    """Works with a pool of Ray actors.
-
-    A cluster that this process is connected to already is used as it is.
+    """Works with a pool of Ray actors. A cluster that this process is connected to already is used as it is.
 
     Args:
         actors: how many; ``None``: as many as there is room for in what is free of the cluster.
@@ -90,23 +88,14 @@ class RayEngine(Engine):
         retries: how often a unit is tried again whose actor died.
         window: units between being drawn and their results being taken; default four an actor. More let actors go on
             while one is slow with an early unit.
-
-    Raises:
-        InputError: an actor without CPU and GPU, a window of no unit, an address of Ray Client.
-        EngineError: the package ray is missing.
     """
 
     spreads = True
 
     def __init__(
-        self,
-        actors: int | None = None,
-        cpus: float = 1,
-        gpus: float | None = None,
-        address: str | None = None,
-        retries: int = 3,
-        window: int | None = None,
-    ) -> None:
+        self, actors: int | None = None, cpus: float = 1, gpus: float | None = None, address: str | None = None,
+        retries: int = 3, window: int | None = None,
+    ) -> None:  # fmt: skip
         if (actors is not None and actors < 1) or cpus < 0 or (gpus or 0) < 0 or cpus + (gpus or 0) <= 0:
             raise InputError(
                 f"{actors} actors of {cpus} CPUs and {gpus or 0} GPUs",
@@ -135,9 +124,7 @@ class RayEngine(Engine):
         self._connect()
         if self.gpus is None:
             self.gpus = self._gpus(asked)
-        if asked == "auto":
-            return "cuda" if self.gpus else "cpu"
-        return asked
+        return asked if asked != "auto" else "cuda" if self.gpus else "cpu"
 
     def map(
         self,
@@ -196,9 +183,7 @@ class RayEngine(Engine):
             return self._pool[1]
         packed = self._packed(make, "this model or aligner")
         self._end_workers()
-        self._connect()
-        if self.gpus is None:
-            self.gpus = self._gpus("auto")
+        self.device("auto")
         room = self._room()
         # A restart has no limit: a long run may lose many machines. What kills every actor is given up by the retries.
         actor = self._ray.remote(
@@ -220,7 +205,6 @@ class RayEngine(Engine):
             raise InputError(f"{what} cannot be sent to other processes ({_last_line(error)})") from error
 
     def _connect(self) -> None:
-        """Connect to the cluster, or start one."""
         if self._ray.is_initialized():
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -254,11 +238,7 @@ class RayEngine(Engine):
         return 0
 
     def _room(self) -> int:
-        """How many actors there is room for in what is free of the cluster.
-
-        Raises:
-            EngineError: none, or fewer than were asked for: Ray would wait for it without end.
-        """
+        """How many actors there is room for in what is free of the cluster; Ray would wait for more without end."""
         each = {kind: size for kind, size in (("CPU", self.cpus), ("GPU", self.gpus or 0)) if size}
 
         def fits(resources: dict[str, float]) -> int:

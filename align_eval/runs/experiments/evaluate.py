@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from align_eval.files import atomic_writer
-from align_eval.runs.experiments.base import KINDS, Experiment, Watch
+from align_eval.runs.experiments import KINDS, Experiment, Watch, table
 from align_eval.tables import percent
 
 if TYPE_CHECKING:
@@ -35,12 +35,7 @@ Row = dict[str, str]
 @KINDS.register("evaluate")
 @dataclass(frozen=True)
 class EvaluateExperiment(Experiment):
-    """What it says beside the fields of :class:`Experiment`.
-
-    Attributes:
-        methods: names; ``layers``: as on the command line.
-        subword, on_long: see :class:`align_eval.aligners.AlignerSettings`.
-    """
+    """``layers``: as on the command line; ``subword``, ``on_long``: of :class:`align_eval.aligners.AlignerSettings`."""
 
     methods: tuple[str, ...] = ("argmax",)
     layers: str = "all"
@@ -49,27 +44,24 @@ class EvaluateExperiment(Experiment):
 
     def check(self) -> None:
         from align_eval.aligners.similarity import make_extractors
-        from align_eval.corpora.testset_entries import get_entry
 
-        for name in self.testsets:
-            get_entry(name)
+        self.check_testsets()
         make_extractors(self.methods)
 
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.aligners import AlignerSettings
-        from align_eval.corpora import load_testset
         from align_eval.models import load_model
         from align_eval.models.identity import mark_of
         from align_eval.models.vectors import vector_models
         from align_eval.runs.evaluate import aligners_for, evaluate_testset
 
-        loaded = [load_testset(name) for name in self.testsets]
+        loaded = self.load()
         model = load_model(self.model)
         states, _ = vector_models(model.in_languages(loaded[0].source_language, loaded[0].target_language))
         layers = tuple(watch.parse_layers(self.layers, states.layers))
         settings = AlignerSettings(model, self.methods, layers, self.subword, self.on_long)
         tables: dict[str, list[Row]] = {}
-        signatures: dict[str, str] = {}
+        signatures: list[str] = []
         for testset, aligner, _ in aligners_for(settings, loaded):
             path = base / f"{testset.name}.tsv"
             mark = self.fingerprint(testset.checksum, mark_of(model))
@@ -83,11 +75,11 @@ class EvaluateExperiment(Experiment):
                 kept = _read_table(path, mark)
                 assert kept is not None
             rows, signature = kept
-            tables[testset.name], signatures[testset.name] = rows, signature
-            best = min(rows, key=lambda row: float(row["aer"]))
+            tables[testset.name] = rows
+            signatures.append(signature)
+            best = _best(rows)
             watch.note(f"{testset.name}: best AER {best['aer']} ({best['method']}, layer {best['layer']})")
-        with atomic_writer(base / "README.md") as stream:
-            stream.write(self.page(_body(tables, signatures)))
+        self.write_page(base, _body(tables, signatures[0]))
 
 
 def _write_table(path: Path, mark: str, found: list[Evaluation]) -> None:
@@ -118,23 +110,26 @@ def _read_table(path: Path, mark: str) -> tuple[list[Row], str] | None:
     return rows, lines[0].removeprefix("# best ")
 
 
-def _body(tables: dict[str, list[Row]], signatures: dict[str, str]) -> list[str]:
+def _best(rows: list[Row]) -> Row:
+    return min(rows, key=lambda row: float(row["aer"]))
+
+
+def _body(tables: dict[str, list[Row]], example: str) -> list[str]:
     """The results as Markdown: the best layer of every method on every test set."""
     methods = list(dict.fromkeys(row["method"] for rows in tables.values() for row in rows))
-    lines = ["AER in percent of the best layer (in brackets) of each method; the best method of a set is bold.", ""]
-    lines += ["| test set | " + " | ".join(methods) + " |", "|---|" + "---|" * len(methods)]
+    lines = []
     for name, rows in tables.items():
-        best = {m: min((r for r in rows if r["method"] == m), key=lambda r: float(r["aer"])) for m in methods}
-        least = min(float(r["aer"]) for r in best.values())
-        cells = []
-        for method in methods:
-            row = best[method]
-            text = f"{float(row['aer']):.1f} ({row['layer']})"
-            cells.append(f"**{text}**" if float(row["aer"]) == least else text)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    example = next(iter(signatures.values()))
-    lines += [
+        best = [_best([row for row in rows if row["method"] == method]) for method in methods]
+        least = _best(best)["aer"]
+        cells = [(f"{float(row['aer']):.1f} ({row['layer']})", row["aer"] == least) for row in best]
+        lines.append([name, *(f"**{text}**" if lowest else text for text, lowest in cells)])
+    return [
+        "AER in percent of the best layer (in brackets) of each method; the best method of a set is bold.",
+        "",
+        *table(["test set", *methods], lines),
         "",
         "All layers, with intervals, precision and recall: the `.tsv` file of each set. Its second line is the",
+        "signature of its best system, such as",
+        "",
+        f"`{example}`",
     ]
-    return [*lines, "signature of its best system, such as", "", f"`{example}`"]

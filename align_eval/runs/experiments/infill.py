@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from align_eval.corpora.testset import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.files import atomic_writer
-from align_eval.runs.experiments.base import KINDS, Cells, Experiment, Watch
+from align_eval.runs.experiments import KINDS, Cells, Experiment, Watch
 from align_eval.runs.results import file_name, make_folder
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Kind ``signals``: all signals of a model on test sets, beside aligners and given links, all on the same sentences.
+"""Kind ``signals``: all attribution methods of a model on test sets, beside aligners and given links.
 
 ::
 
@@ -13,9 +13,9 @@
     parallel_languages = "de-en"
     links = ["mine=links/{testset}.talp"]
 
-Of each signal the view (layer, head, mode) with the lowest AER on a development part is scored on the rest. Aligners
-read the whole test text, links are given for all of it, and both are scored on that same rest. A signal that the model
-cannot be read by has the reason in place of a number. It writes ``signals.json`` and ``README.md``.
+Of each attribution method the view (layer, head, mode) with the lowest AER on the dev split is scored on the test
+split. Aligners see the whole test text, links are given for all of it, and both are scored on that same test split. A
+method that the model does not have has the reason in place of a number. It writes ``signals.json`` and ``README.md``.
 
 Files of ``parallel`` are looked for as they are named, then in the folder ``ALIGN_EVAL_PARALLEL``. Files of
 ``links`` are relative to the experiment file.
@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,10 @@ import numpy as np
 
 from align_eval.aligners.heads import mode_name
 from align_eval.errors import FormatError, InputError, MissingFileError, ModelError
-from align_eval.files import atomic_writer, sha256_of
-from align_eval.runs.experiments.base import KINDS, Cells, Watch
+from align_eval.files import sha256_of
+from align_eval.runs.experiments import KINDS, Make, Watch, digest, table
 from align_eval.runs.experiments.sweep import ViewExperiment, interval
+from align_eval.version import __version__
 
 if TYPE_CHECKING:
     from align_eval.corpora import TestSet
@@ -50,7 +52,7 @@ class SignalsExperiment(ViewExperiment):
     """What it says beside the fields of :class:`ViewExperiment`.
 
     Attributes:
-        signals: names with options after a colon; empty: every signal, with its defaults.
+        signals: attribution methods with options after a colon; empty: every one, with its defaults.
         aligners: methods of :func:`align_eval.aligners.make_aligner`; ``NAME+parallel``: trained on ``parallel`` too.
         aligner_model: the encoder of extraction methods among them.
         parallel: files of parallel text; ``parallel_languages``: what stands first and second in them;
@@ -91,71 +93,55 @@ class SignalsExperiment(ViewExperiment):
         from align_eval.models.identity import mark_of
         from align_eval.signals.base import ATTRIBUTIONS
 
-        cells = Cells(base / "signals.json")
         loaded = self.load()
         model = load_model(self.model)
-        signals = list(self.signals or ATTRIBUTIONS.names())
-        kept: dict[str, dict[str, Any]] = {}
-        for testset in loaded:
-            for signal in signals:
-                key = f"{testset.name}/{signal}"
-                made_from = (testset.checksum, mark_of(model), signal)
-                mark = self.fingerprint(*made_from, without=(*OWN, "batch_tokens"))
-                cell = cells.get(key, mark)
-                if cell is None:
-                    cell = cells.put(key, mark, self._signal(testset, model, signal, watch))
-                kept[key] = cell
-                watch.note(f"{key}: {_told(cell)}")
-            for key, mark, make in self._others(testset):
-                cell = cells.get(key, mark)
-                if cell is None:
-                    cell = cells.put(key, mark, make())
-                kept[key] = cell
-                watch.note(f"{key}: {_told(cell)}")
-            with atomic_writer(base / "README.md") as stream:
-                stream.write(self.page(self._body(kept)))
-        cells.keep_only(list(kept))
+
+        def parts() -> Iterator[tuple[str, str, Make]]:
+            for testset in loaded:
+                for signal in self.signals or ATTRIBUTIONS.names():
+                    made_from = (testset.checksum, mark_of(model), signal)
+                    mark = self.fingerprint(*made_from, without=(*OWN, "batch_tokens"))
+                    yield f"{testset.name}/{signal}", mark, partial(self._signal, testset, model, signal, watch)
+                yield from self._others(testset)
+
+        self.fill(base / "signals.json", parts(), _said, self._body, watch)
 
     def _signal(self, testset: TestSet, model: Any, signal: str, watch: Watch) -> dict[str, Any]:
         from align_eval.runs.selection import select
-        from align_eval.runs.sweep import for_testset
 
         try:
-            what = f"{testset.name} {signal}"
-            directed = for_testset(model, testset)
-            found, parts = self.swept(testset, directed, signal, watch, what, keep=False)
+            found, parts = self.swept(testset, model, signal, watch, f"{testset.name} {signal}", keep=False)
         except ModelError as error:
             return {"error": str(error)}
-        one = select(found, "best", parts, resamples=self.resamples, seed=self.seed)
-        row = one.to_json(found)
+        row = select(found, "best", parts, resamples=self.resamples, seed=self.seed).to_json(found)
         best = found.best()
         view = found.views[best]
-        whole = {
-            "layer": view.layer,
-            "head": view.head,
-            "mode": mode_name(view.reading),
-            "aer": float(found.aer()[best]),
+        whole = {"layer": view.layer, "head": view.head, "mode": mode_name(view.reading)}
+        return {
+            "view": f"{row['layer']}.{row['head']} {row['mode']}",
+            "best_on_whole_set": {**whole, "aer": float(found.aer()[best])},
+            "score": row,
         }
-        return {"view": short(row), "best_on_whole_set": whole, "score": row}
 
-    def _others(self, testset: TestSet) -> Iterator[tuple[str, str, Any]]:
-        """Aligners and given links: key, fingerprint, and a function that makes the part."""
-        same = ("development", "resamples", "seed")
+    def _others(self, testset: TestSet) -> Iterator[tuple[str, str, Make]]:
+        """The parts of aligners and given links."""
+
+        def mark(*made_from: str) -> str:
+            same = (str(getattr(self, name)) for name in ("development", "resamples", "seed"))
+            return digest([testset.checksum, *same, *made_from, __version__])
+
         for method in self.aligners:
             spec = method.removesuffix(PLUS)
             files = self._files() if method.endswith(PLUS) else ()
-            needs = [str(getattr(self, name)) for name in same] + [spec, self.aligner_model]
-            if files:
-                needs += [sha256_of(path) for path in files] + [self.parallel_languages, self.parallel_tokenize]
-            mark = _mark(testset.checksum, *needs)
-            yield f"{testset.name}/{method}", mark, lambda spec=spec, files=files: self._aligner(testset, spec, files)
+            text = [*map(sha256_of, files), self.parallel_languages, self.parallel_tokenize] if files else []
+            part = partial(self._aligner, testset, spec, files)
+            yield f"{testset.name}/{method}", mark(spec, self.aligner_model, *text), part
         for item in self.links:
             label, _, name = item.partition("=")
             path = Path(self.file).parent / name.replace("{testset}", testset.name)
             if not path.is_file():
                 raise MissingFileError("no such file", file=path, remedy=f"Mend links = [{item!r}]")
-            mark = _mark(testset.checksum, *(str(getattr(self, name)) for name in same), sha256_of(path))
-            yield f"{testset.name}/{label}", mark, lambda path=path: self._given(testset, path)
+            yield f"{testset.name}/{label}", mark(sha256_of(path)), partial(self._given, testset, path)
 
     def _aligner(self, testset: TestSet, spec: str, files: tuple[Path, ...]) -> dict[str, Any]:
         from align_eval.aligners import AlignerSettings, make_aligner
@@ -179,32 +165,23 @@ class SignalsExperiment(ViewExperiment):
         from align_eval.scoring.measures import counts
 
         table = read_links(path, bitext=testset.pairs)
-        signature = Signature(
-            set=testset.name, sha256=testset.checksum[:8], base=testset.base, nulls="drop", sym="none"
-        )  # fmt: skip
+        named = {"set": testset.name, "sha256": testset.checksum[:8], "base": testset.base}
+        signature = Signature(**named, nulls="drop", sym="none")
         return {"score": self._score(testset, counts(testset.gold, table), signature), "file": path.name}
 
     def _score(self, testset: TestSet, rows: Any, signature: Any) -> dict[str, Any]:
-        """Score of counts ``(sentence pairs, 4)`` on the rest."""
+        """Score of counts ``(sentence pairs, 4)`` on the test split."""
         from align_eval.runs.sweep import split
         from align_eval.scoring import score_counts
 
         _, rest = split(len(testset.pairs), self.development, self.seed)
         possible = int(np.diff(testset.gold.offsets)[rest].sum())
-        score = score_counts(
-            rows[rest], possible, resamples=self.resamples, seed=self.seed, signature=signature
-        )  # fmt: skip
-        return score.to_json()
+        options: dict[str, Any] = {"resamples": self.resamples, "seed": self.seed, "signature": signature}
+        return score_counts(rows[rest], possible, **options).to_json()
 
     def _files(self) -> tuple[Path, ...]:
-        """The files of parallel text.
-
-        Raises:
-            MissingFileError: one is in none of the places.
-        """
-        places = [Path()]
-        if os.environ.get("ALIGN_EVAL_PARALLEL"):
-            places.append(Path(os.environ["ALIGN_EVAL_PARALLEL"]))
+        """The files of parallel text."""
+        places = [Path(), *map(Path, filter(None, [os.environ.get("ALIGN_EVAL_PARALLEL")]))]
         out = []
         for name in self.parallel:
             found = [place / name for place in places if (place / name).is_file()]
@@ -216,44 +193,35 @@ class SignalsExperiment(ViewExperiment):
         return tuple(out)
 
     def _body(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """A table of signals by test sets, the best first; one of the others; what could not be read, and why."""
-        share = f"{100 * self.development:g} %"
+        """A table of methods by test sets, the best first; one of the others; what could not be computed, and why."""
         names = list(dict.fromkeys(key.partition("/")[2] for key in kept))
-        first = self.testsets[0]
+        cells = {name: [kept.get(f"{testset}/{name}", {}) for testset in self.testsets] for name in names}
 
         def error_of(name: str) -> float:
-            score = kept.get(f"{first}/{name}", {}).get("score")
-            return float(score["aer"]) if score else np.inf
+            return float(cells[name][0].get("score", {}).get("aer", np.inf))
 
-        ordered = sorted(names, key=error_of)
-        cells = {name: [kept.get(f"{testset}/{name}", {}) for testset in self.testsets] for name in ordered}
-        reads = {name for name in names if any("view" in cell for cell in cells[name])}
+        def rows(shown: list[str]) -> list[list[str]]:
+            return [[name, *map(_cell, cells[name])] for name in shown]
+
+        names.sort(key=error_of)
+        shown = [name for name in names if any("view" in cell for cell in cells[name])]
+        others = [name for name in names if name not in shown and any("score" in cell for cell in cells[name])]
         lines = [
             f"Model `{self.model}`, links by `{self.method}`. AER in percent with the 95 % interval. The view of each",
-            f"signal is chosen on {share} of the sentences (drawn with seed {self.seed}) and scored on the rest; it",
+            f"signal is chosen on {100 * self.development:g} % of the sentences (drawn with seed {self.seed}) and "
+            "scored on the rest; it",
             "stands behind its number as layer.head mode (head `layer`: one map a layer).",
             "",
-            "| signal | " + " | ".join(self.testsets) + " |",
-            "|---|" + "---|" * len(self.testsets),
+            *table(["signal", *self.testsets], rows(shown)),
         ]
-        shown = [name for name in ordered if name in reads]
-        lines += [f"| {name} | " + " | ".join(_cell(cell) for cell in cells[name]) + " |" for name in shown]
-        others = [name for name in ordered if name not in reads and any("score" in cell for cell in cells[name])]
         if others:
-            lines += ["", "Beside them, on the same sentences:", ""]
-            lines += ["| aligner | " + " | ".join(self.testsets) + " |", "|---|" + "---|" * len(self.testsets)]
-            lines += [f"| {name} | " + " | ".join(_cell(cell) for cell in cells[name]) + " |" for name in others]
+            lines += ["", "Beside them, on the same sentences:", "", *table(["aligner", *self.testsets], rows(others))]
             lines += ["", f"Similarity methods (`argmax` and such) are of `{self.aligner_model}`."]
         if any(name.endswith(PLUS) for name in others):
             lines.append(f"`{PLUS}`: trained on the test text and on {', '.join(self.parallel)}.")
-        errors = dict.fromkeys(f"- {name}: {c['error']}" for name in ordered for c in cells[name] if "error" in c)
+        errors = dict.fromkeys(f"- {name}: {c['error']}" for name in names for c in cells[name] if "error" in c)
         lines += ["", "Not read:", "", *errors] if errors else []
         return [*lines, "", "Precision, recall, the best view of the whole set and all signatures: `signals.json`."]
-
-
-def short(row: Mapping[str, Any]) -> str:
-    """A view as ``layer.head mode``."""
-    return f"{row['layer']}.{row['head']} {row['mode']}"
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
@@ -262,14 +230,5 @@ def _cell(cell: Mapping[str, Any]) -> str:
     return interval(cell["score"]) + (f" {cell['view']}" if "view" in cell else "")
 
 
-def _told(cell: Mapping[str, Any]) -> str:
+def _said(cell: Mapping[str, Any]) -> str:
     return str(cell["error"]) if "error" in cell else f"AER {_cell(cell)}"
-
-
-def _mark(*made_from: str) -> str:
-    import hashlib
-    import json
-
-    from align_eval.version import __version__
-
-    return hashlib.sha256(json.dumps([*made_from, __version__]).encode()).hexdigest()[:16]

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
-from align_eval.runs.align_file import align_file
-from align_eval.runs.align_file import Cut, lines
+from align_eval.runs.align_file import Cut, align_file, lines
 from align_eval.runs.engines import EngineError, Given, make_engine
 from tests.runs.stub import Stub, make_pairs
 

@@ -23,8 +23,7 @@ from align_eval.errors import FormatError, InputError, MissingFileError, NonFini
 from align_eval.files import read_lines
 from align_eval.links import Links
 from align_eval.runs import align_file as module
-from align_eval.runs.align_file import align_file
-from align_eval.runs.align_file import align_files, file_tasks
+from align_eval.runs.align_file import align_file, align_files, file_tasks
 from align_eval.runs.engines import Engine, EngineError, Given, make_engine
 from tests.runs.stub import Stub, make_pairs, make_stub
 
