@@ -365,7 +365,7 @@ def _note_readers(folder: Path) -> list[Reader]:
     from align_eval.runs import pair_figures
     from align_eval.runs.experiments import Cells, evaluate, read_experiment
     from align_eval.runs.explore import explore_folder
-    from align_eval.translation import texts as translations_file
+    from align_eval.translation import translate as translations_file
 
     def registry_again(value: Any, path: Path) -> None:
         texts = []

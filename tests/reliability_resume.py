@@ -87,7 +87,7 @@ def align_in_shards(setting: Setting, out: Path, stop: int | None) -> None:
 def translate(setting: Setting, out: Path, stop: int | None) -> None:
     from align_eval.models.translation import Decoding, Translator
     from align_eval.runs.parallel_text import open_text
-    from align_eval.translation import texts as module
+    from align_eval.translation import translate as module
 
     translator = Translator(_model(setting), Decoding(beam=setting.beam, max_length=8))
     whole, calls = translator.translate, iter(range(100))

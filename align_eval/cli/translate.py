@@ -140,10 +140,13 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.cli._progress import progress_bar
         from align_eval.models.translation import Decoding
         from align_eval.runs.parallel_text import open_text
-        from align_eval.translation.attention import AttentionChoice
         from align_eval.translation.report import render, to_json, write_folder
-        from align_eval.translation.texts import read_hypotheses
-        from align_eval.translation.translate import TranslateSettings, translate_and_score
+        from align_eval.translation.translate import (
+            AttentionChoice,
+            TranslateSettings,
+            read_hypotheses,
+            translate_and_score,
+        )
 
         if text is not None and target is not None and source is None:
             text, source = None, text  # the sources, and the references beside them

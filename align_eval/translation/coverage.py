@@ -1,8 +1,8 @@
 """What links say of a translation without a reference: source words left uncovered, target words without support.
 
 The links come from an aligner that is not the translation model. A source word without a link may have been left out
-by the translation; a target word without one may have been made up. Both shares are never 0: articles and particles
-often have no counterpart, and aligners miss links. They are to be read beside those of a human translation of the same
+by the translation; a target word without one may have been made up. Neither percentage is ever 0: articles and
+particles often have no counterpart, and aligners miss links. Compare them with those of a human translation of the same
 text by the same aligner.
 """
 
@@ -20,8 +20,9 @@ from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.punctuation import is_punctuation
 from align_eval.corpora.tokenize import load_tokenizers
 from align_eval.errors import InputError, LengthMismatchError
+from align_eval.runs.evaluate import align_pairs
 from align_eval.scoring.paired import PairedTest, compare
-from align_eval.scoring.score import DECIMALS
+from align_eval.scoring.score import DECIMALS, rounded
 from align_eval.scoring.signature import Signature
 from align_eval.statistics import check_resampling, studentise
 from align_eval.translation.metrics import default_tokenizer
@@ -34,13 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SentenceCoverage:
-    """One sentence pair.
-
-    Attributes:
-        uncovered: source words (0-based) without a link to a word.
-        unsupported: target words (0-based) without a link to a word.
-        source_words, target_words: words counted.
-    """
+    """One sentence pair: source and target words (0-based) without a link to a word, and how many were counted."""
 
     uncovered: tuple[int, ...]
     unsupported: tuple[int, ...]
@@ -59,9 +54,7 @@ class Coverage:
     """A text.
 
     Attributes:
-        sentences: each pair.
-        uncovered_source, unsupported_target: shares in percent of the words counted in the whole text; ``None`` where
-            there is no word.
+        uncovered_source, unsupported_target: percent of the words counted in the whole text; ``None``: no word.
         ci: of each, (low, high) in percent (studentised bootstrap over sentence pairs); empty without resamples.
     """
 
@@ -71,23 +64,20 @@ class Coverage:
     ci: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def worst(self, number: int) -> list[int]:
-        """The pairs with the greatest :attr:`SentenceCoverage.share`, of equal ones the one with more such words.
-
-        Pairs without an uncovered or unsupported word are not among them.
-        """
-
-        def key(k: int) -> tuple[float, int, int]:
-            one = self.sentences[k]
-            return (-one.share, -len(one.uncovered) - len(one.unsupported), k)
-
-        return [k for k in sorted(range(len(self.sentences)), key=key) if self.sentences[k].share > 0][:number]
+        """The pairs with the greatest :attr:`SentenceCoverage.share`; of equal ones those with more such words."""
+        ranked = [
+            (-one.share, -len(one.uncovered) - len(one.unsupported), k)
+            for k, one in enumerate(self.sentences)
+            if one.share > 0
+        ]
+        return [k for _, _, k in sorted(ranked)[:number]]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dumps``: shares, counts, intervals."""
         sums = _rows(self.sentences).sum(axis=0, dtype=np.int64).tolist()
         return {
-            "uncovered_source": None if self.uncovered_source is None else round(self.uncovered_source, DECIMALS),
-            "unsupported_target": None if self.unsupported_target is None else round(self.unsupported_target, DECIMALS),
+            "uncovered_source": rounded(self.uncovered_source),
+            "unsupported_target": rounded(self.unsupported_target),
             "uncovered_source_words": sums[0],
             "source_words": sums[1],
             "unsupported_target_words": sums[2],
@@ -97,15 +87,9 @@ class Coverage:
 
 
 def sentence_coverage(pair: SentencePair, links: Links, *, punctuation: bool = False) -> SentenceCoverage:
-    """Count the words of one pair that have no link.
+    """Count the words of one pair (0-based links, which must be within it) that have no link.
 
-    Args:
-        pair: source words and the words of the translation.
-        links: 0-based, of an aligner.
-        punctuation: count punctuation too; else it is not counted, and a link to it covers nothing.
-
-    Raises:
-        LinkRangeError: a link points outside of the pair.
+    Without ``punctuation`` marks are not counted, and a link to one covers nothing.
     """
     links.check_range(len(pair.source), len(pair.target))
     source = [punctuation or not is_punctuation(word) for word in pair.source]
@@ -121,25 +105,10 @@ def sentence_coverage(pair: SentencePair, links: Links, *, punctuation: bool = F
 
 
 def coverage(
-    pairs: Sequence[SentencePair],
-    links: Sequence[Links],
-    *,
-    punctuation: bool = False,
-    resamples: int = 1000,
-    seed: int = 12345,
-    confidence: float = 0.95,
-) -> Coverage:
-    """Count the words of a text and its translation that have no link.
-
-    Args:
-        pairs, links, punctuation: see :func:`sentence_coverage`; one links a pair.
-        resamples, seed, confidence: of the intervals; no resamples, no intervals.
-
-    Raises:
-        LengthMismatchError: other numbers of pairs than of links.
-        LinkRangeError: a link points outside of its pair.
-        InputError: a parameter out of its range.
-    """
+    pairs: Sequence[SentencePair], links: Sequence[Links], *, punctuation: bool = False, resamples: int = 1000,
+    seed: int = 12345, confidence: float = 0.95,
+) -> Coverage:  # fmt: skip
+    """Count the words of a text and its translation that have no link, by :func:`sentence_coverage`."""
     check_resampling(resamples, seed, confidence)
     if len(pairs) != len(links):
         raise LengthMismatchError(f"{len(pairs)} sentence pairs but links of {len(links)}")
@@ -151,46 +120,21 @@ def coverage(
     shares = [100 * float(sums[k]) / float(sums[k + 1]) if sums[k + 1] else None for k in (0, 2)]
     ci = {}
     if resamples and len(rows):
-        fractions = studentise(
-            rows, lambda sums: {name: share / 100 for name, share in _shares(sums).items()}, resamples, seed
-        )
-        for name, found in fractions.items():
+        for name, found in studentise(rows, _fractions, resamples, seed).items():
             if len(found.sample):
                 low, high = found.interval(confidence)
                 ci[name] = 100 * low, 100 * high
     return Coverage(sentences, shares[0], shares[1], ci)
 
 
-#: The shares that are tested, each as (name, column of the words without a link, column of the words counted).
-SHARES = (("uncovered_source", 0, 1), ("unsupported_target", 2, 3))
-
-
 def coverage_tests(
-    first: Coverage,
-    other: Coverage,
-    *,
-    tests: Sequence[str] = ("randomisation",),
-    resamples: int = 1000,
-    seed: int = 12345,
-    confidence: float = 0.95,
-) -> dict[str, PairedTest]:
-    """Test whether two translations of one text differ in their shares of words without a link.
+    first: Coverage, other: Coverage, *, tests: Sequence[str] = ("randomisation",), resamples: int = 1000,
+    seed: int = 12345, confidence: float = 0.95,
+) -> dict[str, PairedTest]:  # fmt: skip
+    """Test whether two translations of one text (same source words) differ in their ratios of words without a link.
 
     The sentence is the unit, as in :func:`align_eval.scoring.paired.paired_tests`: resamples draw sentences, trials let
     the two translations of a sentence change places. The difference is this one minus the first, in percent points.
-
-    Args:
-        first, other: of the same text, same words of the source.
-        tests: names of :data:`align_eval.scoring.paired.TESTS`.
-        resamples, seed, confidence: of tests and intervals; resamples at least 1.
-
-    Returns:
-        for each test the differences, p-values and (bootstrap) intervals of ``uncovered_source`` and
-        ``unsupported_target``.
-
-    Raises:
-        LengthMismatchError: other numbers of sentences.
-        UnknownNameError: no such test. InputError: a parameter out of its range.
     """
     check_resampling(resamples, seed, confidence)
     if len(first.sentences) != len(other.sentences):
@@ -199,19 +143,21 @@ def coverage_tests(
         raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
     a, b = _rows(first.sentences).astype(np.int64), _rows(other.sentences).astype(np.int64)
     before, after = _shares(a.sum(axis=0)), _shares(b.sum(axis=0))
-    observed = {name: float(after[name] - before[name]) for name, _, _ in SHARES}
+    observed = {name: float(after[name] - before[name]) for name in before}
     return compare(a, b, _shares, observed, tests=tests, resamples=resamples, seed=seed, confidence=confidence)
 
 
 def _shares(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """The shares in percent, from sums ``(..., 4)``."""
-    return {name: _percent(sums, part, whole) for name, part, whole in SHARES}
+    """In percent, from sums ``(..., 4)``; NaN where no word is counted."""
+    out = {}
+    for name, column in (("uncovered_source", 0), ("unsupported_target", 2)):
+        below = sums[..., column + 1].astype(np.float64)
+        out[name] = np.divide(100.0 * sums[..., column], below, out=np.full_like(below, np.nan), where=below > 0)
+    return out
 
 
-def _percent(sums: NDArray[Any], part: int, whole: int) -> NDArray[np.float64]:
-    """A share in percent of sums ``(..., 4)``; NaN where no word is counted."""
-    below = sums[..., whole].astype(np.float64)
-    return np.divide(100.0 * sums[..., part], below, out=np.full_like(below, np.nan), where=below > 0)
+def _fractions(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    return {name: share / 100 for name, share in _shares(sums).items()}
 
 
 def _rows(sentences: Sequence[SentenceCoverage]) -> NDArray[np.int32]:
@@ -220,17 +166,12 @@ def _rows(sentences: Sequence[SentenceCoverage]) -> NDArray[np.int32]:
     return np.array(rows, dtype=np.int32).reshape(-1, 4)
 
 
-# Pairs handed to the aligner at a time; it sorts them by length.
-BLOCK = 2048
-
-
 @dataclass(frozen=True)
 class Diagnosis:
-    """The links of one translation of the text: by a model, or the reference.
+    """The words without a link in one translation of the text (by a model, or the reference).
 
     Attributes:
         pairs: source words and words of the translation, as they were aligned.
-        coverage: words without a link.
         aligner: signature of the aligner.
         tokenize: tokenisers of both sides; ``none``: words as they are.
         punctuation: marks are counted as words.
@@ -246,16 +187,7 @@ class Diagnosis:
 def diagnostic_aligner(
     spec: str, method: str = "argmax", *, token_budget: int | None = None, **loading: Any
 ) -> Aligner:
-    """The aligner of the diagnostics.
-
-    Args:
-        spec: an encoder's name, or an aligner without a model with its options (``eflomal:train=FILE``).
-        method: extraction method, if it is an encoder.
-        token_budget, loading: of the encoder.
-
-    Raises:
-        UnknownNameError, ModelError, InputError: as :func:`align_eval.aligners.make_aligner`.
-    """
+    """The aligner of the diagnostics: an encoder with an extraction method, or one without a model with its options."""
     name = spec.partition(":")[0]
     if name in ALIGNERS and not ALIGNERS.get(name).needs_model:
         return make_aligner(AlignerSettings(None, (spec,)))
@@ -263,12 +195,7 @@ def diagnostic_aligner(
 
 
 def word_tokenizers(text: ParallelText, named: tuple[str | None, str | None]) -> tuple[str, str]:
-    """The tokenisers of source and translations for the diagnostics, by name; checked.
-
-    Raises:
-        UnknownNameError: no such tokeniser.
-        InputError: it needs a package that is not installed.
-    """
+    """The names of the tokenisers of source and translations for the diagnostics; an error if one cannot be loaded."""
     source = "none" if text.gold is not None else default_tokenizer(text.source_language)
     chosen = (named[0] or source, named[1] or default_tokenizer(text.target_language))
     load_tokenizers(chosen)
@@ -276,22 +203,13 @@ def word_tokenizers(text: ParallelText, named: tuple[str | None, str | None]) ->
 
 
 def diagnose(
-    text: ParallelText,
-    outputs: Sequence[Sequence[str]],
-    aligner: Aligner,
-    tokenize: tuple[str, str],
-    *,
-    punctuation: bool = False,
-    resamples: int = 1000,
-    seed: int = 12345,
-    progress: Callable[[int], None] | None = None,
-) -> list[Diagnosis]:
+    text: ParallelText, outputs: Sequence[Sequence[str]], aligner: Aligner, tokenize: tuple[str, str], *,
+    punctuation: bool = False, progress: Callable[[int], None] | None = None, **options: Any,
+) -> list[Diagnosis]:  # fmt: skip
     """Align the sources with each of several translations of them, all in one go, and count words without a link.
 
-    Args:
-        outputs: translations (raw text), one list a translator.
-        tokenize: names of :func:`word_tokenizers`. ``none`` for the source: the words of the text as they are.
-        punctuation, resamples, seed: see :func:`align_eval.translation.coverage.coverage`.
+    ``outputs``: translations (raw text), a list a translator. ``tokenize``: names of :func:`word_tokenizers`; ``none``
+    for the source: the words of the text as they are. ``options``: of :func:`coverage`.
     """
     first, second = load_tokenizers(tokenize)
     assert first is not None
@@ -306,17 +224,11 @@ def diagnose(
         for pair, source, line in zip(text.pairs, sources, output, strict=True)
     ]
     system = aligner.systems[0]
-    links: list[Links] = []
-    block = len(pairs) if aligner.whole_corpus else BLOCK
-    for start in range(0, len(pairs), block):
-        part = pairs[start : start + block]
-        links += aligner.align_all(part)[system]
-        if progress:
-            progress(len(part))
+    links = list(align_pairs(pairs, aligner, progress)[system])
     signature = str(Signature(aligner.signature(system)))
     out = []
     for start in range(0, len(pairs), len(text)):
-        own = pairs[start : start + len(text)]
-        found = coverage(own, links[start : start + len(text)], punctuation=punctuation, resamples=resamples, seed=seed)
-        out.append(Diagnosis(own, found, signature, tokenize, punctuation))
+        part = slice(start, start + len(text))
+        found = coverage(pairs[part], links[part], punctuation=punctuation, **options)
+        out.append(Diagnosis(pairs[part], found, signature, tokenize, punctuation))
     return out

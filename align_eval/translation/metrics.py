@@ -21,9 +21,9 @@ from align_eval.statistics import check_resampling
 #: Names of the metrics, and whether more is better.
 METRICS = {"bleu": True, "chrf": True, "ter": False}
 #: Names of the paired tests, as :data:`align_eval.scoring.paired.TESTS`, and sacrebleu's names of them.
+TESTS = {"bootstrap": "bs", "randomisation": "ar"}
 _SEED, _DEFAULT_SEED = "SACREBLEU_SEED", 12345
 _environment = threading.RLock()
-TESTS = {"bootstrap": "bs", "randomisation": "ar"}
 # Languages written without spaces: sacrebleu's tokeniser for BLEU, and TER's support of their characters.
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _UNSPACED = ("zh", "ja")
@@ -48,16 +48,8 @@ class MetricScore:
 
 @dataclass(frozen=True)
 class MetricTest:
-    """One paired test of a system against the first, by one metric.
+    """sacrebleu's two-sided paired test of a system against the first: this one minus the first, p-value, signature."""
 
-    Attributes:
-        test: ``bootstrap`` or ``randomisation``.
-        difference: this system minus the first.
-        p_value: two-sided, sacrebleu's.
-        signature: sacrebleu's, with the number of trials and the seed.
-    """
-
-    test: str
     difference: float
     p_value: float
     signature: str
@@ -75,23 +67,17 @@ def default_tokenizer(language: str | None) -> str:
 def make_metrics(language: str | None = None, tokenize: str | None = None) -> dict[str, Any]:
     """sacrebleu's metrics with its defaults; TER of Chinese and Japanese splits their characters.
 
-    Args:
-        language: ISO 639-1 code of the references.
-        tokenize: sacrebleu's tokeniser for BLEU; ``None``: :func:`default_tokenizer`.
-
-    Raises:
-        UnknownNameError: no such tokeniser.
-        InputError: it needs a package that is not installed.
+    ``tokenize`` is its tokeniser for BLEU; ``None``: the :func:`default_tokenizer` of the references' language.
     """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
+    from align_eval.corpora.tokenize import load_tokenizer
+
     name = tokenize or default_tokenizer(language)
     if name not in BLEU.TOKENIZERS:
         raise UnknownNameError("tokeniser of BLEU", name, BLEU.TOKENIZERS)
-    from align_eval.corpora.tokenize import load_tokenizer
-
     load_tokenizer(name)  # with our errors for what is not installed
     unspaced = language in _UNSPACED
     return {
@@ -102,14 +88,9 @@ def make_metrics(language: str | None = None, tokenize: str | None = None) -> di
 
 
 def score_translations(
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    *,
-    resamples: int = 1000,
-    seed: int = 12345,
-    language: str | None = None,
-    tokenize: str | None = None,
-) -> dict[str, MetricScore]:
+    hypotheses: Sequence[str], references: Sequence[str], *, resamples: int = 1000, seed: int = 12345,
+    language: str | None = None, tokenize: str | None = None,
+) -> dict[str, MetricScore]:  # fmt: skip
     """BLEU, chrF and TER of a corpus, in the order of :data:`METRICS`.
 
     Args:
@@ -121,47 +102,27 @@ def score_translations(
     Raises:
         LengthMismatchError: other numbers of hypotheses than of references.
         InputError: no sentences, or a parameter out of its range.
-        UnknownNameError: no such tokeniser.
     """
     _check([hypotheses], references, resamples, seed)
     out = {}
     for name, metric in make_metrics(language, tokenize).items():
-        found = metric.corpus_score(list(hypotheses), [list(references)])
+        score = float(metric.corpus_score(list(hypotheses), [list(references)]).score)
         if resamples < 2:
-            out[name] = MetricScore(float(found.score), str(metric.get_signature()))
+            out[name] = MetricScore(score, str(metric.get_signature()))
             continue
-        mean, half, signature = _interval(metric, hypotheses, references, resamples, seed)
-        out[name] = MetricScore(float(found.score), signature, (mean - half, mean + half), mean)
+        # By the paired bootstrap of one system: the numbers of ``corpus_score(n_bootstrap=...)``, which fails where
+        # some resamples score 0 (numbers of two types meet there, of which ``statistics.mean`` takes one only).
+        signatures, found = _paired([hypotheses], references, {"metric": metric}, "bs", resamples, seed)
+        result = found["metric"][0]
+        mean, half = float(result.mean), float(result.ci)
+        out[name] = MetricScore(score, signatures["metric"], (mean - half, mean + half), mean)
     return out
-
-
-def _interval(
-    metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int, seed: int
-) -> tuple[float, float, str]:
-    """Mean, half width and signature by sacrebleu's paired bootstrap, of one system.
-
-    These are the numbers of ``corpus_score(n_bootstrap=...)``, which fails where some resamples score 0 (there numbers
-    of two types meet, of which ``statistics.mean`` takes one only).
-    """
-    from sacrebleu.significance import PairedTest
-
-    with _seeded(seed):
-        signatures, found = PairedTest(
-            [("system", list(hypotheses))], {"metric": metric}, [list(references)], test_type="bs", n_samples=resamples
-        )()
-    [name] = signatures
-    result: Any = found[name][0]
-    return float(result.mean), float(result.ci), str(signatures[name])
 
 
 def sentence_scores(
     hypotheses: Sequence[str], references: Sequence[str], *, language: str | None = None, tokenize: str | None = None
 ) -> dict[str, list[float]]:
-    """The metrics of each sentence by itself, with sacrebleu's sentence-level defaults (BLEU of the orders it has).
-
-    Raises:
-        LengthMismatchError, UnknownNameError, InputError: as :func:`score_translations`.
-    """
+    """The metrics of each sentence by itself, with sacrebleu's sentence-level defaults (BLEU of the orders it has)."""
     _check([hypotheses], references, 0, 1)
     metrics = make_metrics(language, tokenize)
     metrics["bleu"].effective_order = True
@@ -173,37 +134,15 @@ def sentence_scores(
 
 
 def paired_translation_tests(
-    systems: Sequence[Sequence[str]],
-    references: Sequence[str],
-    *,
-    tests: Sequence[str] = ("randomisation",),
-    resamples: int = 1000,
-    seed: int = 12345,
-    language: str | None = None,
-    tokenize: str | None = None,
-) -> list[dict[str, dict[str, MetricTest]]]:
-    """sacrebleu's paired tests of every system against the first.
+    systems: Sequence[Sequence[str]], references: Sequence[str], *, tests: Sequence[str] = ("randomisation",),
+    resamples: int = 1000, seed: int = 12345, language: str | None = None, tokenize: str | None = None,
+) -> list[dict[str, dict[str, MetricTest]]]:  # fmt: skip
+    """sacrebleu's paired tests of every system against the first: for each of these by metric and test.
 
     Where there is no difference p is 1; sacrebleu, which counts only trials with a difference greater than the observed
-    one, would say 1 / (trials + 1) where no trial has any (equal translations; BLEU 0 of both).
-
-    Args:
-        systems: the hypotheses of each.
-        references: the references.
-        tests: names of :data:`TESTS`.
-        resamples: trials or resamples, at least 1.
-        seed, language, tokenize: see :func:`score_translations`.
-
-    Returns:
-        for each system after the first: by metric and test.
-
-    Raises:
-        LengthMismatchError: other numbers of hypotheses than of references.
-        UnknownNameError: no such test or tokeniser.
-        InputError: no resamples, or a parameter out of its range.
+    one, would say 1 / (trials + 1) where no trial has any (equal translations; BLEU 0 of both). ``tests`` are of
+    :data:`TESTS`, ``resamples`` their trials or resamples; for the rest see :func:`score_translations`.
     """
-    from sacrebleu.significance import PairedTest
-
     _check(systems, references, resamples, seed)
     if resamples < 1:
         raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
@@ -211,22 +150,29 @@ def paired_translation_tests(
         if test not in TESTS:
             raise UnknownNameError("paired test", test, TESTS)
     out: list[dict[str, dict[str, MetricTest]]] = [{name: {} for name in METRICS} for _ in systems[1:]]
-    if not out:
-        return out
-    named = [(str(k), list(hypotheses)) for k, hypotheses in enumerate(systems)]
-    for test in tests:
-        with _seeded(seed):
-            signatures, found = PairedTest(
-                named, make_metrics(language, tokenize), [list(references)], test_type=TESTS[test], n_samples=resamples
-            )()
-        names = [name for name in found if name != "System"]
-        for name, theirs in zip(METRICS, names, strict=True):
-            results: Any = found[theirs]
-            for row, result in zip(out, results[1:], strict=True):
-                difference = float(result.score) - float(results[0].score)
-                p_value = float(result.p_value) if difference else 1.0
-                row[name][test] = MetricTest(test, difference, p_value, str(signatures[theirs]))
+    for test in tests if out else ():
+        metrics = make_metrics(language, tokenize)
+        signatures, found = _paired(systems, references, metrics, TESTS[test], resamples, seed)
+        for name in METRICS:
+            first, *others = found[name]
+            for row, other in zip(out, others, strict=True):
+                difference = float(other.score) - float(first.score)
+                row[name][test] = MetricTest(difference, float(other.p_value) if difference else 1.0, signatures[name])
     return out
+
+
+def _paired(
+    systems: Sequence[Sequence[str]], references: Sequence[str], metrics: dict[str, Any], test: str, resamples: int,
+    seed: int,
+) -> tuple[dict[str, str], dict[str, Any]]:  # fmt: skip
+    """Signatures, and results of all systems, by our names of the metrics."""
+    from sacrebleu.significance import PairedTest
+
+    named = [(str(k), list(hypotheses)) for k, hypotheses in enumerate(systems)]
+    with _seeded(seed):
+        signatures, found = PairedTest(named, metrics, [list(references)], test_type=test, n_samples=resamples)()
+    ours = dict(zip(metrics, (name for name in found if name != "System"), strict=True))
+    return {k: str(signatures[name]) for k, name in ours.items()}, {k: found[name] for k, name in ours.items()}
 
 
 def _check(systems: Sequence[Sequence[str]], references: Sequence[str], resamples: int, seed: int) -> None:

@@ -17,6 +17,7 @@ from align_eval.translation.metrics import METRICS, sentence_scores
 from align_eval.translation.translate import file_stem
 
 if TYPE_CHECKING:
+    from align_eval.scoring.paired import PairedTest
     from align_eval.translation.coverage import Diagnosis
     from align_eval.translation.translate import TranslatedText
 
@@ -31,14 +32,11 @@ _SHOWN = 12
 
 
 def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
-    """Plain data for ``json.dumps``.
+    """Plain data for ``json.dumps``, with so many of the worst sentences.
 
     ``bleu``, ``chrf``, ``ter``, ``aer`` (percent), ``uncovered_source`` and ``unsupported_target`` (percent) are
     numbers or ``null``; ``ci`` has their intervals and ``signatures`` their signatures, by the same names; ``paired``
     the tests against the first model.
-
-    Args:
-        worst: how many of the worst sentences are listed.
     """
     text = one.text
     row: dict[str, Any] = {
@@ -47,18 +45,12 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
         "detokenize": describe_detokenizer(text.detokenize),
         **{name: round(metric.score, DECIMALS) for name, metric in one.scores.items()},
         "aer": None, "uncovered_source": None, "unsupported_target": None,
+        "decoding": {**one.decoding, **_decoded(one), "empty": sum(not t.text for t in one.translations)},
     }  # fmt: skip
     ci = {name: _rounded(metric.ci) for name, metric in one.scores.items() if metric.ci is not None}
     signatures = {name: metric.signature for name, metric in one.scores.items()}
     paired: dict[str, Any] = {
         name: {test: result.to_json() for test, result in tests.items()} for name, tests in one.tests.items()
-    }
-    row["decoding"] = {
-        **one.decoding,
-        "at_limit": sum(t.at_limit for t in one.translations),
-        "left": sum(t.left for t in one.translations),
-        "in_pieces": sum(t.pieces > 1 for t in one.translations),
-        "empty": sum(not t.text for t in one.translations),
     }
     if one.attention is not None:
         score = one.attention.score
@@ -68,20 +60,16 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
         if "aer" in score.ci:
             ci["aer"] = _rounded(score.ci["aer"])
         if one.attention.tests:
-            paired["aer"] = {
-                test: {"difference": rounded(found.difference["aer"]), "p_value": found.p_value["aer"]}
-                for test, found in one.attention.tests.items()
-            }
+            paired["aer"] = {test: _tested(found, "aer") for test, found in one.attention.tests.items()}
     for name in _UNLINKED if one.coverage_tests else ():
         paired[name] = {}
         for test, tested in one.coverage_tests.items():
-            paired[name][test] = {"difference": rounded(tested.difference[name]), "p_value": tested.p_value[name]}
-            if name in tested.ci:
-                paired[name][test]["ci"] = _rounded(tested.ci[name])
+            ends = {"ci": _rounded(tested.ci[name])} if name in tested.ci else {}
+            paired[name][test] = {**_tested(tested, name), **ends}
     if one.diagnosis is not None and one.reference is not None:
         found, reference = one.diagnosis.coverage.to_json(), one.reference.coverage.to_json()
         ci |= found.pop("ci")
-        row |= {name: found.pop(name) for name in ("uncovered_source", "unsupported_target")}
+        row |= {name: found.pop(name) for name in _UNLINKED}
         row["diagnostics"] = {
             "aligner": one.diagnosis.aligner,
             "source_tokenizer": one.diagnosis.tokenize[0],
@@ -95,6 +83,19 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
     if one.against is not None:
         row |= {"against": one.against, "paired": paired}
     return row
+
+
+def _decoded(one: TranslatedText) -> dict[str, int]:
+    """How many translations may be incomplete, are missing, or were made in pieces."""
+    return {
+        "at_limit": sum(t.at_limit for t in one.translations),
+        "left": sum(t.left for t in one.translations),
+        "in_pieces": sum(t.pieces > 1 for t in one.translations),
+    }
+
+
+def _tested(found: PairedTest, name: str) -> dict[str, Any]:
+    return {"difference": rounded(found.difference[name]), "p_value": found.p_value[name]}
 
 
 def _rounded(interval: tuple[float, float]) -> list[float]:
@@ -140,11 +141,9 @@ def render(found: Sequence[TranslatedText], worst: int = WORST) -> str:
     parts = [render_text([table, *_test_tables(found)])]
     parts.append("\n".join(map(shown, _rests_on(found))) + "\n")
     for one in found:
-        listed = [] if one.diagnosis is None else one.diagnosis.coverage.worst(worst)
-        if listed:
-            parts.append(
-                f"Most words without a link, {shown(one.model)}:\n" + "".join(_sentence(one, k) for k in listed)
-            )
+        if one.diagnosis is not None and (listed := one.diagnosis.coverage.worst(worst)):
+            sentences = "".join(_sentence(one, k) for k in listed)
+            parts.append(f"Most words without a link, {shown(one.model)}:\n{sentences}")
     return "\n".join(parts)
 
 
@@ -156,32 +155,28 @@ def _shares(diagnosis: Diagnosis | None) -> list[str]:
     if diagnosis is None:
         return ["-", "-"]
     found = diagnosis.coverage
-    shares = {"uncovered_source": found.uncovered_source, "unsupported_target": found.unsupported_target}
-    return ["-" if share is None else _with_interval(share, found.ci.get(name)) for name, share in shares.items()]
+    shares = ((getattr(found, name), found.ci.get(name)) for name in _UNLINKED)
+    return ["-" if share is None else _with_interval(share, ci) for share, ci in shares]
 
 
 def _test_tables(found: Sequence[TranslatedText]) -> list[TextTable]:
     """One table a test: differences from the first model, and p-values."""
     tables = []
-    names = [name for one in found[1:2] for name in next(iter(one.tests.values()), {})]
-    for test in names:
-        table = TextTable(f"Against {found[0].model}, {test}", ["model"])
-        with_aer = sum(one.attention is not None for one in found) > 1
-        unlinked = _UNLINKED if any(one.coverage_tests for one in found) else ()
-        columns = [*METRICS, *(["aer"] if with_aer else []), *unlinked]
-        table.columns = ["model", *(c for name in columns for c in (f"Δ{_TITLES[name]}", "p"))]
+    with_aer = ("aer",) if sum(one.attention is not None for one in found) > 1 else ()
+    unlinked = _UNLINKED if any(one.coverage_tests for one in found) else ()
+    for test in [name for one in found[1:2] for name in next(iter(one.tests.values()), {})]:
+        columns = [c for name in (*METRICS, *with_aer, *unlinked) for c in (f"Δ{_TITLES[name]}", "p")]
+        table = TextTable(f"Against {found[0].model}, {test}", ["model", *columns])
         for one in found[1:]:
             row = [one.model]
             for name in METRICS:
                 row += [f"{one.tests[name][test].difference:+.2f}", p_value(one.tests[name][test].p_value)]
-            if with_aer:
-                result = None if one.attention is None else one.attention.tests.get(test)
-                row += ["-", "-"] if result is None else [
-                    signed(result.difference["aer"]), p_value(result.p_value["aer"])
-                ]  # fmt: skip
-            for name in unlinked:
-                tested = one.coverage_tests[test]
-                row += [signed(tested.difference[name]), p_value(tested.p_value[name])]
+            forced = None if one.attention is None else one.attention.tests.get(test)
+            others = [*((name, forced) for name in with_aer), *((name, one.coverage_tests[test]) for name in unlinked)]
+            for name, result in others:
+                row += (
+                    ["-", "-"] if result is None else [signed(result.difference[name]), p_value(result.p_value[name])]
+                )
             table.rows.append(row)
         tables.append(table)
     return tables
@@ -217,7 +212,7 @@ def _rests_on(found: Sequence[TranslatedText]) -> list[str]:
 
 def notes(one: TranslatedText) -> list[str]:
     """What a person should know of the translations: cut, left, in pieces, empty."""
-    counts = to_json(one, 0)["decoding"]
+    counts = _decoded(one)
     said = {
         "at_limit": "translations that reached their greatest length and may be incomplete (--max-length)",
         "left": "sources over the model's window, left without a translation",
@@ -244,9 +239,6 @@ def write_folder(found: Sequence[TranslatedText], folder: StrPath, worst: int = 
 
     Returns:
         the files written.
-
-    Raises:
-        OutputError: the folder cannot be written.
     """
     base = make_folder(folder)
     write_json(base / "scores.json", {"environment": environment(), "models": [to_json(one, worst) for one in found]})

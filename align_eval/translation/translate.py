@@ -1,19 +1,33 @@
-"""Translate a text with several models and judge them: sacrebleu, attention against gold, links of their own output."""
+"""Translate a text with several models and judge them: sacrebleu, attention against gold, links of their own output.
+
+Attention is read while a model is teacher forced on the references. All heads and modes of each model are counted in
+one pass; one is chosen on the dev split and scored on the disjoint test split, all models on the same sentence pairs,
+so that they can be tested against the first one.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from align_eval.errors import InputError, LengthMismatchError
+from align_eval.files import StrPath, atomic_writer, read_lines, sha256_of
+from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.models.translation import Decoding, Translation, Translator, load_translator
+from align_eval.nested import parse_json
 from align_eval.runs.parallel_text import ParallelText, plain_language
 from align_eval.runs.results import file_name, make_folder
-from align_eval.runs.sweep import Sweep
-from align_eval.translation.attention import AttentionChoice, AttentionScore, forced_counts, score_forced
+from align_eval.runs.sweep import Sweep, split, sweep_testset
+from align_eval.scoring import Score
+from align_eval.scoring.paired import PairedTest, paired_tests
 from align_eval.translation.coverage import Diagnosis, coverage_tests, diagnose, diagnostic_aligner, word_tokenizers
 from align_eval.translation.metrics import (
     MetricScore,
@@ -22,14 +36,64 @@ from align_eval.translation.metrics import (
     paired_translation_tests,
     score_translations,
 )
-from align_eval.translation.texts import translate_text
 
 if TYPE_CHECKING:
     from align_eval.models.seq2seq import Seq2Seq
-    from align_eval.scoring.paired import PairedTest
-    from align_eval.translation.texts import Hypothesis
+    from align_eval.signals.matrix import View
 
+BLOCK = 256  # sentences translated, written and journalled at a time
 Bars = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+@dataclass(frozen=True)
+class AttentionChoice:
+    """Which heads of the cross-attention may be scored; where several are left, the best on the dev split is.
+
+    Attributes:
+        layer, head: a number from 1 or ``"mean"``; ``None``: any.
+        mode: ``"awi"`` or ``"awo"``; ``None``: any.
+        method: how score matrices become links; ``reverse``: each target word to its best source word.
+        development: ratio of the sentence pairs that the head is chosen on.
+    """
+
+    layer: int | str | None = None
+    head: int | str | None = None
+    mode: str | None = None
+    method: str = "reverse"
+    development: float = 0.2
+
+
+@dataclass(frozen=True)
+class AttentionScore:
+    """The AER of one model.
+
+    Attributes:
+        view: layer, head, alignment mode.
+        score: over the pairs that the view was not chosen on.
+        chosen_on: sentence pairs that it was chosen on; 0 if the user named it.
+        views: views that it was chosen from.
+        left_out: pairs that do not fit some model's window.
+        method: how score matrices became links.
+        tests: paired tests against the first model, same pairs.
+    """
+
+    view: View
+    score: Score
+    chosen_on: int
+    views: int
+    left_out: int
+    method: str
+    tests: dict[str, PairedTest]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``json.dumps``."""
+        found = self.score.to_json()
+        kept = ("precision", "recall", "links", "sure", "possible", "sentences")
+        return {
+            "layer": self.view.layer, "head": self.view.head, "mode": self.view.reading, "method": self.method,
+            "development_sentences": self.chosen_on, "views": self.views, "left_out": self.left_out,
+            **{name: found[name] for name in kept},
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +103,7 @@ class TranslateSettings:
     Attributes:
         decoding: how translations are searched for.
         loading: options of :func:`align_eval.models.load_model` (``device``, ``dtype``, ``source_language``, ...).
-        choice: the view of the attention that is scored against gold.
+        choice: the head of the attention that is scored against gold.
         aligner: independent aligner of the models' own translations: an encoder's name, or ``eflomal``,
             ``fast_align`` with options; ``None``: no diagnostics.
         aligner_method: extraction method, if ``aligner`` is an encoder.
@@ -69,12 +133,11 @@ class TranslatedText:
     """One model on one text.
 
     Attributes:
-        text: the text.
         model: its name; of translations that were read from a file the file's.
         decoding: :meth:`align_eval.models.translation.Translator.describe`; of a file its sha256.
         translations: one a sentence.
         scores: by metric of :data:`align_eval.translation.metrics.METRICS`.
-        attention: AER of its attention; ``None`` without gold.
+        attention: ``None`` without gold.
         diagnosis: of its own translations; ``None`` without an aligner. ``reference``: of the references.
         against: name of the first model, for those after it.
         tests: sacrebleu's paired tests against the first, by metric and test.
@@ -117,8 +180,8 @@ def translate_and_score(
         text: of :func:`align_eval.runs.parallel_text.open_text`.
         models: names, or models of :func:`align_eval.models.translation.load_translator`.
         settings: what is asked for.
-        hypotheses: translations that exist, of :func:`align_eval.translation.texts.read_hypotheses`; they come after
-            the models. The first translator of all is the one that the others are tested against.
+        hypotheses: translations that exist, of :func:`read_hypotheses`; they come after the models. The first
+            translator of all is the one that the others are tested against.
         folder: translations are written here as they come, so that an interrupted run goes on where it stopped.
         resume: take over translations of an earlier run with the same settings.
         bars: makes a progress bar from its name and total.
@@ -129,7 +192,7 @@ def translate_and_score(
     """
     if not models and not hypotheses:
         raise InputError("no model and no translations are named", remedy="Give --model, or --hypothesis FILE")
-    draw = bars or _no_bar
+    draw = bars or (lambda what, total: nullcontext(lambda advance: None))
     budget = settings.decoding.token_budget
     aligner = None
     if settings.aligner is not None:
@@ -171,14 +234,11 @@ def translate_and_score(
     metric: dict[str, Any] = {**options, "language": text.target_language, "tokenize": settings.bleu_tokenize}
     scores = [score_translations(output, text.references, **metric) for output in outputs]
     tested: list[dict[str, dict[str, MetricTest]]] = [{} for _ in outputs]
+    covered: list[dict[str, PairedTest]] = [{} for _ in outputs]
     if settings.resamples and settings.tests:
         tested[1:] = paired_translation_tests(outputs, text.references, tests=settings.tests, **metric)
-    covered: list[dict[str, PairedTest]] = [{} for _ in outputs]
-    if settings.resamples and settings.tests and diagnoses:
-        covered[1:] = [
-            coverage_tests(diagnoses[1].coverage, later.coverage, tests=settings.tests, **options)
-            for later in diagnoses[2:]
-        ]
+        for k, later in enumerate(diagnoses[2:], 1):
+            covered[k] = coverage_tests(diagnoses[1].coverage, later.coverage, tests=settings.tests, **options)
     return [
         TranslatedText(
             text, name, described, translations, scores[k], attention[k] if k < len(attention) else None,
@@ -218,6 +278,148 @@ def file_stem(number: int, model: str) -> str:
     return file_name(str(number), model.rstrip("/").rpartition("/")[2])
 
 
-@contextmanager
-def _no_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    yield lambda advance: None
+def translate_text(
+    text: ParallelText,
+    translator: Translator,
+    *,
+    path: Path | None = None,
+    resume: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> list[Translation]:
+    """Translate all sentences, in blocks that are written to ``path`` (JSON lines) as they are done.
+
+    A run with the same settings goes on after the last block, and takes over a finished file. What is written is the
+    same as without an interruption.
+    """
+    ids = [pair.id for pair in text.pairs]
+    tell = progress or (lambda advance: None)
+    if path is None:
+        return translator.translate(text.sources, ids, progress=progress)
+    key = Key.of(
+        **translator.describe(), text=text.checksum, sentences=len(text), reverse=text.reverse,
+        detokenize=text.detokenize, prefix=[int(i) for i in translator.before],
+        batch_tokens=translator.decoding.token_budget, block=BLOCK,
+    )  # fmt: skip
+    meta = Path(f"{path}.meta.json")
+    if resume and _finished(path, meta, key):
+        tell(len(text))
+        return _read(path)
+    out = ResumableWriter(path, key, resume=resume)
+    try:
+        tell(out.lines)
+        for start in range(out.lines, len(text), BLOCK):
+            part = slice(start, start + BLOCK)
+            found = translator.translate(text.sources[part], ids[part], progress=progress)
+            out.append([json.dumps(asdict(one), ensure_ascii=False) for one in found])
+    except BaseException:
+        out.close()
+        raise
+    out.finish()
+    with atomic_writer(meta) as stream:
+        json.dump({"settings": key.parts, "sha256": sha256_of(path)}, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+    return _read(path)
+
+
+def _finished(path: Path, meta: Path, key: Key) -> bool:
+    """Whether ``path`` holds all translations of a run with these settings."""
+    if not (path.is_file() and meta.is_file()):
+        return False
+    try:
+        known = parse_json(meta.read_text("utf-8"))
+        return bool(known["settings"] == key.parts and known["sha256"] == sha256_of(path))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _read(path: Path) -> list[Translation]:
+    return [Translation(**json.loads(line)) for line in path.read_text("utf-8").split("\n") if line]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """The translations of a file, one a line; its name is with folders where two files have the same."""
+
+    name: str
+    translations: list[Translation] = field(repr=False)
+    sha256: str
+
+
+def read_hypotheses(paths: Sequence[StrPath], sentences: int, limit: int | None = None) -> list[Hypothesis]:
+    """Read files of translations of so many sentences, a line each, empty lines included; the first ``limit`` of them.
+
+    Raises:
+        LengthMismatchError: a file has more or fewer lines.
+        InputError: the same file twice, or standard input.
+    """
+    names = [os.fspath(path) for path in paths]
+    if "-" in names:
+        raise InputError("translations are read from files, not from standard input", remedy="Name a file")
+    if len(set(names)) != len(names):
+        raise InputError("the same file of translations is named twice", remedy="Name each file once")
+    short = [Path(name).name for name in names]
+    out = []
+    for name, label in zip(names, short, strict=True):
+        lines = [line for _, line in read_lines(name)]
+        if len(lines) != sentences:
+            raise LengthMismatchError(
+                f"{len(lines)} translations but {sentences} sentence pairs", file=name,
+                remedy="Give one line for each sentence pair, empty lines included",
+            )  # fmt: skip
+        shown = name if short.count(label) > 1 else label
+        translations = [Translation(line, pieces=1 if line else 0) for line in lines[:limit]]
+        out.append(Hypothesis(shown, translations, sha256_of(name)))
+    return out
+
+
+def forced_counts(
+    text: ParallelText, model: Seq2Seq, choice: AttentionChoice, *, leave_long: bool = False, **options: Any
+) -> Sweep:
+    """Count the links of every head and mode of ``choice`` against gold, pairs over the window left out or refused."""
+    testset: Any = text
+    return sweep_testset(
+        testset, model, layers="all" if choice.layer is None else [choice.layer],
+        heads=("all", "mean") if choice.head is None else [choice.head],
+        modes=None if choice.mode is None else [choice.mode], method=choice.method,
+        on_long="leave" if leave_long else "raise", **options,
+    )  # fmt: skip
+
+
+def score_forced(
+    models: Sequence[Sweep], choice: AttentionChoice, *, tests: Sequence[str] = ("randomisation",),
+    resamples: int = 1000, seed: int = 12345,
+) -> list[AttentionScore]:  # fmt: skip
+    """Choose a head of each model and score it, all models on the same pairs; later ones are tested against the first.
+
+    Raises:
+        InputError: the dev split or the test split would be empty.
+    """
+    common = np.logical_and.reduce([model.fits for model in models])
+    development, rest = np.empty(0, dtype=np.int64), np.arange(len(common))
+    choose = any(len(model.views) > 1 for model in models)
+    if choose:
+        development, rest = split(len(common), choice.development, seed)
+    development, rest = development[common[development]], rest[common[rest]]
+    if not len(rest) or (choose and not len(development)):
+        raise InputError(
+            "too few sentence pairs fit the windows of all models to choose a view and score it",
+            remedy="Name the view with --layer, --head and --mode, or leave models out",
+        )
+    options: dict[str, Any] = {"resamples": resamples, "seed": seed}
+    out: list[AttentionScore] = []
+    first: NDArray[Any] | None = None
+    for sweep in models:
+        several = len(sweep.views) > 1
+        best = sweep.best(development) if several else 0
+        rows = sweep.counts[best, rest]
+        tested = (
+            {} if first is None or not resamples or not tests else paired_tests(first, rows, tests=tests, **options)
+        )
+        first = rows if first is None else first
+        score = sweep.score(best, rest, **options)
+        if "randomisation" in tested:
+            score = replace(score, signature=score.signature.extend(ar=resamples))
+        chosen_on = len(development) if several else 0
+        left = int((~common).sum())
+        out.append(AttentionScore(sweep.views[best], score, chosen_on, len(sweep.views), left, choice.method, tested))
+    return out

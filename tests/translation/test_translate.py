@@ -18,12 +18,18 @@ from align_eval.errors import InputError, LengthMismatchError, MissingFileError,
 from align_eval.models.translation import Decoding, Translator
 from align_eval.runs.parallel_text import ParallelText, open_text
 from align_eval.runs.sweep import split, sweep_testset
-from align_eval.translation.attention import AttentionChoice, forced_counts, score_forced
 from align_eval.translation.coverage import coverage, diagnose, diagnostic_aligner, word_tokenizers
 from align_eval.translation.metrics import score_translations
 from align_eval.translation.report import render, sentence_rows, to_json, write_folder
-from align_eval.translation.texts import read_hypotheses, translate_text
-from align_eval.translation.translate import TranslateSettings, translate_and_score
+from align_eval.translation.translate import (
+    AttentionChoice,
+    TranslateSettings,
+    forced_counts,
+    read_hypotheses,
+    score_forced,
+    translate_and_score,
+    translate_text,
+)
 from tests.models import families
 from tests.runs.stub import Stub
 
@@ -150,7 +156,7 @@ def test_pairs_over_a_window_are_left_out_for_all_models(tmp_path: Path, model: 
 def test_an_interrupted_run_goes_on(
     text: ParallelText, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("align_eval.translation.texts.BLOCK", 3)
+    monkeypatch.setattr("align_eval.translation.translate.BLOCK", 3)
     translator = Translator(model, Decoding(2, 10))
     wanted = translate_text(text, translator)
     whole = tmp_path / "whole.jsonl"
