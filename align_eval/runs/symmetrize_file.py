@@ -30,65 +30,66 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True)
-class Symmetrized:
-    """What :func:`symmetrize_files` gives.
-
-    Attributes:
-        table: the combined links, 0-based, source-target; ``provenance`` says how they came about.
-        reverse_order: the side order that the reverse file was read in, ``st`` or ``ts``.
-        reason: why that one, a clause.
-    """
-
-    table: LinkTable
-    reverse_order: str
-    reason: str
-
-
-def symmetrize_files(
+def symmetrize_into(
+    output: StrPath,
     forward: StrPath,
     reverse: StrPath,
-    method: str = "grow-diag-final-and",
-    rule: str = "both",
+    method: str,
+    rule: str,
     *,
+    format_out: str,
+    base_out: int | None = None,
     format: str = "auto",
     base: int | str = "auto",
     forward_order: str = "st",
     reverse_order: str = "auto",
     bitext: Iterable[SentencePair] | None = None,
     missing_sentences: str = "raise",
-) -> Symmetrized:
-    """Combine the links of two directions of alignment.
+) -> tuple[str, str]:
+    """Combine the links of two directions of alignment into a file, in blocks where nothing needs the files whole.
+
+    That is without sentences, where both files have the same sentence pairs in the same order, without names or named
+    1, 2, ...
 
     Args:
+        output, format_out, base_out: as in :func:`align_eval.corpora.linkio.write_links`.
         forward, reverse: files of links; one of them may be ``-``, standard input.
         method, rule: see :mod:`align_eval.links.symmetrization`.
         format, base: of both files, as in :func:`align_eval.corpora.linkio.read_links`.
-        forward_order: side order of ``forward``.
-        reverse_order: side order of ``reverse``; ``auto``: the one that the sentences allow, else the one in which both
-            directions agree (:mod:`align_eval.links.symmetrization`).
+        forward_order, reverse_order: side orders; ``auto``: the one that the sentences allow, or (of ``reverse``) else
+            the one in which both directions agree.
         bitext: the sentence pairs, as evidence.
         missing_sentences: see :class:`align_eval.corpora.matching.Matching`.
+
+    Returns:
+        the side order that the reverse file was read in, ``st`` or ``ts``, and why that one.
 
     Raises:
         IndexBaseError: the order, or a base, is unclear.
         LengthMismatchError: the files have other sentence pairs.
-        AlignEvalError: what reading raises.
     """
     check_names(method, rule)
     check_missing(missing_sentences)
     if os.fspath(forward) == os.fspath(reverse) == "-":
         raise InputError("standard input can be read once only", remedy="Name a file for one direction")
+    inputs = LinkInput(forward), LinkInput(reverse)  # a stream is kept in a temporary file
+    orders = forward_order, reverse_order
+    out: dict[str, Any] = {"format": format_out, "base": base_out}
+    if bitext is None and forward_order != "auto":
+        try:
+            return _symmetrize_blocks(output, inputs, orders, (method, rule), (format, base), out)
+        except NotInBlocksError:
+            pass
     pairs = None if bitext is None else list(bitext)
 
     def read(path: StrPath, order: str) -> tuple[LinkTable, LinkReport]:
         return read_links_report(path, format=format, base=base, order=order, bitext=pairs)
 
-    one, report = read(forward, forward_order)
-    readings, reason = _readings(read, reverse, reverse_order, pairs is not None)
+    one, report = read(inputs[0], forward_order)
+    readings, reason = _readings(read, inputs[1], reverse_order, pairs is not None)
     reports = [report, readings[0].report]
     skips = [found.format not in ("jsonl", "parquet") for found in reports]
-    files, notes = [os.fspath(forward), os.fspath(reverse)], []
+    files, notes = [os.fspath(file) for file in inputs], []
     for reading in readings:
         how = Matching(files, missing_sentences, pairs is not None, skips)
         reading.matched = match_tables([one, reading.table], how)
@@ -100,66 +101,25 @@ def symmetrize_files(
             raise _unclear(files[0], files[1], found)
         chosen, reason = readings[found.swap], _agreed(found, found.swap)
     elif found.swap:
-        notes.append(_probably(reverse, chosen.order, found))
+        notes.append(_probably(files[1], chosen.order, found))
     _warn(notes, reports)
     table = symmetrize_table(chosen.matched[0], chosen.matched[1], method, rule)
     table.provenance = combined_provenance(one.provenance, readings[0].table.provenance, method, rule)
-    return Symmetrized(table, chosen.order, reason)
-
-
-def symmetrize_into(
-    output: StrPath,
-    forward: StrPath,
-    reverse: StrPath,
-    method: str,
-    rule: str,
-    *,
-    format_out: str,
-    base_out: int | None = None,
-    **options: Any,
-) -> tuple[str, str]:
-    """Write what :func:`symmetrize_files` gives, in blocks where nothing needs the files whole.
-
-    That is without sentences, where both files have the same sentence pairs in the same order, without names or named
-    1, 2, ...
-
-    Args:
-        output, format_out, base_out: as in :func:`align_eval.corpora.linkio.write_links`.
-        forward, reverse, method, rule, options: as in :func:`symmetrize_files`.
-
-    Returns:
-        the side order that the reverse file was read in, and why that one.
-    """
-    check_names(method, rule)
-    if os.fspath(forward) == os.fspath(reverse) == "-":
-        raise InputError("standard input can be read once only", remedy="Name a file for one direction")
-    inputs = LinkInput(forward), LinkInput(reverse)  # a stream is kept in a temporary file
-    if options.get("bitext") is None:
-        try:
-            return _symmetrize_blocks(output, inputs, (method, rule), format_out, base_out, **options)
-        except NotInBlocksError:
-            pass
-    combined = symmetrize_files(*inputs, method, rule, **options)
-    write_links(output, combined.table, format=format_out, base=base_out, bitext=options.get("bitext"))
-    return combined.reverse_order, combined.reason
+    write_links(output, table, bitext=pairs, **out)
+    return chosen.order, reason
 
 
 def _symmetrize_blocks(
-    output: StrPath, inputs: tuple[LinkInput, LinkInput], how: tuple[str, str], format_out: str, base_out: int | None,
-    *, format: str = "auto", base: int | str = "auto", forward_order: str = "st", reverse_order: str = "auto",
-    bitext: None = None, missing_sentences: str = "raise",
+    output: StrPath, inputs: tuple[LinkInput, LinkInput], orders: tuple[str, str], how: tuple[str, str],
+    form: tuple[str, int | str], out: dict[str, Any],
 ) -> tuple[str, str]:  # fmt: skip
-    """See :func:`symmetrize_into`; whatever is not plain is left to :func:`symmetrize_files`."""
-    check_missing(missing_sentences)
-    auto = reverse_order == "auto"
-    if forward_order == "auto":
-        raise NotInBlocksError
-    orders = forward_order, "st" if auto else reverse_order
+    """See :func:`symmetrize_into`; whatever is not plain raises :class:`NotInBlocksError`."""
+    auto = orders[1] == "auto"
+    orders = orders[0], "st" if auto else orders[1]
     readers = [
-        LinkReader(file, format, base, order, bitext, "drop", "raise")
-        for file, order in zip(inputs, orders, strict=True)
+        LinkReader(file, *form, order, None, "drop", "raise") for file, order in zip(inputs, orders, strict=True)
     ]
-    told: list[str] = []
+    notes: list[str] = []
     swap = False
     reason = "given"
 
@@ -176,7 +136,7 @@ def _symmetrize_blocks(
                 if auto:
                     swap, reason = bool(found.swap), _agreed(found, bool(found.swap))
                 elif found.swap:
-                    told.append(_probably(inputs[1].path, orders[1], found))
+                    notes.append(_probably(inputs[1].path, orders[1], found))
             yield symmetrize_table(one, other.reverse() if swap else other, *how)
             done += one.sentences
         if not done:
@@ -186,8 +146,8 @@ def _symmetrize_blocks(
         one, other = map(read_provenance, inputs)
         return combined_provenance(one, other, *how)
 
-    write_link_blocks(output, blocks(), format=format_out, base=base_out, provenance=provenance)
-    _warn(told, [reader.report for reader in readers])
+    write_link_blocks(output, blocks(), provenance=provenance, **out)
+    _warn(notes, [reader.report for reader in readers])
     return ("ts" if swap else orders[1]), reason
 
 
@@ -223,11 +183,7 @@ class _Reading:
 def _readings(
     read: Callable[[StrPath, str], tuple[LinkTable, LinkReport]], reverse: StrPath, order: str, with_sentences: bool
 ) -> tuple[list[_Reading], str]:
-    """The reverse file in each order that is possible, and why if it is one.
-
-    Raises:
-        AlignEvalError: it cannot be read in any.
-    """
+    """The reverse file in each order that is possible, and why if it is one."""
     if order != "auto":
         return [_Reading(order, *read(reverse, order))], "given"
     if not with_sentences:
