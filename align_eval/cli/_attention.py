@@ -52,9 +52,9 @@ def with_head(asked: AlignerSettings, choose_on: str | None) -> AlignerSettings:
     testset = testset_to_choose_on(choose_on, asked.source_language, asked.target_language)
     total = len(testset.pairs) * (1 if asked.attention.symmetrize is None else 2)
     with progress_bar(f"choosing a head on {testset.name}", total) as progress:
-        chosen = choose_head(asked, testset, progress=progress)
-    sys.stderr.write(f"align-eval: {chosen.describe()}\n")
-    return chosen.settings
+        chosen, said = choose_head(asked, testset, progress=progress)
+    sys.stderr.write(f"align-eval: {said}\n")
+    return chosen
 
 
 def for_actors(asked: AlignerSettings, name: str) -> AlignerSettings:

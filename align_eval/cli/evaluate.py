@@ -118,9 +118,9 @@ def add_to(app: typer.Typer) -> None:
             source_language=source_language, target_language=target_language,
         )  # fmt: skip
         found: list[Evaluation] = []
-        for testset, aligner, auto in aligners_for(asked, loaded, choose_on):
-            if auto is not None:
-                sys.stderr.write(f"align-eval: {auto.describe()}\n")
+        for testset, aligner, said in aligners_for(asked, loaded, choose_on):
+            if said:
+                sys.stderr.write(f"align-eval: {said}\n")
             with progress_bar(testset.name, len(testset.pairs)) as progress:
                 found += evaluate_testset(
                     testset, aligner, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,

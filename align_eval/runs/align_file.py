@@ -363,7 +363,7 @@ def file_tasks(bitext: str, folder: StrPath, format: str = "pharaoh") -> list[Fi
     pattern = os.path.join(escape(bitext), "*") if os.path.isdir(bitext) else bitext
     found = sorted(f for f in glob(pattern) if os.path.isfile(f) and os.path.basename(f)[:1] not in "._")
     if not found:
-        raise MissingFileError("no file of sentence pairs", file=bitext, remedy="Check the folder or the pattern")
+        raise MissingFileError("names no file", file=bitext, remedy="Check the folder or the pattern")
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise OutputError("is a file, not a folder", file=folder, remedy="Name a folder with --output")
     tasks: dict[str, FileTask] = {}

@@ -97,7 +97,7 @@ def align(
     if asked is not None and asked.head is None:
         from align_eval.runs.heads import choose_head, testset_to_choose_on
 
-        settings = choose_head(settings, testset_to_choose_on(choose_on, source_language, target_language)).settings
+        settings, _ = choose_head(settings, testset_to_choose_on(choose_on, source_language, target_language))
     aligner = make_aligner(settings)
     found = [links for block in align_stream(aligner, sentences) for links in block]
     if left := aligner.take_long()["left_out"]:

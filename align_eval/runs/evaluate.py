@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from align_eval.aligners import Aligner, AlignerSettings, System
     from align_eval.corpora import SentencePair, TestSet
     from align_eval.links import Links
-    from align_eval.runs.heads import ChosenHead
 
 # Pairs handed to the aligner at a time; it sorts them by length.
 BLOCK = 2048
@@ -70,11 +69,11 @@ class Evaluations(list[Evaluation]):
 
 def aligners_for(
     settings: AlignerSettings, testsets: Sequence[TestSet], choose_on: str | None = None
-) -> Iterator[tuple[TestSet, Aligner, ChosenHead | None]]:
+) -> Iterator[tuple[TestSet, Aligner, str]]:
     """An aligner for each test set, in its languages unless others are named; the model is loaded once.
 
-    Where ``settings.attention`` names no head, one is chosen, and yielded too, on the test set ``choose_on`` (``None``:
-    the project's own set of the two languages).
+    Where ``settings.attention`` names no head, one is chosen on the test set ``choose_on`` (``None``: the project's own
+    set of the two languages), and a sentence that names it is yielded too.
 
     Raises:
         InputError: a head would be chosen and scored on the same sentences; and what making an aligner raises.
@@ -87,7 +86,7 @@ def aligners_for(
             settings.source_language or testset.source_language or None,
             settings.target_language or testset.target_language or None,
         )
-        chosen = None
+        said = ""
         asked = replace(settings, source_language=languages[0], target_language=languages[1])
         if asked.attention is not None and asked.attention.head is None:
             from align_eval.runs.heads import choose_head, testset_to_choose_on
@@ -98,11 +97,10 @@ def aligners_for(
                     f"a head would be chosen and scored on the same sentences, {other.name}",
                     remedy="Choose it on another set (--choose-on), or use align-eval sweep, which splits the set",
                 )
-            chosen = choose_head(asked, other)
-            asked = chosen.settings
+            asked, said = choose_head(asked, other)
         if made is None or asked.attention is not None or getattr(settings.model, "family", "encoder") != "encoder":
             made = make_aligner(asked)
-        yield testset, made, chosen
+        yield testset, made, said
 
 
 def align_pairs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,36 +22,14 @@ if TYPE_CHECKING:
     from align_eval.signals.matrix import View
 
 
-@dataclass(frozen=True)
-class ChosenHead:
-    """A head chosen from ``heads`` heads and modes by AER in percent (mean of both directions) on a test set."""
-
-    settings: AlignerSettings
-    aer: float
-    heads: int
-    testset: TestSet
-
-    def describe(self) -> str:
-        """One sentence for a log."""
-        asked = self.settings.attention
-        assert asked is not None
-        return (
-            f"head {asked.head}, mode {asked.mode}: the best of {self.heads} heads and modes on {self.testset.name} "
-            f"({len(self.testset.pairs)} sentence pairs), AER {self.aer:.2f}"
-        )
-
-
 def choose_head(
     settings: AlignerSettings, testset: TestSet, *, progress: Callable[[int], None] | None = None
-) -> ChosenHead:
-    """Choose layer, head and alignment mode of ``settings.attention`` by AER on a test set.
+) -> tuple[AlignerSettings, str]:
+    """Choose layer, head and alignment mode of ``settings.attention`` by AER on a test set, and say which it is.
 
     Candidates are all heads and the mean over the heads of each layer, in the mode asked for or in all modes. With both
     directions it is the head with the lowest mean AER of the two. The test set has the languages of the text in the
     same order; the model of ``settings`` may be a name.
-
-    Raises:
-        as :class:`align_eval.aligners.attention.AttentionAligner` and :func:`align_eval.runs.sweep.sweep_testset`.
     """
     from align_eval.models import load_model
 
@@ -81,11 +59,12 @@ def choose_head(
         totals = totals + np.round(found.aer(), 9)
     best = int(totals.argmin())
     layer, head, reading = found.views[best]
-    name = testset.name.partition(":")[0]
-    chosen = replace(asked, head=Head(layer, head), mode=mode_name(reading), chosen_on=name)
-    return ChosenHead(
-        replace(settings, model=model, attention=chosen), float(totals[best]) / len(turns), len(found.views), testset
+    chosen = replace(asked, head=Head(layer, head), mode=mode_name(reading), chosen_on=testset.name.partition(":")[0])
+    said = (
+        f"head {chosen.head}, mode {chosen.mode}: the best of {len(found.views)} heads and modes on {testset.name} "
+        f"({len(testset.pairs)} sentence pairs), AER {float(totals[best]) / len(turns):.2f}"
     )
+    return replace(settings, model=model, attention=chosen), said
 
 
 def testset_to_choose_on(name: str | None, source: str | None, target: str | None) -> TestSet:
