@@ -34,7 +34,7 @@ RANGES = {
         "integrated-gradients:baseline=one", "information-flow:rows=some", "value-zeroing:token_budget=-5",
     ],
     make_strategy: [
-        "random:share=nan", "random:share=2", "random:count=0", "span:draws=0", "nth:n=0", "suffix:share=-1",
+        "random:ratio=nan", "random:ratio=2", "random:count=0", "span:draws=0", "nth:n=0", "suffix:ratio=-1",
     ],
     make_mask_kind: ["sink-window:window=-1", "sink-window:sinks=-2"],
     fast_align: ["fast_align:iterations=0", "fast_align:null=nan", "fast_align:null=inf", "eflomal:seed=-1"],
@@ -46,7 +46,7 @@ WRONG = {
     attribution_options: ["smoothgrad:samples", "smoothgrad:samples=2,samples=3", "value-zeroing:normalised=maybe",
                      "saliency:", "", ":norm=l2", "smoothgrad:samples=1e2"],
     make_strategy: [
-        "random:share=0.5,share=0.6", "random:count=1.5", "random:", "", ":share=1", "aligned:each=perhaps",
+        "random:ratio=0.5,ratio=0.6", "random:count=1.5", "random:", "", ":ratio=1", "aligned:each=perhaps",
     ],
     make_mask_kind: ["sink-window:sinks=1,sinks=2", "sink-window:sinks=x", "sink-window:", "", "sink-window:sinks"],
     fast_align: ["fast_align:iterations=5,iterations=6", "fast_align:iterations=x", "fast_align:bayes=2"],
@@ -54,7 +54,7 @@ WRONG = {
 UNKNOWN = {
     make_extractor: ["softmx", "softmax:treshold=1", "argmax:threshold=1"],
     attribution_options: ["saliencey", "saliency:norms=l2", "attention:samples=1", "norms:reader=1"],
-    make_strategy: ["randm", "random:ratio=0.5", "each:share=1"],
+    make_strategy: ["randm", "random:share=0.5", "each:ratio=1"],
     make_mask_kind: ["sink", "sink-window:windows=3"],
     fast_align: ["fast_align:iteration=5"],
 }

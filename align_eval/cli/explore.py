@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
         mask: str | None = typer.Option(
             None,
             help="Also show the maps with target words masked, and the difference: positions:5-8 (from 1), "
-            "span:share=0.5, suffix:count=5, aligned, ... The model must fill masked words.",
+            "span:ratio=0.5, suffix:count=5, aligned, ... The model must fill masked words.",
         ),
         signal: str = typer.Option(
             "attention", help="What is read: attention, norms, rollout, alti, value-zeroing, or a gradient signal."

@@ -1,4 +1,4 @@
-"""``align-eval infill``: hide words of the target and see where the attention goes."""
+"""``align-eval infill``: mask words of the target and see where the attention goes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from align_eval.runs.infill_corpus import InfillCorpus
 
 DEFAULT_MODEL = "offline:tiny-deen-mask"
-DEFAULT_STRATEGY = "span:share=0.5"
+DEFAULT_STRATEGY = "span:ratio=0.5"
 
 
-ChooseBy = Literal["hidden", "full", "model"]
+ChooseBy = Literal["masked", "full", "model"]
 """What chooses layer and head."""
 
 
@@ -44,35 +44,35 @@ def add_to(app: typer.Typer) -> None:
         mask: str | None = typer.Option(
             None,
             metavar="WORDS",
-            help="Which target words of one pair are hidden: numbers from 1 (5-8 or 1,3,5-8), the words themselves "
-            "(laws,of: everywhere they occur), or a strategy that gives one set (suffix:5, span:share=0.5, content).",
+            help="Which target words of one pair are masked: numbers from 1 (5-8 or 1,3,5-8), the words themselves "
+            "(laws,of: everywhere they occur), or a strategy that gives one set (suffix:5, span:ratio=0.5, content).",
         ),
         strategy: list[str] = typer.Option(
             [],
             metavar="SPEC",
-            help="Which target words of a corpus are hidden; may be given several times. positions:5-8, each, "
-            "span:share=0.5, suffix:5, nth:n=3,offset=0, random:share=0.3,draws=2, content, function, aligned, "
-            f"unaligned. share or count, draws for span and random, each=yes for one word at a time. "
+            help="Which target words of a corpus are masked; may be given several times. positions:5-8, each, "
+            "span:ratio=0.5, suffix:5, nth:n=3,offset=0, random:ratio=0.3,draws=2, content, function, aligned, "
+            f"unaligned. ratio or count, draws for span and random, each=yes for one word at a time. "
             f"Default: {DEFAULT_STRATEGY}.",
         ),
         silver: bool = typer.Option(False, help="The links of --gold were made by a model: call them silver."),
-        reverse: bool = typer.Option(False, help="Swap the sides: hide words of what is the source of the test set."),
+        reverse: bool = typer.Option(False, help="Swap the sides: mask words of what is the source of the test set."),
         limit: int | None = typer.Option(None, min=1, help="Take the first so many sentence pairs."),
         model: str = typer.Option(
-            DEFAULT_MODEL, "--model", "-m", help="A model that fills hidden words: offline:NAME, a hub name, a folder."
+            DEFAULT_MODEL, "--model", "-m", help="A model that fills masked words: offline:NAME, a hub name, a folder."
         ),
-        layer: str | None = typer.Option(None, help="Layer, from 1, or mean. Default: chosen by a rule that is told."),
+        layer: str | None = typer.Option(None, help="Layer, from 1, or mean. Default: by a rule that is reported."),
         head: str | None = typer.Option(None, help="Head, from 1, or mean (the default if a layer is given)."),
         words: bool = typer.Option(False, "--words/--subwords", help="Of one pair: rows and columns of the figure."),
-        difference: bool = typer.Option(False, "--difference", help="Of one pair: a third map, masked less full."),
+        difference: bool = typer.Option(False, "--difference", help="Of one pair: a third map, masked less unmasked."),
         side_by_side: bool = typer.Option(False, "--side-by-side", help="Of one pair: maps beside each other."),
         source_language: str | None = inputs.SOURCE_LANGUAGE,
         target_language: str | None = inputs.TARGET_LANGUAGE,
         development: float = typer.Option(
-            0.2, help="Share of the pairs that layer and head are chosen on, by gold peaks; the rest is reported."
+            0.2, help="Ratio of pairs in the dev split, which layer and head are chosen on; the others are reported."
         ),
         choose_by: ChooseBy = typer.Option(
-            "hidden", help="Rows whose gold peaks choose them: hidden (half of the words hidden) or full. "
+            "masked", help="Rows whose accuracy on gold chooses them: masked (half of the words masked) or full. "
             "model: nothing is chosen; the head guided in training, or the model's default, and all pairs count."
         ),
         resamples: int = typer.Option(2000, min=0, help="Resamples of intervals and tests, over sentences; 0: none."),
@@ -83,7 +83,7 @@ def add_to(app: typer.Typer) -> None:
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER",
             help="Write here: of one pair the figure (PNG, SVG, PDF) and its summary (JSON, Markdown); of a corpus "
-            "infill.json, README.md, the summary, and curves where a strategy is given with three shares or more.",
+            "infill.json, README.md, the summary, and curves where a strategy is given with three ratios or more.",
         ),
         device: str = options.DEVICE,
         dtype: options.Dtype = options.DTYPE,
@@ -97,11 +97,11 @@ def add_to(app: typer.Typer) -> None:
         gpus_per_actor: float | None = engines.GPUS_PER_ACTOR,
         ray_address: str | None = engines.RAY_ADDRESS,
     ) -> None:  # fmt: skip
-        """Hide words of the target and compare: where each row of attention goes, and what the model fills in.
+        """Mask words of the target and compare: where each row attends, and what the model predicts.
 
         One pair (--source with --target, or --pair) with --mask: two heatmaps on one scale and their summary. A test
-        set or a bitext with --strategy: gold peaks, weight on gold, entropy and divergence of hidden and visible rows,
-        against three null models, with intervals and tests over sentences.
+        set or a bitext with --strategy: accuracy and mass on gold, entropy and divergence of masked and visible rows,
+        against three baselines, with intervals and tests over sentences.
         """
         languages = (source_language, target_language)
         given = inputs.read_testset(
@@ -110,9 +110,9 @@ def add_to(app: typer.Typer) -> None:
         )  # fmt: skip
         one = pair is not None or not given.files
         if one and strategy:
-            raise typer.BadParameter("--strategy is for a corpus; say which words of one pair are hidden with --mask")
+            raise typer.BadParameter("--strategy is for a corpus; say which words of one pair are masked with --mask")
         if one and mask is None:
-            raise typer.BadParameter("say which words are hidden with --mask, such as --mask 5-8")
+            raise typer.BadParameter("say which words are masked with --mask, such as --mask 5-8")
         if mask is not None and not one:
             raise typer.BadParameter("--mask is for one pair (--source with --target, or --pair); use --strategy")
         if head is not None and layer is None:
@@ -187,8 +187,8 @@ def _one(
 
 
 def _corpus(
-    corpus: InfillCorpus, plans: list[str], model: Any, engine: Engine, settings: dict[str, Any], output: str | None,
-    as_json: bool,
+    corpus: InfillCorpus, strategies: list[str], model: Any, engine: Engine, settings: dict[str, Any],
+    output: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """A corpus: table, JSON, curves."""
     from contextlib import closing
@@ -197,7 +197,7 @@ def _corpus(
     from align_eval.runs.infill import infill_testset
 
     with closing(engine), progress_bar(corpus.name, len(corpus.pairs)) as progress:
-        found = infill_testset(corpus, model, plans, progress=progress, engine=engine, **settings)
+        found = infill_testset(corpus, model, strategies, progress=progress, engine=engine, **settings)
     if found.left_out:
         pairs = "1 pair is" if found.left_out == 1 else f"{found.left_out} pairs are"
         sys.stderr.write(f"align-eval: {pairs} empty on a side or longer than the model's window: left out\n")
@@ -208,7 +208,7 @@ def _corpus(
     if as_json:
         sys.stdout.write(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n")
         return
-    from align_eval.report.infill_table import LEGEND, infill_table
+    from align_eval.report.infilling_corpus import LEGEND, infill_table
     from align_eval.runs.infill_files import findings
     from align_eval.tables import render_text
 

@@ -59,12 +59,12 @@ class Multiple:
 
 MULTIPLES = {
     "gold peak": Multiple(
-        "Argmax on a gold-aligned word", "% of rows", "peak_gold_masked", ("peak_gold_visible", "visible"),
-        "peak_gold_masked", True,
+        "Argmax on a gold-aligned word", "% of rows", "accuracy_masked", ("accuracy_visible", "visible"),
+        "accuracy_masked", True,
     ),
     "gold mass": Multiple(
-        "Mass on gold-aligned words", "% of mass", "gold_mass_masked", ("gold_mass_visible", "visible"),
-        "gold_mass_masked", True,
+        "Mass on gold-aligned words", "% of mass", "mass_masked", ("mass_visible", "visible"),
+        "mass_masked", True,
     ),
     "entropy": Multiple("Entropy", "bits", "entropy_masked", ("entropy_full", "unmasked")),
     "divergence": Multiple("Divergence from the unmasked run", "bits", "divergence", ("divergence_visible", "visible")),
@@ -97,15 +97,15 @@ def redistribution_curves(
 ) -> Figure:
     """Draw measures of masked rows over the ratio of words that are masked, a curve for each masking strategy.
 
-    A kind is a plan without its settings: ``span:share=0.25`` and ``span:share=0.5`` are two points of the curve
+    A kind is a strategy without its settings: ``span:ratio=0.25`` and ``span:ratio=0.5`` are two points of the curve
     ``span``. Bands are the intervals of the rows. With one kind a thin line shows visible rows (or the same ones
     unmasked) and each baseline is a dashed line; with several a dashed line of the curve's colour shows the
     baseline that comes out highest at each point.
 
     Args:
-        rows: what a corpus run gives (:meth:`align_eval.infilling.analysis.PlanAnalysis.to_json`), one mapping a plan:
-            ``plan``, ``mask_share`` (a fraction) and measures; ``ci`` maps measures to ``[low, high]``, ``null`` names
-            to the same measures under each baseline. A measure that is missing or ``None`` is left out.
+        rows: what a corpus run gives (:meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json`), one mapping a
+            strategy: ``strategy``, ``mask_share`` (a fraction) and measures; ``ci`` maps measures to ``[low, high]``,
+            ``baselines`` names to the same measures under each baseline. A missing measure, or ``None``, is left out.
         multiples: names of :data:`MULTIPLES`, in order.
         model, head, rule, title: stand above, as in :func:`~align_eval.figures.paired.paired_heatmaps`.
         gold_name: what the links are called, such as ``"silver"``.
@@ -124,7 +124,7 @@ def redistribution_curves(
             raise UnknownNameError("curve", name, MULTIPLES)
     kinds: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: float(row["mask_share"])):
-        kinds.setdefault(str(row["plan"]).split(":")[0], []).append(row)
+        kinds.setdefault(str(row["strategy"]).split(":")[0], []).append(row)
     found = [MULTIPLES[name] for name in multiples]
     chosen = [replace(multiple, name=multiple.name.replace("gold-", f"{gold_name}-")) for multiple in found]
     size = 7.0 if width == "one" else TEXT_SIZE
@@ -275,7 +275,7 @@ def _ends(multiple: Multiple, kinds: Kinds) -> list[tuple[Point, str, str]]:
 
 
 def _notes(kinds: Kinds, chosen: Sequence[Multiple]) -> list[str]:
-    notes = [f"plan: {next(iter(kinds))}"] if len(kinds) == 1 else []
+    notes = [f"strategy: {next(iter(kinds))}"] if len(kinds) == 1 else []
     if any(_band(rows, multiple) for rows in kinds.values() for multiple in chosen):
         notes.append("bands: intervals over sentences")
     if any(_highest_baseline(rows, multiple) for rows in kinds.values() for multiple in chosen):
@@ -297,7 +297,7 @@ def _band(rows: Sequence[Row], multiple: Multiple) -> list[tuple[float, float, f
 
 
 def _baseline_points(rows: Sequence[Row], multiple: Multiple, name: str) -> list[Point]:
-    baselines = [(row["mask_share"], ((row.get("null") or {}).get(name) or {}).get(multiple.null)) for row in rows]
+    baselines = [(row["mask_share"], ((row.get("baselines") or {}).get(name) or {}).get(multiple.null)) for row in rows]
     return [(100 * float(x), multiple.scaled(y)) for x, y in baselines if y is not None]
 
 

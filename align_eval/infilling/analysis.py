@@ -10,31 +10,30 @@ from typing import Any
 import numpy as np
 
 from align_eval.infilling.estimates import (
+    BASELINES,
     Comparison,
     Estimate,
     compare,
     compare_groups,
-    interval,
+    expected,
     mean,
     spearman,
-)
-from align_eval.infilling.measures import MEASURES, Bools, Floats
-from align_eval.infilling.nulls import NULLS, expected
-from align_eval.infilling.table import HiddenRows, RowTable
+)  # fmt: skip
+from align_eval.infilling.measures import MEASURES, Bools, Floats, MaskedRows, RowTable
 from align_eval.statistics import Resampling
 
-SHARE_BANDS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Ends of the bands of the mask share that the correlation is also given within."""
+RATIO_BANDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Ends of the bands of the ratio of masked words that the correlation is also given within."""
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Does attention tell where the answer is read from: weight on gold against log-probability of the hidden word.
+    """Spearman's rank correlation of mass on gold and log-probability of the masked word.
 
     Attributes:
-        all: Spearman's rank correlation over all hidden rows with a gold link.
-        words: the same without hidden punctuation, which is easily told and sharply aligned.
-        bands: the same within bands of the mask share: (above, up to, estimate).
+        all: over all masked rows with a gold link.
+        words: the same without masked punctuation, which is easily predicted and sharply aligned.
+        bands: the same within bands of the ratio of masked words: (above, up to, estimate).
     """
 
     all: Estimate
@@ -43,34 +42,38 @@ class Correlation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: ``spearman``, ``ci``, ``rows``; ``without_punctuation``; ``by_mask_share``."""
+
+        def one(found: Estimate) -> dict[str, Any]:
+            return {"spearman": found.value, "ci": found.ci, "rows": found.rows, "sentences": found.sentences}
+
         return {
-            **_spearman(self.all),
-            "without_punctuation": _spearman(self.words),
-            "by_mask_share": [{"above": low, "to": high, **_spearman(found)} for low, high, found in self.bands],
+            **one(self.all),
+            "without_punctuation": one(self.words),
+            "by_mask_share": [{"above": low, "to": high, **one(found)} for low, high, found in self.bands],
         }
 
 
 @dataclass(frozen=True)
-class PlanAnalysis:
-    """One masking strategy over a corpus, under one view.
+class StrategyAnalysis:
+    """One masking strategy over a corpus, under one head.
 
     Attributes:
-        plan: its spec.
+        strategy: its spec.
         sentences: pairs that it applies to; ``without``: pairs that it does not apply to.
-        variants: how many sets of hidden words.
+        variants: how many sets of masked words.
         rows: ``masked`` and ``visible``, and of these ``gold_masked`` and ``gold_visible`` with a gold link.
-        masked, visible: of hidden and of visible words each of :data:`~align_eval.infilling.measures.MEASURES`, with
-            the words hidden (first) against the full run (second).
-        after: for the same rows the means with the words hidden, with intervals, as ``(masked, visible)``.
+        masked, visible: of masked and of visible words each of :data:`~align_eval.infilling.measures.MEASURES`, with
+            words masked (first) against the unmasked run (second).
+        after: for the same rows the means with words masked, with intervals, as ``(masked, visible)``.
         divergence: mean Jensen-Shannon divergence between both runs, ``(masked, visible)``.
-        moved_more: that of hidden words against that of visible ones, within sentences.
-        recovered: share of hidden words that are the model's first choice; ``log_probability``: their mean.
-        median_rank: the middle rank of the hidden words.
-        nulls: for each null model the gold peak and the gold mass of hidden rows (first) against it (second).
-        correlation: weight on gold against log-probability.
+        moved_more: that of masked words against that of visible ones, within sentences.
+        recovered: top-1 accuracy on masked words; ``log_probability``: their mean.
+        median_rank: the middle rank of the masked words.
+        baselines: for each the accuracy and the mass on gold of masked rows (first) against it (second).
+        correlation: mass on gold against log-probability.
     """
 
-    plan: str
+    strategy: str
     sentences: int
     without: int
     variants: int
@@ -83,35 +86,34 @@ class PlanAnalysis:
     recovered: Estimate
     log_probability: Estimate
     median_rank: float | None
-    nulls: dict[str, tuple[Comparison, Comparison]] = field(default_factory=dict)
+    baselines: dict[str, tuple[Comparison, Comparison]] = field(default_factory=dict)
     correlation: Correlation | None = None
 
-    @property
-    def mask_share(self) -> float:
-        """Share of all rows that are hidden."""
-        return self.rows["masked"] / max(self.rows["masked"] + self.rows["visible"], 1)
-
     def to_json(self) -> dict[str, Any]:
-        """Plain data. Shares and weights are fractions, entropies and divergences bits; ``None``: nothing applies.
+        """Plain data. Accuracies, masses and ratios are fractions, entropies and divergences bits; ``None``: none.
 
-        ``_masked`` and ``_visible`` name the rows of hidden and of visible words with the words hidden, ``_full`` those
-        of the hidden words in the full run. ``change`` has all measures: ``masked`` less ``full`` is ``difference``.
+        ``_masked`` and ``_visible`` name the rows of masked and of visible words with words masked, ``_full`` those of
+        the masked words in the unmasked run. ``change`` has all measures: ``masked`` less ``full`` is ``difference``.
         """
         main = {
-            "peak_gold_visible": self.after["peak_gold"][1],
-            "peak_gold_masked": self.after["peak_gold"][0],
-            "gold_mass_visible": self.after["gold_mass"][1],
-            "gold_mass_masked": self.after["gold_mass"][0],
+            "accuracy_visible": self.after["accuracy"][1],
+            "accuracy_masked": self.after["accuracy"][0],
+            "mass_visible": self.after["mass"][1],
+            "mass_masked": self.after["mass"][0],
             "entropy_masked": self.after["entropy"][0],
             "divergence": self.divergence[0],
             "divergence_visible": self.divergence[1],
             "recovered": self.recovered,
             "log_probability": self.log_probability,
         }
-        full = {f"{name}_full": self.masked[name].second for name in ("peak_gold", "gold_mass", "entropy")}
-        found: dict[str, Any] = {
-            "plan": self.plan,
-            "mask_share": self.mask_share,
+
+        def change(test: Comparison) -> dict[str, Any]:
+            return {"masked": test.first, "full": test.second, **test.to_json(), "rows": test.rows}
+
+        moved = self.moved_more
+        return rounded({
+            "strategy": self.strategy,
+            "mask_share": self.rows["masked"] / max(self.rows["masked"] + self.rows["visible"], 1),
             "sentences": self.sentences,
             "sentences_without": self.without,
             "variants": self.variants,
@@ -120,116 +122,91 @@ class PlanAnalysis:
             "gold_rows_visible": self.rows["gold_visible"],
             "gold_rows_masked": self.rows["gold_masked"],
             **{name: estimate.value for name, estimate in main.items()},
-            **full,
+            **{f"{name}_full": self.masked[name].second for name in ("accuracy", "mass", "entropy")},
             "median_rank": self.median_rank,
-            "null": {name: _null(*tests) for name, tests in self.nulls.items()},
+            "baselines": {
+                name: {
+                    "accuracy_masked": accuracy.second, **accuracy.to_json(),
+                    "mass_masked": mass.second, "mass": mass.to_json(),
+                }
+                for name, (accuracy, mass) in self.baselines.items()
+            },
             "correlation": None if self.correlation is None else self.correlation.to_json(),
-            "ci": {name: interval(estimate.low, estimate.high) for name, estimate in main.items()},
+            "ci": {name: estimate.ci for name, estimate in main.items()},
             "change": {
-                "masked": {name: _change(test) for name, test in self.masked.items()},
-                "visible": {name: _change(test) for name, test in self.visible.items()},
+                "masked": {name: change(test) for name, test in self.masked.items()},
+                "visible": {name: change(test) for name, test in self.visible.items()},
                 "divergence": {
-                    "masked": self.moved_more.first,
-                    "visible": self.moved_more.second,
-                    **self.moved_more.to_json(),
-                    "sentences": self.moved_more.sentences,
+                    "masked": moved.first, "visible": moved.second, **moved.to_json(), "sentences": moved.sentences,
                 },
             },
-        }
-        return rounded(found)
+        })  # fmt: skip
 
 
 def analyse(
-    plan: str, table: RowTable, hidden: Sequence[HiddenRows], how: Resampling, *, without: int = 0
-) -> PlanAnalysis:
-    """Analyse the rows of one plan.
+    strategy: str, table: RowTable, masked_rows: Sequence[MaskedRows], how: Resampling, *, without: int = 0
+) -> StrategyAnalysis:
+    """Analyse the rows of one strategy, with those of masked words in the order of the table's.
 
-    Args:
-        plan: its spec.
-        table: the measured rows.
-        hidden: the hidden rows, in the order of the table's.
-        how: resamples and seed of intervals, tests and drawn nulls.
-        without: pairs that the plan does not apply to.
+    ``how`` also seeds the baselines that draw; ``without``: pairs that the strategy does not apply to.
     """
-    masked, shown = table.hidden, ~table.hidden
-    linked = np.isfinite(table.after["peak_gold"])
-    pairs = np.unique(np.stack([table.sentence, table.variant]), axis=1).shape[1]
+    masked, visible = table.masked, ~table.masked
+    linked = np.isfinite(table.after["accuracy"])
     rank = table.rank[masked]
-    nulls = {}
+    baselines = {}
     if linked[masked].any():
-        for name, null in NULLS.items():
-            peaks, masses = expected(null(hidden, how.seed), hidden)
-            nulls[name] = (
-                compare(table.after["peak_gold"][masked], peaks, table.sentence[masked], how),
-                compare(table.after["gold_mass"][masked], masses, table.sentence[masked], how),
+        for name, baseline in BASELINES.items():
+            accuracy, mass = expected(baseline(masked_rows, how.seed), masked_rows)
+            baselines[name] = (
+                compare(table.after["accuracy"][masked], accuracy, table.sentence[masked], how),
+                compare(table.after["mass"][masked], mass, table.sentence[masked], how),
             )
-    return PlanAnalysis(
-        plan,
+
+    def average(values: Floats, rows: Bools, share: bool = True) -> Estimate:
+        return mean(values[rows], table.sentence[rows], how, share=share)
+
+    def changes(rows: Bools) -> dict[str, Comparison]:
+        both = ((name, table.after[name][rows], table.full[name][rows]) for name in MEASURES)
+        return {name: compare(after, full, table.sentence[rows], how) for name, after, full in both}
+
+    return StrategyAnalysis(
+        strategy,
         len(np.unique(table.sentence)),
         without,
-        pairs,
+        np.unique(np.stack([table.sentence, table.variant]), axis=1).shape[1],
         {
-            "masked": int(masked.sum()),
-            "visible": int(shown.sum()),
-            "gold_masked": int((masked & linked).sum()),
-            "gold_visible": int((shown & linked).sum()),
+            "masked": int(masked.sum()), "visible": int(visible.sum()),
+            "gold_masked": int((masked & linked).sum()), "gold_visible": int((visible & linked).sum()),
         },
-        _changes(table, masked, how),
-        _changes(table, shown, how),
+        changes(masked),
+        changes(visible),
         {
-            name: (
-                _mean(values, table, masked, how, share=name != "entropy"),
-                _mean(values, table, shown, how, share=name != "entropy"),
-            )
+            name: (average(values, masked, name != "entropy"), average(values, visible, name != "entropy"))
             for name, values in table.after.items()
         },
-        (
-            _mean(table.divergence, table, masked, how, share=True),
-            _mean(table.divergence, table, shown, how, share=True),
-        ),
+        (average(table.divergence, masked), average(table.divergence, visible)),
         compare_groups(table.divergence, masked, table.sentence, how),
-        _mean(table.recovered, table, masked, how, share=True),
-        _mean(table.log_probability, table, masked, how, share=False),
+        average(table.recovered, masked),
+        average(table.log_probability, masked, share=False),
         float(np.median(rank)) if len(rank) else None,
-        nulls,
+        baselines,
         correlate(table, how) if linked[masked].any() else None,
-    )
+    )  # fmt: skip
 
 
 def correlate(table: RowTable, how: Resampling) -> Correlation:
-    """Spearman's correlation of gold mass and log-probability over the hidden rows of a table, in all and in bands."""
+    """The correlation over the masked rows of a table, in all and in bands."""
 
     def over(rows: Bools) -> Estimate:
-        return spearman(table.after["gold_mass"][rows], table.log_probability[rows], table.sentence[rows], how)
+        return spearman(table.after["mass"][rows], table.log_probability[rows], table.sentence[rows], how)
 
-    rows = table.hidden & np.isfinite(table.after["gold_mass"])
+    rows = table.masked & np.isfinite(table.after["mass"])
     bands = []
-    for low, high in itertools.pairwise(SHARE_BANDS):
-        inside = rows & (table.share > low) & (table.share <= high)
+    for low, high in itertools.pairwise(RATIO_BANDS):
+        inside = rows & (table.ratio > low) & (table.ratio <= high)
         if inside.any():
             bands.append((low, high, over(inside)))
     return Correlation(over(rows), over(rows & ~table.punctuation), tuple(bands))
-
-
-def joined(tables: Sequence[RowTable]) -> RowTable:
-    """The rows of several plans as one table; their variants are numbered on, so that none is taken for another."""
-    parts = []
-    start = 0
-    for table in tables:
-        parts.append((table, start))
-        start += int(table.variant.max(initial=-1)) + 1
-
-    def column(name: str) -> Any:
-        return np.concatenate([getattr(table, name) for table, _ in parts])
-
-    def measured(which: str) -> dict[str, Floats]:
-        return {name: np.concatenate([getattr(table, which)[name] for table, _ in parts]) for name in MEASURES}
-
-    return RowTable(
-        column("sentence"), np.concatenate([table.variant + first for table, first in parts]), column("word"),
-        column("hidden"), column("share"), column("punctuation"), measured("full"), measured("after"),
-        column("divergence"), column("log_probability"), column("rank"),
-    )  # fmt: skip
 
 
 def rounded(value: Any) -> Any:
@@ -239,35 +216,3 @@ def rounded(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [rounded(part) for part in value]
     return round(float(value), 6) if isinstance(value, float) else value
-
-
-def _mean(values: Floats, table: RowTable, rows: Bools, how: Resampling, *, share: bool) -> Estimate:
-    return mean(values[rows], table.sentence[rows], how, share=share)
-
-
-def _changes(table: RowTable, rows: Bools, how: Resampling) -> dict[str, Comparison]:
-    return {
-        name: compare(table.after[name][rows], table.full[name][rows], table.sentence[rows], how) for name in MEASURES
-    }
-
-
-def _change(test: Comparison) -> dict[str, Any]:
-    return {"masked": test.first, "full": test.second, **test.to_json(), "rows": test.rows}
-
-
-def _null(peak: Comparison, weight: Comparison) -> dict[str, Any]:
-    return {
-        "peak_gold_masked": peak.second,
-        **peak.to_json(),
-        "gold_mass_masked": weight.second,
-        "gold_mass": weight.to_json(),
-    }
-
-
-def _spearman(found: Estimate) -> dict[str, Any]:
-    return {
-        "spearman": found.value,
-        "ci": interval(found.low, found.high),
-        "rows": found.rows,
-        "sentences": found.sentences,
-    }

@@ -1,7 +1,7 @@
-"""What a model says of hidden words: their probability, their rank, and what it would put in their place.
+"""Predictions of masked words: probability and rank of each word, and the most probable fillings.
 
-The sub-words of a hidden word are predicted in parallel, none from another: the probability of a word is the product
-of theirs, and its best fillings are found exactly from the best sub-words of each place.
+The tokens of a masked word are predicted in parallel, none from another: the probability of a word is the product of
+theirs, and its best fillings are found exactly from the best tokens of each place.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from align_eval.errors import ModelError, NonFiniteError
-from align_eval.infilling.results import Filled
+from align_eval.infilling.measures import Filled
 from align_eval.models.tokens import IdArray, readable
 
 SLICE = 1 << 25
 """Numbers in a slice of the rows whose probabilities are taken at once."""
+_REMEDY = "Choose a masked language model with its head, or offline:tiny-deen-mask"
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The distributions at R hidden sub-words.
+    """The distributions at R masked tokens.
 
     Attributes:
-        log_probability: ``(R,)`` float64, natural logarithm, of the hidden sub-word.
-        rank: ``(R,)`` int64, 1 + the number of sub-words that are more probable.
-        best: ``(R, k)`` int64, the most probable sub-words, descending.
+        log_probability: ``(R,)`` float64, natural logarithm, of the masked token.
+        rank: ``(R,)`` int64, 1 + the number of tokens that are more probable.
+        best: ``(R, k)`` int64, the most probable tokens, descending.
         best_log_probability: ``(R, k)`` float64.
     """
 
@@ -48,18 +49,13 @@ class Predictions:
 
 
 def predictions(logits: Tensor, tokens: Tensor, top: int, name: str = "the model") -> Predictions:
-    """Probability and rank of ``tokens``, and the ``top`` best of each row.
-
-    Args:
-        logits: ``(R, V)``.
-        tokens: ``(R,)`` int64.
-        top: how many best sub-words are kept; no more than there are.
-        name: of the model, for messages.
+    """Probability and rank of ``tokens`` ``(R,)`` in ``logits`` ``(R, V)``, and the ``top`` best of each row.
 
     Raises:
         NonFiniteError: a logit is NaN, or a row has no finite one.
     """
     count, size = logits.shape
+    k = min(top, size)
     kept: list[tuple[Tensor, ...]] = []
     step = max(1, SLICE // max(1, size))
     for start in range(0, count, step):
@@ -68,57 +64,42 @@ def predictions(logits: Tensor, tokens: Tensor, top: int, name: str = "the model
         own = wide.gather(1, tokens[start : start + step, None])
         if bool(wide.isnan().any()):
             raise NonFiniteError(
-                f"{name} gave out NaN or infinite logits for a hidden word",
+                f"{name} gave out NaN or infinite logits for a masked word",
                 remedy="Load the model with --dtype float32, or check its weights",
             )
-        best, which = wide.topk(min(top, size), dim=-1)
+        best, which = wide.topk(k, dim=-1)
         kept.append((own[:, 0], 1 + (wide > own).sum(dim=-1), which, best))
-    k = min(top, size)
     if not kept:
         empty = np.zeros((0, k))
         return Predictions(empty.sum(axis=1), np.zeros(0, np.int64), np.zeros((0, k), np.int64), empty)
     log_p, rank, which, best = (torch.cat(parts).cpu() for parts in zip(*kept, strict=True))
-    return Predictions(log_p.cpu().double().numpy(), rank.numpy(), which.numpy(), best.cpu().double().numpy())
+    return Predictions(log_p.double().numpy(), rank.numpy(), which.numpy(), best.double().numpy())
 
 
 def fill_words(
-    tokenizer: Any, found: Predictions, places: IdArray, words: Sequence[str], hidden: Sequence[int], top: int
+    tokenizer: Any, found: Predictions, places: IdArray, words: Sequence[str], masked: Sequence[int], top: int
 ) -> tuple[Filled, ...]:
-    """Put the predictions at the sub-words of one sentence together to words.
+    """Put the predictions at the masked tokens of one sentence together to words.
 
-    Args:
-        tokenizer: of ``transformers``.
-        found: predictions of the hidden sub-words, in the order of the sentence.
-        places: ``(R,)`` the word of each, never falling.
-        words: the words of the sentence.
-        hidden: the hidden words, ascending.
-        top: how many fillings are kept.
+    ``places`` ``(R,)`` is the word of each token, never falling; ``words`` those of the sentence; ``masked`` ascends.
     """
     out = []
-    for word in hidden:
+    for word in masked:
         start, end = (int(k) for k in np.searchsorted(places, [word, word + 1]))
         part = found[slice(start, end)]
-        best = [
-            (text_of(tokenizer, ids), math.exp(score))
-            for score, ids in best_sequences(part.best, part.best_log_probability, top)
-        ]
-        out.append(
-            Filled(word, words[word], float(part.log_probability.sum()), int(part.rank.max(initial=1)), tuple(best))
-        )
+        sequences = best_sequences(part.best, part.best_log_probability, top)
+        best = tuple((text_of(tokenizer, ids), math.exp(score)) for score, ids in sequences)
+        out.append(Filled(word, words[word], float(part.log_probability.sum()), int(part.rank.max(initial=1)), best))
     return tuple(out)
 
 
 def best_sequences(
     best: NDArray[np.int64], scores: NDArray[np.float64], count: int
 ) -> list[tuple[float, tuple[int, ...]]]:
-    """The ``count`` best sequences of independent places, exactly.
+    """The ``count`` best sequences of independent places, exactly: (sum of log-probabilities, ids), descending.
 
-    Args:
-        best: ``(s, k)`` the best ids of each of s places, descending, k at least ``count`` or all there are.
-        scores: ``(s, k)`` their log-probabilities.
-
-    Returns:
-        (sum of log-probabilities, ids), descending; of equal ones the first in lexical order of places.
+    ``best`` and ``scores`` ``(s, k)`` are ids and log-probabilities of the best of each of s places, descending, k at
+    least ``count`` or all there are. Of equal sequences the first in lexical order of places comes first.
     """
     beams: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     for ids, values in zip(best.tolist(), scores.tolist(), strict=True):
@@ -132,7 +113,7 @@ def best_sequences(
 
 
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Sub-words as the text that they spell: words apart by one space, none at the ends."""
+    """Tokens as the text that they spell: words apart by one space, none at the ends."""
     pieces = readable(tokenizer, ids, target=True)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if type(getattr(backend, "model", None)).__name__ == "WordPiece":
@@ -144,13 +125,9 @@ def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
 
 @contextlib.contextmanager
 def logits_at(model: Any, batch: Tensor, rows: Tensor, name: str = "the model") -> Iterator[list[Tensor]]:
-    """Let the output layer of ``model`` compute the logits at chosen places alone.
+    """Let the output layer of ``model`` compute the logits at the places ``batch, rows`` ``(R,)`` alone.
 
     The logits of all places of a batch under a vocabulary of 250,000 would take gigabytes.
-
-    Args:
-        model: of ``transformers``.
-        batch, rows: ``(R,)`` each, the places.
 
     Yields:
         a list; after the pass, ``logits_of_pass(list, output)`` gives ``(R, V)``.
@@ -160,10 +137,7 @@ def logits_at(model: Any, batch: Tensor, rows: Tensor, name: str = "the model") 
     """
     layer = model.get_output_embeddings()
     if layer is None:
-        raise ModelError(
-            f"{name} predicts no words: it has no output layer",
-            remedy="Choose a masked language model with its head, or offline:tiny-deen-mask",
-        )
+        raise ModelError(f"{name} predicts no words: it has no output layer", remedy=_REMEDY)
     seen: list[Tensor] = []
 
     def before(module: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -188,8 +162,5 @@ def logits_of_pass(seen: Sequence[Tensor], output: Any, batch: Tensor, rows: Ten
     """
     logits = getattr(output, "logits", None)
     if not isinstance(logits, Tensor):
-        raise ModelError(
-            f"{name} predicts no words: it gives out no logits",
-            remedy="Choose a masked language model with its head, or offline:tiny-deen-mask",
-        )
+        raise ModelError(f"{name} predicts no words: it gives out no logits", remedy=_REMEDY)
     return logits[0] if seen else logits[batch, rows]

@@ -1,34 +1,117 @@
-"""What is measured of a row of attention over the source, before and after words of the target are hidden.
+"""Rows of attention over the source: of the unmasked run and with target words masked, and what is measured of them.
 
-All functions work on whole arrays: any axes before the last, the last one over the source. Indices are 0-based,
-entropies and divergences in bits. A row with NaN (a word without any sub-word) gives NaN.
+Numpy alone. Functions work on whole arrays, the last axis over the source; indices are 0-based, entropies and
+divergences in bits. A row with NaN (a word without a token) gives NaN.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.corpora.punctuation import is_punctuation
 from align_eval.errors import InputError
-from align_eval.infilling.results import WordRows
+from align_eval.statistics import jensen_shannon
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
+    from align_eval.signals.matrix import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 TIE = 1e-6
-"""Source words whose weight is within this share of the highest one count as equal: the rounding of float32."""
+"""Source words whose weight is within this fraction of the highest count as equal: the rounding of float32."""
 
 
-def distributions(rows: WordRows) -> Floats:
-    """Rows over source words, end of sentence and the rest, ``(V, Q, K + 2)``; they sum to 1."""
-    return np.concatenate([rows.values, rows.end[..., None], rows.rest[..., None]], axis=-1)
+@dataclass(frozen=True)
+class WordRows:
+    """Rows of H heads between words, as distributions: Q target words (rows), K source words (columns).
+
+    Of an encoder-decoder model ``values.sum(-1) + end + rest`` is 1: its rows are distributions over the source. Of an
+    encoder the rows are divided by their mass on source words, so that ``values.sum(-1)`` is 1, ``end`` and ``rest``
+    are 0, and ``outside`` is what lay elsewhere. A target word without a token has NaN in its row; a source word
+    without one has 0 in its column.
+
+    Attributes:
+        values: ``(H, Q, K)`` float64, mass on each source word: summed over its tokens, mean over those of the target
+            word.
+        end: ``(H, Q)``, mass on the end-of-sentence token of the source.
+        rest: ``(H, Q)``, mass on all other columns that are no word (a language code, a prefix).
+        outside: ``(H, Q)``, mass outside of the source before the rows were divided; 0 for encoder-decoder models.
+    """
+
+    values: Floats
+    end: Floats
+    rest: Floats
+    outside: Floats
+
+    def head(self, number: int) -> WordRows:
+        """The rows of one head, by its 0-based number, with H = 1."""
+        part = slice(number, number + 1)
+        return WordRows(self.values[part], self.end[part], self.rest[part], self.outside[part])
+
+    def distributions(self) -> Floats:
+        """Rows over source words, end of sentence and the rest, ``(H, Q, K + 2)``; they sum to 1."""
+        return np.concatenate([self.values, self.end[..., None], self.rest[..., None]], axis=-1)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What the model predicts for one masked word.
+
+    Attributes:
+        word: the target word, 0-based.
+        text: the masked word.
+        log_probability: natural logarithm; of a word of several tokens the sum (they are predicted in parallel).
+        rank: 1 if the model finds no other token more probable; of several tokens the worst of their ranks.
+        top: the most probable fillings with their probabilities (product over tokens), descending.
+    """
+
+    word: int
+    text: str
+    log_probability: float
+    rank: int
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A pair with some target words masked.
+
+    Attributes:
+        masked: the masked target words, 0-based, ascending.
+        rows: the rows of all target words, masked or not.
+        filled: one a masked word, in the order of ``masked``.
+    """
+
+    masked: tuple[int, ...]
+    rows: WordRows
+    filled: tuple[Filled, ...]
+
+
+@dataclass(frozen=True)
+class InfillResult:
+    """What a model gives for one pair, unmasked and with words masked.
+
+    Attributes:
+        index: position of the pair in what was given, 0-based.
+        pair: the pair.
+        heads: the H heads (layer, head, mode) of all rows.
+        full: the rows of the unmasked run.
+        variants: one a mask, in the order given.
+    """
+
+    index: int
+    pair: SentencePair
+    heads: tuple[View, ...]
+    full: WordRows
+    variants: tuple[Variant, ...]
 
 
 def entropy(rows: Floats) -> Floats:
@@ -38,31 +121,28 @@ def entropy(rows: Floats) -> Floats:
 
 
 def gold_cells(pair: SentencePair) -> Bools | None:
-    """Which source word is gold for which target word, ``(Q, K)``: the possible links, sure ones included.
+    """``(Q, K)``: which source word a possible link, sure ones included, joins to which target word; ``None``: no gold.
 
-    ``None``: the pair has no gold links at hand. Rows of target words without a link are all false; they do not count
-    in anything that is said of gold.
+    Target words without a link do not count in any measure of gold.
     """
-    if pair.gold is None:
-        return None
-    return pair.gold.possible.matrix(len(pair.source), len(pair.target)).T
+    return None if pair.gold is None else pair.gold.possible.matrix(len(pair.source), len(pair.target)).T
 
 
 def punctuation_columns(pair: SentencePair) -> Bools:
-    """Which source words are punctuation, ``(K,)``; see :func:`align_eval.corpora.punctuation.is_punctuation`."""
+    """Which source words are punctuation, ``(K,)``."""
     return np.array([is_punctuation(word) for word in pair.source], dtype=bool)
 
 
-def mass(values: Floats, cells: Bools) -> Floats:
-    """Weight on the source words that ``cells`` names (``(K,)`` or ``(..., K)``), ``(...)``."""
+def mass_on(values: Floats, cells: Bools) -> Floats:
+    """Mass on the source words that ``cells`` names (``(K,)`` or ``(..., K)``), ``(...)``."""
     return np.asarray(np.where(cells, values, np.where(np.isnan(values), np.nan, 0.0)).sum(axis=-1))
 
 
-def peak_hit(values: Floats, cells: Bools) -> Floats:
-    """Whether the highest source word of a row is among ``cells``: 1, 0, or the share of those that tie for highest.
+def argmax_hit(values: Floats, cells: Bools) -> Floats:
+    """Whether the highest source word of a row is among ``cells``: 1, 0, or the fraction of those that tie for highest.
 
-    The peak is taken over source words alone; weight on the end of sentence or elsewhere does not count. Words within
-    :data:`TIE` of the highest count as equal, so that a uniform row has (gold words) / (source words).
+    The argmax is over source words alone. Words within :data:`TIE` of the highest count as equal, so that a uniform
+    row has (gold words) / (source words).
     """
     if values.shape[-1] == 0:
         return np.zeros(values.shape[:-1])
@@ -72,36 +152,36 @@ def peak_hit(values: Floats, cells: Bools) -> Floats:
 
 
 def diagonal_distance(values: Floats) -> Floats:
-    """Mean distance of a row's weight to the diagonal, in lengths of the source, ``(..., Q, K)`` -> ``(..., Q)``.
+    """Mean distance of a row's mass to the diagonal, in lengths of the source, ``(..., Q, K)`` -> ``(..., Q)``.
 
     Word k of K lies at (k + 1/2) / K, and the diagonal of row q of Q at (q + 1/2) / Q:
-    sum_k a_qk |(k + 1/2) / K - (q + 1/2) / Q| / sum_k a_qk. Weight that is on no word is left out. 0: all on the
-    diagonal; a uniform row in the middle has 1/4, one at either end 1/2. A row without weight on words gives NaN.
+    sum_k a_qk |(k + 1/2) / K - (q + 1/2) / Q| / sum_k a_qk. A uniform row in the middle has 1/4, one at either end 1/2;
+    a row without mass on words NaN.
     """
     rows, columns = values.shape[-2:]
     place, expected = (np.arange(columns) + 0.5) / max(columns, 1), (np.arange(rows) + 0.5) / max(rows, 1)
-    distance = np.abs(place[None, :] - expected[:, None])
     weight = values.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((values * distance).sum(axis=-1) / np.where(weight > 0, weight, np.nan))
+        distance = (values * np.abs(place[None, :] - expected[:, None])).sum(axis=-1)
+        return np.asarray(distance / np.where(weight > 0, weight, np.nan))
 
 
 @dataclass(frozen=True)
 class RowMeasures:
-    """Measures of every row of every view, each ``(V, Q)``.
+    """Measures of every row of every head, each ``(H, Q)``.
 
     Attributes:
         entropy: bits, over source words, end of sentence and the rest.
-        gold_mass: weight on gold-aligned source words; NaN for rows without a gold link.
-        peak_gold: whether the peak is gold-aligned (see :func:`peak_hit`); NaN for rows without a gold link.
-        end: weight on the end of the sentence.
-        punctuation: weight on source words that are punctuation.
+        mass: mass on gold-aligned source words; NaN for rows without a gold link.
+        accuracy: whether the argmax is gold-aligned (see :func:`argmax_hit`); NaN for rows without a gold link.
+        end: mass on the end of the sentence.
+        punctuation: mass on source words that are punctuation.
         distance: mean distance to the diagonal, see :func:`diagonal_distance`.
     """
 
     entropy: Floats
-    gold_mass: Floats
-    peak_gold: Floats
+    mass: Floats
+    accuracy: Floats
     end: Floats
     punctuation: Floats
     distance: Floats
@@ -111,12 +191,7 @@ MEASURES = tuple(field.name for field in fields(RowMeasures))
 
 
 def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> RowMeasures:
-    """Measure all rows of a pair.
-
-    Args:
-        rows: V views, Q target words, K source words.
-        gold: of :func:`gold_cells`, ``(Q, K)``; ``None``: nothing is said of gold.
-        punctuation: of :func:`punctuation_columns`, ``(K,)``.
+    """Measure all rows of a pair, with ``gold`` ``(Q, K)`` of :func:`gold_cells` and ``punctuation`` ``(K,)``.
 
     Raises:
         InputError: shapes that do not fit together.
@@ -128,17 +203,146 @@ def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> RowM
             remedy="Pass the gold and the words of the pair that the rows come from",
         )
     if gold is None:
-        none = np.full(shape[:2], np.nan)
-        gold_mass = peak_gold = none
+        mass = accuracy = np.full(shape[:2], np.nan)
     else:
         linked = gold.any(axis=1)
-        gold_mass = np.where(linked, mass(rows.values, gold), np.nan)
-        peak_gold = np.where(linked, peak_hit(rows.values, gold), np.nan)
-    return RowMeasures(
-        entropy(distributions(rows)),
-        gold_mass,
-        peak_gold,
-        rows.end,
-        mass(rows.values, punctuation),
-        diagonal_distance(rows.values),
-    )
+        mass = np.where(linked, mass_on(rows.values, gold), np.nan)
+        accuracy = np.where(linked, argmax_hit(rows.values, gold), np.nan)
+    marks = mass_on(rows.values, punctuation)
+    return RowMeasures(entropy(rows.distributions()), mass, accuracy, rows.end, marks, diagonal_distance(rows.values))
+
+
+@dataclass(frozen=True)
+class RowTable:
+    """R rows, one for each target word of each variant of a corpus, of one head.
+
+    Attributes:
+        sentence: ``(R,)`` position of the pair in the corpus, 0-based.
+        variant: ``(R,)`` number of the variant of that pair.
+        word: ``(R,)`` target word, 0-based.
+        masked: ``(R,)`` whether that word itself is masked.
+        ratio: ``(R,)`` fraction of the pair's target words that the variant masks.
+        punctuation: ``(R,)`` whether the word is punctuation.
+        full, after: each of :data:`MEASURES` ``(R,)``, of the unmasked run and of the variant; NaN where a measure does
+            not apply.
+        divergence: ``(R,)`` Jensen-Shannon divergence in bits between the two.
+        log_probability: ``(R,)`` of the masked word, natural logarithm; NaN for visible words.
+        rank: ``(R,)`` of the masked word, 1 is the best; NaN for visible words.
+    """
+
+    sentence: Ints
+    variant: Ints
+    word: Ints
+    masked: Bools
+    ratio: Floats
+    punctuation: Bools
+    full: dict[str, Floats]
+    after: dict[str, Floats]
+    divergence: Floats
+    log_probability: Floats
+    rank: Floats
+
+    def __len__(self) -> int:
+        return len(self.sentence)
+
+    @property
+    def recovered(self) -> Floats:
+        """1 where the masked word is the model's first choice, else 0; NaN for visible words."""
+        return np.where(np.isnan(self.rank), np.nan, (self.rank == 1).astype(np.float64))
+
+
+def joined(tables: Sequence[RowTable], *, renumbered: bool = False) -> RowTable:
+    """The rows of tables as one; ``renumbered``: variants count on from table to table, so that none is taken for
+    another.
+    """
+    first = np.cumsum([0, *(int(t.variant.max(initial=-1)) + 1 for t in tables)])
+
+    def column(name: str) -> Any:
+        parts = [getattr(table, name) for table in tables]
+        if isinstance(parts[0], dict):
+            return {measure: np.concatenate([part[measure] for part in parts]) for measure in MEASURES}
+        if name == "variant" and renumbered:
+            parts = [part + start for part, start in zip(parts, first[:-1], strict=True)]
+        return np.concatenate(parts)
+
+    return RowTable(**{field.name: column(field.name) for field in fields(RowTable)})
+
+
+@dataclass(frozen=True)
+class MaskedRows:
+    """The rows of all masked words of one pair, over all of its variants: what baselines stand in for.
+
+    Attributes:
+        sentence: position of the pair in the corpus, 0-based.
+        pair: the pair.
+        word: ``(n,)`` target words, 0-based.
+        values: ``(n, K)`` mass on each source word.
+        gold: ``(n, K)`` gold cells; ``None`` without gold.
+    """
+
+    sentence: int
+    pair: SentencePair
+    word: Ints
+    values: Floats
+    gold: Bools | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Target words Q and source words K of the pair."""
+        return len(self.pair.target), len(self.pair.source)
+
+
+class RowCollector:
+    """Gathers results pair by pair: ``masked`` holds the masked rows, in the order of those of :meth:`table`."""
+
+    def __init__(self) -> None:
+        none, ints, bools = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+        measured = dict.fromkeys(MEASURES, none)
+        self._parts = [RowTable(ints, ints, ints, bools, none, bools, measured, measured, none, none, none)]
+        self.masked: list[MaskedRows] = []
+
+    def add(self, result: InfillResult, variants: Sequence[Variant] | None = None) -> None:
+        """Add the first head of a pair with all of its variants, or with those given; without any it adds nothing.
+
+        Raises:
+            InputError: a variant that does not give the model's prediction for each masked word.
+        """
+        chosen = result.variants if variants is None else variants
+        if not chosen:
+            return
+        pair, full_rows = result.pair, result.full.head(0)
+        gold, marks = gold_cells(pair), punctuation_columns(pair)
+        full = _one(row_measures(full_rows, gold, marks))
+        size = len(pair.target)
+        punctuation = np.array([is_punctuation(word) for word in pair.target])
+        for number, variant in enumerate(chosen):
+            rows = variant.rows.head(0)
+            masked = np.isin(np.arange(size), variant.masked)
+            log_probability, rank = np.full(size, np.nan), np.full(size, np.nan)
+            for filled in variant.filled:
+                log_probability[filled.word], rank[filled.word] = filled.log_probability, filled.rank
+            if not np.array_equal(np.isfinite(rank), masked):
+                raise InputError(
+                    f"sentence pair {pair.id}: the words {[f.word for f in variant.filled]} are filled in, but "
+                    f"{list(variant.masked)} are masked"
+                )
+            self._parts.append(
+                RowTable(
+                    np.full(size, result.index), np.full(size, number), np.arange(size), masked,
+                    np.full(size, len(variant.masked) / size), punctuation, full,
+                    _one(row_measures(rows, gold, marks)),
+                    jensen_shannon(full_rows.distributions(), rows.distributions())[0], log_probability, rank,
+                )
+            )  # fmt: skip
+        words = np.array([word for variant in chosen for word in variant.masked], dtype=np.int64)
+        values = np.concatenate([variant.rows.values[0, list(variant.masked)] for variant in chosen])
+        self.masked.append(MaskedRows(result.index, pair, words, values, None if gold is None else gold[words]))
+
+    def table(self) -> RowTable:
+        """All rows added so far, in the order in which they were added."""
+        return joined(self._parts)
+
+
+def _one(measured: RowMeasures) -> dict[str, Floats]:
+    """The measures of the first head, by name."""
+    return {name: getattr(measured, name)[0] for name in MEASURES}

@@ -1,4 +1,4 @@
-"""Masking strategies: which target words are masked; :func:`make_strategy` reads a spec such as ``span:share=0.5``.
+"""Masking strategies: which target words are masked; :func:`make_strategy` reads a spec such as ``span:ratio=0.5``.
 
 A strategy gives *variants* of a pair: each is a tuple of target words (0-based, ascending) that are masked together. A
 strategy that does not apply to a pair (it has no aligned word, it is too short) gives none.
@@ -7,18 +7,20 @@ strategy that does not apply to a pair (it has no aligned word, it is too short)
 from __future__ import annotations
 
 import dataclasses
+import re
+import unicodedata
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from align_eval.corpora.punctuation import is_punctuation
-from align_eval.errors import InputError
+from align_eval.errors import InputError, nearest_names
 from align_eval.infilling.word_lists import is_function_word, list_languages
-from align_eval.options import Option, parse_options, split_spec
+from align_eval.options import check_fields, option, options_of, parse_options, split_spec
 from align_eval.registry import Registry
 
 if TYPE_CHECKING:
@@ -30,20 +32,15 @@ Variants = list[tuple[int, ...]]
 
 @dataclass(frozen=True)
 class MaskingStrategy(ABC):
-    """A rule that says which target words are masked. Its options are the fields of the dataclass.
-
-    ``kinds`` says what the text of each option is turned into, and names the options that a spec can have.
-    """
+    """A rule that says which target words are masked. Its options are the fields of the dataclass."""
 
     name: ClassVar[str] = ""
-    kinds: ClassVar[dict[str, Callable[[str], Any]]] = {}
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"the masking strategy {self.name}")
 
     def __call__(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        """The variants of a pair; two that mask the same words are one.
-
-        Args:
-            pair: words, and gold links for the strategies that ask for them.
-            rng: what seeded strategies draw from; the others leave it alone.
+        """The variants of a pair; two that mask the same words are one. Strategies that draw, draw from ``rng``.
 
         Raises:
             InputError: the pair has no gold links and the strategy needs them.
@@ -59,24 +56,20 @@ class MaskingStrategy(ABC):
 
     @property
     def spec(self) -> str:
-        """The name with the options that differ from their defaults: ``span:share=0.3,draws=2``."""
-        changed = [
-            f"{f.name}={_text(getattr(self, f.name))}"
-            for f in dataclasses.fields(self)
-            if getattr(self, f.name) != f.default
-        ]
+        """The name with the options that differ from their defaults: ``span:ratio=0.3,draws=2``."""
+        values = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self))
+        changed = [f"{name}={_text(value)}" for name, value, default in values if value != default]
         return self.name + (":" + ",".join(changed) if changed else "")
 
     @classmethod
     def from_options(cls, text: str) -> MaskingStrategy:
-        """The strategy from what follows the colon of its spec: ``share=0.3,draws=2``.
+        """The strategy from what follows the colon of its spec: ``ratio=0.3,draws=2``.
 
         Raises:
             UnknownNameError: an unknown option.
-            InputError: a value of the wrong kind, an option given twice or without a name.
+            InputError: a value of the wrong kind or out of range, an option given twice or without a name.
         """
-        known = {key: Option(_KINDS.get(kind, str), example=_EXAMPLES[kind]) for key, kind in cls.kinds.items()}
-        return cls(**parse_options(f"the masking strategy {cls.name}", text, known))
+        return cls(**parse_options(f"the masking strategy {cls.name}", text, options_of(cls)))
 
 
 STRATEGIES: Registry[type[MaskingStrategy]] = Registry("masking strategy")
@@ -93,8 +86,8 @@ def make_strategy(spec: str | MaskingStrategy, *, language: str | None = None) -
         UnknownNameError: an unknown strategy or option; the message lists what exists.
         InputError: a value that cannot be.
 
-    >>> make_strategy("span:share=0.3,draws=2").spec
-    'span:share=0.3,draws=2'
+    >>> make_strategy("span:ratio=0.3,draws=2").spec
+    'span:ratio=0.3,draws=2'
     """
     if isinstance(spec, MaskingStrategy):
         strategy = spec
@@ -111,7 +104,7 @@ def masks_of(strategy: MaskingStrategy, pairs: Iterable[SentencePair], seed: int
 
     So a sentence keeps its masks when others are left out, and a strategy gives the same wherever it is in a list.
     """
-    mark = zlib.crc32(strategy.spec.encode())
+    mark = zlib.crc32(strategy.spec.replace("ratio=", "share=").encode())  # its first name: draws stay what they were
     found = []
     for pair in pairs:
         own = zlib.crc32("\t".join((pair.id, pair.source_text, pair.target_text)).encode())
@@ -119,69 +112,10 @@ def masks_of(strategy: MaskingStrategy, pairs: Iterable[SentencePair], seed: int
     return found
 
 
-def yes_or_no(text: str) -> bool:
-    """``yes`` and ``true`` are true, ``no`` and ``false`` are not; anything else is a ``ValueError``."""
-    values = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-    if text.strip().lower() not in values:
-        raise ValueError(text)
-    return values[text.strip().lower()]
-
-
-_KINDS: dict[Any, type] = {int: int, float: float, yes_or_no: bool, str: str}
-_EXAMPLES: dict[Any, str] = {int: "2", float: "0.5", yes_or_no: "yes", str: "de"}
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-@dataclass(frozen=True)
-class HowMany:
-    """So many of the words, or such a share of them: what several strategies ask for.
-
-    A share is rounded to the nearest number of words (a half up) and is at least one word. With neither given, it is
-    half of the words.
-    """
-
-    share: float | None
-    count: int | None
-    strategy: str
-
-    def __post_init__(self) -> None:
-        if self.share is None and self.count is None:
-            object.__setattr__(self, "share", 0.5)
-        if self.share is not None and self.count is not None:
-            raise InputError(
-                f"the masking strategy {self.strategy} takes a share or a count, not both",
-                remedy=f"Write {self.strategy}:share=0.5 or {self.strategy}:count=4",
-            )
-        if self.share is not None and not 0 < self.share <= 1:
-            raise InputError(
-                f"share={self.share:g} of the masking strategy {self.strategy} is not above 0 and up to 1",
-                remedy=f"Write {self.strategy}:share=0.5 for half of the words",
-            )
-        if self.count is not None and self.count < 1:
-            raise InputError(
-                f"count={self.count} of the masking strategy {self.strategy} is not at least 1",
-                remedy="Mask at least one word",
-            )
-
-    def of(self, words: int) -> int:
-        """How many of so many words; 0 if there are fewer than the count."""
-        if self.share is None:
-            count = self.count or 0
-            return count if count <= words else 0
-        return min(words, max(1, int(self.share * words + 0.5))) if words else 0
-
-
-def check_draws(draws: int, strategy: str) -> None:
-    """Raise :class:`InputError` unless there is at least one draw."""
-    if draws < 1:
-        raise InputError(
-            f"draws={draws} of the masking strategy {strategy} is not at least 1", remedy=f"Write {strategy}:draws=2"
-        )
 
 
 @STRATEGIES.register("each")
@@ -206,7 +140,6 @@ class Nth(MaskingStrategy):
     """
 
     name = "nth"
-    kinds: ClassVar[dict[str, Any]] = {"n": int, "offset": int}
     n: int = 3
     offset: int = 0
 
@@ -293,57 +226,66 @@ def number_text(words: tuple[int, ...]) -> str:
     return ",".join(f"{low + 1}" if low == high else f"{low + 1}-{high + 1}" for low, high in runs)
 
 
+@dataclass(frozen=True)
+class _Part(MaskingStrategy):
+    """So many of the words, or such a ratio of them; half of them if neither is given."""
+
+    ratio: float | None = option(None, kind=float, above=0, high=1, example="0.5")
+    count: int | None = option(None, kind=int, low=1, example="4")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ratio is None and self.count is None:
+            object.__setattr__(self, "ratio", 0.5)
+        if self.ratio is not None and self.count is not None:
+            raise InputError(
+                f"the masking strategy {self.name} takes a ratio or a count, not both",
+                remedy=f"Write {self.name}:ratio=0.5 or {self.name}:count=4",
+            )
+
+    def size(self, pair: SentencePair) -> int:
+        """How many words: the ratio rounded (a half up), at least one; 0 of a pair that has fewer than the count."""
+        words = len(pair.target)
+        if self.ratio is None:
+            return self.count if self.count is not None and self.count <= words else 0
+        return min(words, max(1, int(self.ratio * words + 0.5)))
+
+
 @STRATEGIES.register("random")
 @dataclass(frozen=True)
-class Random(MaskingStrategy):
+class Random(_Part):
     """Mask words drawn without replacement.
 
     Args:
-        share: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
+        ratio: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
         count: so many words instead; a pair that is shorter has no variant.
         draws: how many sets are drawn; those drawn twice count once.
     """
 
     name = "random"
-    kinds: ClassVar[dict[str, Any]] = {"share": float, "count": int, "draws": int}
-    share: float | None = None
-    count: int | None = None
-    draws: int = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "share", HowMany(self.share, self.count, self.name).share)
-        check_draws(self.draws, self.name)
+    draws: int = option(1, low=1)
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        words = len(pair.target)
-        size = HowMany(self.share, self.count, self.name).of(words)
+        words, size = len(pair.target), self.size(pair)
         return [tuple(sorted(rng.permutation(words)[:size].tolist())) for _ in range(self.draws)]
 
 
 @STRATEGIES.register("span")
 @dataclass(frozen=True)
-class Span(MaskingStrategy):
+class Span(_Part):
     """Mask one contiguous span, at a place that is drawn: every place is as likely.
 
     Args:
-        share: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
+        ratio: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
         count: so many words instead; a pair that is shorter has no variant.
         draws: how many spans are drawn; those drawn twice count once.
     """
 
     name = "span"
-    kinds: ClassVar[dict[str, Any]] = {"share": float, "count": int, "draws": int}
-    share: float | None = None
-    count: int | None = None
-    draws: int = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "share", HowMany(self.share, self.count, self.name).share)
-        check_draws(self.draws, self.name)
+    draws: int = option(1, low=1)
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        words = len(pair.target)
-        size = HowMany(self.share, self.count, self.name).of(words)
+        words, size = len(pair.target), self.size(pair)
         if not size:
             return []
         starts = rng.integers(words - size + 1, size=self.draws).tolist()
@@ -352,25 +294,19 @@ class Span(MaskingStrategy):
 
 @STRATEGIES.register("suffix")
 @dataclass(frozen=True)
-class Suffix(MaskingStrategy):
+class Suffix(_Part):
     """Mask the last words, as a model does that drafts several words at once (Xia et al. 2023).
 
     Args:
-        share: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
+        ratio: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
         count: so many words instead; a pair that is shorter has no variant. ``suffix:5`` is ``suffix:count=5``.
     """
 
     name = "suffix"
-    kinds: ClassVar[dict[str, Any]] = {"share": float, "count": int}
-    share: float | None = None
-    count: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "share", HowMany(self.share, self.count, self.name).share)
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
         words = len(pair.target)
-        return [tuple(range(words - HowMany(self.share, self.count, self.name).of(words), words))]
+        return [tuple(range(words - self.size(pair), words))]
 
     @classmethod
     def from_options(cls, text: str) -> MaskingStrategy:
@@ -385,20 +321,29 @@ class Content(MaskingStrategy):
     Args:
         language: of the target side, ISO 639-1; see :func:`align_eval.infilling.word_lists.list_languages`.
         each: one variant a word instead of all together.
+
+    Raises:
+        InputError: no language, once it is applied; UnknownNameError: one without a list.
     """
 
     name = "content"
-    kinds: ClassVar[dict[str, Any]] = {"language": str, "each": yes_or_no}
-    language: str = ""
-    each: bool = False
+    language: str = option("", example="de")
+    each: bool = option(False, example="yes")
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        return by_class(pair, self.language, self.name, function=False, each=self.each)
+        if not self.language:
+            raise InputError(
+                f"the masking strategy {self.name} needs the language of the target side",
+                remedy=f"Write {self.name}:language=de; there are lists for {', '.join(list_languages())}",
+            )
+        listed = [is_function_word(word, self.language) for word in pair.target]
+        if self.name == "content":
+            listed = [not (found or is_punctuation(word)) for found, word in zip(listed, pair.target, strict=True)]
+        return _together(listed, self.each)
 
 
 @STRATEGIES.register("function")
-@dataclass(frozen=True)
-class Function(MaskingStrategy):
+class Function(Content):
     """Mask the words in the language's list of closed-class words: articles, pronouns, prepositions, auxiliaries ...
 
     Args:
@@ -407,12 +352,6 @@ class Function(MaskingStrategy):
     """
 
     name = "function"
-    kinds: ClassVar[dict[str, Any]] = {"language": str, "each": yes_or_no}
-    language: str = ""
-    each: bool = False
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        return by_class(pair, self.language, self.name, function=True, each=self.each)
 
 
 @STRATEGIES.register("aligned")
@@ -425,66 +364,87 @@ class Aligned(MaskingStrategy):
     """
 
     name = "aligned"
-    kinds: ClassVar[dict[str, Any]] = {"each": yes_or_no}
-    each: bool = False
+    each: bool = option(False, example="yes")
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        return by_gold(pair, self.name, aligned=True, each=self.each)
+        if pair.gold is None:
+            raise InputError(
+                f"the masking strategy {self.name} needs gold links, and the sentence pair {pair.id} has none",
+                remedy="Name a test set, or give gold links with --gold",
+            )
+        linked = set(pair.gold.possible.pairs[:, 1].tolist())
+        return _together([(k in linked) == (self.name == "aligned") for k in range(len(pair.target))], self.each)
 
 
 @STRATEGIES.register("unaligned")
-@dataclass(frozen=True)
-class Unaligned(MaskingStrategy):
-    """Mask the words that have no gold link. No row of theirs has a gold peak to hit; entropy and recovery remain.
+class Unaligned(Aligned):
+    """Mask the words that have no gold link; entropy and top-1 accuracy are measured of them, accuracy on gold is not.
 
     Args:
         each: one variant a word instead of all together.
     """
 
     name = "unaligned"
-    kinds: ClassVar[dict[str, Any]] = {"each": yes_or_no}
-    each: bool = False
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        return by_gold(pair, self.name, aligned=False, each=self.each)
 
 
-def by_class(pair: SentencePair, language: str, strategy: str, *, function: bool, each: bool) -> Variants:
-    """The function words of the target side, or those that are neither function words nor punctuation.
-
-    Raises:
-        InputError: no language.
-        UnknownNameError: a language without a list.
-    """
-    if not language:
-        raise InputError(
-            f"the masking strategy {strategy} needs the language of the target side",
-            remedy=f"Write {strategy}:language=de; there are lists for {', '.join(list_languages())}",
-        )
-    listed = [is_function_word(word, language) for word in pair.target]
-    words = [
-        k for k, word in enumerate(pair.target) if listed[k] == function and (function or not is_punctuation(word))
-    ]
-    return one_by_one(words, each)
+def _together(chosen: Sequence[bool], each: bool) -> Variants:
+    """The chosen words as one variant, or as one variant each; none if there is no word."""
+    words = tuple(k for k, some in enumerate(chosen) if some)
+    return [(word,) for word in words] if each else [words] if words else []
 
 
-def by_gold(pair: SentencePair, strategy: str, *, aligned: bool, each: bool) -> Variants:
-    """The target words with a gold link, sure or possible, or those without.
+def masked_words(text: str, pair: SentencePair, *, language: str = "", seed: int = 12345) -> tuple[int, ...]:
+    """The target words that a text names, 0-based and ascending.
+
+    Tried in this order:
+
+    * numbers, counted from 1: ``5-8``, ``1,3,5-8``.
+    * a word of the target, or several between commas or spaces: ``laws,of``. A word that occurs several times is masked
+      everywhere; numbers pick one place. Composed and decomposed letters are the same.
+    * a masking strategy that gives one set of words: ``suffix:5``, ``span:ratio=0.5``, ``content``.
+
+    Args:
+        text: one of these.
+        pair: the pair.
+        language: of the target side, for the strategies that ask for it.
+        seed: for the strategies that draw.
 
     Raises:
-        InputError: the pair has no gold links at hand.
+        InputError: a number or a word that the target does not have, or a strategy that gives none or several sets.
+        UnknownNameError: an unknown option of a strategy.
+
+    >>> from align_eval.corpora import SentencePair
+    >>> pair = SentencePair("1", ("das", "Haus"), ("the", "old", "house", "."))
+    >>> masked_words("old,house", pair), masked_words("2-3", pair), masked_words("suffix:2", pair)
+    ((1, 2), (1, 2), (2, 3))
     """
-    if pair.gold is None:
+    numbered = " ".join(f"{k}:{unicodedata.normalize('NFC', word)}" for k, word in enumerate(pair.target, start=1))
+    if re.fullmatch(r"\s*[0-9]+(\s*[-,]\s*[0-9]+)*\s*", text):
+        words = parse_numbers(text)
+        if words[-1] >= len(pair.target):
+            raise InputError(
+                f"there is no word {words[-1] + 1} in a target of {len(pair.target)} words",
+                remedy=f"Words count from 1: {numbered}",
+            )
+        return words
+    plain, *target = (unicodedata.normalize("NFC", part) for part in (text, *pair.target))
+    listed = re.split(r"[,\s]+", plain.strip())
+    for wanted in ([plain.strip()], plain.split(), [word for word in listed if word]):
+        if wanted and set(wanted) <= set(target):
+            return tuple(k for k, word in enumerate(target) if word in wanted)
+    if ":" not in text and text.strip() not in STRATEGIES:
+        missing = [word for word in listed if word and word not in target]
+        near = nearest_names(missing[0], [*target, *STRATEGIES.names()]) if missing else []
+        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
         raise InputError(
-            f"the masking strategy {strategy} needs gold links, and the sentence pair {pair.id} has none",
-            remedy="Name a test set, or give gold links with --gold",
+            f"{missing[0] if missing else plain!r} is neither a word of the target nor a masking strategy",
+            remedy=f"{hint}Words: {numbered}. Strategies: {', '.join(STRATEGIES.names())}",
         )
-    linked = set(pair.gold.possible.pairs[:, 1].tolist())
-    return one_by_one([k for k in range(len(pair.target)) if (k in linked) == aligned], each)
-
-
-def one_by_one(words: Sequence[int], each: bool) -> Variants:
-    """The words as one variant, or as one variant each; none if there is no word."""
-    if not words:
-        return []
-    return [(word,) for word in words] if each else [tuple(words)]
+    variants = masks_of(make_strategy(text, language=language or None), [pair], seed)[0]
+    if len(variants) != 1:
+        raise InputError(
+            f"the masking strategy {text} gives {len(variants)} sets of words for this target of "
+            f"{len(pair.target)} words",
+            remedy="Name one set: numbers such as 5-8, words such as laws,of, or a strategy such as suffix:5",
+        )
+    return variants[0]

@@ -1,39 +1,114 @@
-"""The reading of a pair of maps, whole and with words hidden: what a person would say of it, computed."""
+"""The summary of paired heatmaps: what the maps of one pair, unmasked and with words masked, show, computed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.infilling.measures import distributions, punctuation_columns
-from align_eval.infilling.results import Filled, InfillResult
-from align_eval.report.paired_rows import (
-    PairedRows,
-    anomalies_of,
-    groups_of,
-    mean,
-    paired_rows,
-    peaks_kept,
-    uniform_distance,
-)
-from align_eval.report.summary import Cell, Summary, of, quoted, share
+from align_eval.aligners.heads import mode_name
+from align_eval.errors import InputError
+from align_eval.infilling.measures import (
+    MEASURES,
+    Bools,
+    Filled,
+    Floats,
+    InfillResult,
+    RowMeasures,
+    WordRows,
+    diagonal_distance,
+    gold_cells,
+    punctuation_columns,
+    row_measures,
+)  # fmt: skip
+from align_eval.report.summary import Cell, Summary, of, quoted, series, share
 from align_eval.statistics import jensen_shannon
 
 if TYPE_CHECKING:
+    from align_eval.corpora import SentencePair
     from align_eval.links import GoldLinks
 
-SAID = 8  # hidden words that are named one by one in the findings; the others are in the numbers
+NAMED = 8  # masked words that the findings name one by one; the others are in the numbers
 MOVED = 0.25  # bits: a mean entropy that changes by less stays as it was
+
+
+@dataclass(frozen=True)
+class PairedRows:
+    """One head of one variant, against the unmasked run.
+
+    Attributes:
+        pair: the pair, with the links that count.
+        filled: the predictions of the masked words.
+        masked: ``(Q,)`` which target words are masked.
+        before_rows, after_rows: rows of one head of the unmasked run, and with words masked.
+        before, after: their measures.
+        gold: ``(Q, K)`` cells of the links; ``None`` without links.
+        gold_name: what the links are called.
+    """
+
+    pair: SentencePair
+    filled: tuple[Filled, ...]
+    masked: Bools
+    before_rows: WordRows
+    after_rows: WordRows
+    before: RowMeasures
+    after: RowMeasures
+    gold: Bools | None
+    gold_name: str
+
+    def peak(self, rows: WordRows, row: int) -> int:
+        """The source word with the most mass of a row; -1 for a target word without any token."""
+        values = rows.values[0, row]
+        return -1 if not values.size or np.isnan(values).any() else int(values.argmax())
+
+    def linked_to(self, row: int) -> list[int]:
+        """The source words that a target word is linked to."""
+        return [] if self.gold is None else np.flatnonzero(self.gold[row]).tolist()
+
+    def moves(self) -> list[tuple[int, int, int]]:
+        """Each visible target word with a row, and its peak in the unmasked run and with words masked."""
+        visible = np.flatnonzero(~self.masked).tolist()
+        peaks = [(row, self.peak(self.before_rows, row), self.peak(self.after_rows, row)) for row in visible]
+        return [(row, then, now) for row, then, now in peaks if then >= 0 and now >= 0]
+
+    def uniform_distance(self) -> float:
+        """How far a uniform map of this size lies from the diagonal, in lengths of the source."""
+        rows, columns = self.before_rows.values.shape[1:]
+        return float(diagonal_distance(np.full((rows, columns), 1 / max(columns, 1))).mean())
+
+
+def paired_rows(
+    result: InfillResult, variant: int, head: int, gold: GoldLinks | None = None, gold_name: str = "gold"
+) -> PairedRows:
+    """Measure one head of one variant of a result.
+
+    Raises:
+        InputError: no such variant or head.
+        LinkRangeError: a link points outside of the pair.
+    """
+    if not 0 <= variant < len(result.variants) or not 0 <= head < len(result.heads):
+        raise InputError(
+            f"variant {variant} and head {head} of {len(result.variants)} variants and {len(result.heads)} heads",
+            remedy="Both are counted from 0",
+        )
+    pair = result.pair if gold is None else replace(result.pair, gold=gold)
+    chosen = result.variants[variant]
+    cells, marks = gold_cells(pair), punctuation_columns(pair)
+    before, after = result.full.head(head), chosen.rows.head(head)
+    return PairedRows(
+        pair, chosen.filled, np.isin(np.arange(len(pair.target)), chosen.masked), before, after,
+        row_measures(before, cells, marks), row_measures(after, cells, marks), cells, gold_name,
+    )  # fmt: skip
 
 
 def summarise_infilling(
     result: InfillResult,
     variant: int = 0,
     *,
-    view: int = 0,
+    head: int = 0,
     gold: GoldLinks | None = None,
     gold_name: str = "gold",
     model: str = "",
@@ -41,58 +116,66 @@ def summarise_infilling(
     quantity: str = "attention weight",
     strongest: int = 5,
 ) -> Summary:
-    """Read one pair with nothing hidden against one variant of it.
+    """Compare the unmasked run of one pair with one variant of it.
 
-    Peaks are taken over source words alone (weight on the end of the sentence or elsewhere does not count), and rows
-    of words without a link do not count in shares; see :mod:`align_eval.infilling.measures`.
+    Peaks are taken over source words alone (mass on the end of the sentence or elsewhere does not count), and rows
+    of words without a link do not count in counts of peaks.
 
     Args:
         result: of the probe.
-        variant, view: which of its variants and views, 0-based.
+        variant, head: which of its variants and heads, 0-based.
         gold: links of the pair, instead of those that it has.
         gold_name: what the links are called, such as ``"silver"``.
-        model, rule: the model's name, and how the view was chosen.
+        model, rule: the model's name, and how the head was chosen.
         quantity: what the values are.
         strongest: how many of the strongest cells of each of the two maps are listed.
 
     Raises:
-        InputError: no such variant or view.
+        InputError: no such variant or head.
         LinkRangeError: a link points outside of the pair.
     """
-    it = paired_rows(result, variant, view, gold, gold_name)
-    seen, pair = result.views[view], it.pair
-    moved = jensen_shannon(distributions(it.before_rows), distributions(it.after_rows))[0]
-    each = [_hidden_word(it, filled) for filled in it.filled]
-    groups = groups_of(it)
-    findings = [*_peaks(it, groups), *_looks(it, each), *_fillings(each), *_spread(groups), *_places(it, groups)]
+    it = paired_rows(result, variant, head, gold, gold_name)
+    view, pair = result.heads[head], it.pair
+    moved = jensen_shannon(it.before_rows.distributions(), it.after_rows.distributions())[0]
+    each = [_masked_word(it, filled) for filled in it.filled]
+    groups = _groups(it)
+    words = [pair.target[row] for row in np.flatnonzero(it.masked)]
+    kept = [then == now for _, then, now in it.moves()]
+    findings = [*_peaks(it, words, groups), *_attends(each, gold_name), *_fillings(each)]
+    findings += [*_spread(groups), *_places(it, groups)]
     return Summary(
-        figure="paired heatmaps: nothing hidden, and words hidden",
-        quantity=f"{quantity}, summed over the sub-words of a source word, mean over those of a target word",
+        figure="paired heatmaps: unmasked, and words masked",
+        quantity=f"{quantity}, summed over the tokens of a source word, mean over those of a target word",
         findings=tuple(findings),
-        strongest=tuple(_strongest(it, seen.layer, seen.head, strongest)),
+        strongest=tuple(_strongest(it, view.layer, view.head, strongest)),
         subject={
-            "model": model, "layer": seen.layer, "head": seen.head, "reading": seen.reading, "chosen": rule,
+            "model": model, "layer": view.layer, "head": view.head, "mode": mode_name(view.reading), "chosen": rule,
             "pair": pair.id, "source": pair.source_text, "target": pair.target_text,
-            "hidden": [pair.target[word] for word in it.masked], "links": gold_name if it.gold is not None else "none",
+            "hidden": words, "links": gold_name if it.gold is not None else "none",
         },
         groups=tuple(groups),
-        anomalies=tuple(anomalies_of(it)),
+        anomalies=tuple(_anomalies(it)),
         numbers={
             "hidden": each,
-            "peaks_kept": peaks_kept(it),
-            "divergence": {"hidden": mean(moved[it.hidden]), "visible": mean(moved[~it.hidden])},
-            "uniform_distance": uniform_distance(it),
+            "peaks_kept": (sum(kept), len(kept)),
+            "divergence": {"hidden": _mean(moved[it.masked]), "visible": _mean(moved[~it.masked])},
+            "uniform_distance": it.uniform_distance(),
         },
     )  # fmt: skip
 
 
-def _hidden_word(it: PairedRows, filled: Filled) -> dict[str, Any]:
+def _mean(values: Floats) -> float | None:
+    """The mean of the finite values; ``None`` if there is none."""
+    found = values[np.isfinite(values)]
+    return float(found.mean()) if len(found) else None
+
+
+def _masked_word(it: PairedRows, filled: Filled) -> dict[str, Any]:
     row = filled.word
-    now, then = it.peak(it.after_rows, row), it.peak(it.before_rows, row)
-    gold = [] if it.gold is None else np.flatnonzero(it.gold[row]).tolist()
-    looks: dict[str, Any] = {"word": row, "text": filled.text, "linked_to": [it.pair.source[j] for j in gold]}
+    now, then, gold = it.peak(it.after_rows, row), it.peak(it.before_rows, row), it.linked_to(row)
+    found: dict[str, Any] = {"word": row, "text": filled.text, "linked_to": [it.pair.source[j] for j in gold]}
     if now >= 0:
-        looks |= {
+        found |= {
             "looks_at": it.pair.source[now],
             "looks_at_index": now,
             "weight": float(it.after_rows.values[0, row, now]),
@@ -103,8 +186,8 @@ def _hidden_word(it: PairedRows, filled: Filled) -> dict[str, Any]:
             "entropy_before": float(it.before.entropy[0, row]),
         }
         if gold:
-            looks |= {"aligned": now in gold, "mass_on_links": float(it.after.gold_mass[0, row])}
-    return looks | {
+            found |= {"aligned": now in gold, "mass_on_links": float(it.after.mass[0, row])}
+    return found | {
         "probability": math.exp(filled.log_probability),
         "log_probability": filled.log_probability if math.isfinite(filled.log_probability) else None,
         "rank": filled.rank,
@@ -112,54 +195,70 @@ def _hidden_word(it: PairedRows, filled: Filled) -> dict[str, Any]:
     }
 
 
-def _peaks(it: PairedRows, groups: Sequence[dict[str, Any]]) -> list[str]:
-    every, _, before, masked, _, visible = groups
-    words = quoted(" ".join(it.pair.target[word] for word in it.masked))
-    if it.gold is None:
-        return [f"{words} masked; without gold links nothing can be said of where a row should attend."]
-    aligned = f"a {it.gold_name}-aligned word"
-    found = [f"Nothing hidden: {of(every['peaks'], every['linked'])} rows peak on {aligned}."]
-    if masked["linked"]:
-        text = f"{words} hidden: {of(masked['peaks'], masked['linked'])} [MASK] rows peak on {aligned}"
-        text += f" ({of(before['peaks'], before['linked'])} before they were hidden)"
-    else:
-        text = f"{words} hidden: none of the hidden words has a {it.gold_name} link"
-    if visible["linked"]:
-        text += f"; {of(visible['peaks'], visible['linked'])} visible rows do"
-    found.append(text + ".")
+def _groups(it: PairedRows) -> list[dict[str, Any]]:
+    """All rows, rows of masked and of visible words, each in the unmasked run and with words masked."""
+    found = []
+    for name, which, measured in (
+        ("all rows, unmasked", it.masked | True, it.before),
+        ("all rows, words masked", it.masked | True, it.after),
+        ("masked words, unmasked", it.masked, it.before),
+        ("[MASK] rows", it.masked, it.after),
+        ("visible words, unmasked", ~it.masked, it.before),
+        ("visible rows", ~it.masked, it.after),
+    ):
+        hits = measured.accuracy[0][which]
+        means = {measure: _mean(getattr(measured, measure)[0][which]) for measure in MEASURES}
+        counts = {"rows": int(which.sum()), "linked": int(np.isfinite(hits).sum())}
+        found.append({"name": name, **counts, "peaks": round(float(np.nansum(hits)), 3), **means})
     return found
 
 
-def _looks(it: PairedRows, each: Sequence[dict[str, Any]]) -> list[str]:
-    said = [looks for looks in each if "looks_at" in looks]
-    if not said:
-        return []
-    parts = []
-    for looks in said[:SAID]:
-        mark = {True: f", {it.gold_name}", False: f", not {it.gold_name}", None: ""}[looks.get("aligned")]
-        parts.append(f"{quoted(looks['text'])} → {quoted(looks['looks_at'])} {looks['weight']:.2f}{mark}")
-    more = f"; {len(said) - SAID} more in the numbers" if len(said) > SAID else ""
-    return [f"Where each [MASK] looks: {'; '.join(parts)}{more}."]
+def _peaks(it: PairedRows, words: Sequence[str], groups: Sequence[dict[str, Any]]) -> list[str]:
+    every, _, before, masked, _, visible = groups
+    named = quoted(" ".join(words))
+    if it.gold is None:
+        return [f"{named} masked; without gold links nothing can be said of where a row should attend."]
+    aligned = f"a {it.gold_name}-aligned word"
+    if masked["linked"]:
+        text = f"{named} masked: {of(masked['peaks'], masked['linked'])} [MASK] rows peak on {aligned}"
+        text += f" ({of(before['peaks'], before['linked'])} unmasked)"
+    else:
+        text = f"{named} masked: none of the masked words has a {it.gold_name} link"
+    if visible["linked"]:
+        text += f"; {of(visible['peaks'], visible['linked'])} visible rows do"
+    return [f"Unmasked: {of(every['peaks'], every['linked'])} rows peak on {aligned}.", f"{text}."]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    more = f"; {len(parts) - NAMED} more in the numbers" if len(parts) > NAMED else ""
+    return f"{'; '.join(parts[:NAMED])}{more}."
+
+
+def _attends(each: Sequence[dict[str, Any]], gold_name: str) -> list[str]:
+    marks = {True: f", {gold_name}", False: f", not {gold_name}", None: ""}
+    parts = [
+        f"{quoted(word['text'])} → {quoted(word['looks_at'])} {word['weight']:.2f}{marks[word.get('aligned')]}"
+        for word in each
+        if "looks_at" in word
+    ]
+    return [f"Where each [MASK] attends: {_listed(parts)}"] if parts else []
 
 
 def _fillings(each: Sequence[dict[str, Any]]) -> list[str]:
     if not each:
         return []
-    right = sum(word["rank"] == 1 for word in each)
     parts = []
-    for word in each[:SAID]:
-        first = word["top"][0] if word["top"] else None
+    for word in each:
+        text, place = quoted(word["text"]), f"{word['probability']:.2g}, rank {word['rank']}"
         if word["rank"] == 1:
-            parts.append(f"{quoted(word['text'])} {word['probability']:.2f}")
-        elif first is None:
-            parts.append(f"{quoted(word['text'])} {word['probability']:.2g}, rank {word['rank']}")
+            parts.append(f"{text} {word['probability']:.2f}")
+        elif word["top"]:
+            first = word["top"][0]
+            parts.append(f"{quoted(first['text'])} {first['probability']:.2f} for {text} ({place})")
         else:
-            parts.append(
-                f"{quoted(first['text'])} {first['probability']:.2f} for {quoted(word['text'])} "
-                f"({word['probability']:.2g}, rank {word['rank']})"
-            )
-    more = f"; {len(each) - SAID} more in the numbers" if len(each) > SAID else ""
-    return [f"The model fills in {right} of {len(each)} hidden words as they were: {'; '.join(parts)}{more}."]
+            parts.append(f"{text} {place}")
+    right = sum(word["rank"] == 1 for word in each)
+    return [f"The model predicts {right} of {len(each)} masked words: {_listed(parts)}"]
 
 
 def _spread(groups: Sequence[dict[str, Any]]) -> list[str]:
@@ -179,21 +278,21 @@ def _places(it: PairedRows, groups: Sequence[dict[str, Any]]) -> list[str]:
     found = []
     if every["distance"] is not None and after["distance"] is not None:
         found.append(
-            f"The maps lie {every['distance']:.2f} (nothing hidden) and {after['distance']:.2f} (words hidden) of the "
-            f"sentence's length from the diagonal; a uniform map would lie {uniform_distance(it):.2f} from it."
+            f"The maps lie {every['distance']:.2f} (unmasked) and {after['distance']:.2f} (words masked) of the "
+            f"sentence's length from the diagonal; a uniform map would lie {it.uniform_distance():.2f} from it."
         )
-    kept, comparable = peaks_kept(it)
-    if comparable:
-        found.append(f"{of(kept, comparable)} visible rows keep the source word that they peak on.")
+    kept = [then == now for _, then, now in it.moves()]
+    if kept:
+        found.append(f"{of(sum(kept), len(kept))} visible rows keep the source word that they peak on.")
     last = len(it.pair.source) - 1
     final = last >= 0 and bool(punctuation_columns(it.pair)[last])
     parts = []
-    for name, which, group in (("[MASK] rows", it.hidden, masked), ("visible rows", ~it.hidden, visible)):
+    for name, which, group in (("[MASK] rows", it.masked, masked), ("visible rows", ~it.masked, visible)):
         if group["end"] is None:
             continue
-        text = f"{name} put {share(group['end'])} of their weight on the end of the sentence"
+        text = f"{name} put {share(group['end'])} of their mass on the end of the sentence"
         if final:
-            weight = mean(it.after_rows.values[0, which, last])
+            weight = _mean(it.after_rows.values[0, which, last])
             text += f" and {share(weight or 0.0)} on the final {quoted(it.pair.source[last])}"
         parts.append(text)
     if parts:
@@ -203,14 +302,45 @@ def _places(it: PairedRows, groups: Sequence[dict[str, Any]]) -> list[str]:
 
 def _strongest(it: PairedRows, layer: int | str, head: int | str, count: int) -> list[Cell]:
     cells = []
-    hidden = it.hidden
-    for name, rows in (("nothing hidden", it.before_rows), ("words hidden", it.after_rows)):
+    for name, rows in (("unmasked", it.before_rows), ("words masked", it.after_rows)):
         values = np.nan_to_num(rows.values[0], nan=-1.0)
         for flat in np.argsort(-values, axis=None, kind="stable")[:count]:
             i, j = divmod(int(flat), values.shape[1])
             if values[i, j] < 0:
                 continue
-            query = it.pair.target[i] if not hidden[i] or rows is it.before_rows else f"[MASK] ({it.pair.target[i]})"
-            note = name + (f", {it.gold_name}-aligned" if it.aligned(i, j) else "")
+            word = it.pair.target[i]
+            query = f"[MASK] ({word})" if it.masked[i] and rows is it.after_rows else word
+            note = name + (f", {it.gold_name}-aligned" if j in it.linked_to(i) else "")
             cells.append(Cell(float(values[i, j]), layer, head, query, it.pair.source[j], i, j, note))
     return sorted(cells, key=lambda cell: -cell.value)
+
+
+def _anomalies(it: PairedRows) -> list[str]:
+    """Sentences about rows that do not do what most are expected to do."""
+    found, peaks = [], []
+    source, target = it.pair.source, it.pair.target
+    for row in np.flatnonzero(it.masked).tolist():
+        now, linked, word = it.peak(it.after_rows, row), it.linked_to(row), quoted(target[row])
+        if now < 0:
+            found.append(f"{word} has no token, so that there is no row of it.")
+            continue
+        peaks.append(now)
+        weight, end = float(it.after_rows.values[0, row, now]), float(it.after_rows.end[0, row])
+        if linked and now not in linked:
+            wanted, mass = series([quoted(source[j]) for j in linked]), float(it.after.mass[0, row])
+            found.append(
+                f"The [MASK] of {word} attends to {quoted(source[now])} ({weight:.2f}), not to {wanted} ({mass:.2f})."
+            )
+        if end > weight:
+            found.append(
+                f"The [MASK] of {word} puts more on the end of the sentence ({end:.2f}) than on any word (at most "
+                f"{weight:.2f})."
+            )
+    found += [
+        f"The peak of the visible {quoted(target[row])} moves from {quoted(source[then])} to {quoted(source[now])}."
+        for row, then, now in it.moves()
+        if then != now
+    ]
+    for column in sorted({c for c in peaks if peaks.count(c) > 2}):
+        found.append(f"{peaks.count(column)} [MASK] rows peak on the same word, {quoted(source[column])}.")
+    return found

@@ -1,89 +1,122 @@
-"""The reading of a corpus with hidden words: what holds over its plans, what does not, and where."""
+"""Masked words of a corpus, strategy by strategy: as a table, and what holds over the strategies in sentences."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from align_eval.errors import InputError
+from align_eval.infilling.estimates import BASELINES
 from align_eval.report.summary import Summary, p_value, share
+from align_eval.tables import TextTable
 
 Row = Mapping[str, Any]
 Verdict = tuple[bool, str]
-"""Whether a statement holds for one plan, and the numbers that say so."""
+"""Whether a statement holds for one strategy, and the numbers behind it."""
 LEVEL = 0.01
 """p-values below it count as a difference."""
 SHOWN = (
-    "mask_share", "rows_masked", "rows_visible", "peak_gold_masked", "peak_gold_visible", "peak_gold_full",
-    "gold_mass_masked", "entropy_masked", "entropy_full", "divergence", "recovered",
+    "mask_share", "rows_masked", "rows_visible", "accuracy_masked", "accuracy_visible", "accuracy_full",
+    "mass_masked", "entropy_masked", "entropy_full", "divergence", "recovered",
 )  # fmt: skip
+LEGEND = (
+    "masked: rows of masked words; unmasked: the same rows of the unmasked run; accuracy: argmax on a gold-aligned "
+    "word;\nuniform, position, permuted: accuracy of baselines (* masked rows have more, p < 0.01 over sentences). "
+    "Accuracy, mass on\ngold, top-1 accuracy: per cent; entropy and JSD: bits; rho: Spearman's correlation of mass on "
+    "gold and log-probability\nof masked words."
+)
 
 
-@dataclass(frozen=True)
-class Statement:
-    """Something that may hold for a plan.
+def infill_table(rows: Sequence[Row], *, title: str = "") -> TextTable:
+    """One row a strategy: accuracy of visible and masked rows against the baselines, and what else moved.
 
-    Attributes:
-        name: its key among the numbers.
-        text: the sentence, without a final full stop.
-        check: whether it holds for a row; ``None`` where it does not apply.
+    ``rows`` are of :meth:`align_eval.runs.infill.Infilling.to_json`; the title is made from the first unless given.
     """
+    columns = [
+        "strategy", "masked %", "rows", "accuracy: visible", "masked", "unmasked", *BASELINES, "mass", "unmasked",
+        "entropy", "unmasked", "JSD", "top-1", "rho",
+    ]  # fmt: skip
+    table = TextTable(title or (subject_line(rows[0]) if rows else ""), columns)
+    for row in rows:
+        table.rows.append(
+            [
+                row["strategy"],
+                _percent(row["mask_share"]),
+                str(row["rows_masked"]),
+                *(_percent(row[f"accuracy_{which}"]) for which in ("visible", "masked", "full")),
+                *(_starred(row["baselines"].get(name)) for name in BASELINES),
+                _percent(row["mass_masked"]),
+                _percent(row["mass_full"]),
+                *(_number(row[key]) for key in ("entropy_masked", "entropy_full", "divergence")),
+                _percent(row["recovered"]),
+                _number((row["correlation"] or {}).get("spearman")),
+            ]
+        )
+    return table
 
-    name: str
-    text: str
-    check: Callable[[Row], Verdict | None]
+
+def subject_line(row: Row) -> str:
+    """``mini-ende, en-de, silver links: 32 sentence pairs, MODEL, layer 2, head 1 (given by name)``."""
+    kind = {"silver": ", silver links", "none": ", no gold links"}.get(row["links"], "")
+    where = ", ".join(part for part in (row["testset"], row["direction"]) if part) + kind
+    return (
+        f"{where}: {row['evaluated_sentences']} sentence pairs, {row['model']}, layer {row['layer']}, "
+        f"head {row['head']} ({row['view_rule']})"
+    )
 
 
-def _beats_nulls(row: Row) -> Verdict | None:
-    tests = {name: null for name, null in (row.get("null") or {}).items() if null.get("difference") is not None}
-    if not tests:
-        return None
-    failed = [name for name, null in tests.items() if not _above(null)]
-    named = failed or [max(tests, key=lambda name: tests[name]["peak_gold_masked"])]
-    told = ", ".join(f"{n} {share(tests[n]['peak_gold_masked'])}, {p_value(tests[n].get('p_value'))}" for n in named)
-    return not failed, f"{share(row['peak_gold_masked'])} against {told}"
+def _starred(baseline: Row | None) -> str:
+    if baseline is None or baseline["accuracy_masked"] is None:
+        return "-"
+    better = (baseline["difference"] or 0) > 0 and baseline["p_value"] is not None and baseline["p_value"] < LEVEL
+    return _percent(baseline["accuracy_masked"]) + ("*" if better else " ")
 
 
-def _heavier_than_nulls(row: Row) -> Verdict | None:
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _beats(row: Row, key: str, test_of: Callable[[Row], Row | None]) -> Verdict | None:
+    """Whether ``key`` of masked rows is above every baseline's, by the test that ``test_of`` takes from it."""
+    baselines: Row = row.get("baselines") or {}
     tests = {
-        name: null for name, null in (row.get("null") or {}).items() if (null.get("gold_mass") or {}).get("difference")
+        name: test
+        for name, found in baselines.items()
+        if (test := test_of(found)) and test.get("difference") is not None
     }
     if not tests:
         return None
-    failed = [name for name, null in tests.items() if not _above(null["gold_mass"])]
-    named = failed or [max(tests, key=lambda name: tests[name]["gold_mass_masked"])]
-    told = ", ".join(
-        f"{n} {share(tests[n]['gold_mass_masked'])}, {p_value(tests[n]['gold_mass'].get('p_value'))}" for n in named
-    )
-    return not failed, f"{share(row['gold_mass_masked'])} against {told}"
+    failed = [name for name, test in tests.items() if not _above(test)]
+    named = failed or [max(tests, key=lambda name: baselines[name][key])]
+    told = ", ".join(f"{n} {share(baselines[n][key])}, {p_value(tests[n].get('p_value'))}" for n in named)
+    return not failed, f"{share(row[key])} against {told}"
 
 
-def _visible_keep(row: Row) -> Verdict | None:
-    test = _change(row, "visible", "peak_gold")
-    return None if test is None else (not _below(test), _moved(test, share))
+def _changed(rows: str, measure: str, holds: Callable[[Row], bool], show: Callable[[float], str] = share) -> Any:
+    """A check of the change of a measure of ``masked`` or ``visible`` rows."""
+
+    def check(row: Row) -> Verdict | None:
+        test = ((row.get("change") or {}).get(rows) or {}).get(measure) or {}
+        if test.get("difference") is None:
+            return None
+        return holds(test), f"{show(test['full'])} to {show(test['masked'])}, {p_value(test.get('p_value'))}"
+
+    return check
 
 
-def _hidden_spread(row: Row) -> Verdict | None:
-    test = _change(row, "masked", "entropy")
-    return None if test is None else (_above(test), _moved(test, _bits))
-
-
-def _hidden_lose(row: Row) -> Verdict | None:
-    test = _change(row, "masked", "gold_mass")
-    return None if test is None else (_below(test), _moved(test, share))
-
-
-def _hidden_move_more(row: Row) -> Verdict | None:
+def _moves_more(row: Row) -> Verdict | None:
     test = (row.get("change") or {}).get("divergence") or {}
     if test.get("difference") is None:
         return None
-    told = f"{_bits(test['masked'])} against {_bits(test['visible'])}, {p_value(test.get('p_value'))}"
-    return _above(test), told
+    return _above(test), f"{_bits(test['masked'])} against {_bits(test['visible'])}, {p_value(test.get('p_value'))}"
 
 
-def _tells_the_answer(row: Row) -> Verdict | None:
+def _correlates(row: Row) -> Verdict | None:
     found = row.get("correlation") or {}
     if not found.get("ci"):
         return None
@@ -91,41 +124,55 @@ def _tells_the_answer(row: Row) -> Verdict | None:
     return low > 0, f"rank correlation {found['spearman']:.2f}, {low:.2f} to {high:.2f}"
 
 
-STATEMENTS = (
-    Statement(
-        "beats_nulls", "Hidden rows peak on a {links}-aligned word more often than every null model", _beats_nulls
+def _above(test: Row) -> bool:
+    return float(test["difference"]) > 0 and test.get("p_value") is not None and float(test["p_value"]) < LEVEL
+
+
+def _below(test: Row) -> bool:
+    return float(test["difference"]) < 0 and test.get("p_value") is not None and float(test["p_value"]) < LEVEL
+
+
+def _bits(value: float) -> str:
+    return f"{value:.2f} bits"
+
+
+STATEMENTS: tuple[tuple[str, str, Callable[[Row], Verdict | None]], ...] = (
+    (
+        "beats_baselines", "Masked rows peak on a {links}-aligned word more often than every baseline",
+        lambda row: _beats(row, "accuracy_masked", lambda found: found),
     ),
-    Statement(
-        "heavier_than_nulls", "Hidden rows put more weight on {links}-aligned words than every null model",
-        _heavier_than_nulls,
+    (
+        "heavier_than_baselines", "Masked rows put more mass on {links}-aligned words than every baseline",
+        lambda row: _beats(row, "mass_masked", lambda found: found.get("mass")),
     ),
-    Statement("visible_keep", "Visible rows do not lose {links} peaks when other words are hidden", _visible_keep),
-    Statement("hidden_lose", "Hidden rows lose weight on {links}-aligned words", _hidden_lose),
-    Statement("hidden_spread", "Hidden rows spread: their entropy rises", _hidden_spread),
-    Statement("hidden_move_more", "Hidden rows move more than visible ones", _hidden_move_more),
-    Statement(
-        "tells_the_answer", "The more weight on {links}-aligned words, the more probable the hidden word",
-        _tells_the_answer,
+    (
+        "visible_keep", "Visible rows do not lose {links} peaks when other words are masked",
+        _changed("visible", "accuracy", lambda test: not _below(test)),
     ),
+    ("hidden_lose", "Masked rows lose mass on {links}-aligned words", _changed("masked", "mass", _below)),
+    ("hidden_spread", "Masked rows spread: their entropy rises", _changed("masked", "entropy", _above, _bits)),
+    ("hidden_move_more", "Masked rows move more than visible ones", _moves_more),
+    ("tells_the_answer", "The more mass on {links}-aligned words, the more probable the masked word", _correlates),
 )  # fmt: skip
+"""Something that may hold for a strategy: its key among the numbers, the sentence, and the check of a row."""
 
 
-def summarise_corpus(rows: Sequence[Row], *, model: str = "", view: str = "", rule: str = "") -> Summary:
-    """Read the plans of one or several corpora together.
+def summarise_corpus(rows: Sequence[Row], *, model: str = "", head: str = "", rule: str = "") -> Summary:
+    """Summarise the strategies of one or several corpora together.
 
-    A statement holds for a plan where the test over sentences finds the difference with p < 0.01 (of a correlation:
+    A statement holds for a strategy where the test over sentences finds the difference with p < 0.01 (of a correlation:
     where its interval is above 0; that visible rows keep their peaks holds where no loss is found).
 
     Args:
-        rows: of :meth:`align_eval.infilling.analysis.PlanAnalysis.to_json`, with what a run adds: ``testset``,
+        rows: of :meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json`, with what a run adds: ``testset``,
             ``direction``, ``model``, ``layer``, ``head``, ``view_rule``, ``links`` as far as there.
-        model, view, rule: instead of what the rows say.
+        model, head, rule: instead of what the rows say.
 
     Raises:
         InputError: no rows.
     """
     if not rows:
-        raise InputError("there is nothing to read: no rows")
+        raise InputError("there is nothing to summarise: no rows")
     first = rows[0]
     links = "silver" if first.get("links") == "silver" else "gold"
     places = {(row.get("testset"), row.get("direction")) for row in rows}
@@ -133,31 +180,33 @@ def summarise_corpus(rows: Sequence[Row], *, model: str = "", view: str = "", ru
     findings = _range(rows, names, links)
     anomalies: list[str] = []
     numbers: dict[str, Any] = {}
-    for statement in STATEMENTS:
-        verdicts = [(name, statement.check(row)) for row, name in zip(rows, names, strict=True) if row["rows_masked"]]
-        known = [(name, verdict) for name, verdict in verdicts if verdict is not None]
+    for key, sentence, check in STATEMENTS:
+        verdicts = [(name, check(row)) for row, name in zip(rows, names, strict=True) if row["rows_masked"]]
+        known = [(name, *verdict) for name, verdict in verdicts if verdict is not None]
         if not known:
             continue
-        text = statement.text.format(links=links)
-        holds = [name for name, (true, _) in known if true]
-        fails = [f"{name} ({told})" for name, (true, told) in known if not true]
-        numbers[statement.name] = {name: {"holds": true, "numbers": told} for name, (true, told) in known}
+        text = sentence.format(links=links)
+        fails = [f"{name} ({told})" for name, true, told in known if not true]
+        numbers[key] = {name: {"holds": true, "numbers": told} for name, true, told in known}
         if not fails:
-            findings.append(f"{text}: holds for {_all(len(known))}, such as {known[0][0]} ({known[0][1][1]}).")
+            every = "the one strategy" if len(known) == 1 else f"all {len(known)} strategies"
+            findings.append(f"{text}: holds for {every}, such as {known[0][0]} ({known[0][2]}).")
         else:
-            findings.append(f"{text}: holds for {len(holds)} of {len(known)} plans.")
+            findings.append(f"{text}: holds for {len(known) - len(fails)} of {len(known)} strategies.")
             anomalies.append(f"{text}: not for {'; '.join(fails)}.")
     findings += _trends(rows, links)
     idle = [name for row, name in zip(rows, names, strict=True) if not row["rows_masked"]]
     if idle:
         anomalies.append(f"Applies to no sentence: {', '.join(idle)}.")
+    if not head and "layer" in first and "head" in first:
+        head = f"layer {first['layer']}, head {first['head']}"
     return Summary(
-        figure="redistribution of attention over the share of hidden words",
-        quantity="attention weight of rows of hidden words",
+        figure="redistribution of attention over the ratio of masked words",
+        quantity="attention weight of rows of masked words",
         findings=tuple(findings),
         subject={
             "model": model or first.get("model", ""),
-            "view": view or _view(first),
+            "view": head,
             "chosen": rule or first.get("view_rule", ""),
             "corpora": sorted({" ".join(str(part) for part in place if part) for place in places}),
             "links": links,
@@ -173,38 +222,35 @@ def summarise_corpus(rows: Sequence[Row], *, model: str = "", view: str = "", ru
 
 
 def _range(rows: Sequence[Row], names: Sequence[str], links: str) -> list[str]:
-    """Between which plans the peaks of hidden and of visible rows lie, and what is recovered."""
+    """Between which strategies the accuracies lie."""
     found = []
     for key, text in (
-        ("peak_gold_masked", f"Hidden rows that peak on a {links}-aligned word"),
-        ("peak_gold_visible", f"Visible rows that peak on a {links}-aligned word"),
-        ("recovered", "Hidden words that the model fills in as they were"),
+        ("accuracy_masked", f"Masked rows that peak on a {links}-aligned word"),
+        ("accuracy_visible", f"Visible rows that peak on a {links}-aligned word"),
+        ("recovered", "Top-1 accuracy on masked words"),
     ):
         known = [(float(row[key]), name) for row, name in zip(rows, names, strict=True) if row.get(key) is not None]
-        if not known:
-            continue
-        low, high = min(known), max(known)
-        if share(low[0]) == share(high[0]):
-            spread = share(high[0])
-        else:
-            spread = f"from {share(low[0])} ({low[1]}) to {share(high[0])} ({high[1]})"
-        found.append(f"{text}: {spread}.")
+        if known:
+            (low, lowest), (high, highest) = min(known), max(known)
+            one = share(low) == share(high)
+            spread = share(high) if one else f"from {share(low)} ({lowest}) to {share(high)} ({highest})"
+            found.append(f"{text}: {spread}.")
     return found
 
 
 def _trends(rows: Sequence[Row], links: str) -> list[str]:
-    """What happens along the mask share, for each kind of plan with at least three shares."""
+    """What happens along the ratio of masked words, for each kind of strategy with at least three ratios."""
     kinds: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if row.get("peak_gold_masked") is not None:
-            kind = (str(row["plan"]).partition(":")[0], row.get("testset"), row.get("direction"))
+        if row.get("accuracy_masked") is not None:
+            kind = (str(row["strategy"]).partition(":")[0], row.get("testset"), row.get("direction"))
             kinds.setdefault(kind, []).append(row)
     found = []
     for (kind, *_), members in kinds.items():
         ordered = sorted(members, key=lambda row: float(row["mask_share"]))
         if len({float(row["mask_share"]) for row in ordered}) < 3:
             continue
-        peaks = [float(row["peak_gold_masked"]) for row in ordered]
+        peaks = [float(row["accuracy_masked"]) for row in ordered]
         steps = [b - a for a, b in itertools.pairwise(peaks)]
         verb = (
             "falls at every step" if all(s < 0 for s in steps) else "rises at every step" if all(s > 0 for s in steps)
@@ -212,41 +258,12 @@ def _trends(rows: Sequence[Row], links: str) -> list[str]:
         )  # fmt: skip
         ends = f"{share(float(ordered[0]['mask_share']))} to {share(float(ordered[-1]['mask_share']))}"
         found.append(
-            f"Plan {kind}: from {ends} of the words hidden, the share of hidden rows that peak on a {links}-aligned "
-            f"word {verb} ({', '.join(share(peak) for peak in peaks)})."
+            f"Strategy {kind}: from {ends} of the words masked, the share of masked rows that peak on a "
+            f"{links}-aligned word {verb} ({', '.join(share(peak) for peak in peaks)})."
         )
     return found
 
 
-def _above(test: Row) -> bool:
-    return float(test["difference"]) > 0 and test.get("p_value") is not None and float(test["p_value"]) < LEVEL
-
-
-def _below(test: Row) -> bool:
-    return float(test["difference"]) < 0 and test.get("p_value") is not None and float(test["p_value"]) < LEVEL
-
-
-def _change(row: Row, rows: str, measure: str) -> Row | None:
-    test = ((row.get("change") or {}).get(rows) or {}).get(measure)
-    return None if test is None or test.get("difference") is None else test
-
-
-def _moved(test: Row, show: Callable[[float], str]) -> str:
-    return f"{show(test['full'])} to {show(test['masked'])}, {p_value(test.get('p_value'))}"
-
-
-def _bits(value: float) -> str:
-    return f"{value:.2f} bits"
-
-
-def _all(count: int) -> str:
-    return "the one plan" if count == 1 else f"all {count} plans"
-
-
 def _name(row: Row, with_place: bool) -> str:
     place = " ".join(str(part) for part in (row.get("testset"), row.get("direction")) if part)
-    return f"{row['plan']}, {place}" if with_place and place else str(row["plan"])
-
-
-def _view(row: Row) -> str:
-    return f"layer {row['layer']}, head {row['head']}" if "layer" in row and "head" in row else ""
+    return f"{row['strategy']}, {place}" if with_place and place else str(row["strategy"])

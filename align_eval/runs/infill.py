@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.aligners.heads import mode_name
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
-from align_eval.infilling.analysis import Correlation, PlanAnalysis, analyse, correlate, joined, rounded
+from align_eval.infilling.analysis import Correlation, StrategyAnalysis, analyse, correlate, rounded
+from align_eval.infilling.measures import RowCollector, joined
 from align_eval.infilling.strategies import MaskingStrategy, Variants, make_strategy, masks_of
-from align_eval.infilling.table import RowCollector
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
 from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
 from align_eval.runs.sweep import split
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from align_eval.corpora import TestSet
     from align_eval.runs.engines import Engine
 
-CHOICES = ("hidden", "full", "model")
+CHOICES = ("masked", "full", "model")
 """What chooses a view: gold peaks of the rows of hidden words, or of all rows when nothing is hidden; or the model."""
-CHOICE_PLANS = ("span:share=0.5,draws=4", "random:share=0.5,draws=4")
+CHOICE_PLANS = ("span:ratio=0.5,draws=4", "random:ratio=0.5,draws=4")
 """What is hidden of the development part when hidden rows choose the view."""
-_HALF = "; half of the words hidden, 4 spans and 4 random draws a pair"
+_HALF = "; half of the words masked, 4 spans and 4 random draws a pair"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Infilling:
         corpus: the corpus.
         model, revision: name and revision of the model.
         chosen: the view and its rule; its development pairs take no part in what follows.
-        plans: one analysis a plan.
-        pooled: the correlation over all plans together; ``None`` without gold.
+        strategies: one analysis a masking strategy.
+        pooled: the correlation over all strategies together; ``None`` without gold.
         sentences: pairs that were looked at.
         left_out: pairs with an empty side or one that is too long for the model.
         unhideable: words without a sub-word, which no plan can hide.
@@ -68,7 +69,7 @@ class Infilling:
     model: str
     revision: str
     chosen: ChosenView
-    plans: tuple[PlanAnalysis, ...]
+    strategies: tuple[StrategyAnalysis, ...]
     pooled: Correlation | None
     sentences: int
     left_out: int
@@ -86,7 +87,7 @@ class Infilling:
             "revision": self.revision,
             "layer": view.layer,
             "head": view.head,
-            "reading": view.reading,
+            "mode": mode_name(view.reading),
             "view_rule": self.chosen.rule,
             "development_sentences": len(self.chosen.development),
             "evaluated_sentences": self.sentences,
@@ -100,15 +101,15 @@ class Infilling:
         }
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One row a plan; see :meth:`align_eval.infilling.analysis.PlanAnalysis.to_json` for its keys."""
-        return [{**self.subject(), **plan.to_json()} for plan in self.plans]
+        """One row a plan; see :meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json` for its keys."""
+        return [{**self.subject(), **found.to_json()} for found in self.strategies]
 
     def summary(self) -> dict[str, Any]:
         """All there is, for a file: subject, rows, and the correlation over all plans together."""
         return {
-            "subject": {**self.subject(), "development_peak_gold": rounded(self.chosen.peak_gold)},
-            "plans": [plan.to_json() for plan in self.plans],
-            "correlation_all_plans": None if self.pooled is None else rounded(self.pooled.to_json()),
+            "subject": {**self.subject(), "development_accuracy": rounded(self.chosen.peak_gold)},
+            "strategies": [found.to_json() for found in self.strategies],
+            "correlation_all_strategies": None if self.pooled is None else rounded(self.pooled.to_json()),
         }
 
 
@@ -125,7 +126,7 @@ def infill_testset(
     token_budget: int | None = None,
     progress: Progress | None = None,
     engine: Engine | None = None,
-    choose_by: str = "hidden",
+    choose_by: str = "masked",
     on_long: str = "leave",
 ) -> Infilling:
     """Hide target words by plans and measure every row before and after.
@@ -141,9 +142,9 @@ def infill_testset(
         model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`; or a
             :class:`align_eval.runs.infill_work.ModelLoader`, which loads it where the engine needs it. One of several
             languages takes those of the test set.
-        plans: specs such as ``"span:share=0.5"``; see :mod:`align_eval.infilling.strategies`. Doubles count once.
+        plans: specs such as ``"span:ratio=0.5"``; see :mod:`align_eval.infilling.strategies`. Doubles count once.
         view: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
-            is :func:`align_eval.infilling.probe.default_view` unless given.
+            is :func:`align_eval.infilling.probe.default_head` unless given.
         development: share of the pairs that the view is chosen on.
         seed: of the split, the plans that draw, the resamples and the null that draws.
         resamples, confidence: of intervals and tests, over sentences.
@@ -151,8 +152,8 @@ def infill_testset(
         progress: told of the pairs done since the last call, of the development part too.
         engine: where the model works; default this process. The batches are the same, and so are the results, as far
             as the model rounds alike (number of threads, kind of machine).
-        choose_by: ``"hidden"`` or ``"full"``: the rows whose gold peaks choose the view; ``"model"``: nothing is chosen
-            and all pairs count, the view is :func:`align_eval.infilling.probe.default_view`, such as the guided head.
+        choose_by: ``"masked"`` or ``"full"``: the rows whose gold peaks choose the view; ``"model"``: nothing is chosen
+            and all pairs count, the view is :func:`align_eval.infilling.probe.default_head`, such as the guided head.
         on_long: ``leave`` (pairs over the model's window are left out and counted) or ``raise``.
 
     Raises:
@@ -168,7 +169,7 @@ def infill_testset(
         {(plan := make_strategy(p, language=corpus.target_language or None)).spec: plan for p in plans}.values()
     )
     if not made:
-        raise InputError("no masking strategy is given", remedy="Give one such as span:share=0.5")
+        raise InputError("no masking strategy is given", remedy="Give one such as span:ratio=0.5")
     work = InfillWork(corpus, model, engine, view=view, token_budget=token_budget, progress=progress)
     usable = [k for k, look in work.looks.items() if look is not None]
     _check_left(corpus, work, on_long)
@@ -192,9 +193,9 @@ def infill_testset(
             start += len(variants)
     tables = {spec: collector.table() for spec, collector in collectors.items()}
     analyses = tuple(
-        analyse(spec, tables[spec], collectors[spec].hidden(), how, without=without[spec]) for spec in tables
+        analyse(spec, tables[spec], collectors[spec].masked, how, without=without[spec]) for spec in tables
     )
-    pooled = correlate(joined(list(tables.values())), how) if corpus.gold != "none" else None
+    pooled = correlate(joined(list(tables.values()), renumbered=True), how) if corpus.gold != "none" else None
     return Infilling(
         corpus, work.facts.name, work.facts.revision, chosen, analyses, pooled, len(rest),
         len(corpus.pairs) - len(usable), unhideable, how,
@@ -226,7 +227,7 @@ def pick_view(
     *,
     token_budget: int | None = None,
     progress: Progress | None = None,
-    choose_by: str = "hidden",
+    choose_by: str = "masked",
 ) -> ChosenView:
     """The view to look at: the one given, else chosen on a development part, else the model's own rule.
 
@@ -241,7 +242,7 @@ def pick_view(
 
 
 def chosen_view(
-    work: InfillWork, view: View | tuple[Any, ...] | None, development: float, seed: int, choose_by: str = "hidden"
+    work: InfillWork, view: View | tuple[Any, ...] | None, development: float, seed: int, choose_by: str = "masked"
 ) -> ChosenView:
     """As :func:`pick_view`, for a run that is under way."""
     corpus = work.corpus
@@ -251,13 +252,13 @@ def chosen_view(
         given = View(view[0], view[1], view[2] if len(view) > 2 else work.facts.infill_reading)
         return ChosenView(given, "given by name")
     if corpus.gold == "none":
-        return ChosenView(work.facts.default_view, "the model's default (no gold links to choose by)")
+        return ChosenView(work.facts.default[0], "the model's default (no gold links to choose by)")
     if choose_by == "model":
-        return ChosenView(work.facts.default_view, work.facts.default_rule)
+        return ChosenView(*work.facts.default)
     numbers = split(len(corpus.pairs), development, seed)[0].tolist()
     views = all_views(work.facts)
     usable = {k: look for k in numbers if corpus.pairs[k].gold is not None and (look := work.looks[k]) is not None}
-    masks = _choice_masks(corpus, usable, seed) if choose_by == "hidden" else None
+    masks = _choice_masks(corpus, usable, seed) if choose_by == "masked" else None
     shares = work.gold_peaks(list(usable), views, masks)
     if np.isnan(shares).any():
         raise InputError(
@@ -266,8 +267,8 @@ def chosen_view(
         )
     best = int(shares.argmax())
     rule = (
-        f"of {len(views)} views the one with most {corpus.gold} peaks of {choose_by} rows on the development part "
-        f"({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{_HALF if masks else ''})"
+        f"of {len(views)} heads the one with the highest {corpus.gold} accuracy of {choose_by} rows on the dev "
+        f"split ({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{_HALF if masks else ''})"
     )
     return ChosenView(views[best], rule, tuple(numbers), float(shares[best]), len(views))
 

@@ -1,4 +1,4 @@
-"""What a corpus with hidden words leaves in a folder: numbers, page, curves."""
+"""What a corpus with masked words leaves in a folder: numbers, page, curves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from align_eval.files import StrPath, atomic_writer
-from align_eval.report.infill_table import LEGEND, infill_table, subject_line
-from align_eval.report.infilling_corpus import summarise_corpus
+from align_eval.report.infilling_corpus import LEGEND, infill_table, subject_line, summarise_corpus
 from align_eval.runs.infill import Infilling
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.shown import markdown
@@ -17,7 +16,7 @@ FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 def write_infilling(found: Infilling, folder: StrPath, *, stem: str = "infill") -> list[str]:
-    """Write numbers, a page, the summary and, where a plan has three shares or more, curves into a folder.
+    """Write numbers, a page, the summary and, where a strategy has three ratios or more, curves into a folder.
 
     Returns:
         the names of the files: ``infill.json``, ``README.md``, ``summary.json``, ``summary.md``, and ``curves.png``,
@@ -41,22 +40,22 @@ def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def findings(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What holds over the plans, then what does not, a sentence each."""
+    """What holds over the strategies, then what does not, a sentence each."""
     summary = summarise_corpus(rows)
     return [*summary.findings, *summary.anomalies]
 
 
 def curve_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of plans that are there with at least three shares of hidden words."""
+    """The rows of strategies that are there with at least three ratios of masked words."""
     shares: dict[str, set[float]] = {}
     for row in rows:
         if row["rows_masked"]:
-            shares.setdefault(row["plan"].partition(":")[0], set()).add(row["mask_share"])
-    return [row for row in rows if row["rows_masked"] and len(shares[row["plan"].partition(":")[0]]) > 2]
+            shares.setdefault(row["strategy"].partition(":")[0], set()).add(row["mask_share"])
+    return [row for row in rows if row["rows_masked"] and len(shares[row["strategy"].partition(":")[0]]) > 2]
 
 
 def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath, stem: str) -> list[str]:
-    """Draw the curves over the mask share, if some plan is there with three shares; returns the names of the files."""
+    """Draw curves over the ratio of masked words, if a strategy is there with three; returns the names of the files."""
     several = curve_rows(rows)
     if not several:
         return []

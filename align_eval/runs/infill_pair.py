@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
-from align_eval.infilling.mask_text import masked_words
-from align_eval.infilling.probe import default_rule, default_view, infill, infill_maps, require_infiller
-from align_eval.infilling.results import InfillResult
+from align_eval.infilling.measures import InfillResult
+from align_eval.infilling.probe import checked_heads, default_head, infill_with_maps, require_infiller
+from align_eval.infilling.strategies import masked_words
 from align_eval.runs.infill import ChosenView, pick_view
 from align_eval.runs.infill_corpus import InfillCorpus, in_languages
 from align_eval.signals.matrix import View
@@ -82,8 +82,8 @@ class PairInfilling:
         full, masked = (self.full.words(), self.masked.words()) if words else (self.full, self.masked)
         links = pair.gold if gold else None
         return paired_heatmaps(
-            panel_of(full, title="nothing hidden", gold=links),
-            panel_of(masked, title="words hidden", masked=self.hidden, gold=links),
+            panel_of(full, title="unmasked", gold=links),
+            panel_of(masked, title="words masked", masked=self.hidden, gold=links),
             quantity=self.full.quantity,
             model=self.model,
             head=f"layer {view.layer}, head {view.head}",
@@ -122,9 +122,8 @@ def infill_pair(
     """
     reader = require_infiller(model)
     view = usual_view(reader) if chosen is None else chosen
-    (result,) = infill(reader, [pair], [[tuple(masked)]], views=[view.view], top=top)
-    full, hidden = infill_maps(reader, pair, masked, layer=view.view.layer, head=view.view.head)
-    return PairInfilling(result, full, hidden, view, reader.name, kind)
+    (head,) = checked_heads(reader, [view.view])
+    return PairInfilling(*infill_with_maps(reader, pair, masked, head, top), view, reader.name, kind)
 
 
 def run_pair(
@@ -139,7 +138,7 @@ def run_pair(
     seed: int = 12345,
     token_budget: int | None = None,
     top: int = TOP,
-    choose_by: str = "hidden",
+    choose_by: str = "masked",
 ) -> PairInfilling:
     """Hide words of one pair of a corpus.
 
@@ -149,7 +148,7 @@ def run_pair(
     Args:
         corpus: pairs and languages.
         number: which pair, 0-based.
-        mask: which target words, see :func:`align_eval.infilling.mask_text.masked_words`.
+        mask: which target words, see :func:`align_eval.infilling.strategies.masked_words`.
         model: see :func:`align_eval.infilling.probe.require_infiller`; takes the languages of the corpus.
         view: layer and head, from 1 or ``"mean"``; ``rule``: how it was chosen.
         development, seed, token_budget, choose_by: see :func:`align_eval.runs.infill.infill_testset`.
@@ -175,6 +174,6 @@ def run_pair(
 
 
 def usual_view(model: Any) -> ChosenView:
-    """The view that needs no gold, :func:`align_eval.infilling.probe.default_view`, with its rule in words."""
+    """The view that needs no gold, :func:`align_eval.infilling.probe.default_head`, with its rule in words."""
     reader = require_infiller(model)
-    return ChosenView(default_view(reader), default_rule(reader))
+    return ChosenView(*default_head(reader))

@@ -12,11 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import SentenceTooLongError
-from align_eval.infilling.batches import Batch, Batches, Mask, Run, gathered, run_batch
-from align_eval.infilling.measures import gold_cells, peak_hit
-from align_eval.infilling.probe import default_rule, default_view, require_infiller
-from align_eval.infilling.results import InfillResult
-from align_eval.infilling.word_rows import checked_views
+from align_eval.infilling.measures import InfillResult, argmax_hit, gold_cells
+from align_eval.infilling.probe import (
+    Batch,
+    Mask,
+    Run,
+    batches,
+    checked_heads,
+    default_head,
+    gathered,
+    require_infiller,
+    run_batch,
+)
+from align_eval.models.batching import LEAST_BUDGET
 from align_eval.models.pairs import PairModel
 from align_eval.runs.engines import Engine, Given, LocalEngine
 from align_eval.runs.infill_corpus import in_languages
@@ -91,7 +99,7 @@ class ModelFacts:
     Attributes:
         name, revision: what it was loaded by.
         layers, heads, infill_reading: see :class:`align_eval.models.pairs.PairModel`.
-        default_view, default_rule: of :func:`align_eval.infilling.probe.default_view`, and why it is that one.
+        default: of :func:`align_eval.infilling.probe.default_head`.
         looks: one a pair that was asked for; ``None`` for one that has an empty side or is too long for the model.
     """
 
@@ -100,8 +108,7 @@ class ModelFacts:
     layers: int
     heads: int
     infill_reading: str
-    default_view: View
-    default_rule: str
+    default: tuple[View, str]
     looks: tuple[Look | None, ...]
 
 
@@ -181,9 +188,9 @@ class InfillWork:
         NaN for all views if there is no such row.
         """
         hits, rows = np.zeros(len(views)), 0
-        batches = self._batches(numbers, [[] for _ in numbers] if masks is None else masks)
+        units = self._batches(numbers, [[] for _ in numbers] if masks is None else masks)
         work = partial(_peaks, tuple(views), masks is not None)
-        with closing(self._engine.map(self._make, work, batches)) as found:
+        with closing(self._engine.map(self._make, work, units)) as found:
             for batch in found:
                 for some, count, _ in batch:
                     hits += some
@@ -192,10 +199,10 @@ class InfillWork:
                     self.progress(sum(full for *_, full in batch))
         return hits / rows if rows else np.full(len(views), np.nan)
 
-    def _batches(self, numbers: Sequence[int], masks: Sequence[Sequence[Mask]]) -> Batches:
+    def _batches(self, numbers: Sequence[int], masks: Sequence[Sequence[Mask]]) -> Iterator[Batch]:
         looks = [self.looks[k] for k in numbers]
         sizes = [look.size for look in looks if look is not None]
-        return Batches([self.corpus.pairs[k] for k in numbers], sizes, masks, self.token_budget)
+        return batches([self.corpus.pairs[k] for k in numbers], sizes, masks, self.token_budget or LEAST_BUDGET)
 
 
 def all_views(model: PairModel | ModelFacts) -> list[View]:
@@ -207,15 +214,14 @@ def all_views(model: PairModel | ModelFacts) -> list[View]:
 def _facts(pairs: Sequence[SentencePair], view: tuple[Any, ...] | None, filler: Filler) -> ModelFacts:
     reader, revision = filler
     if view is not None:
-        checked_views(reader, [view])
+        checked_heads(reader, [view])
     return ModelFacts(
         reader.name,
         revision,
         reader.layers,
         reader.heads,
         reader.infill_reading,
-        default_view(reader),
-        default_rule(reader),
+        default_head(reader),
         tuple(_look(reader, pair) for pair in pairs),
     )
 
@@ -233,7 +239,7 @@ def _look(reader: PairModel, pair: SentencePair) -> Look | None:
 
 def _rows(views: tuple[View, ...], filler: Filler, batch: Batch) -> list[Run]:
     reader, _ = filler
-    return run_batch(reader, batch, checked_views(reader, views), top=1)
+    return run_batch(reader, batch, checked_heads(reader, views), top=1)
 
 
 def _peaks(views: tuple[View, ...], hidden: bool, filler: Filler, batch: Batch) -> list[tuple[Shares, int, bool]]:
@@ -244,7 +250,7 @@ def _peaks(views: tuple[View, ...], hidden: bool, filler: Filler, batch: Batch) 
         if gold is None or full == hidden:
             out.append((np.zeros(len(views)), 0, full))
             continue
-        found = peak_hit(rows.values, gold)
+        found = argmax_hit(rows.values, gold)
         counted = gold.any(axis=1) & np.isfinite(found).all(axis=0)
         if hidden:
             counted &= np.isin(np.arange(len(gold)), masks[pair, number])

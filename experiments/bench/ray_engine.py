@@ -153,7 +153,7 @@ def hidden(count: int, actors: int) -> list[dict[str, Any]]:
         engine = make_engine(name, **({"actors": actors, "cpus": 1} if name == "ray" else {}))
         try:
             found = infill_testset(
-                corpus, ModelLoader(FILLER), ["span:share=0.5", "each"], resamples=200, engine=engine
+                corpus, ModelLoader(FILLER), ["span:ratio=0.5", "each"], resamples=200, engine=engine
             )
         finally:
             engine.close()

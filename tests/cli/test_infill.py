@@ -54,24 +54,24 @@ def test_one_pair_is_drawn_and_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert names == {"infill.png", "infill.svg", "infill.pdf", "infill.json", "infill.md"}
     assert json.loads((out / "infill.json").read_text("utf-8")) == reading
     assert run(*words) == 0
-    assert "‘small house’ hidden" in capsys.readouterr().out
+    assert "‘small house’ masked" in capsys.readouterr().out
 
 
 def test_a_pair_of_a_test_set_takes_the_view_of_its_development_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("infill", "small-deen", "--pair", 2, "--mask", "suffix:2", "--json") == 0
     subject = json.loads(capsys.readouterr().out)["subject"]
     assert subject["hidden"] == ["house", "stands"]
-    assert "most gold peaks of hidden rows on the development part (1 of 6 pairs" in subject["chosen"]
+    assert "the highest gold accuracy of masked rows on the dev split (1 of 6 pairs" in subject["chosen"]
     assert "this pair is" in subject["chosen"]
 
 
 def test_a_test_set_by_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shares = [word for share in (0.3, 0.6, 1) for word in ("--strategy", f"random:share={share}")]
+    shares = [word for share in (0.3, 0.6, 1) for word in ("--strategy", f"random:ratio={share}")]
     words = ("infill", "small-deen", *shares, "--strategy", "function", "--resamples", 100)
     assert run(*words, "--json", "-o", tmp_path / "out") == 0
     captured = capsys.readouterr()
     rows = json.loads(captured.out)
-    assert [row["plan"] for row in rows][-2:] == ["random:share=1", "function:language=en"]
+    assert [row["strategy"] for row in rows][-2:] == ["random:ratio=1", "function:language=en"]
     assert rows[0]["direction"] == "de-en"
     assert rows[2]["rows_visible"] == 0
     assert "written to" in captured.err
@@ -83,7 +83,7 @@ def test_a_test_set_by_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     told = capsys.readouterr().out
     assert "small-deen, de-en: 4 sentence pairs" in told
     assert "layer 2, head mean (given by name)" in told
-    assert "span:share=0.5" in told
+    assert "span:ratio=0.5" in told
 
 
 def test_a_bitext_with_gold_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +101,7 @@ def test_a_bitext_with_gold_links(tmp_path: Path, capsys: pytest.CaptureFixture[
         ((), "give one of TESTSET"),
         (("mini-ende", "--bitext", "x"), "give one of TESTSET"),
         (("--source", "a"), "--source and --target go together"),
-        (("--source", "a", "--target", "b"), "say which words are hidden with --mask"),
+        (("--source", "a", "--target", "b"), "say which words are masked with --mask"),
         (("--source", "a", "--target", "b", "--strategy", "each", "--mask", "1"), "--strategy is for a corpus"),
         (("mini-ende", "--mask", "1"), "--mask is for one pair"),
         (("mini-ende", "--head", "1"), "--head needs --layer"),

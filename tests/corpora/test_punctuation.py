@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from align_eval.infilling.mask_text import masked_words
 
 from align_eval.corpora import SentencePair
 from align_eval.corpora.punctuation import is_punctuation
-from align_eval.infilling.mask_text import masked_words
 from align_eval.infilling.measures import punctuation_columns
 from align_eval.links import Links
 from align_eval.report.layers import kind_of

@@ -16,25 +16,24 @@ from align_eval.figures.style import new_figure, texts_of
 
 def _row(plan: str, share: float, peak: float | None = 0.6, **more: Any) -> dict[str, Any]:
     measured = {
-        "peak_gold_masked": peak, "peak_gold_visible": 0.8, "gold_mass_masked": 0.4, "gold_mass_visible": 0.5,
+        "accuracy_masked": peak, "accuracy_visible": 0.8, "mass_masked": 0.4, "mass_visible": 0.5,
         "entropy_masked": 2.0 + share, "entropy_full": 1.0, "divergence": 0.2, "divergence_visible": 0.1,
         "recovered": 0.6 - share / 2,
     }  # fmt: skip
     nulls = {
-        name: {"peak_gold_masked": value, "gold_mass_masked": value}
-        for name, value in (("uniform", 0.1), ("position", 0.4))
+        name: {"accuracy_masked": value, "mass_masked": value} for name, value in (("uniform", 0.1), ("position", 0.4))
     }
     return {
-        "plan": plan,
+        "strategy": plan,
         "mask_share": share,
-        "ci": {"peak_gold_masked": [0.5, 0.7]},
-        "null": nulls,
+        "ci": {"accuracy_masked": [0.5, 0.7]},
+        "baselines": nulls,
         **measured,
         **more,
     }
 
 
-SPANS = [_row(f"span:share={share}", share) for share in (0.5, 0.25, 0.75)]
+SPANS = [_row(f"span:ratio={share}", share) for share in (0.5, 0.25, 0.75)]
 
 
 def test_one_plan_has_its_nulls_and_its_visible_rows() -> None:
@@ -55,7 +54,7 @@ def test_one_plan_has_its_nulls_and_its_visible_rows() -> None:
     assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(50.0)
     assert [text.get_text() for text in axes.texts] == ["uniform", "position", "masked", "visible"]
     words = " ".join(texts_of(figure))
-    assert "tiny · chosen: lowest AER · plan: span" in words
+    assert "tiny · chosen: lowest AER · strategy: span" in words
     assert "dashed: baselines" in words
 
 
@@ -67,7 +66,7 @@ def test_links_are_called_what_they_are() -> None:
 
 
 def test_several_plans_are_coloured_apart_and_show_the_highest_null() -> None:
-    rows = [*SPANS, _row("random:share=0.5", 0.5, 0.7), _row("content", 0.45, 0.65)]
+    rows = [*SPANS, _row("random:ratio=0.5", 0.5, 0.7), _row("content", 0.45, 0.65)]
     (axes,) = redistribution_curves(rows, multiples=["gold peak"]).axes
     assert {text.get_text() for text in axes.texts} == {"span", "random", "content"}
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
@@ -92,10 +91,10 @@ def test_every_label_has_its_place(width: Any) -> None:
 
 
 def test_what_is_missing_is_left_out() -> None:
-    rows = [_row("span:share=0.5", 0.5, None, null={}, ci=None)]
+    rows = [_row("span:ratio=0.5", 0.5, None, null={}, ci=None)]
     figure = redistribution_curves(rows, multiples=["gold peak", "recovery"])
     assert len(figure.axes) == 2
-    bare = [{"plan": "each", "mask_share": 0.1, "entropy_masked": 1.0, "rows_masked": 3}]
+    bare = [{"strategy": "each", "mask_share": 0.1, "entropy_masked": 1.0, "rows_masked": 3}]
     assert "no gold links" in " ".join(texts_of(redistribution_curves(bare)))
 
 

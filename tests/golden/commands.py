@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "sweep norms": (False, "sweep mini-ende -m offline:e5-small --signal norms --layers 6-8 --device cpu --json"),
     "infill": (
         False,
-        "infill mini-ende --reverse -m offline:tiny-deen-mask --strategy random:share=0.3 --device cpu --json",
+        "infill mini-ende --reverse -m offline:tiny-deen-mask --strategy random:ratio=0.3 --device cpu --json",
     ),
     "infill pair": (
         False,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.corpora.pair import SentencePair
-from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
+from align_eval.infilling.measures import Filled, InfillResult, Variant, WordRows
 from align_eval.links import GoldLinks, Links
 
 RowsOf = Callable[[SentencePair, tuple[int, ...]], NDArray[np.float64]]

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from align_eval.corpora.pair import SentencePair
-from align_eval.infilling.analysis import PlanAnalysis, analyse, correlate, joined
-from align_eval.infilling.results import Filled
+from align_eval.infilling.analysis import StrategyAnalysis, analyse, correlate
+from align_eval.infilling.measures import Filled, RowCollector, joined
 from align_eval.infilling.strategies import make_strategy, masks_of
-from align_eval.infilling.table import RowCollector
 from align_eval.statistics import Resampling
 from tests.infilling.synthetic import RowsOf, corpus, fill, gold_map, result
 
 HOW = Resampling(1000, 1)
 
 
-def run(pairs: Sequence[SentencePair], spec: str, rows_of: RowsOf, filled: Any = fill) -> tuple[PlanAnalysis, Any]:
+def run(pairs: Sequence[SentencePair], spec: str, rows_of: RowsOf, filled: Any = fill) -> tuple[StrategyAnalysis, Any]:
     plan = make_strategy(spec)
     collector = RowCollector()
     without = 0
@@ -28,7 +27,7 @@ def run(pairs: Sequence[SentencePair], spec: str, rows_of: RowsOf, filled: Any =
         without += not masks
         collector.add(result(k, pair, masks, rows_of, filled))
     table = collector.table()
-    return analyse(plan.spec, table, collector.hidden(), HOW, without=without), table
+    return analyse(plan.spec, table, collector.masked, HOW, without=without), table
 
 
 def uniform_when_hidden(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
@@ -45,12 +44,12 @@ def keeps_gold(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
 
 def test_a_model_whose_hidden_rows_are_uniform() -> None:
     """Full rows lie on one gold word of eight; hidden rows are flat; visible rows do not move."""
-    found, _ = run(corpus(40, 1, low=8, high=8), "span:share=0.5", uniform_when_hidden)
+    found, _ = run(corpus(40, 1, low=8, high=8), "span:ratio=0.5", uniform_when_hidden)
     row = found.to_json()
     assert (row["rows_masked"], row["rows_visible"], row["mask_share"]) == (160, 160, 0.5)
-    assert (row["peak_gold_visible"], row["peak_gold_full"]) == (1.0, 1.0)
-    assert row["peak_gold_masked"] == pytest.approx(1 / 8)
-    assert row["gold_mass_masked"] == pytest.approx(1 / 8)
+    assert (row["accuracy_visible"], row["accuracy_full"]) == (1.0, 1.0)
+    assert row["accuracy_masked"] == pytest.approx(1 / 8)
+    assert row["mass_masked"] == pytest.approx(1 / 8)
     assert (row["entropy_masked"], row["entropy_full"]) == (3.0, 0.0)
     # m = 9/16 on the gold word, 1/16 on each of the seven others; JSD = H(m) - (H(p) + H(q)) / 2
     middle = np.array([9 / 16] + [1 / 16] * 7)
@@ -58,10 +57,10 @@ def test_a_model_whose_hidden_rows_are_uniform() -> None:
     assert row["divergence_visible"] == 0.0
     # no better than knowing nothing ...
     for name in ("uniform", "position", "permuted"):
-        assert row["null"][name]["p_value"] == 1.0, name
-        assert row["null"][name]["peak_gold_masked"] == pytest.approx(1 / 8), name
+        assert row["baselines"][name]["p_value"] == 1.0, name
+        assert row["baselines"][name]["accuracy_masked"] == pytest.approx(1 / 8), name
     # ... and clearly worse than the full run
-    assert row["change"]["masked"]["peak_gold"]["difference"] == pytest.approx(-7 / 8)
+    assert row["change"]["masked"]["accuracy"]["difference"] == pytest.approx(-7 / 8)
     assert row["change"]["masked"]["entropy"]["difference"] == pytest.approx(3.0)
     assert row["change"]["masked"]["entropy"]["p_value"] < 0.002
     assert row["change"]["divergence"]["p_value"] < 0.002
@@ -69,15 +68,15 @@ def test_a_model_whose_hidden_rows_are_uniform() -> None:
 
 
 def test_a_model_that_keeps_gold_beats_every_null() -> None:
-    found, _ = run(corpus(40, 2, low=6, high=10), "random:share=0.5", keeps_gold)
+    found, _ = run(corpus(40, 2, low=6, high=10), "random:ratio=0.5", keeps_gold)
     row = found.to_json()
-    assert row["peak_gold_masked"] == row["peak_gold_visible"] == 1.0
+    assert row["accuracy_masked"] == row["accuracy_visible"] == 1.0
     for name in ("uniform", "position", "permuted"):
-        assert row["null"][name]["p_value"] < 0.002, name
-        assert row["null"][name]["peak_gold_masked"] < 0.4, name
-        assert row["null"][name]["gold_mass"]["p_value"] < 0.002, name
-        assert row["null"][name]["ci"][0] > 0.5, name
-    assert row["change"]["masked"]["gold_mass"]["difference"] == pytest.approx(-0.3 * (1 - 1 / 8), abs=0.03)
+        assert row["baselines"][name]["p_value"] < 0.002, name
+        assert row["baselines"][name]["accuracy_masked"] < 0.4, name
+        assert row["baselines"][name]["mass"]["p_value"] < 0.002, name
+        assert row["baselines"][name]["ci"][0] > 0.5, name
+    assert row["change"]["masked"]["mass"]["difference"] == pytest.approx(-0.3 * (1 - 1 / 8), abs=0.03)
     assert row["recovered"] == 1.0
 
 
@@ -85,13 +84,13 @@ def test_a_model_that_only_follows_the_diagonal_does_not_beat_position() -> None
     def diagonal(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
         return np.eye(len(pair.source)) * 0.9 + 0.1 / len(pair.source)
 
-    found, _ = run(corpus(40, 3, low=8, high=8, shuffled=False), "span:share=0.5", diagonal)
+    found, _ = run(corpus(40, 3, low=8, high=8, shuffled=False), "span:ratio=0.5", diagonal)
     row = found.to_json()
-    assert row["peak_gold_masked"] == 1.0
-    assert row["null"]["uniform"]["p_value"] < 0.002
-    assert row["null"]["position"]["p_value"] == 1.0
-    assert row["null"]["permuted"]["p_value"] == 1.0
-    assert row["null"]["position"]["peak_gold_masked"] == 1.0
+    assert row["accuracy_masked"] == 1.0
+    assert row["baselines"]["uniform"]["p_value"] < 0.002
+    assert row["baselines"]["position"]["p_value"] == 1.0
+    assert row["baselines"]["permuted"]["p_value"] == 1.0
+    assert row["baselines"]["position"]["accuracy_masked"] == 1.0
 
 
 def test_the_correlation_is_seen_and_its_lack_too() -> None:
@@ -127,11 +126,11 @@ def test_plans_without_gold_rows_or_visible_rows() -> None:
     def flat(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
         return np.full((len(pair.target), len(pair.source)), 1 / len(pair.source))
 
-    row = run(pairs, "suffix:share=1", flat)[0].to_json()
+    row = run(pairs, "suffix:ratio=1", flat)[0].to_json()
     assert row["rows_visible"] == 0
-    assert row["peak_gold_masked"] is None
-    assert row["peak_gold_visible"] is None
-    assert row["null"] == {}
+    assert row["accuracy_masked"] is None
+    assert row["accuracy_visible"] is None
+    assert row["baselines"] == {}
     assert row["correlation"] is None
     assert row["divergence"] == 0.0
     empty = run(pairs, "suffix:count=99", flat)[0]
@@ -144,19 +143,19 @@ def test_what_is_printed_is_complete_plain_and_the_same_each_time() -> None:
     first, second = (run(pairs, "nth:n=3", keeps_gold)[0].to_json() for _ in range(2))
     assert json.dumps(first, allow_nan=False) == json.dumps(second)
     wanted = {
-        "plan", "mask_share", "rows_visible", "rows_masked", "peak_gold_visible", "peak_gold_masked",
-        "gold_mass_masked", "entropy_masked", "entropy_full", "divergence", "recovered", "null",
+        "strategy", "mask_share", "rows_visible", "rows_masked", "accuracy_visible", "accuracy_masked",
+        "mass_masked", "entropy_masked", "entropy_full", "divergence", "recovered", "baselines",
     }  # fmt: skip
     assert wanted <= set(first)
-    assert set(first["null"]) == {"uniform", "position", "permuted"}
-    assert all({"peak_gold_masked", "p_value"} <= set(null) for null in first["null"].values())
+    assert set(first["baselines"]) == {"uniform", "position", "permuted"}
+    assert all({"accuracy_masked", "p_value"} <= set(null) for null in first["baselines"].values())
 
 
 def test_tables_of_several_plans_are_joined() -> None:
     pairs = corpus(6, 7)
     tables = [run(pairs, spec, keeps_gold)[1] for spec in ("each", "span")]
-    both = joined(tables)
+    both = joined(tables, renumbered=True)
     assert len(both) == sum(map(len, tables))
     keys = np.stack([both.sentence, both.variant, both.word])
     assert np.unique(keys, axis=1).shape[1] == len(both)
-    assert sum(band.rows for *_, band in correlate(both, HOW).bands) == int(both.hidden.sum())
+    assert sum(band.rows for *_, band in correlate(both, HOW).bands) == int(both.masked.sum())

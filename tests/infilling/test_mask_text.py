@@ -6,7 +6,7 @@ import pytest
 
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError
-from align_eval.infilling.mask_text import masked_words
+from align_eval.infilling.strategies import masked_words
 
 TEXT = "What are the basic physical laws of the universe , in 3 ?"
 PAIR = SentencePair("1", ("x",), tuple(TEXT.split(" ")))

@@ -11,17 +11,16 @@ from hypothesis.extra.numpy import arrays
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError
 from align_eval.infilling.measures import (
+    RowCollector,
+    WordRows,
+    argmax_hit,
     diagonal_distance,
-    distributions,
     entropy,
     gold_cells,
-    mass,
-    peak_hit,
+    mass_on,
     punctuation_columns,
     row_measures,
 )
-from align_eval.infilling.results import WordRows
-from align_eval.infilling.table import RowCollector
 from align_eval.links import GoldLinks, Links
 from align_eval.statistics import jensen_shannon
 from tests.infilling.synthetic import fill, result, word_rows
@@ -77,14 +76,14 @@ def test_gold_and_punctuation() -> None:
 
 def test_mass_and_peak_by_hand() -> None:
     cells = np.array([[True, False, False, True], [True, False, False, False], [False, False, False, True]])
-    assert mass(ROWS, cells).tolist() == [0.75, 0.25, 0.0]
-    assert mass(ROWS, cells[0]).tolist() == [0.75, 0.5, 0.0]
+    assert mass_on(ROWS, cells).tolist() == [0.75, 0.25, 0.0]
+    assert mass_on(ROWS, cells[0]).tolist() == [0.75, 0.5, 0.0]
     # a single peak; four that tie, one of them gold; a peak elsewhere
-    assert peak_hit(ROWS, cells).tolist() == [1.0, 0.25, 0.0]
+    assert argmax_hit(ROWS, cells).tolist() == [1.0, 0.25, 0.0]
     almost = np.array([0.5, 0.5 + 1e-8, 0.0, 0.0])  # float32 cannot tell these apart
-    assert peak_hit(almost, cells[1]) == 0.5
-    assert peak_hit(np.array([0.5, 0.51, 0.0, 0.0]), cells[1]) == 0.0
-    assert np.isnan(peak_hit(np.full(4, np.nan), cells[1]))
+    assert argmax_hit(almost, cells[1]) == 0.5
+    assert argmax_hit(np.array([0.5, 0.51, 0.0, 0.0]), cells[1]) == 0.0
+    assert np.isnan(argmax_hit(np.full(4, np.nan), cells[1]))
 
 
 @settings(deadline=None)
@@ -92,7 +91,7 @@ def test_mass_and_peak_by_hand() -> None:
 def test_a_uniform_row_hits_gold_by_its_share(size: int, data: st.DataObject) -> None:
     cells = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)))
     row = np.full(size, np.float32(1) / np.float32(size)).astype(np.float64)
-    assert peak_hit(row, cells) == pytest.approx(cells.mean())
+    assert argmax_hit(row, cells) == pytest.approx(cells.mean())
 
 
 def test_distance_to_the_diagonal_by_hand() -> None:
@@ -107,15 +106,15 @@ def test_distance_to_the_diagonal_by_hand() -> None:
 
 def test_measures_of_rows_by_hand() -> None:
     rows = WordRows(ROWS[None], np.array([[0.0, 0.0, 0.25]]), np.array([[0.0, 0.0, 0.25]]), np.zeros((1, 3)))
-    assert distributions(rows).sum(axis=-1).tolist() == [[1.0, 1.0, 1.0]]
+    assert rows.distributions().sum(axis=-1).tolist() == [[1.0, 1.0, 1.0]]
     found = row_measures(rows, gold_cells(PAIR), punctuation_columns(PAIR))
     assert found.entropy[0] == pytest.approx([1.5, 2.0, 1.5])
-    assert found.gold_mass[0] == pytest.approx([0.75, np.nan, 0.5], nan_ok=True)
-    assert found.peak_gold[0] == pytest.approx([1.0, np.nan, 1.0], nan_ok=True)
+    assert found.mass[0] == pytest.approx([0.75, np.nan, 0.5], nan_ok=True)
+    assert found.accuracy[0] == pytest.approx([1.0, np.nan, 1.0], nan_ok=True)
     assert found.end[0].tolist() == [0.0, 0.0, 0.25]
     assert found.punctuation[0].tolist() == [0.25, 0.25, 0.0]
     without = row_measures(rows, None, punctuation_columns(PAIR))
-    assert np.isnan(without.gold_mass).all()
+    assert np.isnan(without.mass).all()
     with pytest.raises(InputError, match="gold"):
         row_measures(rows, gold_cells(PAIR)[:2], punctuation_columns(PAIR))  # type: ignore[index]
 
@@ -133,17 +132,17 @@ def test_the_table_keeps_hidden_and_visible_rows_apart() -> None:
     assert len(table) == 6
     assert table.sentence.tolist() == [4] * 6
     assert table.variant.tolist() == [0, 0, 0, 1, 1, 1]
-    assert table.hidden.tolist() == [True, False, False, True, False, True]
-    assert table.share == pytest.approx([1 / 3] * 3 + [2 / 3] * 3)
+    assert table.masked.tolist() == [True, False, False, True, False, True]
+    assert table.ratio == pytest.approx([1 / 3] * 3 + [2 / 3] * 3)
     assert table.divergence[[1, 2, 4]].tolist() == [0.0, 0.0, 0.0]
     assert table.divergence[5] == pytest.approx(float(jensen_shannon(np.array([0, 0, 1.0, 0]), np.full(4, 0.25))))
-    assert table.full["peak_gold"][[0, 2]].tolist() == [1.0, 1.0]
-    assert table.after["peak_gold"][5] == pytest.approx(0.25)
-    assert table.after["gold_mass"][0] == pytest.approx(0.5)
+    assert table.full["accuracy"][[0, 2]].tolist() == [1.0, 1.0]
+    assert table.after["accuracy"][5] == pytest.approx(0.25)
+    assert table.after["mass"][0] == pytest.approx(0.5)
     assert table.recovered == pytest.approx([1, np.nan, np.nan, 1, np.nan, 1], nan_ok=True)
-    (hidden,) = collector.hidden()
-    assert hidden.word.tolist() == [0, 0, 2]
-    assert hidden.values.tolist() == [[0.25] * 4] * 3
+    (masked,) = collector.masked
+    assert masked.word.tolist() == [0, 0, 2]
+    assert masked.values.tolist() == [[0.25] * 4] * 3
     assert len(RowCollector().table()) == 0
 
 

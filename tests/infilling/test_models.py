@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from align_eval.errors import AlignEvalError, InputError, ModelError, UnknownNameError
-from align_eval.infilling.probe import default_view, require_infiller
+from align_eval.infilling.probe import default_head, require_infiller
 from align_eval.models import load_model
 from align_eval.models.encoder import Encoder, PairEncoder
 from align_eval.models.masked import InfillingSeq2Seq, MaskedEncoder, MaskedSeq2Seq
@@ -157,16 +157,19 @@ def test_a_model_with_a_mask_that_was_not_trained_to_fill() -> None:
         require_infiller("offline:tiny-deen-mask")
 
 
-def test_default_view() -> None:
-    assert default_view(load("masked")) == (1, "mean", "own")
-    assert default_view(load("bert")) == (2, "mean", "block-ts")
+def test_default_head() -> None:
+    assert default_head(load("masked")) == (
+        (1, "mean", "own"),
+        "by rule: the mean over the heads of the last layer but one",
+    )
+    assert default_head(load("bert"))[0] == (2, "mean", "block-ts")
     guided = {"layer": 2, "head": 3, "reading": "own"}
     model = load("masked")
     model.model.config.guided_attention = guided
-    assert default_view(model) == (2, 3, "own")
+    assert default_head(model)[0] == (2, 3, "own")
     model.model.config.guided_attention = {"layer": 9, "head": 3}
     with pytest.raises(AlignEvalError, match="no layer 9"):
-        default_view(model)
+        default_head(model)
 
 
 @pytest.mark.parametrize("which", ["masked", "bert"])

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.corpora.pair import SentencePair
-from align_eval.infilling.nulls import DONORS, NULLS, expected, permuted, position, stretch, uniform
-from align_eval.infilling.table import HiddenRows
+from align_eval.infilling.estimates import BASELINES, DONORS, expected, permuted, position, stretch, uniform
+from align_eval.infilling.measures import MaskedRows
 from tests.infilling.synthetic import corpus, gold_map
 
 
-def hidden_rows(pairs: list[SentencePair], sharp: float = 1.0) -> list[HiddenRows]:
+def hidden_rows(pairs: list[SentencePair], sharp: float = 1.0) -> list[MaskedRows]:
     """All words hidden, rows on their gold word."""
     out = []
     for k, pair in enumerate(pairs):
         gold = gold_map(pair, 1.0) > 0
-        out.append(HiddenRows(k, pair, np.arange(len(pair.target)), gold_map(pair, sharp), gold))
+        out.append(MaskedRows(k, pair, np.arange(len(pair.target)), gold_map(pair, sharp), gold))
     return out
 
 
@@ -43,7 +43,7 @@ def test_uniform_gives_one_in_k() -> None:
 def test_position_and_permutation_explain_a_diagonal_of_one_length() -> None:
     hidden = hidden_rows(corpus(9, 2, low=7, high=7, shuffled=False))
     for name in ("position", "permuted"):
-        peaks, masses = expected(NULLS[name](hidden, 3), hidden)
+        peaks, masses = expected(BASELINES[name](hidden, 3), hidden)
         assert peaks == pytest.approx(np.ones(9 * 7)), name
         assert masses == pytest.approx(np.ones(9 * 7)), name
 
@@ -52,13 +52,13 @@ def test_position_and_permutation_explain_a_diagonal_of_several_lengths_in_part(
     hidden = hidden_rows(corpus(60, 2, low=5, high=11, shuffled=False))
     uniform_peaks = expected(uniform(hidden), hidden)[0].mean()
     for name in ("position", "permuted"):
-        peaks = expected(NULLS[name](hidden, 3), hidden)[0].mean()
+        peaks = expected(BASELINES[name](hidden, 3), hidden)[0].mean()
         assert peaks > 3 * uniform_peaks, name
 
 
 def test_none_explains_links_at_random_places() -> None:
     hidden = hidden_rows(corpus(150, 4, low=8, high=8))
-    for name, null in NULLS.items():
+    for name, null in BASELINES.items():
         peaks, masses = expected(null(hidden, 3), hidden)
         assert peaks.mean() == pytest.approx(1 / 8, abs=0.035), name
         assert masses.mean() == pytest.approx(1 / 8, abs=0.035), name
@@ -68,7 +68,7 @@ def test_a_sentence_is_not_its_own_null() -> None:
     pairs = corpus(6, 5, low=6, high=6)
     alone = SentencePair("odd", tuple("uvwxyz"), pairs[0].target, pairs[0].gold)
     hidden = hidden_rows([alone, *pairs[1:]])
-    flat = [HiddenRows(h.sentence, h.pair, h.word, np.full_like(h.values, 1 / 6), h.gold) for h in hidden[1:]]
+    flat = [MaskedRows(h.sentence, h.pair, h.word, np.full_like(h.values, 1 / 6), h.gold) for h in hidden[1:]]
     for null in (position, permuted):
         rows = null([hidden[0], *flat], 1)
         assert rows[0] == pytest.approx(np.full_like(rows[0], 1 / 6))
@@ -87,7 +87,7 @@ def test_a_lone_sentence_has_uniform_nulls() -> None:
 def test_position_takes_the_nearest_part_that_others_have() -> None:
     pairs = corpus(2, 7, low=4, high=4, shuffled=False)
     first, second = hidden_rows(pairs)
-    last = HiddenRows(1, pairs[1], np.array([3]), second.values[3:], None)
+    last = MaskedRows(1, pairs[1], np.array([3]), second.values[3:], None)
     rows = position([first, last])[0]
     assert rows[:, 0, :] == pytest.approx(np.tile([0, 0, 0, 1.0], (4, 1)))
 
@@ -110,10 +110,10 @@ def test_rows_without_gold_or_numbers() -> None:
     values = second.values.copy()
     values[1] = np.nan
     hidden = [
-        HiddenRows(0, first.pair, first.word, first.values, gold),
-        HiddenRows(1, second.pair, second.word, values, None),
+        MaskedRows(0, first.pair, first.word, first.values, gold),
+        MaskedRows(1, second.pair, second.word, values, None),
     ]
-    for null in NULLS.values():
+    for null in BASELINES.values():
         rows = null(hidden, 1)
         assert all(np.isfinite(r).all() for r in rows)
         peaks, masses = expected(rows, hidden)

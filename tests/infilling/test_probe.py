@@ -10,16 +10,17 @@ import torch
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError
+from align_eval.infilling.measures import InfillResult
 from align_eval.infilling.probe import infill, infill_maps, require_infiller
-from align_eval.infilling.results import InfillResult
 from align_eval.models.pairs import MASK_LABEL, hide
+from align_eval.runs.infill_pair import infill_pair
 from align_eval.signals.collect import word_matrices
 from tests.infilling.models import load
 from tests.models.families import pairs
 
 KINDS = ("masked", "causal-masked", "bert", "xlm-roberta")
 MASKS: list[list[tuple[int, ...]]] = [[(0,), (1, 2), ()], [(3,), (0, 1, 2, 3, 4, 5, 6)], [(1,)], []]
-VIEWS = [(1, 2), (2, "mean"), ("mean", 1)]
+HEADS = [(1, 2), (2, "mean"), ("mean", 1)]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -28,7 +29,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 def run(model: Any, **options: Any) -> dict[int, InfillResult]:
-    return {r.index: r for r in infill(model, pairs(), MASKS, views=VIEWS, **options)}
+    return {r.index: r for r in infill(model, pairs(), MASKS, heads=HEADS, **options)}
 
 
 def test_shapes_and_sums(model: Any) -> None:
@@ -38,9 +39,9 @@ def test_shapes_and_sums(model: Any) -> None:
         pair = pairs()[k]
         assert result.pair.target == pair.target
         assert [v.masked for v in result.variants] == MASKS[k]
-        assert [view[:2] for view in result.views] == VIEWS
+        assert [view[:2] for view in result.heads] == HEADS
         for rows in (result.full, *(v.rows for v in result.variants)):
-            shape = (len(VIEWS), len(pair.target))
+            shape = (len(HEADS), len(pair.target))
             assert rows.values.shape == (*shape, len(pair.source))
             assert rows.end.shape == rows.rest.shape == rows.outside.shape == shape
             assert np.allclose(rows.values.sum(-1) + rows.end + rows.rest, 1, atol=1e-9)
@@ -71,7 +72,7 @@ def test_full_rows_are_those_of_attention_softmap(model: Any) -> None:
         reader, pairs(), layers=("all", "mean"), heads=("all", "mean"), readings=reader.infill_reading
     ):
         for b, k in enumerate(batch.indices):
-            for v, view in enumerate(found[k].views):
+            for v, view in enumerate(found[k].heads):
                 values = batch.values[batch.views.index(view), b].T.numpy()
                 values = values[: len(pairs()[k].target), : len(pairs()[k].source)]
                 ours = found[k].full.values[v]
@@ -85,7 +86,7 @@ def test_a_row_may_change_and_the_hidden_word_does_not_matter(model: Any) -> Non
     """Rows move when a word is hidden; and what stood there is not seen: another word gives the same numbers."""
     first, second = pairs()[0], SentencePair("x", pairs()[0].source, ("the", "s", "house"))
     other = SentencePair("y", first.source, ("the", "a", "house"))
-    a, b = (r.variants[0] for r in infill(model, [second, other], [[(1,)], [(1,)]], views=VIEWS, top=3))
+    a, b = (r.variants[0] for r in infill(model, [second, other], [[(1,)], [(1,)]], heads=HEADS, top=3))
     same = len(model.lay_out([second])[0].inputs[-1]) == len(model.lay_out([other])[0].inputs[-1])
     assert same
     assert np.abs(a.rows.values - b.rows.values).max() < 1e-12
@@ -157,7 +158,7 @@ def test_predictions_are_those_of_the_plain_model(model: Any) -> None:
 
 def test_maps_for_figures(model: Any) -> None:
     pair = pairs()[1]
-    for layer, head in VIEWS:
+    for layer, head in HEADS:
         full, masked = infill_maps(model, pair, [3], layer=layer, head=head)
         assert full.keys.units(0) == masked.keys.units(0)
         assert (
@@ -172,7 +173,7 @@ def test_maps_for_figures(model: Any) -> None:
         assert differ == torch.nonzero(full.queries.words[0] == 3).flatten().tolist()
         assert {masked.queries.units(0)[k] for k in differ} == {MASK_LABEL}
         assert masked.queries.text[0] == ("the", "house", "stands", MASK_LABEL, "the", "old", "river")
-        (result,) = infill(model, [pair], [[(3,)]], views=[(layer, head)])
+        (result,) = infill(model, [pair], [[(3,)]], heads=[(layer, head)])
         for maps, rows in ((full, result.full), (masked, result.variants[0].rows)):
             assert np.abs(maps.words().by_head()[0, 0].numpy() - rows.values[0]).max() < 1e-9
             if model.family == "encoder":
@@ -187,7 +188,7 @@ def test_only_the_layers_of_the_views_are_read(model: Any, monkeypatch: pytest.M
     monkeypatch.setattr(
         word_rows.RowKeeper, "take", lambda self, layer, w: (seen.append(layer), take(self, layer, w))[1]
     )
-    list(infill(model, pairs()[:1], [[(0,)]], views=[(2, 1)]))
+    list(infill(model, pairs()[:1], [[(0,)]], heads=[(2, 1)]))
     assert seen == [2]
 
 
@@ -204,6 +205,20 @@ def test_each_source_is_encoded_once() -> None:
     assert sizes == [1]
 
 
+def test_a_pair_and_its_masked_variant_are_one_forward_pass(model: Any) -> None:
+    calls: list[int] = []
+    handle = model.model.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        infill_maps(model, pairs()[1], [3], layer=1, head=2)
+        assert len(calls) == 1
+        found = infill_pair(model, pairs()[1], [3])
+        assert len(calls) == 2
+    finally:
+        handle.remove()
+    assert found.result.variants[0].filled
+    assert found.full.keys.units(0) == found.masked.keys.units(0)
+
+
 def test_progress_counts_pairs(model: Any) -> None:
     told: list[int] = []
     list(infill(model, pairs(), MASKS, token_budget=40, progress=told.append))
@@ -216,7 +231,7 @@ def test_a_word_without_a_sub_word() -> None:
     (result,) = infill(model, [pair], [[(0,)]])
     assert np.isnan(result.full.values[:, 1]).all()
     assert np.isfinite(result.full.values[:, [0, 2]]).all()
-    with pytest.raises(InputError, match="no sub-word"):
+    with pytest.raises(InputError, match="no token"):
         infill(model, [pair], [[(1,)]])
 
 
@@ -228,10 +243,10 @@ def test_a_word_without_a_sub_word() -> None:
         ([], None, "0 lists of masks for 1 pairs"),
         ([[]], [(3, 1)], "no layer 3"),
         ([[]], [(1, "max")], "no head 'max'"),
-        ([[]], [], "no view"),
-        ([[]], [(1,)], "is no view"),
+        ([[]], [], "no head is asked"),
+        ([[]], [(1,)], "is no head"),
     ],
 )
 def test_bad_input_is_known_at_once(masks: Any, views: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        infill(load("masked"), pairs()[:1], masks, views=views)
+        infill(load("masked"), pairs()[:1], masks, heads=views)

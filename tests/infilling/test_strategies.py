@@ -39,7 +39,7 @@ def variants(spec: str, pair: SentencePair = GERMAN, seed: int = 1) -> list[tupl
         ("each", [(0,), (1,), (2,), (3,), (4,), (5,)]),
         ("suffix", [(3, 4, 5)]),
         ("suffix:2", [(4, 5)]),
-        ("suffix:share=1", [(0, 1, 2, 3, 4, 5)]),
+        ("suffix:ratio=1", [(0, 1, 2, 3, 4, 5)]),
         ("suffix:count=7", []),
         ("span:count=6", [(0, 1, 2, 3, 4, 5)]),
         ("span:count=7,draws=3", []),
@@ -47,7 +47,7 @@ def variants(spec: str, pair: SentencePair = GERMAN, seed: int = 1) -> list[tupl
         ("nth:n=3,offset=2", [(2, 5)]),
         ("nth:n=9,offset=8", []),
         ("random:count=7", []),
-        ("random:share=1,draws=3", [(0, 1, 2, 3, 4, 5)]),
+        ("random:ratio=1,draws=3", [(0, 1, 2, 3, 4, 5)]),
         ("content", [(1, 4)]),
         ("content:each=yes", [(1,), (4,)]),
         ("function", [(0, 2, 3)]),
@@ -61,12 +61,12 @@ def test_hidden_words(spec: str, expected: list[tuple[int, ...]]) -> None:
 
 
 @settings(deadline=None)
-@given(words=st.integers(1, 40), share=st.floats(0.01, 1), draws=st.integers(1, 4), seed=st.integers(0, 1000))
-def test_drawn_plans_hide_the_share(words: int, share: float, draws: int, seed: int) -> None:
+@given(words=st.integers(1, 40), ratio=st.floats(0.01, 1), draws=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_strategies_that_draw_mask_the_ratio(words: int, ratio: float, draws: int, seed: int) -> None:
     pair = SentencePair("1", ("a",), tuple("w" * words))
-    size = min(words, max(1, int(share * words + 0.5)))
+    size = min(words, max(1, int(ratio * words + 0.5)))
     for name in ("span", "random"):
-        found = masks_of(STRATEGIES.get(name)(share=share, draws=draws), [pair], seed)[0]  # type: ignore[call-arg]
+        found = masks_of(STRATEGIES.get(name)(ratio=ratio, draws=draws), [pair], seed)[0]  # type: ignore[call-arg]
         assert 1 <= len(found) <= draws
         assert len(set(found)) == len(found)
         for mask in found:
@@ -85,7 +85,7 @@ def test_every_place_of_a_span_is_drawn() -> None:
 
 def test_draws_hang_on_the_pair_alone() -> None:
     pairs = [SentencePair(str(k), ("a",), tuple("abcdefghij")) for k in range(6)]
-    plan = make_strategy("random:share=0.3")
+    plan = make_strategy("random:ratio=0.3")
     whole = masks_of(plan, pairs, 7)
     assert masks_of(plan, pairs[3:], 7) == whole[3:]
     assert masks_of(plan, pairs, 8) != whole
@@ -100,7 +100,7 @@ def test_an_empty_target_has_no_variant(name: str) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["positions:1,3,5-8", "span:share=0.3,draws=2", "suffix:count=5", "nth:n=2,offset=1",
+    ["positions:1,3,5-8", "span:ratio=0.3,draws=2", "suffix:count=5", "nth:n=2,offset=1",
      "content:language=fr,each=yes", "each", "random:count=3", "aligned:each=yes"],
 )  # fmt: skip
 def test_specs_read_back(spec: str) -> None:
@@ -111,7 +111,7 @@ def test_specs_read_back(spec: str) -> None:
 
 
 def test_defaults_are_spelled_out_where_a_reader_asks() -> None:
-    assert make_strategy("span").spec == "span:share=0.5"
+    assert make_strategy("span").spec == "span:ratio=0.5"
     assert make_strategy("suffix:5").spec == "suffix:count=5"
     assert make_strategy("content", language="de").spec == "content:language=de"
     assert make_strategy("content:language=fr", language="de").spec == "content:language=fr"
@@ -121,13 +121,13 @@ def test_defaults_are_spelled_out_where_a_reader_asks() -> None:
     ("spec", "error", "words"),
     [
         ("spann", UnknownNameError, "Did you mean 'span'"),
-        ("span:shar=0.5", UnknownNameError, "Did you mean 'share'"),
-        ("span:share=x", InputError, "Write for example span:share=0.5"),
-        ("span:share", InputError, "Write for example span:share=0.5"),
-        ("span:share=0", InputError, "above 0"),
-        ("span:share=nan", InputError, "finite number"),
-        ("span:share=0.5,count=2", InputError, "not both"),
-        ("span:share=0.5,share=0.5", InputError, "twice"),
+        ("span:rato=0.5", UnknownNameError, "Did you mean 'ratio'"),
+        ("span:ratio=x", InputError, "Write for example span:ratio=0.5"),
+        ("span:ratio", InputError, "Write for example span:ratio=0.5"),
+        ("span:ratio=0", InputError, "above 0"),
+        ("span:ratio=nan", InputError, "out of range. Give a number above 0"),
+        ("span:ratio=0.5,count=2", InputError, "not both"),
+        ("span:ratio=0.5,ratio=0.5", InputError, "twice"),
         ("random:draws=0", InputError, "at least 1"),
         ("suffix:count=-1", InputError, "at least 1"),
         ("nth:n=0", InputError, "offset from 0 to n - 1"),

@@ -11,10 +11,9 @@ import pytest
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, LinkRangeError
-from align_eval.infilling.results import Filled, InfillResult, Variant, WordRows
+from align_eval.infilling.measures import Filled, InfillResult, Variant, WordRows
 from align_eval.links import GoldLinks, Links
-from align_eval.report.infilling import summarise_infilling
-from align_eval.report.paired_rows import paired_rows, uniform_distance
+from align_eval.report.infilling import paired_rows, summarise_infilling
 from align_eval.report.summary import of, p_value, quoted, series, share
 
 
@@ -53,21 +52,20 @@ def _result(gold: GoldLinks | None = GOLD, variant: Variant | None = None) -> In
 def test_the_sentences_a_reader_wants() -> None:
     reading = summarise_infilling(_result(), model="tiny", rule="lowest AER")
     assert reading.findings == (
-        "Nothing hidden: 3 of 3 rows peak on a gold-aligned word.",
-        "‘laws ?’ hidden: 1 of 2 [MASK] rows peak on a gold-aligned word (2 of 2 before they were hidden); "
-        "0 of 1 visible rows do.",
-        "Where each [MASK] looks: ‘laws’ → ‘Gesetze’ 0.40, gold; ‘?’ → ‘die’ 0.30, not gold.",
-        "The model fills in 1 of 2 hidden words as they were: ‘laws’ 0.50; ‘.’ 0.90 for ‘?’ (0.01, rank 7).",
+        "Unmasked: 3 of 3 rows peak on a gold-aligned word.",
+        "‘laws ?’ masked: 1 of 2 [MASK] rows peak on a gold-aligned word (2 of 2 unmasked); 0 of 1 visible rows do.",
+        "Where each [MASK] attends: ‘laws’ → ‘Gesetze’ 0.40, gold; ‘?’ → ‘die’ 0.30, not gold.",
+        "The model predicts 1 of 2 masked words: ‘laws’ 0.50; ‘.’ 0.90 for ‘?’ (0.01, rank 7).",
         reading.findings[4],
         reading.findings[5],
         "1 of 2 visible rows keep the source word that they peak on.",
-        "[MASK] rows put 37.5 % of their weight on the end of the sentence and 10.0 % on the final ‘?’; visible rows "
-        "put 15.0 % of their weight on the end of the sentence and 10.0 % on the final ‘?’.",
+        "[MASK] rows put 37.5 % of their mass on the end of the sentence and 10.0 % on the final ‘?’; visible rows "
+        "put 15.0 % of their mass on the end of the sentence and 10.0 % on the final ‘?’.",
     )
     assert reading.findings[4].startswith("[MASK] rows spread (")
     assert "from the diagonal" in reading.findings[5]
     assert reading.anomalies == (
-        "The [MASK] of ‘?’ looks at ‘die’ (0.30), not at ‘?’ (0.10).",
+        "The [MASK] of ‘?’ attends to ‘die’ (0.30), not to ‘?’ (0.10).",
         "The [MASK] of ‘?’ puts more on the end of the sentence (0.35) than on any word (at most 0.30).",
         "The peak of the visible ‘the’ moves from ‘die’ to ‘Gesetze’.",
     )
@@ -86,24 +84,24 @@ def test_the_numbers_behind_them() -> None:
     groups = {group["name"]: group for group in data["groups"]}
     assert groups["[MASK] rows"]["rows"] == 2
     assert groups["visible rows"]["linked"] == 1
-    assert groups["[MASK] rows"]["gold_mass"] == pytest.approx(0.25)
+    assert groups["[MASK] rows"]["mass"] == pytest.approx(0.25)
     bits = -sum(p * math.log2(p) for p in (0.8, 0.1, 0.1))
     bits += -sum(p * math.log2(p) for p in (0.3, 0.2, 0.1, 0.2, 0.2))
-    assert groups["visible words, nothing hidden"]["entropy"] == pytest.approx(bits / 2, abs=1e-5)
+    assert groups["visible words, unmasked"]["entropy"] == pytest.approx(bits / 2, abs=1e-5)
     cells = [(c["query"], c["key"], c["value"], c["note"]) for c in data["strongest"]]
     assert cells == [
-        ("the", "die", 0.8, "nothing hidden, gold-aligned"),
-        ("laws", "Gesetze", 0.7, "nothing hidden, gold-aligned"),
-        ("the", "Gesetze", 0.5, "words hidden"),
-        ("[MASK] (laws)", "Gesetze", 0.4, "words hidden, gold-aligned"),
+        ("the", "die", 0.8, "unmasked, gold-aligned"),
+        ("laws", "Gesetze", 0.7, "unmasked, gold-aligned"),
+        ("the", "Gesetze", 0.5, "words masked"),
+        ("[MASK] (laws)", "Gesetze", 0.4, "words masked, gold-aligned"),
     ]
 
 
 def test_without_links_nothing_is_said_of_them() -> None:
     reading = summarise_infilling(_result(None))
     assert "without gold links nothing can be said" in reading.findings[0]
-    assert "Where each [MASK] looks: ‘laws’ → ‘Gesetze’ 0.40; ‘?’ → ‘die’ 0.30." in reading.findings
-    assert reading.to_json()["groups"][0]["gold_mass"] is None
+    assert "Where each [MASK] attends: ‘laws’ → ‘Gesetze’ 0.40; ‘?’ → ‘die’ 0.30." in reading.findings
+    assert reading.to_json()["groups"][0]["mass"] is None
     silver = summarise_infilling(_result(None), gold=GOLD, gold_name="silver")
     assert "1 of 2 [MASK] rows peak on a silver-aligned word" in silver.findings[1]
 
@@ -113,7 +111,7 @@ def test_a_word_without_sub_words_is_named() -> None:
     values[0, 3] = np.nan
     rows = WordRows(values, AFTER.end, AFTER.rest, AFTER.outside)
     reading = summarise_infilling(_result(variant=Variant((1, 3), rows, FILLED)))
-    assert "‘?’ has no sub-word, so that there is no row of it." in reading.anomalies
+    assert "‘?’ has no token, so that there is no row of it." in reading.anomalies
     json.dumps(reading.to_json(), allow_nan=False)
 
 
@@ -130,11 +128,11 @@ def test_many_hidden_words_are_counted_and_not_listed() -> None:
     assert len(reading.numbers["hidden"]) == 12
     assert "12 [MASK] rows peak on the same word, ‘w0’." in reading.anomalies
     it = paired_rows(result, 0, 0)
-    assert uniform_distance(it) == pytest.approx(np.abs(np.subtract.outer(np.arange(12), np.arange(12))).mean() / 12)
+    assert it.uniform_distance() == pytest.approx(np.abs(np.subtract.outer(np.arange(12), np.arange(12))).mean() / 12)
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match="variant 1 and view 0 of 1 variants and 1 views"):
+    with pytest.raises(InputError, match="variant 1 and head 0 of 1 variants and 1 heads"):
         summarise_infilling(_result(), 1)
     with pytest.raises(LinkRangeError):
         summarise_infilling(_result(), gold=GoldLinks(Links([]), Links([(9, 0)])))
@@ -145,7 +143,7 @@ def test_words_of_a_corpus_mark_nothing_up() -> None:
     text = reading._repr_markdown_()
     assert "‘\\*’" in text
     assert "‘\\<b>’" in text
-    assert "none of the hidden words has a gold link" in text
+    assert "none of the masked words has a gold link" in text
 
 
 def test_parts_of_sentences() -> None:

@@ -18,7 +18,7 @@ name = "hidden"
 kind = "infill"
 testsets = ["small-deen", "small-deen:reverse"]
 optional = ["not-here"]
-plans = ["span:share=0.3", "span:share=0.6", "span:share=1", "function"]
+strategies = ["span:ratio=0.3", "span:ratio=0.6", "span:ratio=1", "function"]
 pairs = ["small-deen:reverse 1 2-3", "not-here 1 1"]
 resamples = 50
 """
@@ -48,13 +48,13 @@ def test_it_writes_everything_and_keeps_what_is_there(
     assert list(cells) == ["small-deen", "small-deen:reverse"]
     forth, back = (cells[name] for name in cells)
     assert (forth["subject"]["direction"], back["subject"]["direction"]) == ("de-en", "en-de")
-    assert [plan["plan"] for plan in back["plans"]][-1] == "function:language=de"
+    assert [plan["strategy"] for plan in back["strategies"]][-1] == "function:language=de"
     names = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}
     stem = "pair.small-deen-reverse.1.2-3"
     assert {f"{stem}.png", f"{stem}.svg", f"{stem}.pdf", f"{stem}.json", f"{stem}.md", "README.md"} <= names
     assert {"small-deen/curves.png", "small-deen-reverse/summary.md"} <= names
     page = (base / "README.md").read_text("utf-8")
-    assert "## small-deen:reverse, pair 1, hidden: 2-3" in page
+    assert "## small-deen:reverse, pair 1, masked: 2-3" in page
     assert "![curves](small-deen/curves.png)" in page
 
     def never(*args: Any, **options: Any) -> Any:
@@ -79,7 +79,9 @@ def test_what_is_wrong_is_told_before_anything_runs(file: Path, tmp_path: Path) 
 
 
 def test_a_model_in_a_folder_of_its_own(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = FILE.replace('plans = ["span:share=0.3", "span:share=0.6", "span:share=1", "function"]', 'plans = ["each"]')
+    small = FILE.replace(
+        'strategies = ["span:ratio=0.3", "span:ratio=0.6", "span:ratio=1", "function"]', 'strategies = ["each"]'
+    )
     file.write_text(f'{small}model = "tiny-tlm"\nfolder = "$ALIGN_EVAL_TINY"\n', "utf-8")
     monkeypatch.delenv("ALIGN_EVAL_TINY", raising=False)
     for value, words in (
@@ -93,7 +95,7 @@ def test_a_model_in_a_folder_of_its_own(file: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ALIGN_EVAL_TINY", str(bert_folder()))
     base = run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
     cell = json.loads((base / "infill.json").read_text("utf-8"))["cells"]["small-deen"]
-    assert (cell["subject"]["model"], cell["subject"]["reading"]) == ("tiny-tlm", "block-ts")
+    assert (cell["subject"]["model"], cell["subject"]["mode"]) == ("tiny-tlm", "tgt2src")
     texts = [path.read_text("utf-8") for path in base.rglob("*") if path.suffix in (".md", ".json")]
     assert not any(str(bert_folder()) in text for text in texts)
 

@@ -12,11 +12,10 @@ import pytest
 from align_eval.corpora import load_testset, make_testset
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.infilling.measures import gold_cells
-from align_eval.infilling.probe import default_view, infill
-from align_eval.infilling.results import InfillResult
+from align_eval.infilling.measures import InfillResult, gold_cells
+from align_eval.infilling.probe import default_head, infill
 from align_eval.infilling.strategies import make_strategy, masks_of
-from align_eval.report.infill_table import LEGEND, infill_table
+from align_eval.report.infilling_corpus import LEGEND, infill_table
 from align_eval.runs.infill import CHOICE_PLANS, infill_testset
 from align_eval.runs.infill_corpus import InfillCorpus, corpus_of, in_languages
 from align_eval.runs.infill_files import findings
@@ -28,7 +27,7 @@ from tests.infilling.models import load
 from tests.infilling.synthetic import corpus as made_up
 from tests.infilling.synthetic import fill, gold_map, word_rows
 
-STRATEGIES = ("span:share=0.5", "each", "aligned", "unaligned", "content")
+STRATEGIES = ("span:ratio=0.5", "each", "aligned", "unaligned", "content")
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +51,17 @@ def test_one_pass_over_a_test_set(mini: InfillCorpus, model: Any) -> None:
     assert found.chosen.candidates == len(all_views(model))
     rest = sorted(set(range(10)) - set(found.chosen.development))
     words = sum(len(mini.pairs[k].target) for k in rest)
-    rows = {row["plan"]: row for row in found.to_json()}
-    assert list(rows) == ["span:share=0.5", "each", "aligned", "unaligned", "content:language=de"]
+    rows = {row["strategy"]: row for row in found.to_json()}
+    assert list(rows) == ["span:ratio=0.5", "each", "aligned", "unaligned", "content:language=de"]
     assert rows["each"]["rows_masked"] == words
     assert rows["each"]["variants"] == words
     aligned, unaligned = rows["aligned"], rows["unaligned"]
     assert aligned["rows_masked"] == aligned["gold_rows_masked"]
     assert unaligned["gold_rows_masked"] == 0
-    assert unaligned["peak_gold_masked"] is None
+    assert unaligned["accuracy_masked"] is None
     assert aligned["rows_masked"] + unaligned["rows_masked"] == words
     assert unaligned["sentences"] + unaligned["sentences_without"] == 8
-    assert rows["span:share=0.5"]["direction"] == "en-de"
+    assert rows["span:ratio=0.5"]["direction"] == "en-de"
     json.dumps(found.summary(), allow_nan=False)
     text = render_text([infill_table(found.to_json())])
     assert "unaligned" in text
@@ -75,25 +74,25 @@ def test_the_best_view_of_the_full_rows_is_chosen(mini: InfillCorpus, model: Any
     shares = InfillWork(mini, model).gold_peaks(found.chosen.development, views)
     assert found.chosen.view == views[int(shares.argmax())]
     assert found.chosen.peak_gold == shares.max()
-    assert "gold peaks of full rows on the development part (5 of 10 pairs, seed 3)" in found.chosen.rule
+    assert "the highest gold accuracy of full rows on the dev split (5 of 10 pairs, seed 3)" in found.chosen.rule
 
 
 def test_the_rule_calls_silver_links_silver(mini: InfillCorpus, model: Any) -> None:
     silver = replace(mini, gold="silver")
     found = infill_testset(silver, model, ["each"], resamples=0, development=0.5, seed=3)
-    assert "the one with most silver peaks of hidden rows" in found.chosen.rule
+    assert "the one with the highest silver accuracy of masked rows" in found.chosen.rule
 
 
 def test_the_best_view_of_the_hidden_rows_is_chosen(mini: InfillCorpus, model: Any) -> None:
     """By hand: the peaks of hidden rows of the same masks, view by view."""
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
-    assert "gold peaks of hidden rows on the development part (5 of 10 pairs, seed 3; half" in found.chosen.rule
+    assert "the highest gold accuracy of masked rows on the dev split (5 of 10 pairs, seed 3; half" in found.chosen.rule
     pairs = [mini.pairs[k] for k in found.chosen.development]
     drawn = [masks_of(make_strategy(spec), pairs, 3) for spec in CHOICE_PLANS]
     masks = [list(dict.fromkeys(mask for plan in drawn for mask in plan[k])) for k in range(len(pairs))]
     views = all_views(model)
     hits = np.zeros(len(views))
-    for result in infill(in_languages(model, mini), pairs, masks, views=views):
+    for result in infill(in_languages(model, mini), pairs, masks, heads=views):
         gold = gold_cells(result.pair)
         for variant in result.variants:
             for word in variant.masked:
@@ -106,7 +105,7 @@ def test_the_best_view_of_the_hidden_rows_is_chosen(mini: InfillCorpus, model: A
 
 def test_the_view_that_the_model_names(mini: InfillCorpus, model: Any) -> None:
     found = infill_testset(mini, model, ["each"], resamples=0, choose_by="model")
-    assert found.chosen.view == default_view(model)
+    assert found.chosen.view == default_head(model)[0]
     assert found.chosen.rule == "by rule: the mean over the heads of the last layer but one"
     assert (found.sentences, found.chosen.development) == (10, ())
 
@@ -122,7 +121,7 @@ def test_a_named_view_takes_all_pairs_and_none_of_the_order_matters(mini: Infill
     assert found.chosen.rule == "given by name"
     other = infill_testset(mini, model, ["each", "span"], view=(1, "mean"), resamples=20, token_budget=64)
     first, second = found.to_json()[0], other.to_json()[1]
-    assert first["plan"] == second["plan"]
+    assert first["strategy"] == second["strategy"]
     assert first["entropy_masked"] == pytest.approx(second["entropy_masked"], abs=1e-4)
     assert first["rows_masked"] == second["rows_masked"]
 
@@ -132,16 +131,16 @@ def test_the_other_direction(mini: InfillCorpus, model: Any) -> None:
     assert (turned.direction, turned.pairs[0].target) == ("de-en", mini.pairs[0].source)
     found = infill_testset(turned, model, ["function"], view=(1, 1), resamples=0)
     (row,) = found.to_json()
-    assert row["plan"] == "function:language=en"
+    assert row["strategy"] == "function:language=en"
     assert row["ci"]["recovered"] is None
-    assert row["null"]["uniform"]["p_value"] is None
+    assert row["baselines"]["uniform"]["p_value"] is None
 
 
 def test_without_gold_links(mini: InfillCorpus, model: Any) -> None:
     bare = InfillCorpus("text", tuple(replace(p, gold=None) for p in mini.pairs), "en", "de", "none")
     (row,) = infill_testset(bare, model, ["span"], resamples=10).to_json()
     assert row["sentences"] == 10
-    assert row["null"] == {}
+    assert row["baselines"] == {}
     assert row["correlation"] is None
     assert row["divergence"] > 0
     assert "default" in row["view_rule"]
@@ -175,7 +174,7 @@ def test_a_model_whose_hidden_rows_are_uniform(model: Any, monkeypatch: pytest.M
     """The whole run on a probe that is made up: full rows on gold, hidden rows flat."""
 
     def probe(work: InfillWork, numbers: Any, masks: Any, view: Any) -> Any:
-        from align_eval.infilling.results import Variant
+        from align_eval.infilling.measures import Variant
 
         for k, (number, some) in enumerate(zip(numbers, masks, strict=True)):
             pair, variants = work.corpus.pairs[number], []
@@ -192,13 +191,13 @@ def test_a_model_whose_hidden_rows_are_uniform(model: Any, monkeypatch: pytest.M
     monkeypatch.setattr("align_eval.runs.infill_work._look", look)
     pairs = InfillCorpus("made up", tuple(made_up(40, 1, low=8, high=8)), "de", "en")
     (row,) = infill_testset(pairs, model, ["span"], view=View(1, 1, "own"), resamples=500).to_json()
-    assert (row["peak_gold_visible"], row["peak_gold_masked"]) == (1.0, 0.125)
-    assert [row["null"][n]["p_value"] for n in ("uniform", "position", "permuted")] == [1.0] * 3
+    assert (row["accuracy_visible"], row["accuracy_masked"]) == (1.0, 0.125)
+    assert [row["baselines"][n]["p_value"] for n in ("uniform", "position", "permuted")] == [1.0] * 3
     assert row["change"]["masked"]["entropy"]["p_value"] < 0.01
     assert row["divergence"] > 0.7
     assert row["divergence_visible"] == 0
     text = " ".join(findings([row]))
-    assert "more often than every null model: holds for 0 of 1 plans" in text
+    assert "more often than every baseline: holds for 0 of 1 strategies" in text
     assert "position 12.5 %, p = 1" in text
 
 
@@ -216,6 +215,6 @@ def test_a_bitext_with_links(tmp_path: Any) -> None:
 def test_a_masked_encoder(mini: InfillCorpus) -> None:
     encoder = load("bert")
     (row,) = infill_testset(mini.first(5), encoder, ["span"], resamples=10, development=0.4).to_json()
-    assert (row["reading"], row["sentences"]) == ("block-ts", 3)
+    assert (row["mode"], row["sentences"]) == ("tgt2src", 3)
     assert row["change"]["masked"]["end"]["masked"] == 0
     assert row["divergence"] > 0

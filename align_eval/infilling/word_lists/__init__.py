@@ -1,4 +1,4 @@
-"""Closed-class words, one file a language: what the plans ``content`` and ``function`` go by.
+"""Closed-class words, one file a language: what the strategies ``content`` and ``function`` go by.
 
 The files are UTF-8 text: ``#`` begins a comment line, ``[...]`` names a word class, all else is words between spaces,
 in lower case and with straight apostrophes. A word is looked up by its form alone: German ``sein`` counts as a function

@@ -7,7 +7,7 @@
     model = "offline:tiny-deen-mask"
     testsets = ["mini-ende", "mini-ende:reverse", "deen-rwth"]
     optional = ["tatoeba-silver"]
-    plans = ["span:share=0.5", "each", "content", "function"]
+    strategies = ["span:ratio=0.5", "each", "content", "function"]
     pairs = ["mini-ende:reverse 1 6-9", "mini-ende:reverse 1 suffix:5"]
 
 ``NAME:reverse`` is a test set seen from its other side. Sets of ``optional`` are left out, with a note, where they are
@@ -48,12 +48,12 @@ class InfillExperiment(Experiment):
     """What it says beside the fields of :class:`Experiment`.
 
     Attributes:
-        plans: masking strategies, see :mod:`align_eval.infilling.strategies`.
+        strategies: masking strategies, see :mod:`align_eval.infilling.strategies`.
         optional: test sets that are left out where they are not on this machine.
         pairs: ``SET NUMBER MASK``: pairs that are drawn.
         layer, head: of all sets, from 1 or ``mean``; empty: chosen on the development part of each.
         development: share of the sentences that the view is chosen on.
-        choose_by: rows whose gold peaks choose it, ``hidden`` or ``full``; or ``model``: the model's own view.
+        choose_by: rows whose gold peaks choose it, ``masked`` or ``full``; or ``model``: the model's own view.
         batch_tokens: padded sub-words in a batch; it changes speed and memory, not the results.
         folder: where the model is, from the experiment's file on or absolute, with variables (``$NAME``); empty: what
             ``model`` names.
@@ -61,13 +61,13 @@ class InfillExperiment(Experiment):
 
     model: str = "offline:tiny-deen-mask"
     resamples: int = 2000
-    plans: tuple[str, ...] = ("span:share=0.5",)
+    strategies: tuple[str, ...] = ("span:ratio=0.5",)
     optional: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
     layer: str = ""
     head: str = ""
     development: float = 0.2
-    choose_by: str = "hidden"
+    choose_by: str = "masked"
     batch_tokens: int = 2048
     folder: str = ""
 
@@ -80,8 +80,8 @@ class InfillExperiment(Experiment):
             raise FormatError(f"choose_by = {self.choose_by!r} is not one of {', '.join(CHOICES)}", file=self.file)
         for name in self.testsets:
             get_entry(name.removesuffix(REVERSE))
-        for plan in self.plans:
-            make_strategy(plan)
+        for spec in self.strategies:
+            make_strategy(spec)
         for pair in self.pairs:
             name, number, _ = self._drawn(pair)
             if name not in (*self.testsets, *self.optional) or number < 1:
@@ -160,7 +160,7 @@ class InfillExperiment(Experiment):
 
         with watch.bar(name, len(corpus.pairs)) as progress:
             found = infill_testset(
-                corpus, model, self.plans, view=self._view(), development=self.development, seed=self.seed,
+                corpus, model, self.strategies, view=self._view(), development=self.development, seed=self.seed,
                 resamples=self.resamples, token_budget=self.batch_tokens, progress=progress, choose_by=self.choose_by,
             )  # fmt: skip
         return found.summary()
@@ -173,11 +173,10 @@ class InfillExperiment(Experiment):
 
     def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
         """The part of the page for one corpus; writes its summary and curves."""
-        from align_eval.report.infill_table import subject_line
-        from align_eval.report.infilling_corpus import summarise_corpus
+        from align_eval.report.infilling_corpus import subject_line, summarise_corpus
         from align_eval.runs.infill_files import page_lines, write_curves
 
-        rows = [{**cell["subject"], **plan} for plan in cell["plans"]]
+        rows = [{**cell["subject"], **found} for found in cell["strategies"]]
         folder = make_folder(base / file_name(name.replace(":", "-")))
         summarise_corpus(rows).write(folder, "summary")
         curves = write_curves(rows, folder, "curves")
@@ -215,20 +214,20 @@ class InfillExperiment(Experiment):
             save(figure, base / f"{stem}.{ending}")
         summary = found.summary()
         summary.write(base, stem)
-        lines = [f"## {name}, pair {number}, hidden: {mask}", "", f"![paired heatmaps]({stem}.png)", ""]
+        lines = [f"## {name}, pair {number}, masked: {mask}", "", f"![paired heatmaps]({stem}.png)", ""]
         return [*lines, *(f"- {sentence}" for sentence in summary.findings), ""]
 
 
 def _told(cell: dict[str, Any]) -> str:
-    subject, first = cell["subject"], cell["plans"][0]
-    peak = first["peak_gold_masked"]
-    told = "no row with a link" if peak is None else f"{100 * peak:.1f} % of hidden rows peak on gold"
-    return f"layer {subject['layer']}, head {subject['head']}; {first['plan']}: {told}"
+    subject, first = cell["subject"], cell["strategies"][0]
+    peak = first["accuracy_masked"]
+    told = "no row with a link" if peak is None else f"{100 * peak:.1f} % of masked rows peak on gold"
+    return f"layer {subject['layer']}, head {subject['head']}; {first['strategy']}: {told}"
 
 
 def _pooled(cell: dict[str, Any]) -> list[str]:
     """The correlation over all plans together, by mask share."""
-    found = cell["correlation_all_plans"]
+    found = cell["correlation_all_strategies"]
     if not found or found["ci"] is None:
         return []
 
@@ -237,11 +236,11 @@ def _pooled(cell: dict[str, Any]) -> list[str]:
         return "-" if part["spearman"] is None else f"{part['spearman']:.2f}{ends}"
 
     bands = "; ".join(
-        f"over {100 * part['above']:.0f} up to {100 * part['to']:.0f} % hidden: {one(part)}"
+        f"over {100 * part['above']:.0f} up to {100 * part['to']:.0f} % masked: {one(part)}"
         for part in found["by_mask_share"]
     )
     return [
-        "Spearman's correlation of weight on linked words and log-probability of the hidden word, over the rows of all "
-        f"plans: {one(found)}; without punctuation {one(found['without_punctuation'])}; {bands}.",
+        "Spearman's correlation of mass on linked words and log-probability of the masked word, over the rows of all "
+        f"strategies: {one(found)}; without punctuation {one(found['without_punctuation'])}; {bands}.",
         "",
     ]

@@ -38,11 +38,11 @@ def test_equal_numbers(engine: Engine, one_thread: None) -> None:
     model = ModelLoader(str(marian_folder(decoder_mode="masked")), {"target_language": "en"})
     told: dict[str, list[int]] = {"local": [], "ray": []}
     options: Any = {"resamples": 20, "token_budget": 128, "development": 0.3}
-    plans = ["span:share=0.5", "each"]
-    here = infill_testset(corpus, model, plans, progress=told["local"].append, **options)
-    there = infill_testset(corpus, model, plans, progress=told["ray"].append, engine=engine, **options)
+    strategies = ["span:ratio=0.5", "each"]
+    here = infill_testset(corpus, model, strategies, progress=told["local"].append, **options)
+    there = infill_testset(corpus, model, strategies, progress=told["ray"].append, engine=engine, **options)
     assert json.dumps(there.summary()) == json.dumps(here.summary())
     assert there.chosen.development
     assert told["ray"] == told["local"]
     with pytest.raises(InputError, match="no head 9"):
-        infill_testset(corpus, model, plans, view=(1, 9), engine=engine)
+        infill_testset(corpus, model, strategies, view=(1, 9), engine=engine)
