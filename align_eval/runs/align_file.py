@@ -235,16 +235,14 @@ def align_file(
         settings: anything else that decides the output, but for the pairs: those of the lines done are read again and
             compared by their content.
         resume: ``False`` starts over.
-        progress: called with the number of pairs done since the last call.
-        resumed: called once with the number of pairs that an earlier run has done, if there is one; default
-            ``progress``.
+        progress: called with the number of pairs done since the last call; ``resumed`` (default: the same): called once
+            with the number that an earlier run has done, if there is one.
         shard_lines: write shards of so many lines, ``out-00000.talp``, ... for ``out.talp``, each whole as soon as it
             is there. Blocks end with shards: a multiple of ``BLOCK`` leaves the blocks, and with them the rounding of
             a model's numbers, as they are in one file.
         engine: where the work is done; default this process.
         long: counts here how many pairs of this run over the model's window were ``windowed`` or ``left_out``.
-        one_of_many: the file is the unit of resumption: a finished output of the same run, unchanged since, is left as
-            it is.
+        one_of_many: the file is the unit of resumption: a finished output of the same run, unchanged since, is kept.
         block: pairs aligned, written and journalled at a time; default ``BLOCK``.
 
     Returns:
@@ -253,9 +251,7 @@ def align_file(
     Raises:
         InputError: the aligner has several systems; or an unfinished run with other settings, or with a longer input,
             or shards of another run, stand beside ``output``.
-        UnknownNameError: no such format.
-        OutputError, EngineError: the file cannot be written, or the engine has failed; what was written until then
-            stays resumable.
+        OutputError, EngineError: what was written until then stays resumable.
     """
     engine, make = engine or LocalEngine(), _maker(aligner)
     parquet = format == "parquet"

@@ -54,11 +54,9 @@ def explore_page(
 
     Args:
         data: a test set, one pair, or pairs (see :func:`align_eval.align`).
-        model: of :func:`align_eval.load_model`.
-        layers, heads: see :func:`align_eval.signals.collect.attention_maps`.
+        layers, heads: see :func:`align_eval.attention_maps`.
         mode: alignment mode (``awo``, ``awi``, ``both``, ``src2tgt``, ``tgt2src``); ``None``: the model's first.
-        signal: attribution method, see :func:`align_eval.signals.base.make_attribution`.
-        method: extraction method of the links; ``None``: no links.
+        signal: attribution method; ``method``: extraction method of the links, ``None``: no links.
         masks: for each pair the target words (0-based) to mask in a second matrix; an empty one leaves the pair
             without. Attribution method and mode are then those of the model that fills.
         keys, queries: how subwords become words, see :mod:`align_eval.signals.pooling`.
@@ -67,11 +65,9 @@ def explore_page(
         title: heads the page; "": the model and what it read.
         token_budget: subwords in a batch; the matrices of one batch are in memory.
         on_long: ``leave`` (pairs over the model's window are left out and counted, :attr:`Page.left_out`) or ``raise``.
-        progress: called with the number of pairs done since the last call.
 
     Raises:
         InputError: no pair that can be shown, a limit below 1, masks that do not fit the pairs or the method.
-        UnknownNameError: an unknown attribution method, extraction method or rule.
         ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; masks for a model that cannot fill.
     """
     from align_eval.extraction import make_extractor
@@ -145,17 +141,12 @@ def explore_text(
 ) -> Page:  # fmt: skip
     """The page of a text by self-attention: queries and keys are its subwords, special ones included.
 
-    Args:
-        model: of :func:`align_eval.load_model`, an encoder or a decoder-only model.
-        text: words are what white space separates.
-        layers: numbers from 1, or ``"all"``.
-        bits, title, keys, queries: see :func:`explore_page`.
+    The model is an encoder or a decoder-only model; words are what white space separates; ``layers`` are numbers from
+    1, or ``"all"``; for the rest see :func:`explore_page`.
 
     Raises:
         InputError: a text without a word.
         ModelError: an encoder-decoder model, or a layer that the model does not have.
-        SentenceTooLongError: the text does not fit the model.
-        NonFiniteError: NaN or infinity.
     """
     from align_eval.models.pairs import Layout
     from align_eval.signals.base import pair_model
@@ -193,16 +184,10 @@ def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | 
     In place of heads stand its systems: layers down and methods across, or one below the other if they are no full
     table of both. A cell is 1, or the score of the link, where the system links the two words.
 
-    Args:
-        folder: with ``scores.json`` and ``links/``.
-        testset: which one, if the folder has several.
-        limit: take the first so many pairs.
-        title: heads the page; "": model and test set.
+    ``testset``: which one, if the folder has several; ``limit`` and ``title``: see :func:`explore_page`.
 
     Raises:
-        MissingFileError: the folder has no ``scores.json`` or no links.
-        FormatError: a ``scores.json`` of another kind.
-        UnknownNameError: no such test set in the folder.
+        MissingFileError, FormatError: the folder has no ``scores.json``, no links, or a damaged one.
         InputError: the folder has several test sets and none is named, or a limit below 1.
     """
     _check_limit(limit)

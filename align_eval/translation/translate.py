@@ -68,12 +68,10 @@ class AttentionScore:
     """The AER of one model.
 
     Attributes:
-        view: layer, head, alignment mode.
+        view: layer, head, alignment mode, chosen from so many ``views``.
         score: over the pairs that the view was not chosen on.
         chosen_on: sentence pairs that it was chosen on; 0 if the user named it.
-        views: views that it was chosen from.
         left_out: pairs that do not fit some model's window.
-        method: how score matrices became links.
         tests: paired tests against the first model, same pairs.
     """
 
@@ -101,17 +99,14 @@ class TranslateSettings:
     """What is asked for.
 
     Attributes:
-        decoding: how translations are searched for.
         loading: options of :func:`align_eval.models.load_model` (``device``, ``dtype``, ``source_language``, ...).
-        choice: the head of the attention that is scored against gold.
-        aligner: independent aligner of the models' own translations: an encoder's name, or ``eflomal``,
-            ``fast_align`` with options; ``None``: no diagnostics.
-        aligner_method: extraction method, if ``aligner`` is an encoder.
+        choice: the head whose attention is scored against gold.
+        aligner: independent aligner of the models' own translations: an encoder's name (with an extraction method), or
+            ``eflomal``, ``fast_align`` with options; ``None``: no diagnostics.
         tokenize: sacrebleu's tokenisers of the source and of the translations for the diagnostics; ``None``: the
             words of a source with gold links as they are, else the language's (``13a``, ``zh``, ...).
         punctuation: count punctuation in the diagnostics.
         bleu_tokenize: sacrebleu's tokeniser for BLEU; ``None``: that of the language.
-        resamples, seed: of intervals and tests.
         tests: paired tests of later models against the first.
     """
 
@@ -135,13 +130,11 @@ class TranslatedText:
     Attributes:
         model: its name; of translations that were read from a file the file's.
         decoding: :meth:`align_eval.models.translation.Translator.describe`; of a file its sha256.
-        translations: one a sentence.
         scores: by metric of :data:`align_eval.translation.metrics.METRICS`.
         attention: ``None`` without gold.
         diagnosis: of its own translations; ``None`` without an aligner. ``reference``: of the references.
-        against: name of the first model, for those after it.
-        tests: sacrebleu's paired tests against the first, by metric and test.
-        coverage_tests: paired tests of the words without a link against the first, by test.
+        against: name of the first model, for those after it; ``tests``, ``coverage_tests``: paired tests against it, by
+            metric and test, and by test.
         bleu_tokenize: tokeniser of BLEU that was asked for; ``None``: that of the language.
     """
 
@@ -177,18 +170,12 @@ def translate_and_score(
     """Translate ``text`` with each model, one model in memory at a time, and score all of them.
 
     Args:
-        text: of :func:`align_eval.runs.parallel_text.open_text`.
         models: names, or models of :func:`align_eval.models.translation.load_translator`.
-        settings: what is asked for.
         hypotheses: translations that exist, of :func:`read_hypotheses`; they come after the models. The first
             translator of all is the one that the others are tested against.
         folder: translations are written here as they come, so that an interrupted run goes on where it stopped.
         resume: take over translations of an earlier run with the same settings.
         bars: makes a progress bar from its name and total.
-
-    Raises:
-        InputError: no model, wrong languages or options; ModelError: a model that does not translate;
-        SentenceTooLongError: a sentence over a model's window; and what the parts raise.
     """
     if not models and not hypotheses:
         raise InputError("no model and no translations are named", remedy="Give --model, or --hypothesis FILE")
@@ -209,20 +196,15 @@ def translate_and_score(
         with draw(f"translating with {name}", len(text)) as progress:
             translations = translate_text(text, translator, path=path, resume=resume, progress=progress)
         if text.gold is not None:
+            leave = settings.decoding.on_long != "raise"
             with draw(f"attention of {name}", len(text)) as progress:
-                forced.append(
-                    forced_counts(
-                        text, translator.model, settings.choice, leave_long=settings.decoding.on_long != "raise",
-                        token_budget=budget, progress=progress,
-                    )
-                )  # fmt: skip
+                read: dict[str, Any] = {"leave_long": leave, "token_budget": budget, "progress": progress}
+                forced.append(forced_counts(text, translator.model, settings.choice, **read))
         done.append((name, translator.describe(), translations))
         del translator
     done += [(one.name, {"file": one.name, "sha256": one.sha256}, one.translations) for one in hypotheses]
-    attention: list[AttentionScore] = []
     options: dict[str, Any] = {"resamples": settings.resamples, "seed": settings.seed}
-    if forced:
-        attention = score_forced(forced, settings.choice, tests=settings.tests, **options)
+    attention = score_forced(forced, settings.choice, tests=settings.tests, **options) if forced else []
     outputs = [[one.text for one in translations] for _, _, translations in done]
     diagnoses: list[Diagnosis] = []
     if aligner is not None:
@@ -279,13 +261,9 @@ def file_stem(number: int, model: str) -> str:
 
 
 def translate_text(
-    text: ParallelText,
-    translator: Translator,
-    *,
-    path: Path | None = None,
-    resume: bool = True,
+    text: ParallelText, translator: Translator, *, path: Path | None = None, resume: bool = True,
     progress: Callable[[int], None] | None = None,
-) -> list[Translation]:
+) -> list[Translation]:  # fmt: skip
     """Translate all sentences, in blocks that are written to ``path`` (JSON lines) as they are done.
 
     A run with the same settings goes on after the last block, and takes over a finished file. What is written is the

@@ -43,12 +43,9 @@ class Engine(ABC):
 
     @abstractmethod
     def map(
-        self,
-        make: Callable[[], M],
-        work: Callable[[M, B], R],
-        units: Iterable[B],
+        self, make: Callable[[], M], work: Callable[[M, B], R], units: Iterable[B],
         prepare: Callable[[M, B], B] | None = None,
-    ) -> Generator[R, None, None]:
+    ) -> Generator[R, None, None]:  # fmt: skip
         """Yield ``work(made, unit)`` for each unit, in their order.
 
         Units are drawn in this process, and only so many ahead, however slow the work is and however slowly the results
@@ -101,12 +98,9 @@ class LocalEngine(Engine):
         self._made: tuple[Callable[[], Any], Any] | None = None
 
     def map(
-        self,
-        make: Callable[[], M],
-        work: Callable[[M, B], R],
-        units: Iterable[B],
+        self, make: Callable[[], M], work: Callable[[M, B], R], units: Iterable[B],
         prepare: Callable[[M, B], B] | None = None,
-    ) -> Generator[R, None, None]:
+    ) -> Generator[R, None, None]:  # fmt: skip
         if self._made is None or self._made[0] is not make:
             self._made = None  # before the next is made: two models may be more than the memory holds
             self._made = (make, make())

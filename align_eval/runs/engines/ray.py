@@ -1,7 +1,7 @@
 """The engine ``ray``: a pool of actors on one machine or many, each with one model that it loads once.
 
-This process draws the units of work, keeps a few of them under way (``ray.wait``) and takes the results in order. Where
-the units are files, the actors read and write them. Ray starts a new actor for one that died and repeats its units.
+This process draws the units of work, keeps a few of them under way and takes the results in order. Where the units are
+files, the actors read and write them. Ray starts a new actor for one that died and repeats its units.
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError
 from align_eval.runs.engines import ENGINES, B, Engine, EngineError, M, R
 
 AGAIN = "Run the same command again: it goes on where it stopped"
-# Shared memory of a cluster that this process starts: a unit and its result take well under 1 MiB.
-OBJECT_STORE = 1 << 29
-# Units under way for each actor: one at work, one waiting beside it, and two whose results wait for earlier ones.
-UNITS_PER_ACTOR = 4
-# Seconds to wait for what ended actors give back.
-SETTLING = 3.0
+OBJECT_STORE = 1 << 29  # shared memory of a cluster that this process starts: a unit takes well under 1 MiB
+UNITS_PER_ACTOR = 4  # one at work, one waiting beside it, and two whose results wait for earlier ones
+SETTLING = 3.0  # seconds to wait for what ended actors give back
 
 
 class Worker:
@@ -115,8 +112,8 @@ class RayEngine(Engine):
                 f"the engine ray needs the package ray ({error})", remedy="Install it: pip install 'align-eval[ray]'"
             ) from None
         self._ray: Any = ray
-        self.actors, self.address, self.retries, self.window = actors, address, retries, window
-        self.cpus, self.gpus = cpus, gpus
+        self.actors, self.cpus, self.gpus = actors, cpus, gpus
+        self.address, self.retries, self.window = address, retries, window
         self._started = False
         self._pool: tuple[Callable[[], Any], list[Any]] | None = None
 
@@ -127,12 +124,9 @@ class RayEngine(Engine):
         return asked if asked != "auto" else "cuda" if self.gpus else "cpu"
 
     def map(
-        self,
-        make: Callable[[], M],
-        work: Callable[[M, B], R],
-        units: Iterable[B],
+        self, make: Callable[[], M], work: Callable[[M, B], R], units: Iterable[B],
         prepare: Callable[[M, B], B] | None = None,
-    ) -> Generator[R, None, None]:
+    ) -> Generator[R, None, None]:  # fmt: skip
         # Nothing is prepared: an actor begins with its next unit when it has done one.
         packed = self._packed(work, "this work")
         workers = self._workers(make)
@@ -193,10 +187,10 @@ class RayEngine(Engine):
         return self._pool[1]
 
     def _end_workers(self) -> None:
-        workers, self._pool = self._pool[1] if self._pool else [], None
-        if self._ray.is_initialized():
-            for worker in workers:
+        if self._pool is not None and self._ray.is_initialized():
+            for worker in self._pool[1]:
                 self._ray.kill(worker)
+        self._pool = None
 
     def _packed(self, thing: Any, what: str) -> bytes:
         try:
