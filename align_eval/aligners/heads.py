@@ -61,7 +61,7 @@ class AttentionSettings:
     """How links are read from attention.
 
     Attributes:
-        head: the head; ``None``: :func:`align_eval.runs.heads.choose_head` is to choose it.
+        head: the head; ``None``: :func:`align_eval.runs.evaluate.choose_head` is to choose it.
         mode: an alignment mode of :data:`MODES`; ``None``: ``awi`` where the model has it, else its first.
         attribution: ``attention``, or another attribution method (``norms``, ``alti``, ...) with its options.
         symmetrize: method and rule that combine both directions; ``None``: source to target alone.

@@ -47,7 +47,7 @@ def with_head(asked: AlignerSettings, choose_on: str | None) -> AlignerSettings:
     if asked.attention is None or asked.attention.head is not None:
         return asked
     from align_eval.cli._progress import progress_bar
-    from align_eval.runs.heads import choose_head, testset_to_choose_on
+    from align_eval.runs.evaluate import choose_head, testset_to_choose_on
 
     testset = testset_to_choose_on(choose_on, asked.source_language, asked.target_language)
     total = len(testset.pairs) * (1 if asked.attention.symmetrize is None else 2)

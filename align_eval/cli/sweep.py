@@ -144,7 +144,7 @@ def add_to(app: typer.Typer) -> None:
             _write(found, selected, output)
         if links is not None:
             from align_eval.corpora import write_links
-            from align_eval.runs.heads import attention_links
+            from align_eval.runs.evaluate import attention_links
 
             chosen = selected[names.index("best")]
             view = found.views[chosen.selection.views[0]]

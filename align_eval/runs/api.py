@@ -17,7 +17,7 @@ from align_eval.links.symmetrization import agreement, symmetrize_table
 from align_eval.links.symmetrization import symmetrize as symmetrize_links
 from align_eval.links.table import LinkTable
 from align_eval.runs.align_file import align_stream
-from align_eval.runs.evaluate import Evaluations, aligners_for, evaluate_testset
+from align_eval.runs.evaluate import Evaluations, aligners_for, choose_head, evaluate_testset, testset_to_choose_on
 from align_eval.runs.plain import Pairs, as_gold, as_pairs, as_table
 from align_eval.runs.symmetrize_file import combined_provenance
 from align_eval.scoring import Score, Signature
@@ -95,8 +95,6 @@ def align(
         source_language=source_language, target_language=target_language,
     )  # fmt: skip
     if asked is not None and asked.head is None:
-        from align_eval.runs.heads import choose_head, testset_to_choose_on
-
         settings, _ = choose_head(settings, testset_to_choose_on(choose_on, source_language, target_language))
     aligner = make_aligner(settings)
     found = [links for block in align_stream(aligner, sentences) for links in block]

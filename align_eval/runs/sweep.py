@@ -105,7 +105,7 @@ class MapSource:
         self, model: Any, signal: str, pairs: Sequence[SentencePair], gold: LinkTable,
         development: Sequence[int] | None, rules: dict[str, Any],
     ) -> None:  # fmt: skip
-        self._model = (lambda: None) if model is None else weakref.ref(model)
+        self._model = None if model is None else weakref.ref(model)
         self.signal, self.pairs, self.gold, self.rules = signal, pairs, gold, rules
         self.development = development
         self.views: tuple[View, ...] = ()
@@ -148,7 +148,7 @@ class MapSource:
                 elif some:
                     yield maps.pick(some, views)
             return
-        model = self._model()
+        model = None if self._model is None else self._model()
         if model is None:
             raise InputError(
                 "the maps of these sentence pairs were not kept, and the model is no longer in memory",

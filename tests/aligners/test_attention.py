@@ -20,7 +20,7 @@ from align_eval.cli import main
 from align_eval.corpora import SentencePair, load_testset
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models import load_model
-from align_eval.runs.heads import attention_links
+from align_eval.runs.evaluate import attention_links
 from align_eval.signals.collect import word_matrices
 from align_eval.signals.windows import owners, window_spans
 from tests.models import families

@@ -16,7 +16,7 @@ from align_eval.errors import InputError
 from align_eval.links.table import LinkTable
 from align_eval.models import families as loaded_families
 from align_eval.models.translation import Decoding
-from align_eval.runs.heads import attention_links
+from align_eval.runs.evaluate import attention_links
 from align_eval.runs.infill import infill_testset
 from align_eval.runs.infill_corpus import corpus_of
 from align_eval.runs.infill_pair import infill_pair
