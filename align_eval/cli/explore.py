@@ -136,7 +136,7 @@ def add_to(app: typer.Typer) -> None:
             one = given.pairs[0] if not given.files and len(pairs) == 1 else given
             page = explore_page(
                 one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
-                mode=mode, signal=signal, method=None if method == "none" else method, masks=masks, limit=limit,
+                mode=mode, attribution=signal, method=None if method == "none" else method, masks=masks, limit=limit,
                 bits=bits, token_budget=batch_tokens, on_long=on_long, progress=progress, **common,
             )  # fmt: skip
         _write(page, output, json_)

@@ -128,7 +128,7 @@ def add_to(app: typer.Typer) -> None:
                 encoder,
                 layers="all" if layers == "all" else options.parse_layers(layers, encoder.layers),
                 modes=None if modes is None else modes.split(","),
-                signal=signal,
+                attribution=signal,
                 method=method,
                 keys=keys,
                 queries=queries,
@@ -168,7 +168,7 @@ def add_to(app: typer.Typer) -> None:
 def _text(found: Sweep, selected: list[Selected]) -> str:
     """The ten best views of the whole set, and what each selection gives on the rest."""
     rows = sorted(found.to_json(), key=lambda row: float(row["aer"]))
-    what = f"{found.model}, {found.signal}, method {found.method}"
+    what = f"{found.model}, {found.attribution}, method {found.method}"
     lines = [f"{found.testset.name}: {len(rows)} views of {what}; the ten best on the whole set"]
     lines += ["layer  head  mode        AER  precision  recall"]
     lines += [
@@ -195,6 +195,8 @@ def _write(found: Sweep, selected: list[Selected], folder: str) -> None:
     base = make_folder(folder)
     chosen = [one.to_json(found) for one in selected]
     write_json(base / "sweep.json", {"environment": environment(), "selection": chosen, "views": found.to_json()})
-    figure = aer_grid(found.to_json(), title=f"{found.model} on {found.testset.name}, {found.signal}, {found.method}")
+    figure = aer_grid(
+        found.to_json(), title=f"{found.model} on {found.testset.name}, {found.attribution}, {found.method}"
+    )
     for ending in ("png", "pdf"):
         save(figure, base / f"sweep.{ending}")

@@ -206,7 +206,7 @@ def choose_head(
         if asked.mode is not None:
             modes = [chosen_mode(make_attribution(asked.attribution, directed), asked.mode)]
         found = sweep_testset(
-            turn, directed, modes=modes, signal=asked.attribution, method=settings.methods[0],
+            turn, directed, modes=modes, attribution=asked.attribution, method=settings.methods[0],
             token_budget=settings.token_budget, progress=progress,
         )  # fmt: skip
         totals = totals + np.round(found.aer(), 9)
@@ -252,7 +252,7 @@ def attention_links(
     model: Any,
     view: View | tuple[Any, ...],
     *,
-    signal: str = "attention",
+    attribution: str = "attention",
     method: str = "reverse",
     keys: str = "sum",
     queries: str = "mean",
@@ -267,7 +267,7 @@ def attention_links(
     Args:
         model: of :func:`align_eval.models.load_model`, of any family.
         view: layer and head (from 1, or ``"mean"``; head also ``"max"``) and alignment mode.
-        signal, method: attribution method and extraction method.
+        attribution, method: attribution method and extraction method.
         keys, queries: how subwords become words, see :mod:`align_eval.signals.pooling`.
         token_budget: subwords in a batch, padding counted; it changes speed and memory only.
         on_long: ``window``, ``raise`` or ``leave``, see :class:`align_eval.aligners.AlignerSettings`.
@@ -282,7 +282,7 @@ def attention_links(
     from align_eval.aligners.heads import AttentionSettings, Head, mode_name
 
     layer, head, mode = view
-    asked = AttentionSettings(Head(layer, head), mode_name(mode), signal, symmetrize)
+    asked = AttentionSettings(Head(layer, head), mode_name(mode), attribution, symmetrize)
     settings = AlignerSettings(
         model, (method,), on_long=on_long, token_budget=token_budget, attention=asked,
         source_language=languages[0], target_language=languages[1],

@@ -38,7 +38,7 @@ def explore_page(
     layers: Any = "all",
     heads: Any = "all",
     mode: str | None = None,
-    signal: str = "attention",
+    attribution: str = "attention",
     method: str | None = "reverse",
     masks: Sequence[Sequence[int]] | None = None,
     keys: str = "sum",
@@ -56,7 +56,7 @@ def explore_page(
         data: a test set, one pair, or pairs (see :func:`align_eval.align`).
         layers, heads: see :func:`align_eval.attention_maps`.
         mode: alignment mode (``awo``, ``awi``, ``both``, ``src2tgt``, ``tgt2src``); ``None``: the model's first.
-        signal: attribution method; ``method``: extraction method of the links, ``None``: no links.
+        attribution: attribution method; ``method``: extraction method of the links, ``None``: no links.
         masks: for each pair the target words (0-based) to mask in a second matrix; an empty one leaves the pair
             without. Attribution method and mode are then those of the model that fills.
         keys, queries: how subwords become words, see :mod:`align_eval.signals.pooling`.
@@ -88,10 +88,10 @@ def explore_page(
     if not pairs:
         raise InputError("no sentence pair to explore", remedy="Give a pair, pairs or a test set")
     if masks is None:
-        reader: PairModel = make_attribution(signal, model)
+        reader: PairModel = make_attribution(attribution, model)
         reading = reading or reader.readings[0]
     else:
-        reader, reading = _filling(model, masks, len(pairs), signal, reading)
+        reader, reading = _filling(model, masks, len(pairs), attribution, reading)
     encoded = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
     live = {k: layout for k, layout in enumerate(encoded) if layout is not None and has_words(layout)}
     long = sum(layout is None for layout in encoded)
@@ -105,7 +105,7 @@ def explore_page(
     subject: dict[str, Any] = {
         "model": shown_name(reader.name),
         **({"revision": str(revision)} if revision else {}),
-        "signal": signal,
+        "signal": attribution,
         "mode": f"{mode_name(reading)} ({READINGS[reading]})" if reading in READINGS else reading,
         **_pooled(rules),
         **({"links": extractor.spec} if extractor else {}),
@@ -262,7 +262,7 @@ def _batches(live: dict[int, Layout], budget: int) -> Iterator[list[int]]:
 
 
 def _filling(
-    model: Any, masks: Sequence[Sequence[int]], pairs: int, signal: str, reading: str | None
+    model: Any, masks: Sequence[Sequence[int]], pairs: int, attribution: str, reading: str | None
 ) -> tuple[PairModel, str]:
     """The model as one that fills masked words, and its mode."""
     from align_eval.infilling.probe import require_infiller
@@ -271,10 +271,10 @@ def _filling(
         raise InputError(f"{len(masks)} masks for {pairs} sentence pairs", remedy="Give one for each, maybe empty")
     reader = require_infiller(model)
     own = str(reader.infill_reading)
-    if signal != "attention" or reading not in (None, own):
+    if attribution != "attention" or reading not in (None, own):
         raise InputError(
             "a page with masked words shows the attention of the model that fills them",
-            remedy=f"Leave out the signal, and the mode or name {mode_name(own)}",
+            remedy=f"Leave out the attribution, and the mode or name {mode_name(own)}",
         )
     return reader, own
 

@@ -120,7 +120,7 @@ class Selected:
         return {
             "testset": found.testset.name, "model": found.model,
             "layer": common("layer"), "head": common("head"), "mode": mode_name(common("reading")),
-            "signal": found.signal, "method": found.method, "selection": self.selection.name, "part": "rest",
+            "signal": found.attribution, "method": found.method, "selection": self.selection.name, "part": "rest",
             "development_sentences": self.development, "development_aer": round(self.selection.aer, 6),
             "views": [
                 {"layer": v.layer, "head": v.head, "mode": mode_name(v.reading), "weight": float(f"{weight:.6g}")}
@@ -158,7 +158,7 @@ def select(
     more = {"selection": f"{name}/{len(development) / (len(development) + len(rest)):.3g}"}
     if chosen.intercept is not None:
         readings = dict.fromkeys(found.views[v].reading for v in chosen.views)
-        more |= {"layer": "several", "head": "several", "signal": f"{found.signal}-{','.join(readings)}"}
+        more |= {"layer": "several", "head": "several", "signal": f"{found.attribution}-{','.join(readings)}"}
     if "params" in chosen.notes:
         more["params"] = str(chosen.notes["params"])
     rows = _counts(found, chosen, rest)

@@ -102,11 +102,11 @@ class MapSource:
     """
 
     def __init__(
-        self, model: Any, signal: str, pairs: Sequence[SentencePair], gold: LinkTable,
+        self, model: Any, attribution: str, pairs: Sequence[SentencePair], gold: LinkTable,
         development: Sequence[int] | None, rules: dict[str, Any],
     ) -> None:  # fmt: skip
         self._model = None if model is None else weakref.ref(model)
-        self.signal, self.pairs, self.gold, self.rules = signal, pairs, gold, rules
+        self.attribution, self.pairs, self.gold, self.rules = attribution, pairs, gold, rules
         self.development = development
         self.views: tuple[View, ...] = ()
         self._kept: list[WordMaps] = []
@@ -158,7 +158,7 @@ class MapSource:
         numbers = sorted(wanted)
         axes = ([getattr(view, axis) for view in chosen] for axis in ("layer", "head", "reading"))
         for batch in word_matrices(
-            make_attribution(self.signal, model), [self.pairs[k] for k in numbers],
+            make_attribution(self.attribution, model), [self.pairs[k] for k in numbers],
             *(list(dict.fromkeys(axis)) for axis in axes), on_long="leave", **self.rules,
         ):  # fmt: skip
             picked = batch.with_views([batch.views.index(view) for view in chosen])
@@ -171,7 +171,7 @@ class Sweep:
 
     Attributes:
         testset: the test set; ``model``: name of the model; ``method``: spec of the extraction method;
-            ``signal``: the attribution method.
+            ``attribution``: the attribution method.
         views: V views: layer and head (from 1, or ``mean``), reading (the model's name of the alignment mode).
         counts: ``(V, N, 4)`` int32: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
         description: what goes into signatures: model, revision, number type, subword rule.
@@ -182,7 +182,7 @@ class Sweep:
     testset: TestSet
     model: str
     method: str
-    signal: str
+    attribution: str
     views: tuple[View, ...]
     counts: NDArray[np.int32]
     description: dict[str, str]
@@ -232,7 +232,7 @@ class Sweep:
                 "base": self.testset.base,
                 "sym": "none",
                 **self.description,
-                "signal": f"{self.signal}-{','.join(named)}",
+                "signal": f"{self.attribution}-{','.join(named)}",
                 "layer": ",".join(str(view.layer) for view in chosen),
                 "head": ",".join(str(view.head) for view in chosen),
                 "method": self.method,
@@ -256,7 +256,7 @@ class Sweep:
         return [
             {
                 "testset": self.testset.name, "model": self.model, "layer": view.layer, "head": view.head,
-                "mode": mode_name(view.reading), "signal": self.signal, "method": self.method, "selection": None,
+                "mode": mode_name(view.reading), "signal": self.attribution, "method": self.method, "selection": None,
                 "part": "all",
                 **{name: rounded(known(values[name][number])) for name in ("aer", "precision", "recall", "f1")},
                 "links": int(sums[number, 0]), "sure": int(sums[number, 1]), "sentences": int(self.fits.sum()),
@@ -293,7 +293,7 @@ def sweep_testset(
     layers: Any = "all",
     heads: Any = ("all", "mean"),
     modes: Sequence[str] | None = None,
-    signal: str = "attention",
+    attribution: str = "attention",
     method: str = "reverse",
     keys: str = "sum",
     queries: str = "mean",
@@ -309,7 +309,7 @@ def sweep_testset(
         model: of :func:`align_eval.load_model`, of any family.
         modes: alignment modes of :data:`align_eval.aligners.heads.MODES`; ``None``: all of the model.
         layers, heads, keys, queries, token_budget: see :func:`align_eval.signals.collect.word_matrices`.
-        signal: an attribution method of :data:`align_eval.signals.base.ATTRIBUTIONS`, options after a colon
+        attribution: an attribution method of :data:`align_eval.signals.base.ATTRIBUTIONS`, options after a colon
             (``smoothgrad:samples=8``); those of whole layers have one head, ``layer``.
         method: extraction method; ``reverse``: each target word to the source word it attends to most.
         development: sentence numbers whose matrices :func:`align_eval.runs.selection.select` will ask for; ``None``:
@@ -318,13 +318,13 @@ def sweep_testset(
         progress: called with the number of pairs done since the last call.
     """
     extractor = make_extractor(method)
-    reader = make_attribution(signal, model)
+    reader = make_attribution(attribution, model)
     gold, pairs = testset.gold, testset.pairs
     layouts = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
     fits = np.array([layout is not None for layout in layouts])
     rules: dict[str, Any] = {"keys": keys, "queries": queries, "token_budget": token_budget}
     kept = None if development is None else [int(k) for k in development]
-    source = MapSource(model, signal, pairs, gold, kept, rules)
+    source = MapSource(model, attribution, pairs, gold, kept, rules)
     counts = np.zeros((0, len(pairs), 4), dtype=np.int32)
     for batch in layout_word_matrices(reader, layouts, layers, heads, _readings(reader, modes), **rules):
         if not source.views:
@@ -344,7 +344,7 @@ def sweep_testset(
         )
     counts[:, :, 1] = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences) * fits
     description = {**signature_of(reader), "subword": f"{keys}/{queries}", **({} if fits.all() else {"long": "leave"})}
-    return Sweep(testset, reader.name, extractor.spec, signal, source.views, counts, description, source, fits)
+    return Sweep(testset, reader.name, extractor.spec, attribution, source.views, counts, description, source, fits)
 
 
 def _readings(reader: Any, modes: Sequence[str] | None) -> list[str] | None:

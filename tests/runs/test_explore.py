@@ -112,7 +112,7 @@ def test_masked_words_give_second_maps(gold_pairs: list[SentencePair]) -> None:
     with pytest.raises(InputError, match="3 masks for 4"):
         explore_page(gold_pairs, model, masks=masks[:3])
     with pytest.raises(InputError, match="attention of the model"):
-        explore_page(gold_pairs, model, masks=masks, signal="norms")
+        explore_page(gold_pairs, model, masks=masks, attribution="norms")
 
 
 def test_a_model_that_cannot_fill_takes_no_masks(marian: Any, gold_pairs: list[SentencePair]) -> None:
@@ -121,7 +121,7 @@ def test_a_model_that_cannot_fill_takes_no_masks(marian: Any, gold_pairs: list[S
 
 
 def test_signals_of_whole_layers_and_pairs_without_gold(marian: Any) -> None:
-    page = explore_page([("das Haus", "the house")], marian, signal="norms-layer", method=None)
+    page = explore_page([("das Haus", "the house")], marian, attribution="norms-layer", method=None)
     assert page.columns.labels == ("whole layer",)
     header, arrays = opened(page, 0)
     assert (header["gold"], "links" in arrays, page._counts) == (None, False, [None])
@@ -133,7 +133,7 @@ def test_what_cannot_be_explored(marian: Any, gold_pairs: list[SentencePair]) ->
     with pytest.raises(InputError, match="no sentence pair"):
         explore_page([], marian)
     with pytest.raises(UnknownNameError, match="attention"):
-        explore_page(gold_pairs, marian, signal="atention")
+        explore_page(gold_pairs, marian, attribution="atention")
     with pytest.raises(UnknownNameError, match="reverse"):
         explore_page(gold_pairs, marian, method="revers")
     with pytest.raises(UnknownNameError, match="mean"):

@@ -71,7 +71,7 @@ class ViewExperiment(Experiment):
         parts = split(len(testset.pairs), self.development, self.seed)
         with watch.bar(what, len(testset.pairs)) as progress:
             found = sweep_testset(
-                testset, model, modes=self.modes or None, signal=signal, method=self.method, keys=self.keys,
+                testset, model, modes=self.modes or None, attribution=signal, method=self.method, keys=self.keys,
                 layers="all" if self.layers == "all" else watch.parse_layers(self.layers, model.layers),
                 queries=self.queries, token_budget=self.batch_tokens, development=parts[0] if keep else None,
                 progress=progress,
@@ -129,7 +129,7 @@ class SweepExperiment(ViewExperiment):
             for name in self.select
         ]
         return {
-            "testset": testset.name, "model": found.model, "signal": found.signal, "method": found.method,
+            "testset": testset.name, "model": found.model, "signal": found.attribution, "method": found.method,
             "sentences": len(testset.pairs),
             "described": {one.selection.name: one.describe(found, 3) for one in chosen},
             "selection": [one.to_json(found) for one in chosen],
