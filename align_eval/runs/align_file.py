@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -171,27 +171,7 @@ def align_lines(aligner: Aligner, pairs: Iterable[SentencePair], format: str = "
     """One line a pair, in order, as :func:`align_file` would write it."""
     to_line = _to_line(format)
     for part in Cut(None if aligner.whole_corpus else BLOCK).blocks(pairs):
-        yield from map(to_line, part, next(align_stream(aligner, part)))
-
-
-def lines(
-    engine: Engine, make: Callable[[], Aligner], pairs: Iterable[SentencePair], cut: Cut, format: str,
-    done: int = 0, read: str | None = None, long: Counter[str] | None = None,
-) -> Generator[tuple[list[str], str], None, None]:  # fmt: skip
-    """Yield the lines of one block after the other, in order, and the digest of the block's pairs.
-
-    ``done``, ``read``: see :meth:`Cut.blocks`. ``long`` counts how many pairs over the model's window were
-    ``windowed`` or ``left_out``.
-    """
-    bare = (
-        [p if p.gold is None else SentencePair(p.id, p.source, p.target) for p in block]
-        for block in cut.blocks(pairs, done, read)
-    )
-    with closing(engine.map(make, partial(_align_block, format), bare, _prepare)) as blocks:
-        for block, counted, digest in blocks:
-            if long is not None:
-                long.update(counted)
-            yield block, digest
+        yield from (to_line(pair, links) for pair, links in zip(part, next(align_stream(aligner, part)), strict=True))
 
 
 def _prepare(aligner: Aligner, block: list[SentencePair]) -> list[SentencePair]:
@@ -200,8 +180,9 @@ def _prepare(aligner: Aligner, block: list[SentencePair]) -> list[SentencePair]:
 
 def _align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -> tuple[list[str], Counter[str], str]:
     """The lines of one block, how many pairs were longer than the model's window, and the digest of the pairs."""
-    links = aligner.align_all(block)[_only_system(aligner)]
-    return list(map(_to_line(format), block, links)), aligner.take_long(), _digest(block)
+    to_line, links = _to_line(format), aligner.align_all(block)[_only_system(aligner)]
+    lines = [to_line(pair, found) for pair, found in zip(block, links, strict=True)]
+    return lines, aligner.take_long(), _digest(block)
 
 
 def align_file(
@@ -277,9 +258,15 @@ def align_file(
     try:
         if out.lines:
             tell(out.lines)
-        form = "jsonl" if parquet else format
-        with closing(lines(engine, make, pairs, cut, form, out.lines, out.read, long)) as blocks:
-            for some, read in blocks:
+        bare = (
+            [p if p.gold is None else SentencePair(p.id, p.source, p.target) for p in block]
+            for block in cut.blocks(pairs, out.lines, out.read)
+        )
+        work = partial(_align_block, "jsonl" if parquet else format)
+        with closing(engine.map(make, work, bare, _prepare)) as blocks:
+            for some, counted, read in blocks:
+                if long is not None:
+                    long.update(counted)
                 out.append(some, read)
                 if progress:
                     progress(len(some))
@@ -312,8 +299,8 @@ def _finished(output: StrPath, meta_file: str, key: Key, pairs: Iterable[Sentenc
             if any(sha256_of(made.with_name(row["file"])) != row["sha256"] for row in rows):
                 return None
         read = READ_NOTHING
-        for block in cut.blocks(pairs):
-            read = read_after(read, _digest(block))
+        for part in cut.blocks(pairs):
+            read = read_after(read, _digest(part))
         return int(meta["lines"]) if read == meta["read"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

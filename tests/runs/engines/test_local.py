@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
-from align_eval.runs.align_file import Cut, align_file, lines
+from align_eval.runs.align_file import align_file
 from align_eval.runs.engines import EngineError, Given, make_engine
 from tests.runs.stub import Stub, make_pairs
 
@@ -26,13 +26,6 @@ def test_an_aligner_and_a_function_that_makes_it_give_the_same(tmp_path: Path) -
     align_file(Stub(), make_pairs(20), tmp_path / "given")
     assert len(made) == 1
     assert (tmp_path / "made").read_bytes() == (tmp_path / "given").read_bytes()
-
-
-def test_lines_from_the_middle() -> None:
-    engine, make = make_engine("local"), Given(Stub())
-    whole = [line for block, _ in lines(engine, make, make_pairs(30), Cut(8), "pharaoh") for line in block]
-    part = [line for block, _ in lines(engine, make, make_pairs(30), Cut(8), "pharaoh", 16) for line in block]
-    assert part == whole[16:]
 
 
 def test_results_come_as_blocks_are_read() -> None:
