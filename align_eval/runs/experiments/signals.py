@@ -165,7 +165,7 @@ class SignalsExperiment(ViewExperiment):
         from align_eval.scoring.measures import counts
 
         table = read_links(path, bitext=testset.pairs)
-        named = {"set": testset.name, "sha256": testset.checksum[:8], "base": testset.base}
+        named: dict[str, Any] = {"set": testset.name, "sha256": testset.checksum[:8], "base": testset.base}
         signature = Signature(**named, nulls="drop", sym="none")
         return {"score": self._score(testset, counts(testset.gold, table), signature), "file": path.name}
 
