@@ -186,21 +186,11 @@ def _align_block(format: str, aligner: Aligner, block: Sequence[SentencePair]) -
 
 
 def align_file(
-    aligner: AlignerOrMaker,
-    pairs: Iterable[SentencePair],
-    output: StrPath,
-    *,
-    format: str = "pharaoh",
-    settings: dict[str, Any] | None = None,
-    resume: bool = True,
-    progress: Progress | None = None,
-    resumed: Progress | None = None,
-    shard_lines: int | None = None,
-    engine: Engine | None = None,
-    long: Counter[str] | None = None,
-    one_of_many: bool = False,
-    block: int | None = None,
-) -> int:
+    aligner: AlignerOrMaker, pairs: Iterable[SentencePair], output: StrPath, *, format: str = "pharaoh",
+    settings: dict[str, Any] | None = None, resume: bool = True, progress: Progress | None = None,
+    resumed: Progress | None = None, shard_lines: int | None = None, engine: Engine | None = None,
+    long: Counter[str] | None = None, one_of_many: bool = False, block: int | None = None,
+) -> int:  # fmt: skip
     """Align ``pairs`` into the file ``output``, line for line; an interrupted run goes on where it stopped.
 
     A resumed run gives the bytes that an undisturbed one gives: pairs are aligned in the same blocks (all at once, and
@@ -371,15 +361,9 @@ def _renamed(name: str, format: str) -> str:
 
 
 def align_files(
-    aligner: AlignerOrMaker,
-    tasks: Sequence[FileTask],
-    *,
-    reading: dict[str, Any] | None = None,
-    keep_text: bool = False,
-    engine: Engine | None = None,
-    progress: Progress | None = None,
-    **options: Any,
-) -> FilesDone:
+    aligner: AlignerOrMaker, tasks: Sequence[FileTask], *, reading: dict[str, Any] | None = None,
+    keep_text: bool = False, engine: Engine | None = None, progress: Progress | None = None, **options: Any,
+) -> FilesDone:  # fmt: skip
     """Align each file into its output, as :func:`align_file` does.
 
     Each file is read and written by the worker that aligns it, which must see both (on a cluster: a shared file

@@ -118,16 +118,9 @@ def align_pairs(
 
 
 def evaluate_testset(
-    testset: TestSet,
-    aligner: Aligner,
-    *,
-    resamples: int = 1000,
-    seed: int = 12345,
-    alpha: float = 0.5,
-    confidence: float = 0.95,
-    tests: Sequence[str] = ("randomisation",),
-    progress: Callable[[int], None] | None = None,
-) -> list[Evaluation]:
+    testset: TestSet, aligner: Aligner, *, resamples: int = 1000, seed: int = 12345, alpha: float = 0.5,
+    confidence: float = 0.95, tests: Sequence[str] = ("randomisation",), progress: Callable[[int], None] | None = None,
+) -> list[Evaluation]:  # fmt: skip
     """Align a test set with every system of ``aligner`` and score the links.
 
     Args:
@@ -248,20 +241,11 @@ def testset_to_choose_on(name: str | None, source: str | None, target: str | Non
 
 
 def attention_links(
-    pairs: Sequence[SentencePair],
-    model: Any,
-    view: View | tuple[Any, ...],
-    *,
-    attribution: str = "attention",
-    method: str = "reverse",
-    keys: str = "sum",
-    queries: str = "mean",
-    token_budget: int | None = None,
-    on_long: str = "raise",
-    symmetrize: tuple[str, str] | None = None,
-    languages: tuple[str | None, str | None] = (None, None),
-    progress: Callable[[int], None] | None = None,
-) -> LinkTable:
+    pairs: Sequence[SentencePair], model: Any, view: View | tuple[Any, ...], *, attribution: str = "attention",
+    method: str = "reverse", keys: str = "sum", queries: str = "mean", token_budget: int | None = None,
+    on_long: str = "raise", symmetrize: tuple[str, str] | None = None,
+    languages: tuple[str | None, str | None] = (None, None), progress: Callable[[int], None] | None = None,
+) -> LinkTable:  # fmt: skip
     """The links that one head gives in one alignment mode; see :class:`align_eval.aligners.attention.AttentionAligner`.
 
     Args:

@@ -106,18 +106,10 @@ def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | 
 
 
 def draw_pairs(
-    aligned: AlignedSet,
-    folder: StrPath,
-    *,
-    numbers: Iterable[int] | None = None,
-    format: str = "png",
-    strength: Strength | None = None,
-    quantity: str = "similarity",
-    made_by: dict[str, str] | None = None,
-    jobs: int = 1,
-    restart: bool = False,
-    progress: Callable[[int], None] | None = None,
-) -> list[Path]:
+    aligned: AlignedSet, folder: StrPath, *, numbers: Iterable[int] | None = None, format: str = "png",
+    strength: Strength | None = None, quantity: str = "similarity", made_by: dict[str, str] | None = None,
+    jobs: int = 1, restart: bool = False, progress: Callable[[int], None] | None = None,
+) -> list[Path]:  # fmt: skip
     """Draw the pairs of a test set, one file each: ``FOLDER/0001.png`` and so on, by number from 1.
 
     Files that stand there already are kept if they were drawn with the same settings. A pair with an empty side has no

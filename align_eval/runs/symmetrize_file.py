@@ -31,21 +31,10 @@ REMEDY = (
 
 
 def symmetrize_into(
-    output: StrPath,
-    forward: StrPath,
-    reverse: StrPath,
-    method: str,
-    rule: str,
-    *,
-    format_out: str,
-    base_out: int | None = None,
-    format: str = "auto",
-    base: int | str = "auto",
-    forward_order: str = "st",
-    reverse_order: str = "auto",
-    bitext: Iterable[SentencePair] | None = None,
-    missing_sentences: str = "raise",
-) -> tuple[str, str]:
+    output: StrPath, forward: StrPath, reverse: StrPath, method: str, rule: str, *, format_out: str,
+    base_out: int | None = None, format: str = "auto", base: int | str = "auto", forward_order: str = "st",
+    reverse_order: str = "auto", bitext: Iterable[SentencePair] | None = None, missing_sentences: str = "raise",
+) -> tuple[str, str]:  # fmt: skip
     """Combine the links of two directions of alignment into a file, in blocks where nothing needs the files whole.
 
     That is without sentences, where both files have the same sentence pairs in the same order, without names or named
