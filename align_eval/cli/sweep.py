@@ -148,7 +148,7 @@ def add_to(app: typer.Typer) -> None:
 
             chosen = selected[names.index("best")]
             view = found.views[chosen.selection.views[0]]
-            rules: dict[str, Any] = {"signal": signal, "method": method, "keys": keys, "queries": queries}
+            rules: dict[str, Any] = {"attribution": signal, "method": method, "keys": keys, "queries": queries}
             rules |= {"token_budget": batch_tokens, "on_long": on_long}
             if both is not None:
                 rules |= {
