@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models.attention import AttentionPass, attention_sites, check_rows
-from align_eval.patterns.base import MASK_KINDS
-from align_eval.patterns.binarise import binarise
-from align_eval.patterns.detector import Detection, detect, fit_kind
-from align_eval.patterns.evidence import Evidence
+from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence
+from align_eval.patterns.detector import Detection, binarise, detect, fit_kind
 from align_eval.signals.matrix import at_least_float32
 from align_eval.signals.text import TextScores, encode, forward_text, text_matrix, token_texts
 
-if TYPE_CHECKING:
-    from align_eval.patterns.base import BoolArray
-
 PARTS = {"encoder": ("self",), "decoder": ("self",), "seq2seq": ("encoder-self", "cross", "decoder-self")}
 """The kinds of attention of each family of models."""
+# A forward pass to be run, its queries and keys, whether it is causal, and how many tokens the text has.
+_Pass = tuple[Callable[[], Any], tuple[str, ...], tuple[str, ...], bool, int]
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,10 @@ def text_attention(
         part = "cross" if target is not None and model.family == "seq2seq" else parts[0]
     if part not in parts:
         raise UnknownNameError(f"attention of the family {model.family}", part, parts)
-    prepared = _seq2seq(model, text, target, part, tokens) if model.family == "seq2seq" else None
-    prepared = prepared or _plain(model, text, target, tokens)
+    if model.family == "seq2seq":
+        run, queries, keys, causal, of = _seq2seq(model, text, target, part, tokens)
+    else:
+        run, queries, keys, causal, of = _plain(model, text, target, tokens)
     sites = attention_sites(model.model, part, model.name)
     wanted = sorted(set(range(1, len(sites) + 1) if layers is None else layers))
     for layer in wanted:
@@ -87,30 +86,41 @@ def text_attention(
         raise InputError("no layer is asked for", remedy=f"Choose from 1 to {len(sites)}")
     found = []
     chosen = {layer: sites[layer - 1] for layer in wanted}
-    for layer, weights in AttentionPass(model.model, chosen, prepared.run, model.name):
+    for layer, weights in AttentionPass(model.model, chosen, run, model.name):
         wide = at_least_float32(weights)
         check_rows(wide, layer, model.name, model.dtype)
         found.append(wide[0].cpu().numpy())
     matrix = text_matrix(
-        np.stack(found), prepared.queries, prepared.keys, quantity="attention weight", model=model.name, layers=wanted,
+        np.stack(found), queries, keys, quantity="attention weight", model=model.name, layers=wanted,
         distribution=True,
     )  # fmt: skip
-    return TextAttention(matrix, part, prepared.causal, prepared.read, prepared.of)
+    return TextAttention(matrix, part, causal, len(keys), of)
 
 
 def scan_heads(
     attention: TextAttention, *, mass: float | None = None, weight: float | None = None
 ) -> Iterator[HeadPattern]:
-    """The detector's word on every head, layer by layer; see :func:`~align_eval.patterns.binarise.binarise`.
+    """The detector's word on every head, layer by layer; see :func:`~align_eval.patterns.detector.binarise`.
 
     Raises:
         InputError: cross-attention, whose patterns are not square; a bad rule.
     """
-    _require_square(attention)
-    for number, layer in enumerate(attention.layers):
-        patterns = binarise(attention.values[number], mass=mass, weight=weight)
-        for head, pattern in enumerate(patterns, 1):
-            yield HeadPattern(layer, head, pattern, detect(pattern, causal=attention.causal or None))
+    for layer, head, pattern in _patterns(attention, mass, weight):
+        yield HeadPattern(layer, head, pattern, detect(pattern, causal=attention.causal or None))
+
+
+def _patterns(
+    attention: TextAttention, mass: float | None, weight: float | None
+) -> Iterator[tuple[int, int, BoolArray]]:
+    """Layer, head and binarised attention of each head."""
+    if not attention.square:
+        raise InputError(
+            f"{attention.kind} attention of {attention.model}: kinds of masks are of square patterns",
+            remedy="Take self-attention, not cross-attention",
+        )
+    for layer, values in zip(attention.layers, attention.values, strict=True):
+        for head, pattern in enumerate(binarise(values, mass=mass, weight=weight), 1):
+            yield int(layer), head, pattern
 
 
 def clearest(
@@ -126,21 +136,19 @@ def clearest(
     Args:
         attention: of square maps.
         kind: its name.
-        mass, weight: see :func:`~align_eval.patterns.binarise.binarise`.
+        mass, weight: see :func:`~align_eval.patterns.detector.binarise`.
 
     Raises:
         UnknownNameError: no such kind.
         InputError: no head is of that kind; cross-attention; a bad rule.
     """
     wanted = MASK_KINDS.get(kind)
-    _require_square(attention)
     saved: list[tuple[float, int, int, BoolArray]] = []
-    for number, layer in enumerate(attention.layers):
-        for head, pattern in enumerate(binarise(attention.values[number], mass=mass, weight=weight), 1):
-            evidence = Evidence(pattern, attention.causal or None)
-            fit = fit_kind(wanted, evidence)
-            if fit is not None and fit.bits < evidence.unstructured_bits:
-                saved.append((fit.bits - evidence.unstructured_bits, layer, head, pattern))
+    for layer, head, pattern in _patterns(attention, mass, weight):
+        evidence = Evidence(pattern, attention.causal or None)
+        fit = fit_kind(wanted, evidence)
+        if fit is not None and fit.bits < evidence.unstructured_bits:
+            saved.append((fit.bits - evidence.unstructured_bits, layer, head, pattern))
     for _, layer, head, pattern in sorted(saved, key=lambda item: item[:3]):
         detection = detect(pattern, causal=attention.causal or None)
         if detection.best.name == wanted.name:
@@ -150,27 +158,7 @@ def clearest(
     )
 
 
-def _require_square(attention: TextAttention) -> None:
-    if not attention.square:
-        raise InputError(
-            f"{attention.kind} attention of {attention.model}: kinds of masks are of square patterns",
-            remedy="Take self-attention, not cross-attention",
-        )
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A forward pass to be run, and what its rows and columns are."""
-
-    run: Callable[[], Any]
-    queries: tuple[str, ...]
-    keys: tuple[str, ...]
-    causal: bool
-    read: int
-    of: int
-
-
-def _plain(model: Any, text: str, target: str | None, tokens: int | None) -> _Prepared:
+def _plain(model: Any, text: str, target: str | None, tokens: int | None) -> _Pass:
     """An encoder or a decoder-only model over one text."""
     if target is not None:
         raise InputError(f"{model.name} is of the family {model.family} and takes no target", remedy="Leave it out")
@@ -194,10 +182,10 @@ def _plain(model: Any, text: str, target: str | None, tokens: int | None) -> _Pr
             remedy=f"Shorten it, or read a part (--n {model.max_length})",
         )
     labels = token_texts(model.tokenizer, ids)
-    return _Prepared(forward_text(model, ids), labels, labels, decoder, len(ids), of)
+    return forward_text(model, ids), labels, labels, decoder, of
 
 
-def _seq2seq(model: Any, text: str, target: str | None, part: str, tokens: int | None) -> _Prepared:
+def _seq2seq(model: Any, text: str, target: str | None, part: str, tokens: int | None) -> _Pass:
     """An encoder-decoder model over a source and its translation."""
     from align_eval.corpora import SentencePair
 
@@ -219,4 +207,4 @@ def _seq2seq(model: Any, text: str, target: str | None, part: str, tokens: int |
     queries = source if part == "encoder-self" else rows
     keys = rows if part == "decoder-self" else source
     causal = part == "decoder-self" and "awi" in model.readings
-    return _Prepared(lambda: model.forward([layout]), queries, keys, causal, len(keys), len(keys))
+    return (lambda: model.forward([layout])), queries, keys, causal, len(keys)

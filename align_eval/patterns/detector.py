@@ -17,20 +17,120 @@ less than two thirds of the cells right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from align_eval.patterns.base import MASK_KINDS, MaskKind
-from align_eval.patterns.evidence import Evidence
-from align_eval.patterns.features import Features, features
-
-if TYPE_CHECKING:
-    from align_eval.patterns.base import BoolArray
+from align_eval.errors import InputError, NonFiniteError
+from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence, MaskKind, distances
 
 LEAST_EXPLAINED = 2 / 3
 """The share of cells that a kind must explain for the pattern to be called structured."""
+ROUNDING = 1e-6
+"""By how much the mass may fall short of what is asked for: the rounding of sums of float32 weights."""
+HALF = 0.5
+"""A diagonal belongs to the window if at least this share of its cells attends."""
+SINK = 0.8
+"""A column is a sink if at least this share of the rows beyond the window attends to it, and most columns are none."""
+LITTLE = 1 / 3
+"""A row is blocked if it attends to at most this share of the keys that the mask would give it."""
+LEAST_KEYS = 4
+"""Rows that the mask gives fewer keys are too short to be called blocked."""
+TILE = 16
+"""Side of the tiles that block-sparse kernels leave out."""
+
+
+def binarise(weights: ArrayLike, *, mass: float | None = None, weight: float | None = None) -> BoolArray:
+    """Binarise weights by one of two rules.
+
+    - ``mass``: of each row the smallest set of keys that carries the share p of the row's sum. Among equal weights the
+      key that stands first is taken first, so that the set has no key more than it needs. A row without any weight
+      attends to nothing.
+    - ``weight``: the keys with a weight of c or more.
+
+    Args:
+        weights: ``(..., queries, keys)``, 0 or more; the pattern is bool of the same shape.
+        mass: p, over 0 and up to 1; 1 takes every key with a weight over 0.
+        weight: c, over 0.
+
+    Raises:
+        InputError: both rules or none, a value out of range, a negative weight.
+        NonFiniteError: NaN or infinity.
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    if (mass is None) == (weight is None):
+        raise InputError("attention is binarised by mass or by weight", remedy="Give one of the two")
+    if not np.isfinite(values).all():
+        raise NonFiniteError("attention weights with NaN or infinity", remedy="Load the model with --dtype float32")
+    if (values < 0).any():
+        raise InputError("negative weights have no mass", remedy="Take attention weights, or absolute values")
+    if weight is not None:
+        if not weight > 0:
+            raise InputError(f"a weight of {weight}", remedy="Take the keys over a weight such as 0.02")
+        return np.asarray(values >= weight)
+    if mass is None or not 0 < mass <= 1:
+        raise InputError(f"a mass of {mass}", remedy="Take a share over 0 and up to 1, such as 0.9")
+    if mass == 1:
+        return np.asarray(values > 0)
+    order = np.argsort(-values, axis=-1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=-1)
+    before = ordered.cumsum(axis=-1) - ordered
+    wanted = (mass - ROUNDING) * values.sum(axis=-1, keepdims=True)
+    kept: BoolArray = np.zeros(values.shape, dtype=bool)
+    np.put_along_axis(kept, order, (before < wanted) & (ordered > 0), axis=-1)
+    return kept
+
+
+def flipped(pattern: BoolArray, rate: float, rng: np.random.Generator, *, causal: bool = False) -> BoolArray:
+    """The pattern ``(queries, keys)`` with each cell flipped with the probability ``rate``.
+
+    ``causal`` leaves the cells above the diagonal as they are.
+
+    Raises:
+        InputError: a rate that is not from 0 to 1.
+    """
+    if not 0 <= rate <= 1:
+        raise InputError(f"a flip rate of {rate}", remedy="Take a share from 0 to 1, such as 0.05")
+    flips = rng.random(pattern.shape) < rate
+    return np.asarray(pattern ^ (np.tril(flips) if causal else flips))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Counts of a square pattern of n tokens.
+
+    Attributes:
+        window: consecutive distances i - j from 0 on whose diagonals attend in half of their cells or more; 0: not
+            even the diagonal itself. ``window_after``: the same for the keys after the query, from 1 on.
+        sinks: columns that at least 80 % of the rows beyond the window attend to (among 4 rows or more), counted
+            from 0; none where half of the columns or more would be.
+        blocked_rows: rows that attend to at most a third of the keys that the mask would give them (4 or more).
+        period, offset: if at least two thirds of the gaps between three or more blocked rows are equal, the gap, and
+            the rest that most of the rows leave; else ``None``.
+        sparsity: the share of the square's cells that do not attend.
+        saved_compute: the share of the cells of dense attention that do not attend: of the cells on and under the
+            diagonal if causal, else of the square.
+        saved_tiles: the share of the 16 x 16 tiles of dense attention without a cell that attends: what a kernel that
+            leaves out whole tiles saves.
+        keys_per_row: mean number of keys that a query attends to.
+    """
+
+    window: int
+    window_after: int
+    sinks: tuple[int, ...]
+    blocked_rows: tuple[int, ...]
+    period: int | None
+    offset: int | None
+    sparsity: float
+    saved_compute: float
+    saved_tiles: float
+    keys_per_row: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -58,13 +158,6 @@ class KindFit:
     def name(self) -> str:
         """The kind's name."""
         return self.kind.name
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "kind": self.name, "spec": self.kind.spec, "explained": self.agreement, "jaccard": self.jaccard,
-            "balanced_accuracy": self.balanced, "parameter_bits": self.parameter_bits, "bits": self.bits,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,7 +216,10 @@ def detect(pattern: BoolArray, *, causal: bool | None = None) -> Detection:
         (fit for _, kind in MASK_KINDS.items() if (fit := fit_kind(kind, evidence)) is not None),
         key=lambda fit: (fit.bits, fit.name),
     )
-    expected = _base(fits[0].kind, evidence.n)
+    best, n = fits[0].kind, evidence.n
+    expected = best(n)
+    if best.name == "masked-rows":  # rows are blocked against the mask without its own masked rows
+        expected = np.tri(n, dtype=bool) if best.parameters["causal"] else np.ones((n, n), dtype=bool)
     return Detection(
         evidence.n, evidence.causal, evidence.cells, tuple(fits), evidence.unstructured_bits,
         features(evidence.pattern, expected, evidence.causal),
@@ -158,9 +254,78 @@ def measure(kind: MaskKind, evidence: Evidence) -> KindFit:
     )  # fmt: skip
 
 
-def _base(kind: MaskKind, n: int) -> BoolArray:
-    """What rows are blocked against: the kind's mask, without its own masked rows."""
-    if kind.name == "masked-rows":
-        whole: BoolArray = np.ones((n, n), dtype=bool)
-        return np.tril(whole) if kind.parameters["causal"] else whole
-    return kind(n)
+def features(pattern: BoolArray, expected: BoolArray, causal: bool) -> Features:
+    """The features of a pattern ``(n, n)``; blocked rows are blocked against the mask ``expected``.
+
+    ``causal``: dense attention would be the cells on and under the diagonal alone.
+    """
+    n = len(pattern)
+    apart = distances(n)
+    each = np.bincount((apart + n - 1).ravel(), weights=pattern.ravel(), minlength=2 * n - 1)
+    share = each / (n - np.abs(np.arange(1 - n, n)))  # by distance, from 1 - n (the last key) to n - 1
+    window = _run(share[n - 1 :])
+    after = 0 if causal else _run(share[: n - 1][::-1])
+    blocked = _blocked(pattern, expected)
+    period, offset = period_of(blocked)
+    dense = apart >= 0 if causal else np.ones((n, n), dtype=bool)
+    tiles_dense, tiles_used = _tiles(dense), _tiles(pattern & dense)
+    return Features(
+        window, after, _sinks(pattern, window, after, causal), blocked, period, offset,
+        1 - float(pattern.mean()), 1 - float(pattern[dense].mean()), 1 - tiles_used / tiles_dense,
+        float(pattern.sum(axis=1).mean()),
+    )  # fmt: skip
+
+
+def _run(shares: NDArray[np.float64]) -> int:
+    """How many shares from the first on are at least a half."""
+    return int(np.append(shares < HALF, True).argmax())
+
+
+def _sinks(pattern: BoolArray, window: int, after: int, causal: bool) -> tuple[int, ...]:
+    n = len(pattern)
+    apart = distances(n)
+    beyond = apart >= max(window, 1)
+    if not causal:
+        beyond |= apart <= -(after + 1)
+    rows = beyond.sum(axis=0)
+    enough = rows >= LEAST_KEYS
+    share = (pattern & beyond).sum(axis=0) / np.maximum(rows, 1)
+    found = np.flatnonzero(enough & (share >= SINK))
+    if 2 * len(found) >= max(1, int(enough.sum())):
+        return ()
+    return tuple(int(column) for column in found)
+
+
+def _blocked(pattern: BoolArray, expected: BoolArray) -> tuple[int, ...]:
+    given = expected.sum(axis=1)
+    used = (pattern & expected).sum(axis=1)
+    return tuple(int(row) for row in np.flatnonzero((given >= LEAST_KEYS) & (used <= LITTLE * given)))
+
+
+def period_of(rows: tuple[int, ...]) -> tuple[int | None, int | None]:
+    """The period of rows (ascending), and the rest that most of them leave by it; ``None`` if there is none.
+
+    A period is a gap that at least two thirds of the gaps between three or more rows have, and is 2 or more.
+
+    >>> period_of((7, 15, 23, 31))
+    (8, 7)
+    >>> period_of((3, 4, 9))
+    (None, None)
+    """
+    if len(rows) < 3:
+        return None, None
+    gaps = np.diff(rows)
+    counts = np.bincount(gaps)
+    period = int(counts.argmax())
+    if period < 2 or 3 * counts[period] < 2 * len(gaps):
+        return None, None
+    return period, int(np.bincount(np.asarray(rows) % period).argmax())
+
+
+def _tiles(cells: BoolArray) -> int:
+    """How many tiles have a cell that is true."""
+    side = -(-len(cells) // TILE) * TILE
+    padded = np.zeros((side, side), dtype=bool)
+    padded[: len(cells), : len(cells)] = cells
+    tiles = padded.reshape(side // TILE, TILE, side // TILE, TILE)
+    return int(tiles.any(axis=(1, 3)).sum())

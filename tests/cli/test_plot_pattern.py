@@ -70,7 +70,7 @@ def test_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (("--kind", "causal", "-o", "x.gif"), 2, "png, svg, pdf"),
         (("--kind", "casual"), 1, "Did you mean 'causal'"),
         (("--kind", "tree", "--n", "32"), 1, "does not fit 32 tokens"),
-        (("--kind", "sink-window:sinks=0"), 1, "under 1"),
+        (("--kind", "sink-window:sinks=0"), 1, "at least 1"),
     ],
 )
 def test_refusals(words: tuple[str, ...], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from align_eval.errors import InputError
 from align_eval.patterns import MASK_KINDS, detect, flipped, make_mask_kind
-from align_eval.patterns.detector import measure
-from align_eval.patterns.evidence import Evidence
-from align_eval.patterns.features import features, period_of
+from align_eval.patterns.base import Evidence
+from align_eval.patterns.detector import features, measure, period_of
 
 NAMES = MASK_KINDS.names()
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.options import options_of
 from align_eval.patterns import MASK_KINDS, make_mask_kind
-from align_eval.patterns.evidence import Evidence
-from align_eval.patterns.kinds.tree import ancestors, depths, grown
+from align_eval.patterns.base import Evidence
+from align_eval.patterns.tree import ancestors, depths, grown
 
 NAMES = MASK_KINDS.names()
 
@@ -73,7 +74,7 @@ def test_each_kind_names_a_paper_and_explains_its_parameters(name: str) -> None:
     kind = MASK_KINDS.get(name)
     assert "arXiv:" in (kind.__doc__ or "")
     assert kind.name == name
-    assert all(f"{parameter}:" in kind.__doc__ or f"``{parameter}``" in kind.__doc__ for parameter in kind().parameters)
+    assert all(option.help for option in options_of(kind).values())
 
 
 @settings(max_examples=150, deadline=None)
@@ -160,15 +161,19 @@ def test_trees() -> None:
     ("spec", "error", "words"),
     [
         ("sink-windw", UnknownNameError, "Did you mean 'sink-window'"),
-        ("sink-window:sink=4", UnknownNameError, "unknown parameter of the mask sink-window 'sink'"),
-        ("sink-window:sinks=four", InputError, "sinks=<a whole number>"),
+        ("sink-window:sink=4", UnknownNameError, "unknown option of the mask sink-window 'sink'"),
+        ("sink-window:sinks=four", InputError, "sinks=<whole number>"),
         ("sink-window:sinks", InputError, "Write for example sink-window:sinks=4"),
-        ("sink-window:sinks=0", InputError, "sinks=0 of the mask sink-window is under 1"),
-        ("block:causal=maybe", InputError, "yes or no"),
-        ("tree:branching=2+x", InputError, "whole numbers with \\+ between them"),
+        (
+            "sink-window:sinks=0",
+            InputError,
+            "sinks=0 of the mask sink-window is out of range. Give a number at least 1",
+        ),
+        ("block:causal=maybe", InputError, "causal=yes\\|no"),
+        ("tree:branching=2+x", InputError, "branching=<whole number>\\+<whole number>"),
         ("tree:branching=", InputError, "without a branching"),
-        ("tree:branching=2+0", InputError, "branching=0"),
-        ("tree:order=random", UnknownNameError, "order of the mask tree"),
+        ("tree:branching=2+0", InputError, "branching=2\\+0"),
+        ("tree:order=random", InputError, "Known: breadth, depth"),
         ("tree:parents=-1+1", InputError, "node 1 of a draft tree has the parent 1"),
         ("masked-rows:period=1", InputError, "period=1"),
     ],

@@ -196,13 +196,15 @@ def _listing() -> str:
     import dataclasses
     import inspect
 
+    from align_eval.options import options_of
     from align_eval.patterns import MASK_KINDS
+    from align_eval.patterns.base import written
 
     lines = []
     for name, kind in MASK_KINDS.items():
         lines.append(f"{name}: {' '.join(inspect.cleandoc(kind.__doc__ or '').partition(chr(10) * 2)[0].split())}")
-        default = kind()
+        default, options = kind(), options_of(kind)
         for field in dataclasses.fields(kind):
-            value = default.written(field.name) or "none"
-            lines.append(f"    {field.name}={value}  {field.metadata.get('text', '')}")
+            value = written(getattr(default, field.name)) or "none"
+            lines.append(f"    {field.name}={value}  {options[field.name].help}")
     return "\n".join(lines) + "\n"

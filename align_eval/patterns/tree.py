@@ -11,16 +11,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.patterns.base import MASK_KINDS, MaskKind, choice, distances, numbers, whole
-
-if TYPE_CHECKING:
-    from align_eval.patterns.base import BoolArray, IntArray
-    from align_eval.patterns.evidence import Evidence
+from align_eval.options import option
+from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence, IntArray, MaskKind
 
 ORDERS = ("breadth", "depth")
 FEW = 128
@@ -34,15 +31,10 @@ class Tree(MaskKind):
 
     Miao et al. 2024, *SpecInfer*, arXiv:2305.09781, section 4.2 (topology-aware causal mask, branch by branch); Cai et
     al. 2024, *Medusa*, arXiv:2401.10774, section 2.2 (tree attention over 64 candidates, level by level). The context,
-    of n - drafts tokens, is causal.
-
-    Args:
-        drafts: nodes of the tree.
-        branching: children of the context's end, of each node of the first level, of the second, ...; the last one is
-            repeated until there are ``drafts`` nodes. 4+3+2+1 gives 4, 12, 24 and 24 nodes: 64.
-        order: how the nodes are numbered: ``breadth``, level by level, or ``depth``, branch by branch.
-        parents: the tree itself in place of the three above: for each draft the draft that it continues, counted from
-            0 and earlier than itself, or -1 for the context.
+    of n - drafts tokens, is causal. ``branching`` has the children of the context's end, of each node of the first
+    level, of the second, ...; the last one is repeated until there are ``drafts`` nodes. 4+3+2+1 gives 4, 12, 24 and 24
+    nodes: 64. Nodes are numbered in ``order`` level by level (``breadth``) or branch by branch (``depth``).
+    ``parents`` gives the tree itself instead: for each draft the earlier draft that it continues, counted from 0.
 
     Raises:
         InputError: a parent that is no earlier draft; more drafts than tokens.
@@ -50,10 +42,12 @@ class Tree(MaskKind):
 
     name: ClassVar[str] = "tree"
     directions: ClassVar[tuple[bool, ...]] = (True,)
-    drafts: int = whole(64, 1, "draft tokens at the end of the context")
-    branching: tuple[int, ...] = numbers((4, 3, 2, 1), 1, "children by depth, the last one repeated")
-    order: str = choice("breadth", ORDERS, "numbering of the drafts")
-    parents: tuple[int, ...] = numbers((), -1, "the parent of each draft, -1 for the context; in place of the others")
+    drafts: int = option(64, low=1, help="draft tokens at the end of the context")
+    branching: tuple[int, ...] = option((4, 3, 2, 1), low=1, help="children by depth, the last one repeated")
+    order: str = option("breadth", choices=ORDERS, help="numbering of the drafts")
+    parents: tuple[int, ...] = option(
+        (), kind=int, low=-1, help="the parent of each draft, -1 for the context; in place of the others"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,7 +68,7 @@ class Tree(MaskKind):
                 f"a tree of {len(tree)} drafts does not fit {n} tokens",
                 remedy=f"Ask for {len(tree)} tokens or more, or for fewer drafts (tree:drafts={n})",
             )
-        mask = distances(n) >= 0
+        mask = np.ones((n, n), dtype=bool)
         mask[context:, context:] = ancestors(tree)
         return mask
 
@@ -153,10 +147,8 @@ def ancestors(parents: Sequence[int]) -> BoolArray:
 def grown(branching: Sequence[int], nodes: int, order: str = "breadth") -> list[int]:
     """The parents of a tree whose nodes of one depth all have the same number of children, until it has ``nodes``.
 
-    Args:
-        branching: children of the context's end, of the first level, of the second, ...; the last one is repeated.
-        nodes: where it ends; the deepest level may be incomplete.
-        order: how nodes are numbered: ``"breadth"`` level by level (Medusa), ``"depth"`` branch by branch (SpecInfer).
+    The deepest level may be incomplete. ``order`` numbers nodes level by level (``"breadth"``, Medusa) or branch by
+    branch (``"depth"``, SpecInfer).
 
     >>> grown((2, 2), 6), grown((2, 2), 6, "depth")
     ([-1, -1, 0, 0, 1, 1], [-1, 0, 0, -1, 3, 3])
@@ -200,10 +192,7 @@ def fitted_parents(gain: IntArray) -> list[int]:
     """The tree that explains the square of draft tokens best, node by node.
 
     Given the ancestors of the nodes before it, each node takes the parent whose ancestors have the greatest sum of
-    gains in the node's row, which is the one with the fewest errors there.
-
-    Args:
-        gain: ``(d, d)``, +1 where node i attends to node j, -1 where it does not.
+    gains ``(d, d)`` in the node's row, which is the one with the fewest errors there.
     """
     size = len(gain)
     rows = gain.astype(np.float32)
@@ -223,12 +212,7 @@ def fitted_parents(gain: IntArray) -> list[int]:
 
 
 def fitted_branching(gain: IntArray, order: str) -> tuple[int, ...]:
-    """The branching of the regular tree that explains the square of draft tokens best, of :data:`BRANCHINGS`.
-
-    Args:
-        gain: ``(d, d)``, +1 where node i attends to node j, -1 where it does not.
-        order: of :func:`grown`.
-    """
+    """The branching, of :data:`BRANCHINGS`, of the regular tree that explains the gains ``(d, d)`` of drafts best."""
     cells, starts = _regular_cells(len(gain), order)
     sums = np.add.reduceat(np.ascontiguousarray(gain).ravel()[cells], starts)
     best = list(BRANCHINGS[int(sums.argmax())])

@@ -1,1 +1,0 @@
-"""The mask kinds; :data:`align_eval.patterns.base.MASK_KINDS` finds them."""
