@@ -34,6 +34,7 @@ class MaskKind(ABC):
     Attributes:
         name: what it is registered as.
         directions: the values of ``causal`` that the kind has; ``fit`` and ``draw`` are asked for these alone.
+        drawn: of parameters that ``draw`` draws the least value, and the divisor of n that gives the greatest.
 
     Raises:
         InputError: a parameter that is out of its range.
@@ -41,6 +42,7 @@ class MaskKind(ABC):
 
     name: ClassVar[str] = ""
     directions: ClassVar[tuple[bool, ...]] = (True, False)
+    drawn: ClassVar[dict[str, tuple[int, int]]] = {}
 
     def __post_init__(self) -> None:
         check_fields(self, f"the mask {self.name}")
@@ -76,9 +78,10 @@ class MaskKind(ABC):
         """
 
     @classmethod
-    @abstractmethod
     def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
         """A random mask of this kind, of parameters under which it is no other kind; n is 16 or more."""
+        drawn: dict[str, Any] = {name: int(rng.integers(low, n // part + 1)) for name, (low, part) in cls.drawn.items()}
+        return cls(**drawn, causal=causal) if len(cls.directions) > 1 else cls(**drawn)
 
     @property
     def spec(self) -> str:

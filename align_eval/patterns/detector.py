@@ -17,8 +17,7 @@ less than two thirds of the cells right.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,10 +127,6 @@ class Features:
     saved_tiles: float
     keys_per_row: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class KindFit:
@@ -169,7 +164,7 @@ class Detection:
         causal: whether only the cells on and under the diagonal were judged; ``cells``: how many were.
         fits: one a kind, the shortest description first.
         unstructured_bits: the description of the pattern as independent cells of one density.
-        features: see :class:`~align_eval.patterns.features.Features`.
+        features: see :class:`Features`.
     """
 
     n: int

@@ -48,10 +48,6 @@ class Full(MaskKind):
     def fit(cls, evidence: Evidence, causal: bool) -> Iterable[MaskKind]:
         return [cls()]
 
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        return cls()
-
 
 @MASK_KINDS.register("causal")
 class Causal(Full):
@@ -97,6 +93,7 @@ class SlidingWindow(MaskKind):
     """
 
     name: ClassVar[str] = "sliding-window"
+    drawn: ClassVar[dict[str, tuple[int, int]]] = {"width": (2, 2)}
     width: int = option(16, low=1, help=WIDTH_HELP)
     causal: bool = direction()
 
@@ -106,10 +103,6 @@ class SlidingWindow(MaskKind):
     @classmethod
     def fit(cls, evidence: Evidence, causal: bool) -> Iterable[MaskKind]:
         return [cls(int(evidence.by_distance(causal).cumsum().argmax()) + 1, causal)]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        return cls(int(rng.integers(2, n // 2 + 1)), causal)
 
 
 @MASK_KINDS.register("dilated")
@@ -155,6 +148,7 @@ class Strided(MaskKind):
     """
 
     name: ClassVar[str] = "strided"
+    drawn: ClassVar[dict[str, tuple[int, int]]] = {"stride": (3, 3)}
     stride: int = option(8, low=1, help="length of the band, and step between the keys before it")
     causal: bool = direction()
 
@@ -169,10 +163,6 @@ class Strided(MaskKind):
         sums = [band[stride] + gains[2 * stride :: stride].sum() for stride in range(1, evidence.n)]
         return [cls(int(np.argmax(sums)) + 1, causal)] if sums else []
 
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        return cls(int(rng.integers(3, n // 3 + 1)), causal)
-
 
 @MASK_KINDS.register("sink-window")
 @dataclass(frozen=True)
@@ -185,6 +175,7 @@ class SinkWindow(MaskKind):
     """
 
     name: ClassVar[str] = "sink-window"
+    drawn: ClassVar[dict[str, tuple[int, int]]] = {"sinks": (1, 8), "window": (2, 4)}
     sinks: int = option(4, low=1, help="first keys, which every query attends to")
     window: int = option(16, low=1, help=WIDTH_HELP)
     causal: bool = direction()
@@ -197,10 +188,6 @@ class SinkWindow(MaskKind):
         column = np.broadcast_to(np.arange(evidence.n), (evidence.n, evidence.n))
         return [cls(*evidence.best_union(column, causal), causal)]
 
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        return cls(int(rng.integers(1, n // 8 + 1)), int(rng.integers(2, n // 4 + 1)), causal)
-
 
 @MASK_KINDS.register("global-window")
 @dataclass(frozen=True)
@@ -212,6 +199,7 @@ class GlobalWindow(MaskKind):
     """
 
     name: ClassVar[str] = "global-window"
+    drawn: ClassVar[dict[str, tuple[int, int]]] = {"tokens": (1, 8), "window": (2, 4)}
     directions: ClassVar[tuple[bool, ...]] = BOTH_WAYS
     tokens: int = option(2, low=1, help="first tokens, which attend to all and are attended to by all")
     window: int = option(8, low=1, help=WIDTH_HELP)
@@ -222,10 +210,6 @@ class GlobalWindow(MaskKind):
     @classmethod
     def fit(cls, evidence: Evidence, causal: bool) -> Iterable[MaskKind]:
         return [cls(*evidence.best_union(_earlier(evidence.n), causal))]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        return cls(int(rng.integers(1, n // 8 + 1)), int(rng.integers(2, n // 4 + 1)))
 
 
 def _earlier(n: int) -> np.ndarray:
@@ -243,6 +227,7 @@ class Block(MaskKind):
     """
 
     name: ClassVar[str] = "block"
+    drawn: ClassVar[dict[str, tuple[int, int]]] = {"size": (3, 2)}
     size: int = option(8, low=1, help="tokens of a block")
     causal: bool = direction()
 
@@ -253,10 +238,6 @@ class Block(MaskKind):
     def fit(cls, evidence: Evidence, causal: bool) -> Iterable[MaskKind]:
         sums = [evidence.squares(size, causal) for size in range(1, evidence.n + 1)]
         return [cls(int(np.argmax(sums)) + 1, causal)]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        return cls(int(rng.integers(3, n // 2 + 1)), causal)
 
 
 def _same(part: np.ndarray) -> BoolArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from align_eval.report.summary import Cell, Summary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from align_eval.patterns import Detection, KindFit
+    from align_eval.patterns import Detection
 
 SHORT = 16
 """Below this length few kinds can be told apart."""
@@ -31,24 +32,18 @@ def summarise_pattern(
     strongest: Sequence[Cell] = (),
     keys: Sequence[str] | None = None,
 ) -> Summary:
-    """What a person would say of a pattern.
+    """The summary of a pattern ``(queries, keys)``; one that is not square has no kind, and no detection.
 
-    Args:
-        pattern: ``(queries, keys)`` bool.
-        detection: of :func:`align_eval.patterns.detect`; ``None`` for a pattern that is not square, which has no kind.
-        quantity: what is drawn.
-        subject: what it was drawn from.
-        strongest: the strongest cells of the weights behind it, if there are any.
-        keys: texts of the columns, to name the sinks.
+    ``strongest`` are the strongest cells of the weights behind it; ``keys`` texts of the columns, to name the sinks.
     """
     if detection is None:
         return _oblong(pattern, quantity, subject, strongest)
-    found, best = detection.features, detection.best
+    found, best, second = detection.features, detection.best, detection.runner_up
     scope = "causal cells" if detection.causal else "cells"
     findings = [
         f"Best explained by {best.kind.describe()}: {best.agreement:.1%} of the {detection.cells:,} {scope} "
         f"(Jaccard {best.jaccard:.2f}), {detection.bits_saved:,.0f} bits fewer than its density alone takes.",
-        f"Runner-up: {_fit(detection.runner_up)}, {detection.runner_up.bits - best.bits:,.0f} bits more.",
+        f"Runner-up: {second.kind.describe()}, {second.agreement:.1%}, {second.bits - best.bits:,.0f} bits more.",
         _window(found.window, found.window_after, detection),
         _sinks(found.sinks, keys),
         _blocked(found.blocked_rows, found.period, found.offset),
@@ -70,8 +65,8 @@ def summarise_pattern(
         "kind": best.name, "spec": best.kind.spec, "parameters": best.kind.parameters,
         "explained": best.agreement, "jaccard": best.jaccard, "structured": detection.structured,
         "bits": best.bits, "unstructured_bits": detection.unstructured_bits,
-        "runner_up": detection.runner_up.name, "runner_up_spec": detection.runner_up.kind.spec,
-        "runner_up_explained": detection.runner_up.agreement, **found.to_json(),
+        "runner_up": second.name, "runner_up_spec": second.kind.spec, "runner_up_explained": second.agreement,
+        **asdict(found),
     }  # fmt: skip
     return Summary(
         "context pattern",
@@ -79,7 +74,16 @@ def summarise_pattern(
         tuple(findings),
         tuple(strongest),
         subject,
-        tuple({"name": fit.name, **_row(fit)} for fit in detection.fits),
+        tuple(
+            {
+                "name": fit.name,
+                "explained": fit.agreement,
+                "jaccard": fit.jaccard,
+                "bits": fit.bits,
+                "with": fit.kind.describe(),
+            }
+            for fit in detection.fits
+        ),
         tuple(_anomalies(pattern, detection)),
         numbers,
     )
@@ -115,16 +119,6 @@ def _oblong(
         "keys_attended_by_none": empty,
     }  # fmt: skip
     return Summary("context pattern", quantity, findings, tuple(strongest), subject, numbers=numbers)
-
-
-def _fit(fit: KindFit) -> str:
-    return f"{fit.kind.describe()}, {fit.agreement:.1%}"
-
-
-def _row(fit: KindFit) -> dict[str, Any]:
-    return {
-        "explained": fit.agreement, "jaccard": fit.jaccard, "bits": fit.bits, "with": fit.kind.describe(),
-    }  # fmt: skip
 
 
 def _window(before: int, after: int, detection: Detection) -> str:
