@@ -13,7 +13,7 @@ from align_eval.report.summary import Cell, Summary, bands_of, fraction, greates
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from align_eval.signals.flow_map import Group, TextFlow
+    from align_eval.signals.text_flow import Group, TextFlow
 
 TOP = 10
 SUPPORTS, OPPOSES = "supports the prediction", "opposes the prediction"
@@ -33,7 +33,7 @@ def summarise_heads(
     Args:
         flow: of :func:`align_eval.signals.text_flow.text_flow`.
         cell: layer and head that are zoomed, from 1; ``None``: :func:`strongest_head`.
-        scalar: what a cell of the grid is, of :data:`align_eval.signals.flow_map.SCALARS`.
+        scalar: what a cell of the grid is, of :data:`align_eval.signals.text_flow.SCALARS`.
         groups: spans of columns.
         chosen: how the head was chosen, for the record.
 
@@ -55,7 +55,7 @@ def summarise_heads(
     zoom = _zoom(flow, layer - 1, head - 1, groups)
     spread = sparsity(values)
     bands = _bands(flow)
-    from align_eval.signals.flow_map import SCALARS
+    from align_eval.signals.text_flow import SCALARS
 
     findings = [
         f"The model gives {flow.target!r} probability {flow.probability:.3f} (rank {flow.rank}).",

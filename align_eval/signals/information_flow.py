@@ -6,7 +6,7 @@ S_{l,h} = | A_h * dL/dA_h |. L is the cross-entropy of ONE target token at one p
 
 A_h * dL/dA_h is the gradient at a tensor of ones that the weights after softmax are multiplied with, so its sum over
 queries and keys is the gradient at the gate of a head in Michel et al. 2019 (arXiv:1905.10650). What a prediction
-cannot see has gradient 0: in a causal model all above the diagonal and all rows after the one that predicts.
+does not attend to has gradient 0: in a causal model all above the diagonal and all rows after the one that predicts.
 
 As an alignment, row i is the flow for the loss of target token i: from the source to the row that gives y_i out
 (``rows="own"``), or from the source to all rows together (``rows="all"``), the absolute value taken before the sum.
@@ -31,16 +31,11 @@ from align_eval.signals.predictions import ByPrediction, Prediction, SharedPass,
 
 
 @contextlib.contextmanager
-def attention_graph(model: Any, sites: Mapping[int, nn.Module], name: str) -> Iterator[dict[int, Tensor]]:
-    """While it lasts gradients are on, and the dictionary gets the attention weights of each layer.
-
-    Args:
-        model: a ``transformers`` model, switched to a kernel that returns weights for the time.
-        sites: the attention module of each layer.
-        name: the model's name, for messages.
+def attention_graph(model: Any, sites: Mapping[int, nn.Module], name: str) -> Iterator[Callable[[], list[Tensor]]]:
+    """While it lasts gradients are on; what it gives returns the attention weights of ``sites`` after a forward pass.
 
     Raises:
-        ModelError: the model cannot be switched.
+        ModelError: the ``transformers`` model cannot be switched to a kernel that returns weights, or returns none.
     """
     weights: dict[int, Tensor] = {}
 
@@ -52,27 +47,27 @@ def attention_graph(model: Any, sites: Mapping[int, nn.Module], name: str) -> It
 
         return hook
 
+    def taken() -> list[Tensor]:
+        missing = sorted(set(sites) - set(weights))
+        if missing:
+            raise ModelError(
+                f"layer {', '.join(map(str, missing))} of {name} returns no attention weights with a gradient",
+                remedy="Choose another model, or another attribution method",
+            )
+        return [weights[layer] for layer in sites]
+
     parameters = [p for site in sites.values() for p in site.parameters() if not p.requires_grad]
     handles = [site.register_forward_hook(hook_for(layer)) for layer, site in sites.items()]
     try:
         for parameter in parameters:  # a frozen model: the graph begins at its attention
             parameter.requires_grad_(True)
         with eager(model, name), keep_double(model.dtype), torch.enable_grad():
-            yield weights
+            yield taken
     finally:
         for handle in handles:
             handle.remove()
         for parameter in parameters:
             parameter.requires_grad_(False)
-
-
-def _require_weights(weights: Mapping[int, Tensor], sites: Mapping[int, nn.Module], name: str) -> None:
-    missing = sorted(set(sites) - set(weights))
-    if missing:
-        raise ModelError(
-            f"layer {', '.join(map(str, missing))} of {name} returns no attention weights with a gradient",
-            remedy="Choose another model, or another attribution method",
-        )
 
 
 def attention_times_gradient(
@@ -83,10 +78,9 @@ def attention_times_gradient(
     The losses of different rows of a batch are independent: give their sum, and each row has its own gradient.
 
     Args:
-        model: a ``transformers`` model.
+        model: a ``transformers`` model; ``name``: its name, for messages.
         sites: the attention module of each layer, see :func:`align_eval.models.attention.attention_sites`.
         loss: runs the model once and gives the loss, a scalar.
-        name: the model's name, for messages.
 
     Returns:
         by layer ``(B, heads, queries, keys)``; 0 for a layer that the loss does not depend on.
@@ -94,16 +88,13 @@ def attention_times_gradient(
     Raises:
         ModelError: a layer returns no weights, or the model is not switched to a kernel that does.
     """
-    order = sorted(sites)
-    with attention_graph(model, sites, name) as weights:
+    with attention_graph(model, sites, name) as taken:
         total = loss()
-        _require_weights(weights, sites, name)
-        gradients = torch.autograd.grad(total, [weights[layer] for layer in order], allow_unused=True)
-    out = {}
-    for layer, gradient in zip(order, gradients, strict=True):
-        plain = weights[layer].detach()
-        out[layer] = torch.zeros_like(plain) if gradient is None else plain * gradient
-    return out
+        weights = taken()
+        gradients = torch.autograd.grad(total, weights, allow_unused=True)
+    plain = [one.detach() for one in weights]
+    found = [torch.zeros_like(a) if g is None else a * g for a, g in zip(plain, gradients, strict=True)]
+    return dict(zip(sites, found, strict=True))
 
 
 @dataclass(eq=False, repr=False)
@@ -114,9 +105,6 @@ class HeadFlow(ByPrediction, method="information-flow-heads"):
 
     Args:
         rows: ``"own"``: the row that predicts; ``"all"``: the sum over all query rows.
-
-    Raises:
-        ModelError: the model predicts no words.
     """
 
     rows: str = option("own", choices=("own", "all"))
@@ -130,17 +118,12 @@ class HeadFlow(ByPrediction, method="information-flow-heads"):
         """
         sites = {layer: self.sites[layer - 1] for layer in self.wanted(layers)}
         shared = SharedPass.of(steps, self.device)
-
-        def inputs() -> list[Tensor]:
-            _require_weights(weights, sites, self.name)
-            return [weights[layer] for layer in sites]
-
-        with attention_graph(self.model, sites, self.name) as weights:
-            gradients, _ = step_gradients(self.reader, shared, inputs)
+        with attention_graph(self.model, sites, self.name) as taken:
+            gradients, _ = step_gradients(self.reader, shared, taken)
         out = {}
-        for layer, gradient in zip(sites, gradients, strict=True):
-            plain = weights.pop(layer).detach()
-            out[layer] = gradient.mul_(plain[shared.which]).neg_()  # L = -log p
+        plain = taken()
+        for layer in sites:
+            out[layer] = gradients.pop(0).mul_(plain.pop(0).detach()[shared.which]).neg_()  # L = -log p
         return out
 
     def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:

@@ -1,7 +1,7 @@
-"""Forced predictions: what a model is asked for each target token, in which batches, and the gradient of each.
+"""What a model is asked for each target token, in which batches, and the gradient of each; ``prediction-difference``.
 
-A pair of T tokens with n predictions is read once. Its n log-probabilities stand in n rows of the output, and their
-gradients are n vector-Jacobian products of that pass, taken together:
+Under teacher forcing a pair of T tokens with n predictions is read once. Its n log-probabilities stand in n rows of the
+output, and their gradients are n vector-Jacobian products of that pass, taken together:
 
     d log p_i / d x = (d h / d x)^T  (d log p_i / d h),      h (T, d): what the output layer reads
 
@@ -30,6 +30,7 @@ from align_eval.models.double import keep_double
 from align_eval.models.pairs import Layout, PairModel
 from align_eval.options import option
 from align_eval.signals.base import Attribution
+from align_eval.signals.matrix import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class ByPrediction(Attribution):
     def __post_init__(self) -> None:
         self.reader = with_head(self.reader)
         super().__post_init__()
-        if self.family != "encoder" and not self.both_sides:
+        self.masks = self.family == "encoder" or self.both_sides
+        if not self.masks:
             self.readings = ("awo",)
         elif self.tokenizer.mask_token_id is None:
             raise ModelError(
@@ -83,16 +85,13 @@ class ByPrediction(Attribution):
         """All predictions of a batch, pair by pair."""
         out: list[Prediction] = []
         for place, layout in enumerate(layouts):
-            blocks = layout.blocks[self.readings[0]]
-            for row in sorted({int(row) for block in blocks for row in block.rows}):
-                if self.family == "encoder" or self.both_sides:
+            for row in sorted({int(row) for block in layout.blocks[self.readings[0]] for row in block.rows}):
+                given, token = layout, layout.inputs[-1][row if self.masks or self.family == "seq2seq" else row + 1]
+                if self.masks:
                     ids = layout.inputs[-1].copy()
                     ids[row] = self.tokenizer.mask_token_id
-                    masked = replace(layout, inputs=(*layout.inputs[:-1], ids))
-                    out.append(Prediction(place, masked, row, int(layout.inputs[-1][row])))
-                else:
-                    token = layout.inputs[1][row] if self.family == "seq2seq" else layout.inputs[0][row + 1]
-                    out.append(Prediction(place, layout, row, int(token)))
+                    given = replace(layout, inputs=(*layout.inputs[:-1], ids))
+                out.append(Prediction(place, given, row, int(token)))
         return out
 
     def chunks(self, steps: Sequence[Prediction]) -> Iterator[list[Prediction]]:
@@ -126,6 +125,67 @@ class ByPrediction(Attribution):
         return torch.zeros((len(layouts), heads, rows, columns), dtype=dtype, device=self.device)
 
 
+@dataclass(eq=False, repr=False)
+class PredictionDifference(ByPrediction, method="prediction-difference"):
+    """What the probability of each target token loses when a source embedding is zeroed.
+
+    Li et al. 2019, "On the Word Alignment from Neural Machine Translation" (ACL, P19-1124; checked by the abstract and
+    secondary sources), after Zintgraf et al. 2017: S_ij = p(y_i | y_<i, x) - p(y_i | y_<i, x with e(x_j) = 0), positive
+    where the source word speaks for y_i. One forward pass for each source token answers for all target tokens; no
+    gradient is needed.
+
+    Args:
+        log: whether logarithms are compared.
+
+    Raises:
+        ModelError: the model is an encoder, or a masked language model.
+    """
+
+    log: bool = False
+
+    headless = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.masks:
+            kind = "an encoder" if self.family == "encoder" else "a masked language model"
+            raise ModelError(
+                f"{self.name} is {kind}: it does not predict a target word by word",
+                remedy="Choose an encoder-decoder or a decoder-only model",
+            )
+        self.layers = 1
+        self.quantity = f"difference of {'log-' if self.log else ''}probabilities"
+
+    @torch.no_grad()
+    def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        self.wanted(layers)
+        maps = self.empty(layouts)
+        for place, layout in enumerate(layouts):  # copies of one pair have no padding: no two pairs share a batch
+            shared = SharedPass.of(self.predictions([layout]), self.device)
+            columns = torch.arange(len(layout.inputs[0]), device=self.device)
+            if not shared.layouts:
+                continue
+            whole = self._scores(layout, shared, columns[:0])[0]
+            for some in columns.split(max(1, self.token_budget // layout.size)):
+                lost = whole - self._scores(layout, shared, some)
+                maps[place, 0, shared.rows[:, None], some] = lost.T.to(maps.dtype)
+        yield 1, maps
+
+    def _scores(self, layout: Layout, steps: SharedPass, columns: Tensor) -> Tensor:
+        """(log) p of all steps, ``(C, steps)``: one copy for each column that is zeroed; no column: one whole copy."""
+
+        def without(embeddings: Tensor) -> Tensor:
+            out = embeddings.clone()
+            out[torch.arange(len(columns), device=out.device), columns] = 0
+            return out
+
+        copies = max(1, len(columns))
+        with changed_embeddings(self.reader, without):
+            logits = logits_of(self.reader, [layout] * copies)
+        scores = log_probability(logits[:, steps.rows], steps.tokens.expand(copies, -1))
+        return scores if self.log else scores.exp()
+
+
 def with_head(model: Any) -> Any:
     """The model; of an encoder that has a trained head for masked words, the form that predicts with it."""
     from align_eval.models.encoder import Encoder, PairEncoder
@@ -142,26 +202,31 @@ def place_rows(maps: Tensor, steps: Sequence[Prediction], values: Tensor) -> Non
     maps[places, :, rows, : values.shape[-1]] = values.to(maps.dtype)
 
 
+def log_softmax(logits: Tensor) -> Tensor:
+    """log softmax over the last axis, in float32 or wider."""
+    return at_least_float32(logits).log_softmax(dim=-1)
+
+
 def log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
-    """log softmax of ``logits`` ``(..., V)`` at ``tokens`` ``(...)``, in float32 or wider."""
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return wide.log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
+    """:func:`log_softmax` of ``logits`` ``(..., V)`` at ``tokens`` ``(...)``."""
+    return log_softmax(logits).gather(-1, tokens[..., None])[..., 0]
+
+
+def require_logits(output: Any, name: str) -> Tensor:
+    """The logits ``(R, T, V)`` in what a model gives out, else ModelError."""
+    logits = getattr(output, "logits", None)
+    if isinstance(logits, Tensor):
+        return logits
+    raise ModelError(
+        f"{name} predicts no words: it gives out no logits",
+        remedy="Choose a translation model, a decoder-only model, or a masked language model with its head",
+    )
 
 
 def logits_of(reader: PairModel, layouts: Sequence[Layout]) -> Tensor:
-    """The logits ``(R, T, V)`` of one forward pass.
-
-    Raises:
-        ModelError: the model gives out none.
-    """
+    """The logits ``(R, T, V)`` of one forward pass, see :func:`require_logits`."""
     with keep_double(reader.dtype):
-        logits = getattr(reader.forward(layouts), "logits", None)
-    if not isinstance(logits, Tensor):
-        raise ModelError(
-            f"{reader.name} predicts no words: it gives out no logits",
-            remedy="Choose a translation model, a decoder-only model, or a masked language model with its head",
-        )
-    return logits
+        return require_logits(reader.forward(layouts), reader.name)
 
 
 @dataclass(frozen=True)
@@ -173,6 +238,7 @@ class SharedPass:
         which: ``(R,)`` int64, the text of each prediction.
         turn: ``(R,)`` int64, which prediction of its text it is, 0-based.
         rows, tokens: ``(R,)`` int64, where it stands and what it predicts.
+        turns: the most predictions of one text.
     """
 
     layouts: tuple[Layout, ...]
@@ -180,30 +246,21 @@ class SharedPass:
     turn: Tensor
     rows: Tensor
     tokens: Tensor
+    turns: int
 
     @classmethod
     def of(cls, steps: Sequence[Prediction], device: Any) -> SharedPass:
         """Steps with the same layout object share a text."""
-        places: dict[int, int] = {}
+        texts: dict[int, tuple[int, Layout]] = {}
         seen: list[int] = []
-        layouts: list[Layout] = []
-        which: list[int] = []
-        turn: list[int] = []
+        numbers: list[tuple[int, int, int, int]] = []
         for step in steps:
-            place = places.setdefault(id(step.layout), len(places))
-            if place == len(layouts):
-                layouts.append(step.layout)
-                seen.append(0)
-            which.append(place)
-            turn.append(seen[place])
+            place, _ = texts.setdefault(id(step.layout), (len(texts), step.layout))
+            seen += [0] * (len(texts) - len(seen))
+            numbers.append((place, seen[place], step.row, step.token))
             seen[place] += 1
-        numbers = (which, turn, [step.row for step in steps], [step.token for step in steps])
-        return cls(tuple(layouts), *(torch.tensor(n, dtype=torch.int64, device=device) for n in numbers))
-
-    @property
-    def turns(self) -> int:
-        """The most predictions of one text."""
-        return int(self.turn.max()) + 1
+        parts = torch.tensor(numbers, dtype=torch.int64, device=device).reshape(-1, 4).unbind(dim=1)
+        return cls(tuple(layout for _, layout in texts.values()), *parts, max(seen, default=0))
 
 
 def step_gradients(
@@ -244,16 +301,14 @@ def step_gradients(
             top, turns = scores, scores.new_zeros((shared.turns, len(scores)))
             turns[shared.turn, torch.arange(len(scores), device=scores.device)] = 1
         if shared.turns == 1:
-            found = torch.autograd.grad(top, wanted, turns[0], allow_unused=True)
-            out = [torch.zeros_like(x) if g is None else g for x, g in zip(wanted, found, strict=True)]
-            return [g[shared.which] for g in out], scores.detach()
-        found = torch.autograd.grad(top, wanted, turns, allow_unused=True, is_grads_batched=True)
-    picked = []
-    for x, gradient in zip(wanted, found, strict=True):
-        if gradient is None:
-            picked.append(x.new_zeros((len(shared.which), *x.shape[1:])))
+            plain = torch.autograd.grad(top, wanted, turns[0], allow_unused=True)
+            found = [None if gradient is None else gradient[None] for gradient in plain]
         else:
-            picked.append(gradient[shared.turn, shared.which])
+            found = list(torch.autograd.grad(top, wanted, turns, allow_unused=True, is_grads_batched=True))
+    picked = [
+        x.new_zeros((len(shared.which), *x.shape[1:])) if gradient is None else gradient[shared.turn, shared.which]
+        for x, gradient in zip(wanted, found, strict=True)
+    ]
     return picked, scores.detach()
 
 
@@ -281,19 +336,12 @@ def _cut(model: Any) -> Iterator[list[Tensor]]:
 
 
 def first_embeddings(reader: PairModel) -> Any:
-    """The table of embeddings of what the model reads first: the source, or the whole context.
-
-    Raises:
-        ModelError: it has none.
-    """
+    """The table of embeddings of what the model reads first (the source, or the whole context), else ModelError."""
     stack = reader.model.get_encoder() if reader.family == "seq2seq" else reader.model
     found = stack.get_input_embeddings() if hasattr(stack, "get_input_embeddings") else None
     found = getattr(stack, "embed_tokens", None) if found is None else found
     if found is None:
-        raise ModelError(
-            f"{reader.name} ({reader.model.config.model_type}) has no table of input embeddings",
-            remedy="Choose another model, or another attribution method",
-        )
+        raise _no_embeddings(reader, "has no table of input embeddings")
     return found
 
 
@@ -312,10 +360,7 @@ def changed_embeddings(reader: PairModel, change: Callable[[Tensor], Tensor]) ->
             return None
         done = True
         if not isinstance(output, Tensor) or output.ndim != 3:
-            raise ModelError(
-                f"the input embeddings of {reader.name} ({reader.model.config.model_type}) are no vector a token",
-                remedy="Choose another model, or another attribution method",
-            )
+            raise _no_embeddings(reader, "has input embeddings that are no vector a token")
         return change(output)
 
     handle = first_embeddings(reader).register_forward_hook(hook)
@@ -323,3 +368,10 @@ def changed_embeddings(reader: PairModel, change: Callable[[Tensor], Tensor]) ->
         yield
     finally:
         handle.remove()
+
+
+def _no_embeddings(reader: PairModel, why: str) -> ModelError:
+    return ModelError(
+        f"{reader.name} ({reader.model.config.model_type}) {why}",
+        remedy="Choose another model, or another attribution method",
+    )

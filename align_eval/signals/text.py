@@ -14,26 +14,22 @@ from align_eval.errors import InputError, ModelError, SentenceTooLongError
 from align_eval.models.tokens import IdArray, readable
 from align_eval.signals.matrix import ScoreMatrix, Side, View
 
-_SHOWN = {"\n": "↵", "\t": "⇥", "\r": "←"}
+_SHOWN = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "←"})
 
 
 @dataclass(frozen=True)
 class PlainText:
-    """A text in sub-words.
+    """A text in tokens."""
 
-    Attributes:
-        text: what was read, a chat template and an answer included.
-        ids: ``(T,)``.
-        labels: each sub-word as a person reads it, see :func:`token_texts`.
-        spans: first and last + 1 character of each sub-word in ``text``, ``(T, 2)``; ``(-1, -1)`` for special
-            sub-words in front and for those that a model generated.
-        start: the first sub-word of the answer (0-based); 0 if the whole text is meant.
-    """
-
+    #: What was read, a chat template and an answer included.
     text: str
+    #: ``(T,)``.
     ids: IdArray
+    #: Each token as a person reads it, see :func:`token_texts`.
     labels: tuple[str, ...]
+    #: First and last + 1 character of each token in ``text``, ``(T, 2)``; see :func:`no_spans`.
     spans: IdArray
+    #: The first token of the answer (0-based); 0 if the whole text is meant.
     start: int = 0
 
 
@@ -44,7 +40,7 @@ class TextScores:
     Attributes:
         matrix: of one pair: what attends is its target, what is attended to its source; every token is a unit.
         kind: which attention: ``self``, ``cross``, ``decoder-self``, ``encoder-self``.
-        causal: whether a row sees only what stands before it.
+        causal: whether a row attends only to what stands before it.
     """
 
     matrix: ScoreMatrix
@@ -82,11 +78,7 @@ class TextScores:
         return self.kind != "cross"
 
     def head(self, layer: int, head: int) -> NDArray[np.floating]:
-        """The scores ``(queries, keys)`` of a layer and a head, both counted from 1.
-
-        Raises:
-            InputError: it is not among those kept.
-        """
+        """The scores ``(queries, keys)`` of a layer and a head, both from 1; InputError: not among those kept."""
         return np.asarray(self.matrix.select(layer, head).by_head()[0, 0].numpy())
 
 
@@ -106,44 +98,31 @@ def text_matrix(
 
 
 def forward_text(model: Any, ids: IdArray, network: Any = None) -> Callable[[], Any]:
-    """One forward pass of an encoder or a decoder-only model over the ids ``(T,)``, to be run.
-
-    Args:
-        model: of :func:`align_eval.models.load_model`.
-        ids: what is read.
-        network: of ``transformers``, if it is not ``model.model``.
-    """
+    """A forward pass of an encoder or a decoder-only model over ids ``(T,)``; ``network``: if not ``model.model``."""
     given = torch.from_numpy(ids)[None].to(model.device)
     options = {"use_cache": False} if model.family == "decoder" else {}
     return lambda: (network or model.model)(input_ids=given, attention_mask=torch.ones_like(given), **options)
 
 
 def token_texts(tokenizer: Any, ids: Any, *, target: bool = False) -> tuple[str, ...]:
-    """Sub-words without the mark of a word's beginning; white space is shown: ``␣``, ``↵``, ``⇥``.
+    """Tokens without the mark of a word's beginning; white space is shown: ``␣``, ``↵``, ``⇥``.
 
-    Args:
-        tokenizer: of ``transformers``.
-        ids: sub-word ids.
-        target: the target side of a tokenizer with two vocabularies.
+    ``target``: of the target side of a tokenizer with two vocabularies.
     """
-    out = []
-    for label in readable(tokenizer, ids, target=target):
-        bare = label.replace("▁", " ").replace("Ġ", " ")
-        kept = bare.strip(" ") or "␣" * max(1, len(bare))
-        out.append("".join(_SHOWN.get(letter, letter) for letter in kept))
-    return tuple(out)
+    bare = [label.replace("▁", " ").replace("Ġ", " ") for label in readable(tokenizer, ids, target=target)]
+    return tuple((label.strip(" ") or "␣" * max(1, len(label))).translate(_SHOWN) for label in bare)
+
+
+def no_spans(count: int) -> IdArray:
+    """The spans ``(count, 2)`` of tokens that stand nowhere in the text (special or generated ones): -1."""
+    return np.full((count, 2), -1, dtype=np.int64)
 
 
 def encode(tokenizer: Any, text: str, *, specials: bool = True) -> tuple[IdArray, IdArray]:
-    """Ids ``(T,)`` and character spans ``(T, 2)`` of a text, with the special sub-words that stand in front of it only.
-
-    Args:
-        tokenizer: a fast one.
-        text: any text.
-        specials: put in front what the tokenizer puts there.
+    """Ids ``(T,)`` and character spans ``(T, 2)`` of a text, with the special tokens that stand in front of it only.
 
     Raises:
-        ModelError: the tokenizer does not say where its sub-words stand in the text.
+        ModelError: the tokenizer does not say where its tokens stand in the text.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
@@ -154,19 +133,17 @@ def encode(tokenizer: Any, text: str, *, specials: bool = True) -> tuple[IdArray
     backend.no_truncation()
     backend.no_padding()
     bare = backend.encode(text, add_special_tokens=False)
-    ids = np.array(bare.ids, dtype=np.int64)
-    spans = np.array(bare.offsets, dtype=np.int64).reshape(-1, 2)
     full = backend.encode(text, add_special_tokens=True).ids if specials else bare.ids
-    front = next((k for k in range(len(full) - len(ids) + 1) if full[k : k + len(ids)] == bare.ids), 0)
-    before = np.array(full[:front], dtype=np.int64)
-    return np.concatenate([before, ids]), np.concatenate([np.full((front, 2), -1, dtype=np.int64), spans])
+    size = len(bare.ids)
+    front = next((k for k in range(len(full) - size + 1) if full[k : k + size] == bare.ids), 0)
+    spans = np.array(bare.offsets, dtype=np.int64).reshape(-1, 2)
+    return np.array([*full[:front], *bare.ids], dtype=np.int64), np.concatenate([no_spans(front), spans])
 
 
 def continuation(tokenizer: Any, text: str, more: str) -> IdArray:
-    """The ids of ``more`` where it goes on after ``text``; those of ``more`` alone if they share a sub-word."""
-    ids, _ = encode(tokenizer, text)
-    both, _ = encode(tokenizer, text + more)
-    if len(both) >= len(ids) and np.array_equal(both[: len(ids)], ids):
+    """The ids of ``more`` where it goes on after ``text``; those of ``more`` alone if they share a token."""
+    ids, both = encode(tokenizer, text)[0], encode(tokenizer, text + more)[0]
+    if np.array_equal(both[: len(ids)], ids):
         return both[len(ids) :]
     return encode(tokenizer, more, specials=False)[0]
 
@@ -181,30 +158,43 @@ def read_text(model: Any, prompt: str, answer: str = "", *, chat: bool = False) 
         chat: write the prompt in the model's chat format, as the user's turn.
 
     Raises:
-        InputError: there is no sub-word to read.
+        InputError: there is no token to read.
         ModelError: the model has no chat format.
         SentenceTooLongError: the text does not fit the model's window.
     """
     tokenizer = model.tokenizer
-    before = chat_prompt(model, prompt) if chat else prompt
+    before = prompt
+    if chat:
+        if not getattr(tokenizer, "chat_template", None):
+            raise ModelError(
+                f"{model.name} has no chat format", remedy="Leave out --chat, or choose a model trained to answer"
+            )
+        turns = [{"role": "user", "content": prompt}]
+        before = str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
     ids, spans = encode(tokenizer, before, specials=not chat)
-    start = 0
-    if answer:
-        start = len(ids)
-        more = continuation(tokenizer, before, answer)
-        ids = np.concatenate([ids, more])
-        spans = np.concatenate([spans, np.full((len(more), 2), -1, dtype=np.int64)])
-    return _checked(model, PlainText(before + answer, ids, token_texts(tokenizer, ids), spans, start))
+    more = continuation(tokenizer, before, answer) if answer else ids[:0]
+    whole = np.concatenate([ids, more])
+    spans = np.concatenate([spans, no_spans(len(more))])
+    plain = PlainText(before + answer, whole, token_texts(tokenizer, whole), spans, len(ids) if answer else 0)
+    return fitting(model, plain)
+
+
+def fitting(model: Any, plain: PlainText) -> PlainText:
+    """The text, if it has a token (else InputError) and fits the model's window (else SentenceTooLongError)."""
+    if not len(plain.ids):
+        raise InputError("the text has no sub-word", remedy="Give a text")
+    if len(plain.ids) > model.max_length:
+        raise SentenceTooLongError(
+            f"the text has {len(plain.ids)} sub-words, the window of {model.name} is {model.max_length}",
+            remedy="Shorten it",
+        )
+    return plain
 
 
 def generate_text(model: Any, prompt: str, count: int, *, chat: bool = False) -> PlainText:
-    """A prompt and the answer that a decoder-only model gives to it: each time the most probable sub-word.
+    """A prompt, see :func:`read_text`, and the answer of a decoder-only model: each time the most probable token.
 
-    The sub-word that ends the answer is left out.
-
-    Args:
-        model, prompt, chat: see :func:`read_text`.
-        count: sub-words at most.
+    The answer has ``count`` tokens at most; the token that ends it is left out.
 
     Raises:
         InputError: ``count`` is less than 1, or the model ends its answer at once.
@@ -228,55 +218,22 @@ def generate_text(model: Any, prompt: str, count: int, *, chat: bool = False) ->
             pad_token_id=model.tokenizer.pad_token_id,
         )  # fmt: skip
     answer = out[0, len(given.ids) :].cpu().numpy()
-    ends = {model.tokenizer.eos_token_id, *_as_list(model.model.generation_config.eos_token_id)}
+    ends = {model.tokenizer.eos_token_id, *np.atleast_1d(model.model.generation_config.eos_token_id).tolist()}
     while len(answer) and int(answer[-1]) in ends:
         answer = answer[:-1]
     if not len(answer):
         raise InputError(f"{model.name} gives no answer to {prompt!r}", remedy="Ask otherwise, or with --chat")
     text = given.text + model.tokenizer.decode(answer.tolist())
-    spans = np.concatenate([given.spans, np.full((len(answer), 2), -1, dtype=np.int64)])
     labels = (*given.labels, *token_texts(model.tokenizer, answer))
+    spans = np.concatenate([given.spans, no_spans(len(answer))])
     return PlainText(text, np.concatenate([given.ids, answer]), labels, spans, len(given.ids))
 
 
-def chat_prompt(model: Any, prompt: str) -> str:
-    """``prompt`` as the user's turn in the model's chat format, up to where the model's answer begins.
-
-    Raises:
-        ModelError: the model has none.
-    """
-    if not getattr(model.tokenizer, "chat_template", None):
-        raise ModelError(
-            f"{model.name} has no chat format", remedy="Leave out --chat, or choose a model trained to answer"
-        )
-    turns = [{"role": "user", "content": prompt}]
-    return str(model.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
-
-
 def require_decoder(model: Any, what: str) -> None:
-    """Check that a model is decoder-only.
-
-    Raises:
-        ModelError: it is not.
-    """
+    """Check that a model is decoder-only, else ModelError."""
     if getattr(model, "family", None) != "decoder":
         raise ModelError(
             f"{what} is read from decoder-only models; {getattr(model, 'name', model)} is of the family "
             f"{getattr(model, 'family', type(model).__name__)}",
             remedy="Choose a decoder-only model, such as offline:smollm2-135m",
         )
-
-
-def _checked(model: Any, plain: PlainText) -> PlainText:
-    if not len(plain.ids):
-        raise InputError("the text has no sub-word", remedy="Give a text")
-    if len(plain.ids) > model.max_length:
-        raise SentenceTooLongError(
-            f"the text has {len(plain.ids)} sub-words, the window of {model.name} is {model.max_length}",
-            remedy="Shorten it",
-        )
-    return plain
-
-
-def _as_list(value: Any) -> list[int]:
-    return [] if value is None else [value] if isinstance(value, int) else list(value)

@@ -9,8 +9,7 @@ own output in both cases, so that D_{t,L} = 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from align_eval.errors import InputError, ModelError, NonFiniteError, nearest_names
 from align_eval.models.attention import AttentionPass
 from align_eval.models.double import keep_double
+from align_eval.signals.predictions import log_softmax
 from align_eval.signals.text import PlainText, forward_text, require_decoder
 from align_eval.signals.text_flow import flow_at
 from align_eval.statistics import jensen_shannon
@@ -31,15 +31,10 @@ Head = int | str
 
 
 def find_query(text: PlainText, query: str) -> int:
-    """A position (0-based, in the whole text) from what a user names.
+    """A position (0-based, in the whole text) from what a user names, else InputError.
 
-    Args:
-        text: the text; positions count from the answer's first token.
-        query: a number: 0 is the first token drawn, -1 the last; or a token, the last one of that name; ``text:13``
-            for a token that looks like a number.
-
-    Raises:
-        InputError: there is no such position or token.
+    A number counts from the answer's first token, -1 is the last; a token is the last one of that name; ``text:13`` is
+    a token that looks like a number.
     """
     size = len(text.ids) - text.start
     name = query.removeprefix("text:")
@@ -58,22 +53,16 @@ def find_query(text: PlainText, query: str) -> int:
 
 
 def attention_row(model: Any, text: PlainText, query: int, *, head: Head = "mean") -> NDArray[np.float64]:
-    """The attention weights of one position, ``(L, T)`` over all tokens of the text; each row sums to 1.
-
-    Args:
-        model: a decoder-only model of :func:`align_eval.models.load_model`.
-        text: what is read.
-        query: the position, 0-based.
-        head: one head, or the mean over all.
+    """The attention weights of one position (0-based), ``(L, T)`` over all tokens of the text; each row sums to 1.
 
     Raises:
         ModelError: the model is not decoder-only, has no such head, or hands out no weights.
     """
-    require_decoder(model, "attention by layer and token")
-    _check_head(model, head)
+    _check(model, head, "attention by layer and token")
     rows = []
-    sites = dict(enumerate(model.sites, 1))
-    for _, weights in AttentionPass(model.model, sites, forward_text(model, text.ids), model.name):
+    for _, weights in AttentionPass(
+        model.model, dict(enumerate(model.sites, 1)), forward_text(model, text.ids), model.name
+    ):
         row = weights[0, :, query].cpu().double()
         rows.append(row.mean(dim=0) if head == "mean" else row[int(head) - 1])
     return np.asarray(torch.stack(rows).numpy())
@@ -82,70 +71,56 @@ def attention_row(model: Any, text: PlainText, query: int, *, head: Head = "mean
 def flow_row(
     model: Any, text: PlainText, query: int, *, head: Head = "mean", rows: str = "own"
 ) -> tuple[NDArray[np.float64], int]:
-    """The information flow for the token after one position, ``(L, T)`` over all tokens of the text.
+    """The information flow for the token after one position, ``(L, T)`` over all tokens of the text, 0 after ``query``.
 
-    The loss is the cross-entropy of the text's next token; at its end, of the one that the model finds most probable.
-    Over heads it is | sum_h A_h * dL/dA_h | (Wang et al. 2023, equation 1), of one head | A_h * dL/dA_h |.
-
-    Args:
-        model, text, query: see :func:`attention_row`.
-        head: one head; ``"mean"``: all together, summed before the absolute value.
-        rows: ``"own"``: what the position itself reads; ``"all"``: what all positions read for that prediction.
-
-    Returns:
-        the flow, 0 after ``query``; the id of the predicted token.
+    The loss is the cross-entropy of the text's next token; at its end, of the one that the model finds most probable:
+    its id is given too. Over heads it is | sum_h A_h * dL/dA_h | (Wang et al. 2023, equation 1), of one head
+    | A_h * dL/dA_h |. ``rows``: ``"own"``: what the position itself attends to; ``"all"``: what all positions attend to
+    for that prediction.
 
     Raises:
         ModelError: as :func:`attention_row`.
         NonFiniteError: a gradient is NaN or infinite.
     """
-    require_decoder(model, "saliency by layer and token")
-    _check_head(model, head)
+    _check(model, head, "saliency by layer and token")
     after = int(text.ids[query + 1]) if query + 1 < len(text.ids) else None
     signed, _, token = flow_at(model, model.sites, forward_text(model, text.ids[: query + 1]), query, after)
     one = np.abs(signed.sum(axis=1) if head == "mean" else signed[:, int(head) - 1])
-    row = one[:, query] if rows == "own" else one.sum(axis=1)
-    out = np.zeros((len(row), len(text.ids)))
-    out[:, : query + 1] = row
+    out = np.zeros((len(one), len(text.ids)))
+    out[:, : query + 1] = one[:, query] if rows == "own" else one.sum(axis=1)
     return out, token
 
 
-def _check_head(model: Any, head: Head) -> None:
+def _check(model: Any, head: Head, what: str) -> None:
+    require_decoder(model, what)
     if head != "mean" and not (isinstance(head, int) and 1 <= head <= model.heads):
         raise ModelError(f"{model.name} has no head {head}", remedy=f"Choose mean, or from 1 to {model.heads}")
 
 
-@dataclass(frozen=True)
-class LensDepth:
-    """The logit lens of each layer against the last one, at the tokens of an answer.
+class LensDepth(NamedTuple):
+    """The logit lens of each layer against the last one, at the T tokens that were produced.
 
-    Attributes:
-        model: name of the model.
-        tokens: the T tokens that were produced.
-        first: where the first of them stands in the text, 0-based.
-        divergence: ``(L, T)`` in bits, 0 to 1; the last row is 0 but for rounding.
-        probability: ``(L, T)``, what each layer gives to the token.
-        agrees: ``(L, T)`` bool, whether the layer's most probable token is that of the last layer.
-        norm: whether the final norm was taken before the unembedding.
+    No score matrix: a map of layers by tokens has no second side, and three quantities.
     """
 
-    model: str
     tokens: tuple[str, ...]
+    #: Where the first of the tokens stands in the text, 0-based.
     first: int
+    #: ``(L, T)`` in bits, 0 to 1; the last row is 0 but for rounding.
     divergence: NDArray[np.float64]
+    #: ``(L, T)``, what each layer gives to the token.
     probability: NDArray[np.float64]
+    #: ``(L, T)``, whether the layer's most probable token is that of the last layer.
     agrees: NDArray[np.bool_]
+    #: Whether the final norm was taken before the unembedding.
     norm: bool
 
 
 def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
-    """Read each layer of a decoder-only model through its unembedding, at the tokens of an answer.
+    """Put each layer of a decoder-only model through its unembedding, at the tokens of an answer.
 
-    Args:
-        model: of :func:`align_eval.models.load_model`.
-        text: of :mod:`align_eval.signals.text`; of a text without an answer, all tokens but the first, which
-            nothing produced.
-        norm: take the final norm before the unembedding.
+    Of a text without an answer all tokens are taken but the first, which nothing produced. ``norm``: take the final
+    norm before the unembedding.
 
     Raises:
         InputError: the text has a single token.
@@ -156,32 +131,24 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
     first = max(text.start, 1)
     if len(text.ids) <= first:
         raise InputError("nothing produced the only token of the text", remedy="Give a longer text, or an answer")
-    rows = slice(first - 1, len(text.ids) - 1)
     with keep_double(model.dtype), torch.no_grad():
-        states, final, own = _states(model, text, rows)
-        last = _log_softmax(own)
+        states, final, own = _states(model, text, slice(first - 1, len(text.ids) - 1))
+        last = log_softmax(own)
         produced = torch.from_numpy(text.ids[first:]).to(last.device)
-        divergence, probability, agrees = [], [], []
+        parts = []
         for layer, state in enumerate(states, 1):
             if layer == len(states):
-                scores = _log_softmax(_require_same(model, _logits(model, final(state)), own))
+                scores = log_softmax(_require_same(model, _logits(model, final(state)), own))
             else:
-                scores = _log_softmax(_logits(model, final(state) if norm else state))
-            divergence.append(jensen_shannon(scores.exp(), last.exp()))
-            probability.append(scores.gather(-1, produced[:, None])[:, 0].exp())
-            agrees.append(scores.argmax(dim=-1) == last.argmax(dim=-1))
-    values = torch.stack(divergence).cpu().double().numpy()
-    if not np.isfinite(values).all():
+                scores = log_softmax(_logits(model, final(state) if norm else state))
+            chances = scores.exp()
+            same = scores.argmax(dim=-1) == last.argmax(dim=-1)
+            parts.append((jensen_shannon(chances, last.exp()), chances.gather(-1, produced[:, None])[:, 0], same))
+    divergence, probability, agrees = (torch.stack(part).cpu() for part in zip(*parts, strict=True))
+    if not torch.isfinite(divergence).all():
         raise NonFiniteError(f"the logit lens of {model.name} has NaN", remedy="Load the model with --dtype float32")
-    return LensDepth(
-        model.name,
-        text.labels[first:],
-        first,
-        values,
-        torch.stack(probability).cpu().double().numpy(),
-        torch.stack(agrees).cpu().numpy(),
-        norm,
-    )
+    numbers = divergence.double().numpy(), probability.double().numpy()
+    return LensDepth(text.labels[first:], first, *numbers, agrees.numpy(), norm)
 
 
 def settling_depth(divergence: NDArray[np.floating], threshold: float = THRESHOLD) -> NDArray[np.int64]:
@@ -193,9 +160,7 @@ def settling_depth(divergence: NDArray[np.floating], threshold: float = THRESHOL
     [2, 3]
     """
     above = divergence > threshold
-    layers = len(above)
-    last = layers - above[::-1].argmax(axis=0)
-    return np.where(above.any(axis=0), last + 1, 1).astype(np.int64)
+    return np.where(above.any(axis=0), len(above) - above[::-1].argmax(axis=0) + 1, 1).astype(np.int64)
 
 
 def _states(model: Any, text: PlainText, rows: slice) -> tuple[list[Tensor], nn.Module, Tensor]:
@@ -204,16 +169,13 @@ def _states(model: Any, text: PlainText, rows: slice) -> tuple[list[Tensor], nn.
     base = model.model.get_decoder() if hasattr(model.model, "get_decoder") else model.model.base_model
     norms = [module for module in base.children() if "norm" in type(module).__name__.lower()]
     model.require_words_out()
-    seen: dict[int, tuple[Tensor, Tensor]] = {}
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
     given: list[Tensor] = []
 
-    def keep(place: int) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            seen[place] = (inputs[0], output)
+    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        seen[module] = (inputs[0], output)
 
-        return hook
-
-    handles = [module.register_forward_hook(keep(k)) for k, module in enumerate(norms)]
+    handles = [module.register_forward_hook(hook) for module in norms]
     head = model.model.get_output_embeddings()
     handles.append(head.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0])))
     try:
@@ -223,14 +185,14 @@ def _states(model: Any, text: PlainText, rows: slice) -> tuple[list[Tensor], nn.
     finally:
         for handle in handles:
             handle.remove()
-    found = [k for k, (_, after) in seen.items() if given and after.shape == given[-1].shape and after.equal(given[-1])]
+    found = [norm for norm, (_, after) in seen.items() if given and torch.equal(after, given[-1])]
     if not found:
         raise ModelError(
             f"the norm in front of the unembedding of {model.name} is not found",
             remedy="Choose a model whose logits are W_U norm(h), such as Llama, Qwen, Gemma or GPT-2",
         )
     hidden = [state[0, rows] for state in out.hidden_states[1:-1]]
-    return [*hidden, seen[found[-1]][0][0, rows]], norms[found[-1]], out.logits[0, rows]
+    return [*hidden, seen[found[-1]][0][0, rows]], found[-1], out.logits[0, rows]
 
 
 def _logits(model: Any, state: Tensor) -> Tensor:
@@ -250,7 +212,3 @@ def _require_same(model: Any, lens: Tensor, own: Tensor) -> Tensor:
             remedy="Choose a model without further steps after the unembedding",
         )
     return own
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)

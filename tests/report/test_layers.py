@@ -32,7 +32,7 @@ def test_bands_and_peaks() -> None:
 
 def depth(divergence: np.ndarray, agrees: np.ndarray | None = None, norm: bool = True) -> LensDepth:
     agrees = divergence <= 0.5 if agrees is None else agrees
-    return LensDepth("tiny", TOKENS, 4, divergence, 1 - divergence, agrees, norm)
+    return LensDepth(TOKENS, 4, divergence, 1 - divergence, agrees, norm)
 
 
 def test_settling() -> None:

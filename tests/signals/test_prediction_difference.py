@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from align_eval.errors import ModelError
-from align_eval.signals.prediction_difference import PredictionDifference
+from align_eval.signals.predictions import PredictionDifference
 from tests.models import families
 from tests.signals.forced import KINDS, double, forced, only_map, require_batched_is_single, require_nothing_after
 

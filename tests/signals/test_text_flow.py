@@ -11,10 +11,9 @@ import torch
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models.double import keep_double
-from align_eval.signals.flow_map import Group, TextFlow, parse_group
 from align_eval.signals.information_flow import HeadFlow, attention_times_gradient
 from align_eval.signals.text import read_text, text_matrix
-from align_eval.signals.text_flow import text_flow
+from align_eval.signals.text_flow import Group, TextFlow, parse_group, text_flow
 from tests.infilling.models import load
 from tests.models import families
 from tests.signals.forced import double

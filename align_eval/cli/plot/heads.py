@@ -58,8 +58,7 @@ def add_to(plot_app: typer.Typer) -> None:
         from align_eval.figures.heads import head_zoom
         from align_eval.models import load_model
         from align_eval.report.heads import strongest_head, summarise_heads
-        from align_eval.signals.flow_map import SCALARS, parse_group
-        from align_eval.signals.text_flow import text_flow
+        from align_eval.signals.text_flow import SCALARS, parse_group, text_flow
 
         loaded = load_model(
             model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
