@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         write_links,
     )  # fmt: skip
     from align_eval.errors import AlignEvalError, AlignEvalWarning
-    from align_eval.extraction.matrices import links_from_matrix
+    from align_eval.extraction import links_from_matrix
     from align_eval.figures.paired import heatmap, paired_heatmaps
     from align_eval.figures.panel import Panel, panel_of
     from align_eval.figures.style import save as save_figure
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from align_eval.runs.selection import select
     from align_eval.runs.sweep import split, sweep_testset
     from align_eval.scoring import Score, Signature
-    from align_eval.signals.base import make_attribution
+    from align_eval.signals import make_attribution
     from align_eval.signals.collect import attention_maps
     from align_eval.signals.matrix import ScoreMatrix
     from align_eval.signals.text_flow import text_flow
@@ -57,7 +57,7 @@ _HOME = {
     "corpora": "Bitext SentencePair TestSet load_testset make_testset read_bitext read_links testset_names "
     "write_bitext write_links",
     "errors": "AlignEvalError AlignEvalWarning",
-    "extraction.matrices": "links_from_matrix",
+    "extraction": "links_from_matrix",
     "figures.paired": "heatmap paired_heatmaps",
     "figures.panel": "Panel panel_of",
     "infilling.probe": "infill infill_maps",
@@ -71,7 +71,7 @@ _HOME = {
     "runs.selection": "select",
     "runs.sweep": "split sweep_testset",
     "scoring": "Score Signature",
-    "signals.base": "make_attribution",
+    "signals": "make_attribution",
     "signals.collect": "attention_maps",
     "signals.matrix": "ScoreMatrix",
     "signals.text_flow": "text_flow",

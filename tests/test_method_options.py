@@ -14,7 +14,7 @@ from align_eval.extraction import EXTRACTORS, make_extractor
 from align_eval.infilling.strategies import make_strategy
 from align_eval.options import described
 from align_eval.patterns.base import make_mask_kind
-from align_eval.signals.base import ATTRIBUTIONS, attribution_options
+from align_eval.signals import ATTRIBUTIONS, attribution_options
 
 
 def fast_align(spec: str) -> Any:

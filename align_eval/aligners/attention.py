@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from align_eval.aligners.base import Aligner, AlignerSettings, System
+from align_eval.aligners import Aligner, AlignerSettings, System
 from align_eval.aligners.heads import READINGS, checked_head, chosen_mode, require_both_directions
 from align_eval.aligners.similarity import make_extractors
 from align_eval.corpora.pair import SentencePair, check_sizes
@@ -19,10 +18,10 @@ from align_eval.links import Links
 from align_eval.links.symmetrization import symmetrize_table
 from align_eval.links.table import LinkTable
 from align_eval.models.identity import signature_of
-from align_eval.signals.base import make_attribution
+from align_eval.signals import make_attribution
 from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
 from align_eval.signals.matrix import ScoreMatrix, Side, View
-from align_eval.signals.windows import owners, window_spans
+from align_eval.signals.similarity import owners, window_spans
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel
@@ -32,16 +31,12 @@ KEYS, QUERIES = "sum", "mean"
 CELL_BUDGET = 1 << 23
 
 
-@dataclass
-class _Direction:
-    """What one direction gives for some pairs.
+class _Direction(NamedTuple):
+    """What one direction gives for some pairs."""
 
-    Attributes:
-        links: for each method the columns (pair, source word, target word) of its links.
-        maps: the score matrix of each pair, ``(source words, target words)``; 0 for words without a token.
-    """
-
+    #: For each method the columns (pair, source word, target word) of its links.
     links: list[list[NDArray[np.int64]]]
+    #: The score matrix of each pair, ``(source words, target words)``; 0 for words without a token.
     maps: dict[int, NDArray[np.float32]]
 
 
@@ -59,7 +54,7 @@ class AttentionAligner(Aligner):
     def __init__(self, settings: AlignerSettings, *, keys: str = KEYS, queries: str = QUERIES) -> None:
         assert settings.attention is not None
         self.settings, self.asked = settings, settings.attention
-        self.rules = {"keys": keys, "queries": queries, "token_budget": settings.token_budget}
+        self.rules: dict[str, Any] = {"keys": keys, "queries": queries, "token_budget": settings.token_budget}
         self.extractors = make_extractors(_method_specs(settings))
         if settings.layers:
             raise InputError("the head names its layer", remedy="Leave out the layers (--layer)")
@@ -68,11 +63,7 @@ class AttentionAligner(Aligner):
                 "the sub-word rule and the precision are of hidden states, not of attention",
                 remedy="Leave out --subword and --precision",
             )
-        model: Any = settings.model
-        if isinstance(model, str):
-            from align_eval.models import load_model
-
-            model = load_model(model, **settings.options)
+        model = settings.loaded()
         if getattr(model, "precision", None) is not None:
             raise InputError(
                 f"{model.name} was loaded with precision {model.precision}, which is of its hidden states",
@@ -87,12 +78,9 @@ class AttentionAligner(Aligner):
             self.other = make_attribution(self.asked.attribution, model.in_languages(*languages[::-1]))
         self.mode = chosen_mode(self.reader, self.asked.mode)
         self.head = checked_head(self.reader, self.asked)
+        self.view = View(*self.head, READINGS.get(self.mode, self.mode))
         self.sym = "" if self.asked.symmetrize is None else "/".join(self.asked.symmetrize)
         self.systems = [System(e.spec, None, str(self.head), self.mode, self.sym) for e in self.extractors]
-
-    @property
-    def _reading(self) -> str:
-        return READINGS.get(self.mode, self.mode)
 
     def describe(self) -> dict[str, str]:
         out = {
@@ -133,26 +121,20 @@ class AttentionAligner(Aligner):
     def _direction(self, reader: PairModel, pairs: Sequence[SentencePair], *, count: bool) -> _Direction:
         found = _Direction([[] for _ in self.extractors], {})
         layouts = reader.lay_out(pairs) if self.settings.on_long == "raise" else lay_out_fitting(reader, pairs)
-        layer, head = self.head
-        for batch in layout_word_matrices(reader, layouts, [layer], [head], self._reading, **self.rules):  # type: ignore[arg-type]
+        for batch in layout_word_matrices(reader, layouts, *_asked(self.view), **self.rules):
             self._take(found, pairs, batch, batch.indices)
         for k, layout in enumerate(layouts):
-            if layout is None:
-                self._take_long(found, reader, pairs, k, count)
+            if layout is not None:
+                continue
+            whole = None
+            if self.settings.on_long == "window":
+                check_sizes([pairs[k]])
+                whole = windowed_map(reader, pairs[k], self.view, self.rules)
+            if count:
+                self.count_long("left_out" if whole is None else "windowed")
+            if whole is not None:
+                self._take(found, pairs, whole, (k,))
         return found
-
-    def _take_long(
-        self, found: _Direction, reader: PairModel, pairs: Sequence[SentencePair], k: int, count: bool
-    ) -> None:
-        """A pair over the model's window: in overlapping windows, or left out."""
-        whole = None
-        if self.settings.on_long == "window":
-            check_sizes([pairs[k]])
-            whole = windowed_map(reader, pairs[k], (*self.head, self._reading), self.rules)  # type: ignore[arg-type]
-        if count:
-            self.count_long("left_out" if whole is None else "windowed")
-        if whole is not None:
-            self._take(found, pairs, whole, (k,))
 
     def _take(
         self, found: _Direction, pairs: Sequence[SentencePair], matrix: ScoreMatrix, indices: Sequence[int]
@@ -205,23 +187,17 @@ def _scored(table: LinkTable, maps: Sequence[dict[int, NDArray[np.float32]]]) ->
     return out
 
 
-def windowed_map(
-    reader: PairModel, pair: SentencePair, head: tuple[Any, Any, str], rules: dict[str, Any]
-) -> ScoreMatrix | None:
-    """The score matrix of one pair from as few windows as fit the model.
+def _asked(view: View) -> tuple[list[Any], list[Any], str]:
+    return [view.layer], [view.head], view.reading
+
+
+def windowed_map(reader: PairModel, pair: SentencePair, view: View, rules: dict[str, Any]) -> ScoreMatrix | None:
+    """The score matrix of one pair between words, from as few windows as fit the model; ``None``: no two words fit.
 
     Both sides are cut into the same number of windows, each half over the next one, so that the k-th source window
     goes with the k-th target window. A target word (a source word where the rows are source words) takes its scores
     from the window in which it stands farthest from an edge; source words outside of that window have 0.
-
-    Args:
-        reader: the model.
-        pair: the pair.
-        head: layer, head and alignment mode.
-        rules: ``keys``, ``queries`` and ``token_budget`` of :func:`align_eval.signals.collect.layout_word_matrices`.
-
-    Returns:
-        the matrix between words; ``None`` if not even single words fit.
+    ``rules``: of :func:`align_eval.signals.collect.layout_word_matrices`.
     """
     m, n = len(pair.source), len(pair.target)
     count = 2
@@ -237,11 +213,11 @@ def windowed_map(
             if count >= max(m, n):
                 return None
             count = min(max(count + 1, count * 3 // 2), max(m, n))
-    by_source = all(block.side == "source" for block in layouts[0].blocks[head[2]])
+    by_source = all(block.side == "source" for block in layouts[0].blocks[view.reading])
     owner = owners(m if by_source else n, sides[0 if by_source else 1])
     full = torch.zeros((m, n), dtype=torch.float32, device="cpu")
     present = [torch.full((size,), -1, device="cpu") for size in (m, n)]
-    for batch in layout_word_matrices(reader, layouts, [head[0]], [head[1]], head[2], **rules):
+    for batch in layout_word_matrices(reader, layouts, *_asked(view), **rules):
         for b, k in enumerate(batch.indices):
             part = batch[b].cpu()
             (i, i_end), (j, j_end) = sides[0][k], sides[1][k]
@@ -253,6 +229,6 @@ def windowed_map(
         return None
     words = [side[None].to(reader.device) for side in present]
     return ScoreMatrix(
-        full[None, None].to(reader.device), Side(words[0], (m,), (m,)), Side(words[1], (n,), (n,)), (View(*head),),
+        full[None, None].to(reader.device), Side(words[0], (m,), (m,)), Side(words[1], (n,), (n,)), (view,),
         reader.quantity, model=reader.name, ids=(pair.id,), indices=(0,),
     )  # fmt: skip

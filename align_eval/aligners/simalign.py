@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
+from align_eval.aligners import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
@@ -36,15 +36,13 @@ class SimAlign(Aligner):
         from simalign import SentenceAligner
 
         from align_eval.aligners.similarity import chosen_layers
-        from align_eval.models import load_model
         from align_eval.models.loading_errors import quiet
 
         self.names = list(dict.fromkeys(split_spec(method)[1] or "itermax" for method in settings.methods))
         for name in self.names:
             if name not in LETTERS:
                 raise UnknownNameError("method of simalign", name, LETTERS)
-        model = settings.model
-        self.encoder = load_model(model, **settings.options) if isinstance(model, str) else model
+        self.encoder = settings.loaded()
         if self.encoder.family != "encoder":
             raise ModelError(
                 f"the simalign package takes encoders; {self.encoder.name} is of the family {self.encoder.family}",

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
+from align_eval.aligners import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
 from align_eval.corpora import SentencePair
 from align_eval.corpora.pair import MOST_SUBWORDS, check_sizes, pair_size_error
 from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
@@ -24,13 +24,13 @@ from align_eval.links import Links
 from align_eval.models.provider import MODELS, PREFIX
 from align_eval.models.tokens import IdArray, Tokenized
 from align_eval.models.vectors import VectorModel, Vectors, vector_models
-from align_eval.signals.similarity import similarity, word_means
-from align_eval.signals.windows import encode_in_windows
+from align_eval.signals.matrix import ScoreMatrix
+from align_eval.signals.similarity import encode_in_windows, similarity, word_means
 
-# Cells (pairs x longest source x longest target) of one batch of score matrices, and vectors kept at one time.
+# Vectors kept at one time.
+VECTOR_BUDGET = 400_000
 # Cells of the padded score matrices of a group: what a processor's cache holds, or what keeps a GPU busy.
 _CELLS, MOST_CELLS = {"cpu": 1 << 19}, 1 << 23
-VECTOR_BUDGET = 400_000
 
 
 class _TokenizedPairs(list[SentencePair]):
@@ -41,7 +41,7 @@ class _TokenizedPairs(list[SentencePair]):
 
 
 class _Units(NamedTuple):
-    """Vectors ``(layers, N, d)`` of all tokens, and of each sentence its rows among the N and their words."""
+    """Vectors of all units, ``(layers, N, d)`` or ``(N, d)``; of each sentence its rows among the N and their words."""
 
     values: Tensor
     rows: list[IdArray]
@@ -59,7 +59,7 @@ class SimilarityAligner(Aligner):
 
     def __init__(self, settings: AlignerSettings) -> None:
         self.extractors = make_extractors(settings.methods)
-        self.sides = vector_models(loaded(settings))
+        self.sides = vector_models(settings.loaded().in_languages(settings.source_language, settings.target_language))
         self.encoder = self.sides[0]
         self.window = min(side.window for side in self.sides)
         self.layers = chosen_layers(self.encoder, settings.layers)
@@ -100,7 +100,12 @@ class SimilarityAligner(Aligner):
         live = [k for k in range(len(pairs)) if sizes[2 * k] and sizes[2 * k + 1] and k not in large]
         long = {k for k in live if max(sizes[2 * k], sizes[2 * k + 1]) > self.window}
         if long and self.settings.on_long == "raise":
-            self._check_lengths(pairs, sizes)
+            position, size = next((p, size) for p, size in enumerate(sizes) if size > self.window)
+            raise SentenceTooLongError(
+                f"the {'target' if position % 2 else 'source'} sentence of pair {pairs[position // 2].id} has {size} "
+                f"sub-words, the model's window is {self.window}",
+                remedy="Let it be aligned in overlapping windows (--on-long window) or split the sentence",
+            )
         if long and self.settings.on_long == "leave":
             self.count_long("left_out", len(long))
             live = [k for k in live if k not in long]
@@ -123,7 +128,7 @@ class SimilarityAligner(Aligner):
         values, rows, words = self._pool(units, self.layers.index(layer))
         if not len(words[0]) or not len(words[1]):
             return out
-        batch = similarity(values, rows[:1], rows[1:], words[:1], words[1:], out.shape[:1], out.shape[1:])
+        batch = similarity(values, (rows[:1], rows[1:]), (words[:1], words[1:]), (out.shape[:1], out.shape[1:]))
         np.maximum.at(out, np.ix_(*words), batch.values[0, 0].cpu().numpy())
         return out
 
@@ -159,31 +164,16 @@ class SimilarityAligner(Aligner):
             raise NonFiniteError(message, remedy=error.remedy) from error
         return _Units(values, rows, [np.asarray(tokens.words[p], dtype=np.int64) for p in order])
 
-    def _pool(self, units: _Units, layer: int) -> tuple[Tensor, list[IdArray], list[IdArray]]:
-        """Units of the sub-word rule at one of the layers: tokens for ``any``, mean vectors of words for ``mean``.
-
-        Returns:
-            vectors ``(N, d)``, the rows of each sentence in them, and the word of each unit.
-        """
+    def _pool(self, units: _Units, layer: int) -> _Units:
+        """The units of the subword rule at a layer: tokens for ``any``, mean vectors of words for ``mean``."""
         values, rows, words = units.values[layer], units.rows, units.words
         if self.settings.subword != "mean" or not rows:
-            return values, rows, words
+            return _Units(values, rows, words)
         numbered = np.concatenate([(k << 32) + own for k, own in enumerate(words)])
         means, present = word_means(values[np.concatenate(rows)], torch.from_numpy(numbered))
         found = present.numpy()
         bounds = np.searchsorted(found >> 32, np.arange(1, len(rows)))
-        return means, np.split(np.arange(len(found)), bounds), np.split(found & (2**32 - 1), bounds)
-
-    def _check_lengths(self, pairs: Sequence[SentencePair], sizes: Sequence[int]) -> None:
-        window = self.window
-        for position, size in enumerate(sizes):
-            if size > window:
-                side = "target" if position % 2 else "source"
-                raise SentenceTooLongError(
-                    f"the {side} sentence of pair {pairs[position // 2].id} has {size} sub-words, the model's window "
-                    f"is {window}",
-                    remedy="Let it be aligned in overlapping windows (--on-long window) or split the sentence",
-                )
+        return _Units(means, np.split(np.arange(len(found)), bounds), np.split(found & (2**32 - 1), bounds))
 
     def _align_part(
         self, pairs: Sequence[SentencePair], part: list[int], tokens: Any, out: dict[System, list[Links]]
@@ -192,39 +182,28 @@ class SimilarityAligner(Aligner):
         units = self._units(pairs, tokens, [position for k in part for position in (2 * k, 2 * k + 1)])
         for number, layer in enumerate(self.layers):
             pooled = self._pool(units, number)
-            for group in _groups([len(own) for own in pooled[2]], _CELLS.get(units.values.device.type, MOST_CELLS)):
+            for group in _groups([len(own) for own in pooled.words], _CELLS.get(units.values.device.type, MOST_CELLS)):
                 self._extract(pairs, part, group, pooled, layer, out)
 
     def _extract(
-        self,
-        pairs: Sequence[SentencePair],
-        part: list[int],
-        group: list[int],
-        pooled: tuple[Tensor, list[IdArray], list[IdArray]],
-        layer: int,
+        self, pairs: Sequence[SentencePair], part: list[int], group: list[int], units: _Units, layer: int,
         out: dict[System, list[Links]],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Extract the links of ``group`` (positions in ``part``) at one layer with every method."""
         members = [pairs[part[g]] for g in group]
         counts = [len(p.source) for p in members], [len(p.target) for p in members]
-        values, rows, words = pooled
-        maps = {}
+        rows, words = (
+            ([own[2 * g] for g in group], [own[2 * g + 1] for g in group]) for own in (units.rows, units.words)
+        )
+        maps: dict[str, ScoreMatrix] = {}
         for extractor in self.extractors:
-            if extractor.needs not in maps:
-                maps[extractor.needs] = similarity(
-                    values,
-                    [rows[2 * g] for g in group],
-                    [rows[2 * g + 1] for g in group],
-                    [words[2 * g] for g in group],
-                    [words[2 * g + 1] for g in group],
-                    *counts,
-                    kind=extractor.needs,
-                    layer=layer,
-                    ids=[p.id for p in members],
-                )
-            batch = maps[extractor.needs]
-            result = extractor.masked(batch.values[0], batch.mask)
-            result = any_subword(result, batch.source.words, batch.target.words, max(counts[0]), max(counts[1]))
+            kind = extractor.needs
+            if kind not in maps:
+                ids = [p.id for p in members]
+                maps[kind] = similarity(units.values, rows, words, counts, kind, layer=layer, ids=ids)
+            result = extractor.masked(maps[kind].values[0], maps[kind].mask)
+            sides = maps[kind].source.words, maps[kind].target.words
+            result = any_subword(result, *sides, max(counts[0]), max(counts[1]))
             system = System(extractor.spec, layer)
             for g, links in zip(group, _to_links(result.links, result.scores), strict=True):
                 out[system][part[g]] = links
@@ -274,22 +253,8 @@ def _groups(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield group
 
 
-def loaded(settings: AlignerSettings) -> Any:
-    """The model of ``settings`` in the languages of the text."""
-    from align_eval.models import load_model
-
-    model = settings.model
-    if isinstance(model, str):
-        model = load_model(model, **settings.options)
-    return model.in_languages(settings.source_language, settings.target_language)
-
-
 def chosen_layers(encoder: Any, layers: Sequence[int]) -> list[int]:
-    """``layers`` without repetitions, or the default layer if none is named.
-
-    Raises:
-        InputError: a layer that the model does not have.
-    """
+    """``layers`` without repetitions, or the default layer if none is named; InputError: there is no such layer."""
     for layer in layers:
         if not 0 <= layer <= encoder.layers:
             raise InputError(

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from align_eval.aligners.base import ALIGNERS, Aligner, AlignerSettings, System
+from align_eval.aligners import ALIGNERS, Aligner, AlignerSettings, System
 from align_eval.corpora import Bitext, SentencePair, read_bitext
 from align_eval.corpora.pair import check_sizes, pair_size_error
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
@@ -38,9 +38,7 @@ SYMMETRIES = (*METHODS, "forward", "reverse")
 class Directions(NamedTuple):
     """Both directions of an alignment, one row of links a sentence pair, 0-based, source index first in both.
 
-    Attributes:
-        forward: every target word has at most one link (the source generates the target).
-        reverse: every source word has at most one link.
+    Forward: every target word has at most one link (the source generates the target); reverse: every source word.
     """
 
     forward: LinkTable
@@ -49,28 +47,20 @@ class Directions(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StatisticalOptions:
-    """Options that all statistical aligners have.
+    """Options that all statistical aligners have."""
 
-    Attributes:
-        sym: how both directions become one (:mod:`align_eval.links.symmetrization`), or ``forward`` or ``reverse``
-            alone.
-        rule: ``either`` (atools of fast_align, which its authors and eflomal's use) or ``both``.
-        lowercase: whether words that differ in case only count as one word in training.
-        train: files of more training text, any that :func:`align_eval.corpora.read_bitext` reads; trained on before
-            the text to align, their links thrown away. In a method's text ``train=A,train=B``.
-        train_order: ``st``, or ``ts`` if the files hold the target first.
-        train_tokenize: a tokeniser's name for the files; empty: their words are what single spaces separate.
-
-    Raises:
-        UnknownNameError: no such symmetrisation, rule or order.
-        InputError: a number out of its range.
-    """
-
+    #: How both directions become one (:mod:`align_eval.links.symmetrization`), or ``forward`` or ``reverse`` alone.
     sym: str = "grow-diag-final-and"
+    #: ``either`` (atools of fast_align, which its authors and eflomal's use) or ``both``.
     rule: str = "either"
+    #: Whether words that differ in case only count as one word in training.
     lowercase: bool = True
+    #: Files of more training text, any that :func:`align_eval.corpora.read_bitext` reads; trained on before the text to
+    #: align, their links thrown away. In a method's text ``train=A,train=B``.
     train: tuple[str, ...] = option((), many="again", kind=str, example="FILE")
+    #: ``st``, or ``ts`` if the files hold the target first.
     train_order: str = "st"
+    #: A tokeniser's name for the files; empty: their words are what single spaces separate.
     train_tokenize: str = ""
 
     def __post_init__(self) -> None:
@@ -101,48 +91,37 @@ class StatisticalOptions:
 
 @dataclasses.dataclass(frozen=True)
 class EflomalOptions(StatisticalOptions):
-    """Options of eflomal; those of its own have the defaults of its authors.
+    """Options of eflomal; those of its own have the defaults of its authors."""
 
-    Attributes:
-        model: 1 (IBM 1), 2 (HMM) or 3 (HMM with fertility); each starts from the ones below it.
-        null: prior probability that a word is linked with nothing.
-        length: number of sampling iterations relative to the authors' choice (5000 / sqrt(sentences)).
-        samplers: independent samplers whose marginals are averaged.
-        seed: of the samplers.
-    """
-
+    #: 1 (IBM 1), 2 (HMM) or 3 (HMM with fertility); each starts from the ones below it.
     model: int = option(3, low=1, high=3)
+    #: Prior probability that a word is linked with nothing.
     null: float = option(0.2, low=0, high=1)
+    #: Number of sampling iterations relative to the authors' choice (5000 / sqrt(sentences)).
     length: float = option(1.0, low=0.001, high=1000)
+    #: Independent samplers whose marginals are averaged, and their seed.
     samplers: int = option(3, low=1, high=1000)
     seed: int = option(1, low=0, high=2**31 - 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class FastAlignOptions(StatisticalOptions):
-    """Options of fast_align; the tension of the diagonal is learned.
-
-    Attributes:
-        sym: ``grow-diag`` unless asked otherwise.
-        iterations: of EM.
-        bayes: Dirichlet prior on the lexical probabilities, by variational Bayes.
-        null: probability that a word is linked with nothing.
-    """
+    """Options of fast_align; the tension of the diagonal is learned."""
 
     sym: str = "grow-diag"
+    #: Of EM.
     iterations: int = option(5, low=1, high=1000)
+    #: Dirichlet prior on the lexical probabilities, by variational Bayes.
     bayes: bool = True
+    #: Probability that a word is linked with nothing.
     null: float = option(0.08, low=1e-6, high=1 - 1e-6)
 
 
 @dataclasses.dataclass(frozen=True)
 class IbmOptions(StatisticalOptions):
-    """Options of the IBM models and the HMM.
+    """Options of the IBM models and the HMM."""
 
-    Attributes:
-        iterations: of EM in each model; IBM 2 and the HMM start from IBM 1, IBM 3 from the HMM, IBM 4 from IBM 3.
-    """
-
+    #: Of EM in each model; IBM 2 and the HMM start from IBM 1, IBM 3 from the HMM, IBM 4 from IBM 3.
     iterations: int = option(5, low=1, high=1000)
 
 
@@ -184,9 +163,8 @@ class StatisticalAligner(Aligner):
             )
         self._ways: dict[System, Any] = {}
         for method in settings.methods:
-            options = self.kind(
-                **parse_options(f"the method {self.name}", split_spec(method)[1], options_of(self.kind))
-            )
+            given = parse_options(f"the method {self.name}", split_spec(method)[1], options_of(self.kind))
+            options = self.kind(**given)
             changed = ",".join(f"{key}={value}" for key, value in options.changed())
             self._ways[System(f"{self.name}:{changed}" if changed else self.name)] = options
             options.texts()
@@ -211,11 +189,8 @@ class StatisticalAligner(Aligner):
         """Train on ``extra`` and ``pairs`` together and return the links of ``pairs`` in both directions.
 
         Words become numbers before they are handed over, so that nothing in a word can mean anything to the package.
-
-        Args:
-            pairs: the sentence pairs to align; those with an empty side get no links.
-            extra: more text to train on; pairs with an empty side are passed over.
-            options: symmetrisation and training files in it are not looked at.
+        Pairs with an empty side get no links and are not trained on. Symmetrisation and training files in ``options``
+        are not looked at.
 
         Raises:
             SentenceTooLongError: a sentence of ``pairs`` has more words than the model takes: the package would leave
@@ -251,12 +226,10 @@ class StatisticalAligner(Aligner):
 
         models: list[Any] = []
         for stage in _CHAINS[self.name]:
-            make = getattr(alignment, f"{stage}AlignmentModel")
-            models.append(make(models[-1]) if models else make())
+            models.append(getattr(alignment, f"{stage}AlignmentModel")(*models[-1:]))
         return models
 
-    def _schedule(self, model: Any, options: Any, sentences: int) -> int:
-        """The iterations of a model."""
+    def _iterations(self, model: Any, options: Any, sentences: int) -> int:
         return int(options.iterations)
 
     def _train(self, text: list[tuple[list[str], list[str]]], count: int, options: Any) -> list[Any]:
@@ -265,7 +238,7 @@ class StatisticalAligner(Aligner):
         for source, target in text:
             models[0].add_sentence_pair(source, target)
         for model in models:
-            iterations = self._schedule(model, options, len(text))
+            iterations = self._iterations(model, options, len(text))
             model.start_training()
             for _ in range(iterations):
                 model.train()
@@ -273,8 +246,8 @@ class StatisticalAligner(Aligner):
         return self._best(models[-1], text, count)
 
     def _best(self, model: Any, text: list[tuple[list[str], list[str]]], count: int) -> list[Any]:
-        sources, targets = zip(*text[-count:], strict=True)
-        return [matrix for _, matrix in model.get_best_alignments(list(sources), list(targets))]
+        sources, targets = map(list, zip(*text[-count:], strict=True))
+        return [matrix for _, matrix in model.get_best_alignments(sources, targets)]
 
     def signature(self, system: System) -> dict[str, str]:
         """The package's version as ``revision``; training files by name and the start of their sha256."""
@@ -294,8 +267,7 @@ class StatisticalAligner(Aligner):
 
     @cached_property
     def _checksums(self) -> dict[str, str]:
-        names = {name for options in self._ways.values() for name in options.train}
-        return {name: sha256_of(name)[:8] for name in names}
+        return {name: sha256_of(name)[:8] for options in self._ways.values() for name in options.train}
 
 
 @ALIGNERS.register("eflomal")
@@ -318,7 +290,7 @@ class Eflomal(StatisticalAligner):
         model.emit_training_alignments = True
         return [model]
 
-    def _schedule(self, model: Any, options: Any, sentences: int) -> int:
+    def _iterations(self, model: Any, options: Any, sentences: int) -> int:
         most = max(2, round(options.length * 5000 / math.sqrt(sentences)))
         few = max(2, most // 4)
         model.set_iterations(*((most, 0, 0), (few, most, 0), (few, few, most))[options.model - 1])
@@ -358,8 +330,8 @@ def _fitting(pairs: Iterable[SentencePair], limit: int) -> Iterable[SentencePair
             continue
         if max(len(pair.source), len(pair.target)) > limit or pair_size_error(pair) is not None:
             left_out += 1
-            continue
-        yield pair
+        else:
+            yield pair
     if left_out:
         warnings.warn(
             f"{left_out} training pairs have a sentence of more than {limit} words or are over the limits of a pair, "
@@ -372,11 +344,9 @@ def _fitting(pairs: Iterable[SentencePair], limit: int) -> Iterable[SentencePair
 def _numbered(pairs: Iterable[SentencePair], lowercase: bool) -> list[tuple[list[str], list[str]]]:
     """The words of each side as numbers from 1 (as text), in the order in which they first come."""
     known: tuple[dict[str, str], dict[str, str]] = ({}, {})
-    out = []
-    for pair in pairs:
-        sides = []
-        for words, numbers in zip((pair.source, pair.target), known, strict=True):
-            folded = map(str.lower, words) if lowercase else words
-            sides.append([numbers.setdefault(word, str(len(numbers) + 1)) for word in folded])
-        out.append((sides[0], sides[1]))
-    return out
+
+    def numbers(words: Sequence[str], side: int) -> list[str]:
+        found = known[side]
+        return [found.setdefault(word.lower() if lowercase else word, str(len(found) + 1)) for word in words]
+
+    return [(numbers(pair.source, 0), numbers(pair.target, 1)) for pair in pairs]

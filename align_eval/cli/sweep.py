@@ -94,7 +94,7 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.runs.selection import SELECTORS, Settings
         from align_eval.runs.selection import select as select_views
         from align_eval.runs.sweep import for_testset, split, sweep_testset
-        from align_eval.signals.base import attribution_options
+        from align_eval.signals import attribution_options
 
         if both is not None and links is None:
             raise typer.BadParameter("--both goes with --links FILE")

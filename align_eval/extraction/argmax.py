@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from align_eval.extraction.base import Extraction, Extractor, column_maxima, row_maxima
+from align_eval.extraction import Extraction, Extractor, column_maxima, row_maxima
 from align_eval.options import option
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from align_eval.errors import InputError
-from align_eval.extraction.base import Extraction, Extractor
+from align_eval.extraction import Extraction, Extractor
 from align_eval.options import option
 
 SCALES = ("minmax", "none")
@@ -105,12 +105,7 @@ def link_probability(filled: Tensor, mask: Tensor) -> Tensor:
 def entmax15(scores: Tensor, mask: Tensor, dim: int) -> Tensor:
     """1.5-entmax along ``dim``: max(z/2 - tau, 0)^2 with tau such that it sums to 1 (Peters et al. 2019, algorithm 2).
 
-    Args:
-        scores: any shape.
-        mask: same shape; false cells get 0 and do not count. A slice that is all false is all 0.
-
-    Returns:
-        same shape; every slice along ``dim`` with a true cell sums to 1.
+    Cells where ``mask`` is false get 0 and do not count; a slice that is all false is all 0.
     """
     low = torch.finfo(scores.dtype).min / 8
     z = scores.masked_fill(~mask, low) / 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from align_eval.extraction.base import Extraction, Extractor, column_maxima, row_maxima
+from align_eval.extraction import Extraction, Extractor, column_maxima, row_maxima
 from align_eval.models.double import widest
 from align_eval.options import option
 
@@ -41,7 +41,7 @@ class Transport(Extractor, name="transport"):
         threshold: of the min-max scaled plan, 0..1. The paper tunes it on development data; 0.4 is
             best on four XL-WA development sets (``experiments/transport-threshold.toml``).
         eps: entropic regularisation, 0.1 in the paper.
-        mass: of ``partial``: share of the mass that is moved, 0..1.
+        mass: of ``partial``: ratio of the mass that is moved, 0..1.
         tau: of ``unbalanced``: weight of the marginals' Kullback-Leibler terms.
     """
 
@@ -58,9 +58,10 @@ class Transport(Extractor, name="transport"):
     def extract(self, scores: Tensor, mask: Tensor) -> Extraction:
         if self.kind == "xlm-align":
             wide = widest(scores)
-            by_row, by_column = alternate(wide.clamp(min=1e-6) * mask.to(wide.device))
+            inside = mask.to(wide.device)
+            by_row, by_column = alternate(wide.clamp(min=1e-6) * inside)
+            links = row_maxima(by_row, inside) & column_maxima(by_column, inside)
             product = (by_row * by_column).sqrt().to(scores.dtype).to(scores.device)
-            links = row_maxima(by_row, mask.to(wide.device)) & column_maxima(by_column, mask.to(wide.device))
             return Extraction(links.to(scores.device), product)
         plan = self.plan(scores, mask)
         scaled = _minmax(plan, mask.to(plan.device))
@@ -74,11 +75,9 @@ class Transport(Extractor, name="transport"):
         rows, columns = mask.any(dim=2).to(wide.dtype), mask.any(dim=1).to(wide.dtype)
         a = rows / rows.sum(dim=1, keepdim=True).clamp(min=1)
         b = columns / columns.sum(dim=1, keepdim=True).clamp(min=1)
-        if self.kind == "balanced":
-            return balanced(cost, a, b, self.eps)
-        if self.kind == "unbalanced":
-            return unbalanced(cost, a, b, self.eps, self.tau)
-        return partial(cost, a, b, self.eps, torch.full_like(a[:, 0], self.mass))
+        if self.kind == "partial":
+            return partial(cost, a, b, self.eps, torch.full_like(a[:, 0], self.mass))
+        return scaled(cost, a, b, self.eps, self.tau if self.kind == "unbalanced" else None)
 
 
 def _minmax(values: Tensor, mask: Tensor) -> Tensor:
@@ -98,9 +97,11 @@ def _ratio(above: Tensor, below: Tensor) -> Tensor:
     return torch.where(below > 0, above / torch.where(below > 0, below, 1.0), 0.0)
 
 
-def _kernel(cost: Tensor, a: Tensor, b: Tensor, eps: float) -> Tensor:
+def _kernels(cost: Tensor, a: Tensor, b: Tensor, eps: float) -> list[Tensor]:
+    """exp(-cost / eps), 0 in the padding, and its transpose."""
     inside = (a > 0)[:, :, None] & (b > 0)[:, None, :]
-    return torch.exp(-cost / eps).masked_fill(~inside, 0.0)
+    kernel = torch.exp(-cost / eps).masked_fill(~inside, 0.0)
+    return [kernel, kernel.transpose(1, 2).contiguous()]
 
 
 def _times(kernel: Tensor, v: Tensor) -> Tensor:
@@ -134,39 +135,30 @@ def _iterate(
     return done
 
 
-def balanced(cost: Tensor, a: Tensor, b: Tensor, eps: float) -> Tensor:
-    """The plan with the marginals ``a`` and ``b`` that minimises <P, C> - eps H(P) (Cuturi 2013, Sinkhorn-Knopp)."""
-    kernel = _kernel(cost, a, b, eps)
+def scaled(cost: Tensor, a: Tensor, b: Tensor, eps: float, tau: float | None = None) -> Tensor:
+    """Entropic transport by scaling: balanced (``tau`` is ``None``) or unbalanced.
+
+    Balanced: the plan with the marginals ``a`` and ``b`` that minimises <P, C> - eps H(P) (Cuturi 2013,
+    Sinkhorn-Knopp). Unbalanced: the plan that minimises <P, C> + eps KL(P | 1) + tau KL(P1 | a) + tau KL(P'1 | b)
+    (Chizat et al. 2018).
+    """
+    kernels = _kernels(cost, a, b, eps)
 
     def step(tensors: list[Tensor]) -> Tensor:
         k, kt, a, b, u, v = tensors
         reached = _times(k, v)
-        error = (u * reached - a).abs().sum(dim=1)
-        u.copy_(_ratio(a, reached))
-        v.copy_(_ratio(b, _times(kt, u)))
+        fresh = _ratio(a, reached)
+        if tau is None:
+            error = (u * reached - a).abs().sum(dim=1)
+            v.copy_(_ratio(b, _times(kt, u.copy_(fresh))))
+        else:
+            fresh = fresh.pow(tau / (tau + eps))
+            error = (fresh - u).abs().amax(dim=1) / fresh.amax(dim=1).clamp(min=1.0)
+            v.copy_(_ratio(b, _times(kt, u.copy_(fresh))).pow(tau / (tau + eps)))
         return error
 
-    transposed = kernel.transpose(1, 2).contiguous()
-    u, v = _iterate(step, [kernel, transposed, a, b], [torch.zeros_like(a), (b > 0).to(b.dtype)])
-    return u[:, :, None] * kernel * v[:, None, :]
-
-
-def unbalanced(cost: Tensor, a: Tensor, b: Tensor, eps: float, tau: float) -> Tensor:
-    """The plan that minimises <P, C> + eps KL(P | 1) + tau KL(P1 | a) + tau KL(P'1 | b) (Chizat et al. 2018)."""
-    kernel = _kernel(cost, a, b, eps)
-    power = tau / (tau + eps)
-
-    def step(tensors: list[Tensor]) -> Tensor:
-        k, kt, a, b, u, v = tensors
-        fresh = _ratio(a, _times(k, v)).pow(power)
-        error = (fresh - u).abs().amax(dim=1) / fresh.amax(dim=1).clamp(min=1.0)
-        u.copy_(fresh)
-        v.copy_(_ratio(b, _times(kt, u)).pow(power))
-        return error
-
-    transposed = kernel.transpose(1, 2).contiguous()
-    u, v = _iterate(step, [kernel, transposed, a, b], [torch.zeros_like(a), (b > 0).to(b.dtype)])
-    return u[:, :, None] * kernel * v[:, None, :]
+    u, v = _iterate(step, [*kernels, a, b], [torch.zeros_like(a), (b > 0).to(b.dtype)])
+    return u[:, :, None] * kernels[0] * v[:, None, :]
 
 
 def partial(cost: Tensor, a: Tensor, b: Tensor, eps: float, mass: Tensor) -> Tensor:
@@ -176,7 +168,7 @@ def partial(cost: Tensor, a: Tensor, b: Tensor, eps: float, mass: Tensor) -> Ten
     total = mass. Each projection scales whole rows, whole columns or everything, so that plan and corrections are
     vectors: before a projection its last correction is taken back, and the new one is what it did.
     """
-    kernel = _kernel(cost, a, b, eps)
+    kernels = _kernels(cost, a, b, eps)
 
     def step(tensors: list[Tensor]) -> Tensor:
         k, kt, a, b, mass, u, v, w, rows, columns = tensors
@@ -195,21 +187,19 @@ def partial(cost: Tensor, a: Tensor, b: Tensor, eps: float, mass: Tensor) -> Ten
         return torch.stack([((g - 1) * (g > 0)).abs().amax(dim=1) for g in growth]).amax(dim=0)
 
     live_a, live_b = (a > 0).to(a.dtype), (b > 0).to(b.dtype)
-    transposed = kernel.transpose(1, 2).contiguous()
-    state = [live_a, live_b, mass / kernel.sum(dim=(1, 2)), live_a.clone(), live_b.clone()]
-    u, v, w, _, _ = _iterate(step, [kernel, transposed, a, b, mass], state, PARTIAL_TOLERANCE)
-    return u[:, :, None] * kernel * v[:, None, :] * w[:, None, None]
+    state = [live_a, live_b, mass / kernels[0].sum(dim=(1, 2)), live_a.clone(), live_b.clone()]
+    u, v, w, _, _ = _iterate(step, [*kernels, a, b, mass], state, PARTIAL_TOLERANCE)
+    return u[:, :, None] * kernels[0] * v[:, None, :] * w[:, None, None]
 
 
-def alternate(kernel: Tensor, iterations: int = 2) -> tuple[Tensor, Tensor]:
-    """Normalise the columns, then the rows, of a non-negative kernel ``(B, M, N)``, ``iterations`` times.
+def alternate(kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Normalise the columns, then the rows, of a non-negative kernel ``(B, M, N)``, twice; zeros stay zero.
 
-    Returns:
-        (last row-normalised kernel, last column-normalised kernel): pi and xi of Chi et al. 2021 (XLM-Align, equation
-        3 and the published code). Zeros stay zero.
+    The last row-normalised and the last column-normalised kernel: pi and xi of Chi et al. 2021 (XLM-Align, equation 3
+    and the published code).
     """
     by_row = by_column = kernel
-    for _ in range(iterations):
+    for _ in range(2):
         by_column = by_row / by_row.sum(dim=1, keepdim=True).clamp(min=1e-300)
         by_row = by_column / by_column.sum(dim=2, keepdim=True).clamp(min=1e-300)
     return by_row, by_column

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.aligners.base import Aligner, System
+from align_eval.aligners import Aligner, System
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.rows import sides_row
 from align_eval.errors import AlignEvalError, InputError, MissingFileError, OutputError, UnknownNameError

@@ -177,7 +177,7 @@ def choose_head(
     from align_eval.aligners.heads import Head, chosen_mode, mode_name, require_both_directions
     from align_eval.models import load_model
     from align_eval.runs.sweep import sweep_testset
-    from align_eval.signals.base import make_attribution
+    from align_eval.signals import make_attribution
 
     asked = settings.attention
     assert asked is not None
@@ -252,7 +252,7 @@ def attention_links(
         model: of :func:`align_eval.models.load_model`, of any family.
         view: layer and head (from 1, or ``"mean"``; head also ``"max"``) and alignment mode.
         attribution, method: attribution method and extraction method.
-        keys, queries: how subwords become words, see :mod:`align_eval.signals.pooling`.
+        keys, queries: how subwords become words, see :mod:`align_eval.signals.matrix`.
         token_budget: subwords in a batch, padding counted; it changes speed and memory only.
         on_long: ``window``, ``raise`` or ``leave``, see :class:`align_eval.aligners.AlignerSettings`.
         symmetrize: method and rule that combine both directions; ``None``: source to target alone.

@@ -59,7 +59,7 @@ def explore_page(
         attribution: attribution method; ``method``: extraction method of the links, ``None``: no links.
         masks: for each pair the target words (0-based) to mask in a second matrix; an empty one leaves the pair
             without. Attribution method and mode are then those of the model that fills.
-        keys, queries: how subwords become words, see :mod:`align_eval.signals.pooling`.
+        keys, queries: how subwords become words, see :mod:`align_eval.signals.matrix`.
         limit: take the first so many pairs.
         bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
         title: heads the page; "": the model and what it read.
@@ -73,9 +73,9 @@ def explore_page(
     from align_eval.extraction import make_extractor
     from align_eval.models.batching import LEAST_BUDGET
     from align_eval.models.pairs import READINGS
-    from align_eval.signals.base import make_attribution
+    from align_eval.signals import make_attribution
     from align_eval.signals.collect import WHOLE, has_words, lay_out_fitting
-    from align_eval.signals.pooling import require_rule
+    from align_eval.signals.matrix import require_rule
 
     _check_limit(limit)
     rules = keys, queries
@@ -149,7 +149,7 @@ def explore_text(
         ModelError: an encoder-decoder model, or a layer that the model does not have.
     """
     from align_eval.models.pairs import Layout
-    from align_eval.signals.base import pair_model
+    from align_eval.signals import pair_model
 
     reader = pair_model(model)
     split = tuple(text.split())

@@ -26,7 +26,7 @@ from align_eval.models.identity import signature_of
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.scoring.measures import known
 from align_eval.scoring.score import rounded
-from align_eval.signals.base import make_attribution
+from align_eval.signals import make_attribution
 from align_eval.signals.collect import lay_out_fitting, layout_word_matrices, word_matrices
 from align_eval.signals.matrix import ScoreMatrix, View
 
@@ -98,7 +98,7 @@ class MapSource:
     What is kept is decided when the first batch comes: all pairs if all views of them are within :data:`BOUND` numbers,
     else the dev split if that is, else (and with ``development=None``) nothing. The model is not kept: what must be
     computed again needs it to be in memory still. ``rules``: ``keys``, ``queries`` and ``token_budget`` of
-    :func:`align_eval.signals.word_matrices`.
+    :func:`align_eval.signals.collect.word_matrices`.
     """
 
     def __init__(
@@ -309,7 +309,7 @@ def sweep_testset(
         model: of :func:`align_eval.load_model`, of any family.
         modes: alignment modes of :data:`align_eval.aligners.heads.MODES`; ``None``: all of the model.
         layers, heads, keys, queries, token_budget: see :func:`align_eval.signals.collect.word_matrices`.
-        attribution: an attribution method of :data:`align_eval.signals.base.ATTRIBUTIONS`, options after a colon
+        attribution: an attribution method of :data:`align_eval.signals.ATTRIBUTIONS`, options after a colon
             (``smoothgrad:samples=8``); those of whole layers have one head, ``layer``.
         method: extraction method; ``reverse``: each target word to the source word it attends to most.
         development: sentence numbers whose matrices :func:`align_eval.runs.selection.select` will ask for; ``None``:

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,13 +45,12 @@ from align_eval.models.attention import AttentionPass, attention_sites
 from align_eval.models.double import keep_double
 from align_eval.models.linear import Projections, Residual, linear_norm, watched
 from align_eval.models.pairs import Block, Layout, specials
-from align_eval.signals.base import Attribution
+from align_eval.signals import Attribution
+from align_eval.signals.context_mixing import cells
 from align_eval.signals.matrix import at_least_float32
-from align_eval.signals.norms import cells
 
 
-@dataclass(frozen=True)
-class AttentionLayer:
+class AttentionLayer(NamedTuple):
     """One attention layer of the model, and whether it attends to another stack."""
 
     site: nn.Module
@@ -82,10 +82,9 @@ class Decomposition:
     cross: bool
 
     def parts(self, limit: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """T_i(x_j), some rows at a time: rows, and ``(B, rows, K, d)``; with the residual first, K + 1, if ``cross``.
+        """T_i(x_j), some rows at a time, ``limit`` numbers at once: the rows, and ``(B, rows, K, d)``.
 
-        Args:
-            limit: numbers held at once.
+        If ``cross``, K + 1 with the residual first.
         """
         for rows, vectors in cells(self.weights, self.moved, limit):
             vectors = vectors * self.scale[:, rows, None]
@@ -98,11 +97,7 @@ class Decomposition:
             yield rows, vectors
 
     def contributions(self, limit: int | None = None) -> Tensor:
-        """c, ``(B, Q, K)`` or ``(B, Q, K + 1)``; rows sum to 1.
-
-        Args:
-            limit: numbers held at once.
-        """
+        """c, ``(B, Q, K)`` or ``(B, Q, K + 1)``; rows sum to 1. ``limit``: numbers held at once."""
         found = []
         for rows, vectors in self.parts(limit):
             y = self.output[:, rows]
@@ -121,12 +116,8 @@ class Decomposition:
 def decompose(part: AttentionLayer, weights: Tensor, values: Tensor, stream: Tensor, name: str) -> Decomposition:
     """Take a layer's output apart.
 
-    Args:
-        part: the layer.
-        weights: A, ``(B, heads, Q, K)``.
-        values: what the value projection gave out, ``(B, K, ...)``.
-        stream: x_i, that the residual connection adds, ``(B, Q, d)``.
-        name: the model's name, for messages.
+    ``weights``: A, ``(B, heads, Q, K)``; ``values``: what the value projection gave out, ``(B, K, ...)``; ``stream``:
+    x_i, that the residual connection adds, ``(B, Q, d)``; ``name``: the model's, for messages.
 
     Raises:
         ModelError: a layer norm that is no linear map.
@@ -176,26 +167,23 @@ class AltiLayer(Attribution, method="alti-layer"):
 
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
         """Of an encoder-decoder model the first column is the residual, or the target prefix; it is no word."""
-        layouts = self.reader.lay_out(pairs)
+        layouts = super().lay_out(pairs)
         if self.family != "seq2seq":
-            return list(layouts)
+            return layouts
+
+        def widened(block: Block) -> Block:
+            words = np.concatenate([specials(1), block.column_words])
+            return replace(block, column_words=words, column_labels=(self.own_column, *block.column_labels))
+
         return [
-            replace(layout, blocks={key: tuple(map(self._widened, blocks)) for key, blocks in layout.blocks.items()})
+            replace(layout, blocks={key: tuple(map(widened, blocks)) for key, blocks in layout.blocks.items()})
             for layout in layouts
         ]
 
-    def _widened(self, block: Block) -> Block:
-        return replace(
-            block,
-            column_words=np.concatenate([specials(1), block.column_words]),
-            column_labels=(self.own_column, *block.column_labels),
-        )
-
     @torch.no_grad()
     def attention(self, layouts: Sequence[Layout], layers: Sequence[int] | None = None) -> Iterator[tuple[int, Tensor]]:
-        for layer, found in self.contributions(
-            layouts, {layer: self.parts[layer - 1] for layer in self.wanted(layers)}
-        ):
+        parts = {layer: self.parts[layer - 1] for layer in self.wanted(layers)}
+        for layer, found in self.contributions(layouts, parts):
             yield layer, found[:, None]
 
     def contributions(

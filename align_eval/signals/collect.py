@@ -1,4 +1,4 @@
-"""Score matrices of many sentence pairs: encoded, batched, read layer by layer, and kept as tokens or pooled to words.
+"""Score matrices of many sentence pairs: encoded, batched, taken layer by layer, and kept as tokens or pooled to words.
 
 One way for raw attention and every attribution method: :func:`attention_maps` gives single pairs between tokens with
 all labels; :func:`word_matrices` gives batches between words, for every layer, head and reading at once.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,12 +17,22 @@ from torch import Tensor
 
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models.attention import check_rows, not_finite
-from align_eval.models.batching import buckets, budget_of, in_halves, padded
+from align_eval.models.batching import buckets, budget_of, in_halves
 from align_eval.models.pairs import Block, Layout, PairModel
-from align_eval.models.tokens import IdArray
-from align_eval.signals.base import pair_model
-from align_eval.signals.matrix import Number, ScoreMatrix, Side, View, at_least_float32, word_side
-from align_eval.signals.pooling import pool, pool_last_axis, renormalise, require_rule
+from align_eval.signals import pair_model
+from align_eval.signals.matrix import (
+    Number,
+    ScoreMatrix,
+    Side,
+    View,
+    at_least_float32,
+    padded_tensor,
+    pool,
+    pool_last_axis,
+    renormalise,
+    require_rule,
+    word_side,
+)
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -31,7 +41,6 @@ OVERHEAD = 32
 """What one more batch costs, in tokens."""
 WHOLE = "layer"
 """The head of a matrix that is of the whole layer (:attr:`PairModel.headless`), whatever heads are asked for."""
-Rules = tuple[str, str]
 Taken = list[tuple[Tensor, Tensor]]
 """For each block of a reading the scores ``(B, H, rows, columns)`` and the mass left out ``(B, H, rows)``."""
 
@@ -48,8 +57,7 @@ def attention_maps(
     """The scores of each pair between tokens, special ones included: one matrix a pair, in the order given.
 
     Args:
-        model: of :func:`align_eval.models.load_model`, of any family, or of
-            :func:`align_eval.signals.base.make_attribution`.
+        model: of :func:`align_eval.models.load_model`, of any family, or of :func:`align_eval.make_attribution`.
         pairs: the sentence pairs.
         layers, heads: numbers from 1, or ``"all"``. Only these are kept.
         reading: ``"awo"`` or ``"awi"`` (encoder-decoder and decoder-only), ``"block"``, ``"block-st"`` or
@@ -67,7 +75,7 @@ def attention_maps(
     reading = reader.readings[0] if reading is None else reading
     reader.require_reading(reading)
     choice = _choose(reader, layers, heads)
-    if any(isinstance(name, str) and name != WHOLE for name in (*choice.layer_names, *choice.head_names)):
+    if {"mean", "max"} & {*choice.layer_names, *choice.head_names}:
         raise InputError(
             "aggregates are taken from the matrix", remedy="Use .head_mean(), .head_max() or .layer_mean()"
         )
@@ -83,9 +91,8 @@ def layout_maps(
     ``on_host`` takes the scores off the device layer by layer.
     """
     out: list[Any] = [None] * len(layouts)
-    for batch in _stream(
-        reader, layouts, _choose(reader, layers, heads), (reading,), None, False, token_budget, on_host
-    ):
+    wanted = _Wanted(_choose(reader, layers, heads), (reading,), on_host=on_host)
+    for batch in _stream(reader, layouts, wanted, token_budget):
         for b, k in enumerate(batch.indices):
             out[k] = batch[b]
     return out
@@ -98,16 +105,13 @@ def word_matrices(
     heads: Any = ("all", "mean"),
     readings: Sequence[str] | str | None = None,
     *,
-    keys: str = "sum",
-    queries: str = "mean",
-    renormalised: bool = False,
-    token_budget: int | None = None,
     on_long: str = "raise",
+    **rules: Any,
 ) -> Iterator[ScoreMatrix]:
     """Score matrices between words for every layer, head and reading, batch by batch (longest pairs first).
 
     Each layer is pooled to words as soon as it is computed, so that no more than one layer's scores between tokens
-    exist at a time.
+    exist at a time. Each matrix has values ``(views, B, source words, target words)``; ``indices`` name the pairs.
 
     Args:
         model: see :func:`attention_maps`.
@@ -116,24 +120,15 @@ def word_matrices(
         heads: numbers from 1, ``"mean"``, ``"max"`` (over all heads of the layer), ``"all"``. The maximum is taken
             between words.
         readings: one or several; ``None``: all of the model.
-        keys, queries: how tokens become words, see :mod:`align_eval.signals.pooling`.
-        renormalised: divide each word's row by its mass on words of the other side.
-        token_budget: tokens in a batch, padding counted; ``None``: what the device takes. It changes
-            speed and memory, not the scores.
         on_long: ``raise``, or ``leave``: pairs that are longer than the model's window are in no batch.
-
-    Yields:
-        :class:`ScoreMatrix` with values ``(views, B, source words, target words)``; ``indices`` name the pairs.
+        rules: of :func:`layout_word_matrices`.
 
     Raises:
         as :func:`attention_maps`; UnknownNameError for an unknown rule, ``heads`` or ``layers``.
     """
     reader = pair_model(model)
     layouts = lay_out_fitting(reader, pairs) if on_long == "leave" else reader.lay_out(pairs)
-    return layout_word_matrices(
-        reader, layouts, layers, heads, readings, keys=keys, queries=queries, renormalised=renormalised,
-        token_budget=token_budget,
-    )  # fmt: skip
+    return layout_word_matrices(reader, layouts, layers, heads, readings, **rules)
 
 
 def layout_word_matrices(
@@ -141,14 +136,20 @@ def layout_word_matrices(
     readings: Sequence[str] | str | None = None, *, keys: str = "sum", queries: str = "mean",
     renormalised: bool = False, token_budget: int | None = None,
 ) -> Iterator[ScoreMatrix]:  # fmt: skip
-    """As :func:`word_matrices`, of encoded pairs; ``None`` is a pair that is in no batch."""
+    """As :func:`word_matrices`, of encoded pairs; ``None`` is a pair that is in no batch.
+
+    ``keys`` and ``queries`` are the rules by which tokens become words, see :mod:`align_eval.signals.matrix`;
+    ``renormalised`` divides each word's row by its mass on words of the other side. ``token_budget``: tokens in a
+    batch, padding counted; ``None``: what the device takes. It changes speed and memory, not the scores.
+    """
     names = reader.readings if readings is None else (readings,) if isinstance(readings, str) else tuple(readings)
     for name in names:
         reader.require_reading(name)
     for rule in (keys, queries):
         require_rule(rule)
     live = [layout if layout is not None and has_words(layout) else None for layout in layouts]
-    return _stream(reader, live, _choose(reader, layers, heads), names, (keys, queries), renormalised, token_budget)
+    wanted = _Wanted(_choose(reader, layers, heads), names, (keys, queries), renormalised)
+    return _stream(reader, live, wanted, token_budget)
 
 
 def lay_out_fitting(reader: PairModel, pairs: Sequence[SentencePair]) -> list[Layout | None]:
@@ -172,16 +173,12 @@ def has_words(layout: Layout) -> bool:
 
 
 def batches_of(reader: PairModel, layouts: Sequence[Layout], budget: int | None) -> list[list[int]]:
-    """Indices of ``layouts`` in batches under a budget of padded tokens, longest first.
-
-    ``budget`` is as of :func:`align_eval.models.batching.budget_of`.
-    """
+    """Indices of ``layouts`` in batches, longest first; ``budget`` as of :func:`budget_of`."""
     tokens = budget_of(budget, reader.device, reader.hidden_size)
     return buckets([layout.size for layout in layouts], tokens, overhead=OVERHEAD) if layouts else []
 
 
-@dataclass(frozen=True)
-class _Choice:
+class _Choice(NamedTuple):
     """Which layers and heads are needed (numbers from 1), and the names of what is given: numbers and aggregates."""
 
     layers: tuple[int, ...]
@@ -190,55 +187,56 @@ class _Choice:
     head_names: tuple[Number, ...]
 
 
+class _Wanted(NamedTuple):
+    """What is kept of a forward pass; ``rules`` of keys and queries by which it is pooled to words, if it is."""
+
+    choice: _Choice
+    readings: tuple[str, ...]
+    rules: tuple[str, str] | None = None
+    renormalised: bool = False
+    on_host: bool = False
+
+
 def _choose(model: PairModel, layers: Any, heads: Any) -> _Choice:
-    def one(given: Any, count: int, what: str, aggregates: tuple[str, ...]) -> tuple[Number, ...]:
-        listed = [given] if isinstance(given, (int, str)) else list(given)
+    def one(given: Any, count: int, what: str, *aggregates: str) -> tuple[tuple[int, ...], tuple[Number, ...]]:
         names: list[Number] = []
-        for item in listed:
-            if isinstance(item, str) and item == "all":
+        for item in [given] if isinstance(given, (int, str)) else given:
+            if item == "all":
                 names += range(1, count + 1)
-            elif isinstance(item, str):
-                if item not in aggregates:
-                    raise UnknownNameError(f"choice of {what}s", item, ("all", *aggregates))
-                names.append(item)
-            elif isinstance(item, int) and 1 <= item <= count:
+            elif isinstance(item, str) and item not in aggregates:
+                raise UnknownNameError(f"choice of {what}s", item, ("all", *aggregates))
+            elif isinstance(item, str) or (isinstance(item, int) and 1 <= item <= count):
                 names.append(item)
             else:
                 raise InputError(f"{model.name} has no {what} {item!r}", remedy=f"Choose from 1 to {count}")
         if not names:
             raise InputError(f"no {what} is asked for", remedy=f"Choose from 1 to {count}, or all")
-        return tuple(dict.fromkeys(names))
+        unique = tuple(dict.fromkeys(names))
+        numbers = tuple(name for name in unique if isinstance(name, int))
+        return numbers if len(numbers) == len(unique) else tuple(range(1, count + 1)), unique
 
-    def needed(names: tuple[Number, ...], count: int) -> tuple[int, ...]:
-        numbers = tuple(name for name in names if isinstance(name, int))
-        return numbers if len(numbers) == len(names) else tuple(range(1, count + 1))
-
-    layer_names = one(layers, model.layers, "layer", ("mean",))
-    head_names = (WHOLE,) if model.headless else one(heads, model.heads, "head", ("mean", "max"))
-    return _Choice(needed(layer_names, model.layers), layer_names, needed(head_names, model.heads), head_names)
+    whole = ((1,), (WHOLE,))
+    head_choice = whole if model.headless else one(heads, model.heads, "head", "mean", "max")
+    return _Choice(*one(layers, model.layers, "layer", "mean"), *head_choice)
 
 
 def _stream(
-    reader: PairModel, layouts: Sequence[Layout | None], choice: _Choice, readings: tuple[str, ...],
-    rules: Rules | None, renormalised: bool, token_budget: int | None, on_host: bool = False,
-) -> Iterator[ScoreMatrix]:  # fmt: skip
+    reader: PairModel, layouts: Sequence[Layout | None], wanted: _Wanted, token_budget: int | None
+) -> Iterator[ScoreMatrix]:
     live = {k: layout for k, layout in enumerate(layouts) if layout is not None}
     numbers = list(live)
     batches = [[numbers[g] for g in group] for group in batches_of(reader, list(live.values()), token_budget)]
 
     def read(members: Sequence[int]) -> ScoreMatrix:
-        found = _read(reader, [live[k] for k in members], choice, readings, rules, renormalised, on_host)
-        return replace(found, indices=tuple(members))
+        return replace(_read(reader, [live[k] for k in members], wanted), indices=tuple(members))
 
     for _, matrix in in_halves(batches, read):
         yield matrix
 
 
-def _read(
-    reader: PairModel, layouts: list[Layout], choice: _Choice, readings: tuple[str, ...], rules: Rules | None,
-    renormalised: bool, on_host: bool,
-) -> ScoreMatrix:  # fmt: skip
+def _read(reader: PairModel, layouts: list[Layout], wanted: _Wanted) -> ScoreMatrix:
     """Run one batch; each layer is reduced to what is kept of it while the forward pass waits."""
+    choice, readings, rules = wanted.choice, wanted.readings, wanted.rules
     both = len(layouts[0].blocks[readings[0]]) > 1
     if rules is None and both:  # the mean of two blocks is between words
         rules = ("sum", "mean")
@@ -254,28 +252,32 @@ def _read(
             wide = wide if len(heads) == wide.shape[1] else wide[:, heads]
             for reading in readings:
                 taken = [block.take(wide, choice) for block in blocks[reading]]
-                if on_host:
+                if wanted.on_host:
                     taken = [(values.cpu(), left.cpu()) for values, left in taken]
                 if layer in choice.layer_names:
                     found[layer, reading] = taken
                 if "mean" in choice.layer_names:
                     before = found.get(("mean", reading))
-                    found["mean", reading] = taken if before is None else _sum(before, taken)
+                    if before is not None:
+                        taken = [(a + c, b + d) for (a, b), (c, d) in zip(before, taken, strict=True)]
+                    found["mean", reading] = taken
             del wide
     for reading in readings if "mean" in choice.layer_names else ():
         found["mean", reading] = [(a / reader.layers, b / reader.layers) for a, b in found["mean", reading]]
     parts = [
-        _oriented(blocks[reading], found[layer, reading], renormalised)
+        _oriented(blocks[reading], found[layer, reading], wanted.renormalised)
         for reading in readings
         for layer in choice.layer_names
     ]
-    sides = [
-        replace(side, left_out=torch.cat([part[1][name] for part in parts]))
-        for name, side in _sides(layouts, blocks[readings[0]][0], parts[0][0].device).items()
-    ]
+    values = torch.cat([scores for scores, _ in parts])
+    first = blocks[readings[0]][0]
+    source, target = (
+        replace(_side(layouts, first, name, values.device), left_out=torch.cat([left[name] for _, left in parts]))
+        for name in ("source", "target")
+    )
     views = tuple(View(a, b, reading) for reading in readings for a in choice.layer_names for b in choice.head_names)
     return ScoreMatrix(
-        torch.cat([values for values, _ in parts]), sides[0], sides[1], views,
+        values, source, target, views,
         reader.quantity + (", mean of both blocks" if both and len(readings) == 1 else ""), reader.distribution,
         reader.name, tuple(layout.pair.id for layout in layouts),
     )  # fmt: skip
@@ -286,10 +288,11 @@ class _Padded:
     """One block of each pair of a batch: rows ``(B, R)``, their words and those of the columns ``(B, K)``; -1: none."""
 
     blocks: list[Block]
-    rules: Rules | None
+    rules: tuple[str, str] | None
     rows: Tensor
     row_words: Tensor
     column_words: Tensor
+    #: Words of the rows and of the columns, at most.
     sizes: tuple[int, int]
 
     @property
@@ -304,9 +307,8 @@ class _Padded:
         weights = weights[:, :, : self.rows.shape[1], : self.column_words.shape[1]]
         left = torch.einsum("bhqk,bk->bhq", weights, (self.column_words < 0).to(weights.dtype))
         if self.rules is not None:
-            keys, queries = self.rules
-            weights = pool(weights, self.row_words, self.column_words, *self.sizes, keys, queries)
-            left = pool_last_axis(left, self.row_words, self.sizes[0], queries)
+            weights = pool(weights, self.row_words, self.column_words, *self.sizes, *self.rules)
+            left = pool_last_axis(left, self.row_words, self.sizes[0], self.rules[1])
         return _heads(weights, choice), _heads(left, choice)
 
     @functools.cached_property
@@ -315,28 +317,19 @@ class _Padded:
         return all(np.array_equal(block.rows, np.arange(len(block.rows))) for block in self.blocks)
 
 
-def _padded_blocks(layouts: Sequence[Layout], reading: str, device: torch.device, rules: Rules | None) -> list[_Padded]:
+def _padded_blocks(
+    layouts: Sequence[Layout], reading: str, device: torch.device, rules: tuple[str, str] | None
+) -> list[_Padded]:
+    sides = ("source", "target")
+    counts = {side: max(len(getattr(layout.pair, side)) for layout in layouts) for side in sides}
     out = []
-    for number in range(len(layouts[0].blocks[reading])):
-        blocks = [layout.blocks[reading][number] for layout in layouts]
-        counts = [max(len(getattr(layout.pair, side)) for layout in layouts) for side in ("source", "target")]
-        sizes = (counts[1], counts[0]) if blocks[0].side == "target" else (counts[0], counts[1])
-        out.append(
-            _Padded(
-                blocks,
-                rules,
-                _tensor([block.rows for block in blocks], 0, device),
-                _tensor([block.row_words for block in blocks], -1, device),
-                _tensor([block.column_words for block in blocks], -1, device),
-                sizes,
-            )
-        )
+    for blocks in map(list, zip(*(layout.blocks[reading] for layout in layouts), strict=True)):
+        rows, columns = sides if blocks[0].side == "source" else sides[::-1]
+        places = padded_tensor([block.rows for block in blocks], 0, device)
+        row_words = padded_tensor([block.row_words for block in blocks], -1, device)
+        column_words = padded_tensor([block.column_words for block in blocks], -1, device)
+        out.append(_Padded(blocks, rules, places, row_words, column_words, (counts[rows], counts[columns])))
     return out
-
-
-def _tensor(arrays: Sequence[IdArray], fill: int, device: torch.device) -> Tensor:
-    """Arrays of different length as one ``(B, T)`` on a device, filled at the end."""
-    return torch.from_numpy(padded(arrays, fill)[0]).to(device)
 
 
 def _rows(layouts: Sequence[Layout], readings: Sequence[str], device: torch.device) -> Tensor:
@@ -364,18 +357,14 @@ def _heads(values: Tensor, choice: _Choice) -> Tensor:
     """``(B, heads read, ...)`` -> ``(B, heads named, ...)``."""
     if choice.head_names in (choice.heads, (WHOLE,)):
         return values
-    place = {head: k for k, head in enumerate(choice.heads)}
-    parts = []
-    for name in choice.head_names:
-        if isinstance(name, int):
-            parts.append(values[:, place[name]])
-        else:
-            parts.append(values.mean(dim=1) if name == "mean" else values.amax(dim=1))
-    return torch.stack(parts, dim=1)
-
-
-def _sum(one: Taken, other: Taken) -> Taken:
-    return [(a + c, b + d) for (a, b), (c, d) in zip(one, other, strict=True)]
+    aggregates = {"mean": lambda: values.mean(dim=1), "max": lambda: values.amax(dim=1)}
+    return torch.stack(
+        [
+            values[:, choice.heads.index(name)] if isinstance(name, int) else aggregates[name]()
+            for name in choice.head_names
+        ],
+        dim=1,
+    )
 
 
 def _oriented(blocks: list[_Padded], taken: Taken, renormalised: bool) -> tuple[Tensor, dict[str, Tensor]]:
@@ -392,15 +381,11 @@ def _oriented(blocks: list[_Padded], taken: Taken, renormalised: bool) -> tuple[
     return mean, left
 
 
-def _sides(layouts: Sequence[Layout], block: _Padded, device: torch.device) -> dict[str, Side]:
-    """Source and target of a batch: its tokens, or its words."""
-    out = {}
-    for name in ("source", "target"):
-        row = block.side == name
-        text = tuple(tuple(getattr(layout.pair, name)) for layout in layouts)
-        counts = tuple(len(words) for words in text)
-        labels = tuple(b.row_labels if row else b.column_labels for b in block.blocks)
-        words = (block.row_words if row else block.column_words).to(device)
-        side = Side(words, tuple(len(some) for some in labels), counts, text, labels)
-        out[name] = side if block.rules is None else word_side(side, None)
-    return out
+def _side(layouts: Sequence[Layout], block: _Padded, name: str, device: torch.device) -> Side:
+    """One side of a batch: its tokens, or its words."""
+    row = block.side == name
+    text = tuple(tuple(getattr(layout.pair, name)) for layout in layouts)
+    labels = tuple(b.row_labels if row else b.column_labels for b in block.blocks)
+    words = (block.row_words if row else block.column_words).to(device)
+    side = Side(words, tuple(map(len, labels)), tuple(map(len, text)), text, labels)
+    return side if block.rules is None else word_side(side, None)

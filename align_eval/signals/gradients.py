@@ -1,4 +1,4 @@
-"""Gradients at the source embeddings, under forced decoding: four methods from the same two tensors.
+"""Gradients at the source embeddings, under teacher forcing: four methods from the same two tensors.
 
 With e the embeddings of what the model reads first (the source of an encoder-decoder model, the whole context of the
 others), S_ij is what the prediction of target token y_i owes to e_j. Saliency: Simonyan et al. 2013 (arXiv:1312.6034)
@@ -12,6 +12,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,15 +58,10 @@ class InputGradient(ByPrediction):
         """What each prediction owes to each source token, ``(R, K)``; what stands in the padding has no meaning."""
 
     def gradient(self, steps: Sequence[Prediction], at: Point | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The embeddings e, d log p(y_i) / d e, and log p.
+        """The embeddings e and d log p(y_i) / d e, ``(R, K, d)``, and log p ``(R,)``, of R predictions.
 
-        Args:
-            steps: R predictions. Those with the same layout object share one forward pass.
-            at: from e and the tokens that each text has to the point where the gradient is taken, the same for all
-                predictions of a text; ``None``: e itself.
-
-        Returns:
-            e and the gradient ``(R, K, d)``, log p ``(R,)``.
+        Those with the same layout object share one forward pass. ``at``: from e and the tokens that each text has to
+        the point where the gradient is taken, the same for all predictions of a text; ``None``: e itself.
         """
         shared = SharedPass.of(steps, self.device)
         lengths = [len(layout.inputs[0]) for layout in shared.layouts]
@@ -96,9 +93,6 @@ class Saliency(InputGradient, method="saliency"):
 
     Args:
         norm: ``"l2"``, ``"l1"`` or ``"mean"``, over the embedding.
-
-    Raises:
-        ModelError: the model predicts no words.
     """
 
     norm: str = option("l2", choices=NORMS)
@@ -120,9 +114,6 @@ class InputXGradient(InputGradient, method="input-x-gradient"):
 
     Args:
         absolute: whether the sign is left out (after the sum over the embedding).
-
-    Raises:
-        ModelError: the model predicts no words.
     """
 
     absolute: bool = False
@@ -157,7 +148,6 @@ class IntegratedGradients(InputGradient, method="integrated-gradients"):
 
     Raises:
         InputError: the model has no padding.
-        ModelError: the model predicts no words.
     """
 
     steps: int = option(20, low=1)
@@ -175,23 +165,21 @@ class IntegratedGradients(InputGradient, method="integrated-gradients"):
         """The baseline for ``embeddings`` ``(R, K, d)``, of the same shape."""
         if self.baseline == "zero":
             return torch.zeros_like(embeddings)
-        table = first_embeddings(self)
         with torch.no_grad():
-            pad: Tensor = table(torch.tensor([self.tokenizer.pad_token_id], device=self.device))
+            pad: Tensor = first_embeddings(self)(torch.tensor([self.tokenizer.pad_token_id], device=self.device))
         return pad.expand_as(embeddings)
 
     def attribute(self, steps: Sequence[Prediction]) -> Tensor:
         places, weights = np.polynomial.legendre.leggauss(self.steps)
-        parts = []
-        for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+        total: Any = 0
+        for place, weight in zip(((places + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
 
-            def at(embeddings: Tensor, lengths: Sequence[int], share: float = float(place)) -> Tensor:
+            def at(embeddings: Tensor, lengths: Sequence[int], place: float = place) -> Tensor:
                 base = self.base(embeddings)
-                return base + share * (embeddings - base)
+                return base + place * (embeddings - base)
 
             embeddings, gradient, _ = self.gradient(steps, at)
-            parts.append(float(weight) * ((embeddings - self.base(embeddings)) * gradient).sum(dim=-1))
-        total: Tensor = sum(parts[1:], parts[0])
+            total = total + weight * ((embeddings - self.base(embeddings)) * gradient).sum(dim=-1)
         return total.abs() if self.absolute else total
 
 
@@ -212,9 +200,6 @@ class SmoothGrad(InputGradient, method="smoothgrad"):
         seed: of the noise.
         smoothed: M, ``"saliency"`` or ``"input-x-gradient"`` (signed; e is the noisy one).
         norm: of the saliency.
-
-    Raises:
-        ModelError: the model predicts no words.
     """
 
     samples: int = option(20, low=1)
@@ -238,16 +223,12 @@ class SmoothGrad(InputGradient, method="smoothgrad"):
 
     def attribute(self, steps: Sequence[Prediction]) -> Tensor:
         lengths = [len(step.layout.inputs[0]) for step in steps]
-        parts = []
+        total: Any = 0
         for sample in range(self.samples):
-
-            def at(embeddings: Tensor, lengths: Sequence[int], number: int = sample) -> Tensor:
-                return self.noisy(embeddings, lengths, number)
-
+            at = partial(self.noisy, sample=sample)
             embeddings, gradient, _ = self.gradient(steps, at)
             if self.smoothed == "saliency":
-                parts.append(reduced(gradient, self.norm))
+                total = total + reduced(gradient, self.norm)
             else:
-                parts.append((at(embeddings, lengths) * gradient).sum(dim=-1))
-        total: Tensor = sum(parts[1:], parts[0])
+                total = total + (at(embeddings, lengths) * gradient).sum(dim=-1)
         return total / self.samples

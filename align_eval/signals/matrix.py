@@ -6,22 +6,26 @@ with the special ones. All tensors are padded at the end of each axis and stay o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from align_eval.errors import InputError, NonFiniteError
-from align_eval.signals.pooling import pool, pool_last_axis, renormalise
+from align_eval.errors import InputError, NonFiniteError, UnknownNameError
+from align_eval.models.batching import padded
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas
     from numpy.typing import NDArray
 
+    from align_eval.models.tokens import IdArray
+
 Number = int | str
+RULES = ("sum", "mean", "max", "first", "last")
+"""How tokens become words: the sum over the tokens of a word, their mean, ..., the first or the last token alone."""
 
 
 class View(NamedTuple):
@@ -37,24 +41,19 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Side:
-    """The source or the target side of the B pairs of a batch.
+    """The source or the target side of the B pairs of a batch."""
 
-    Attributes:
-        words: ``(B, M)`` int64: the word (0-based) of each unit; -1 for what is no word (special tokens, language
-            codes, the rest of the context), for words without a token, and in the padding.
-        lengths: units of each pair.
-        counts: words of each pair.
-        text: the words of each pair; empty if they are not known.
-        labels: the units of each pair as they are shown; empty: the words.
-        left_out: ``(V, B, M)``: how much of each unit's row lies on units of the other side that are no word; NaN where
-            this side does not attend; ``None``: nothing was left out.
-    """
-
+    #: ``(B, M)`` int64: the word (0-based) of each unit; -1 for what is no word (special tokens, language codes, the
+    #: rest of the context), for words without a token, and in the padding.
     words: Tensor
+    #: Units of each pair, words of each pair.
     lengths: tuple[int, ...]
     counts: tuple[int, ...]
+    #: The words of each pair; empty if they are not known. Its units as they are shown; empty: the words.
     text: tuple[tuple[str, ...], ...] = ()
     labels: tuple[tuple[str, ...], ...] = ()
+    #: ``(V, B, M)``: how much of each unit's row lies on units of the other side that are no word; NaN where this side
+    #: does not attend; ``None``: nothing was left out.
     left_out: Tensor | None = None
 
     def units(self, pair: int) -> tuple[str, ...]:
@@ -70,14 +69,13 @@ class Side:
     def pick(self, pairs: Sequence[int], size: int | None = None) -> Side:
         """The side of some pairs, by position; ``size``: the units that are kept, all by default."""
         rows = torch.tensor(list(pairs), dtype=torch.int64, device=self.words.device)
-        return Side(
-            self.words[rows, :size],
-            tuple(self.lengths[k] for k in pairs),
-            tuple(self.counts[k] for k in pairs),
-            tuple(self.text[k] for k in pairs) if self.text else (),
-            tuple(self.labels[k] for k in pairs) if self.labels else (),
-            None if self.left_out is None else self.left_out[:, rows, :size],
-        )
+        left = None if self.left_out is None else self.left_out[:, rows, :size]
+        parts = {key: _picked(getattr(self, key), pairs) for key in ("lengths", "counts", "text", "labels")}
+        return replace(self, words=self.words[rows, :size], left_out=left, **parts)
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Side:
+        """``change`` made to what was left out."""
+        return self if self.left_out is None else replace(self, left_out=change(self.left_out))
 
 
 @dataclass(frozen=True)
@@ -114,14 +112,13 @@ class ScoreMatrix:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", at_least_float32(self.values))
-        pairs = len(self.source.lengths)
-        shape = (len(self.views), pairs, self.source.words.shape[1], self.target.words.shape[1])
-        named = [side.units(b) for side in (self.source, self.target) for b in range(pairs) if side.labels]
-        sizes = [n for side in (self.source, self.target) for n in side.lengths if side.labels]
-        if tuple(self.values.shape) != shape or [len(units) for units in named] != sizes:
+        sides = (self.source, self.target)
+        shape = (len(self.views), len(self), *(side.words.shape[1] for side in sides))
+        labels = [len(units) for side in sides for units in side.labels]
+        if tuple(self.values.shape) != shape or labels != [n for side in sides if side.labels for n in side.lengths]:
             raise InputError(
-                f"values {tuple(self.values.shape)} do not fit {shape[0]} heads, {pairs} pairs, {shape[2]} source and "
-                f"{shape[3]} target units with {[len(units) for units in named]} labels"
+                f"values {tuple(self.values.shape)} do not fit {shape[0]} heads, {shape[1]} pairs, {shape[2]} source "
+                f"and {shape[3]} target units with {labels} labels"
             )
         self.check_finite()
 
@@ -146,8 +143,8 @@ class ScoreMatrix:
             values=self.values[:, index, :rows, :columns],
             source=self.source.pick(pairs, rows),
             target=self.target.pick(pairs, columns),
-            ids=tuple(self.ids[k] for k in pairs) if self.ids else (),
-            indices=tuple(self.indices[k] for k in pairs) if self.indices else (),
+            ids=_picked(self.ids, pairs),
+            indices=_picked(self.indices, pairs),
         )
 
     @property
@@ -186,11 +183,7 @@ class ScoreMatrix:
         return self.views[0].reading
 
     def check_finite(self) -> None:
-        """Check that no value outside of the padding is NaN or infinite.
-
-        Raises:
-            NonFiniteError: names the first such pair.
-        """
+        """Check that no value outside of the padding is NaN or infinite, else NonFiniteError names the first pair."""
         if bool(torch.isfinite(self.values.sum())):  # one pass; a sum is never finite if one number is not
             return
         inside = self.source.inside()[:, :, None] & self.target.inside()[:, None, :]
@@ -254,13 +247,9 @@ class ScoreMatrix:
 
     def _changed(self, change: Any, views: tuple[View, ...], quantity: str = "") -> ScoreMatrix:
         """``change`` made to everything that has an axis of views."""
-        sides = [
-            side if side.left_out is None else replace(side, left_out=change(side.left_out))
-            for side in (self.source, self.target)
-        ]
         return replace(
-            self, values=change(self.values), source=sides[0], target=sides[1], views=views,
-            quantity=quantity or self.quantity,
+            self, values=change(self.values), source=self.source.changed(change), target=self.target.changed(change),
+            views=views, quantity=quantity or self.quantity,
         )  # fmt: skip
 
     def head_mean(self) -> ScoreMatrix:
@@ -309,22 +298,21 @@ class ScoreMatrix:
 
         A row without any mass on words stays 0.
         """
-        kept = self.keys.words >= 0
-        if self.attends == "target":
-            values = renormalise(self.values.masked_fill(~kept[:, :, None], 0).transpose(-1, -2)).transpose(-1, -2)
-        else:
-            values = renormalise(self.values.masked_fill(~kept[:, None, :], 0))
+        words = self.keys.words >= 0
+        kept, rows = (words[:, :, None], 2) if self.attends == "target" else (words[:, None, :], 3)
+        values = renormalise(self.values.masked_fill(~kept, 0), rows)
         return replace(self, values=values, quantity=f"{self.quantity}, renormalised over words")
 
     def word_keys(self) -> ScoreMatrix:
         """One pair without the columns that are no word."""
-        words = self.keys.words[0]
-        kept = words >= 0
+        kept = self.keys.words[0] >= 0
         labels = tuple(label for label, keep in zip(self.keys.units(0), kept.tolist(), strict=True) if keep)
-        side = replace(self.keys, words=words[None, kept], lengths=(len(labels),), labels=(labels,))
+        side = replace(
+            self.keys, words=self.keys.words[:, kept], lengths=(len(labels),), labels=(labels,), left_out=None
+        )
         if self.attends == "target":
-            return replace(self, values=self.values[:, :, kept], source=replace(side, left_out=None))
-        return replace(self, values=self.values[..., kept], target=replace(side, left_out=None))
+            return replace(self, values=self.values[:, :, kept], source=side)
+        return replace(self, values=self.values[..., kept], target=side)
 
     def numpy(self) -> NDArray[np.floating]:
         """The values as an array ``(V, B, M, N)``."""
@@ -333,11 +321,10 @@ class ScoreMatrix:
 
     def cpu(self) -> ScoreMatrix:
         """The same off its device."""
-        sides = [
-            replace(side, words=side.words.cpu(), left_out=None if side.left_out is None else side.left_out.cpu())
-            for side in (self.source, self.target)
-        ]
-        return replace(self, values=self.values.cpu(), source=sides[0], target=sides[1])
+        source, target = (
+            replace(side.changed(torch.Tensor.cpu), words=side.words.cpu()) for side in (self.source, self.target)
+        )
+        return replace(self, values=self.values.cpu(), source=source, target=target)
 
     def to_frame(self) -> pandas.DataFrame:
         """A row a cell: pair, layer, head, reading, source and target unit with their words (0-based; -1), score."""
@@ -363,6 +350,15 @@ class ScoreMatrix:
         return maps_bundle(self)
 
 
+def _picked(parts: tuple[Any, ...], numbers: Sequence[int]) -> tuple[Any, ...]:
+    return tuple(parts[k] for k in numbers) if parts else ()
+
+
+def padded_tensor(arrays: Sequence[IdArray], fill: int, device: torch.device) -> Tensor:
+    """Arrays of different length as one ``(B, T)`` on a device, filled at the end."""
+    return torch.from_numpy(padded(arrays, fill)[0]).to(device, non_blocking=True)
+
+
 def word_side(side: Side, left_out: Tensor | None) -> Side:
     """The words of a side as its units; those without a token cannot be linked."""
     size = max(side.counts, default=0)
@@ -374,3 +370,52 @@ def word_side(side: Side, left_out: Tensor | None) -> Side:
 def at_least_float32(values: Tensor) -> Tensor:
     """``values`` in float32, or in float64 if that is what they are: sums of half-precision numbers lose digits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def require_rule(rule: str) -> None:
+    """Raise :class:`UnknownNameError` unless ``rule`` is one of :data:`RULES`."""
+    if rule not in RULES:
+        raise UnknownNameError("rule for sub-words", rule, RULES)
+
+
+def pool_last_axis(values: Tensor, words: Tensor, count: int, rule: str) -> Tensor:
+    """Pool the last axis of ``(B, ..., K)`` to ``(B, ..., count)`` by a rule of :data:`RULES`.
+
+    ``words``: ``(B, K)`` int64, the word (0-based) of each position; -1 leaves it out. A word without a token is 0.
+    """
+    require_rule(rule)
+    flat = values.flatten(1, -2) if values.ndim > 2 else values[:, None]
+    if rule == "max":
+        index = torch.where(words < 0, count, words)[:, None, :].expand_as(flat)
+        out = flat.new_full((*flat.shape[:2], count + 1), -torch.inf)
+        out = out.scatter_reduce_(2, index, flat, "amax")[..., :count]
+        out = out.masked_fill(out == -torch.inf, 0)
+    else:
+        member = words[:, :, None] == torch.arange(count, device=words.device)  # (B, K, count)
+        if rule == "first":
+            member = member & (member.cumsum(dim=1) == 1)
+        elif rule == "last":
+            member = member & (member.flip(1).cumsum(dim=1).flip(1) == 1)
+        weights = member.to(values.dtype)
+        if rule == "mean":
+            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
+        out = torch.bmm(flat, weights)
+    return out.reshape(*values.shape[:-1], count)
+
+
+def pool(
+    values: Tensor, row_words: Tensor, column_words: Tensor, rows: int, columns: int, keys: str, queries: str
+) -> Tensor:
+    """Pool the columns (keys), then the rows (queries) of ``(B, H, Q, K)`` to ``(B, H, rows, columns)``.
+
+    The default everywhere is that of ALTI and of Kobayashi et al. 2020: the sum over the tokens of a key word, the mean
+    over those of a query word. A row of weights that sums to 1 then still sums to 1. See :func:`pool_last_axis`.
+    """
+    by_key = pool_last_axis(values, column_words, columns, keys)
+    return pool_last_axis(by_key.transpose(-1, -2), row_words, rows, queries).transpose(-1, -2)
+
+
+def renormalise(values: Tensor, dim: int = -1) -> Tensor:
+    """Divide each row (the axis ``dim``) by its sum; rows that sum to 0 stay 0."""
+    sums = values.sum(dim=dim, keepdim=True)
+    return values / torch.where(sums == 0, torch.ones_like(sums), sums)

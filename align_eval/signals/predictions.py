@@ -29,7 +29,7 @@ from align_eval.models.attention import eager
 from align_eval.models.double import keep_double
 from align_eval.models.pairs import Layout, PairModel
 from align_eval.options import option
-from align_eval.signals.base import Attribution
+from align_eval.signals import Attribution
 from align_eval.signals.matrix import at_least_float32
 
 
@@ -259,8 +259,9 @@ class SharedPass:
             seen += [0] * (len(texts) - len(seen))
             numbers.append((place, seen[place], step.row, step.token))
             seen[place] += 1
-        parts = torch.tensor(numbers, dtype=torch.int64, device=device).reshape(-1, 4).unbind(dim=1)
-        return cls(tuple(layout for _, layout in texts.values()), *parts, max(seen, default=0))
+        which, turn, rows, tokens = torch.tensor(numbers, dtype=torch.int64, device=device).reshape(-1, 4).T
+        layouts = tuple(layout for _, layout in texts.values())
+        return cls(layouts, which, turn, rows, tokens, max(seen, default=0))
 
 
 def step_gradients(

@@ -62,7 +62,7 @@ def subword_similarity(encoder: Any, pair: SentencePair) -> Matrix:
     left, right = (v[0] for v in encoder.encode(tokens.ids, [LAYER]))
     units = [np.zeros(len(w), dtype=np.int64) for w in tokens.words]
     rows = [np.arange(len(left)), len(left) + np.arange(len(right))]
-    batch = similarity(torch.cat([left, right]), rows[:1], rows[1:], [units[0]], [units[1]], [1], [1])
+    batch = similarity(torch.cat([left, right]), (rows[:1], rows[1:]), ([units[0]], [units[1]]), ([1], [1]))
     return batch.values[0, 0].double().numpy()
 
 

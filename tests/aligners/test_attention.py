@@ -22,7 +22,7 @@ from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError
 from align_eval.models import load_model
 from align_eval.runs.evaluate import attention_links
 from align_eval.signals.collect import word_matrices
-from align_eval.signals.windows import owners, window_spans
+from align_eval.signals.similarity import owners, window_spans
 from tests.models import families
 
 PAIRS = [

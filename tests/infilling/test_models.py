@@ -14,7 +14,7 @@ from align_eval.models import load_model
 from align_eval.models.encoder import Encoder, PairEncoder
 from align_eval.models.masked import InfillingSeq2Seq, MaskedEncoder, MaskedSeq2Seq
 from align_eval.models.seq2seq import Seq2Seq
-from align_eval.signals.base import ATTRIBUTIONS
+from align_eval.signals import ATTRIBUTIONS
 from align_eval.signals.collect import attention_maps, word_matrices
 from tests.infilling.models import bert_folder, load, marian_folder
 from tests.models.families import build, pairs

@@ -12,7 +12,7 @@ from torch import Tensor
 from align_eval.corpora import SentencePair
 from align_eval.models.attention import attention_sites
 from align_eval.models.double import keep_double
-from align_eval.signals.base import pair_model
+from align_eval.signals import pair_model
 from tests.models import families
 
 KINDS = (*families.SEQ2SEQ, *families.DECODERS, *families.ENCODERS)

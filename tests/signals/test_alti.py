@@ -12,9 +12,9 @@ from align_eval.models.adapters import discovery
 from align_eval.models.attention import AttentionPass, attention_sites
 from align_eval.models.double import keep_double
 from align_eval.models.linear import linear_norm
-from align_eval.signals import attention_maps, word_matrices
+from align_eval.signals import ATTRIBUTIONS, pair_model
 from align_eval.signals.alti import Alti, AltiLayer, AttentionLayer, Decomposition, decompose
-from align_eval.signals.base import ATTRIBUTIONS, pair_model
+from align_eval.signals.collect import attention_maps, word_matrices
 from tests.models import architectures, families
 from tests.signals.recorded import KINDS, POST, double, heads_of, layers_of, moved_by, out_bias
 

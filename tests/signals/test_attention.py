@@ -16,7 +16,7 @@ from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
 from align_eval.models.decoder import PromptTemplate
 from align_eval.scoring import score
-from align_eval.signals.base import pair_model
+from align_eval.signals import pair_model
 from align_eval.signals.collect import attention_maps, word_matrices
 from align_eval.signals.matrix import View
 from tests.models import families

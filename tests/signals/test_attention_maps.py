@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, ModelError, NonFiniteError, UnknownNameError
 from align_eval.models.attention import check_rows
-from align_eval.signals.base import pair_model
+from align_eval.signals import pair_model
 from align_eval.signals.collect import attention_maps, word_matrices
-from align_eval.signals.matrix import ScoreMatrix, Side, View
-from align_eval.signals.pooling import RULES, pool_last_axis
+from align_eval.signals.matrix import RULES, ScoreMatrix, Side, View, pool_last_axis
 from tests.models import families
 
 QUERY = ("a", "b1", "b2", "</s>")

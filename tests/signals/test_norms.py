@@ -12,9 +12,9 @@ from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.extraction import make_extractor
 from align_eval.models.adapters.discovery import parts_of
 from align_eval.models.linear import Form
-from align_eval.signals import attention_maps, word_matrices
-from align_eval.signals.base import ATTRIBUTIONS
-from align_eval.signals.norms import LayerNorms, Norms, cells
+from align_eval.signals import ATTRIBUTIONS
+from align_eval.signals.collect import attention_maps, word_matrices
+from align_eval.signals.context_mixing import LayerNorms, Norms, cells
 from tests.models import families
 from tests.signals.recorded import KINDS, double, layers_of, moved_by
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from align_eval.signals import attention_maps, word_matrices
-from align_eval.signals.base import ATTRIBUTIONS
-from align_eval.signals.rollout import Rollout, roll
+from align_eval.signals import ATTRIBUTIONS
+from align_eval.signals.collect import attention_maps, word_matrices
+from align_eval.signals.context_mixing import Rollout, roll
 from tests.models import families
 from tests.signals.recorded import KINDS, double, layers_of
 

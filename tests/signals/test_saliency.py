@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from align_eval.errors import InputError, ModelError
-from align_eval.signals.base import ATTRIBUTIONS
+from align_eval.signals import ATTRIBUTIONS
 from align_eval.signals.gradients import Saliency
 from tests.models import families
 from tests.signals.forced import (

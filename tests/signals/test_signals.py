@@ -12,7 +12,7 @@ from align_eval.extraction import make_extractor
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
 from align_eval.scoring import score
-from align_eval.signals.base import ATTRIBUTIONS
+from align_eval.signals import ATTRIBUTIONS
 from align_eval.signals.collect import attention_maps, word_matrices
 from tests.models import families
 from tests.signals.forced import double

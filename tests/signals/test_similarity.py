@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import NonFiniteError
-from align_eval.signals import ScoreMatrix
-from align_eval.signals.matrix import at_least_float32
+from align_eval.signals.matrix import ScoreMatrix, at_least_float32
 from align_eval.signals.similarity import similarity, word_means
 
 SIZES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4)
@@ -32,7 +31,7 @@ def matrix_of(source: list[np.ndarray], target: list[np.ndarray], kind: str, dty
     rows = [np.arange(a, b) for a, b in itertools.pairwise(starts)]
     units = ([np.arange(n) for n in side] for side in counts)
     names = ["a", "b", "c", "d"][: len(source)]
-    return similarity(values, rows[: len(source)], rows[len(source) :], *units, *counts, kind=kind, ids=names)
+    return similarity(values, (rows[: len(source)], rows[len(source) :]), units, counts, kind=kind, ids=names)
 
 
 @given(SIZES, st.integers(0, 10**6), st.sampled_from([torch.float32, torch.float64]))

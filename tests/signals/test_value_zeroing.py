@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from align_eval.models.double import keep_double
-from align_eval.signals.base import pair_model
+from align_eval.signals import pair_model
 from align_eval.signals.collect import attention_maps, word_matrices
-from align_eval.signals.value_zeroing import ValueZeroing, cosine_distance
+from align_eval.signals.context_mixing import ValueZeroing, cosine_distance
 from tests.models import families
 from tests.signals.forced import PAIR, double, require_batched_is_single
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.models.vectors import Vectors
-from align_eval.signals.windows import encode_in_windows, owners, window_starts
+from align_eval.signals.similarity import encode_in_windows, owners, window_starts
 
 LENGTHS = st.integers(0, 120)
 WINDOWS = st.integers(1, 40)

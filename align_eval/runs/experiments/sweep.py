@@ -53,7 +53,7 @@ class ViewExperiment(Experiment):
 
     def check(self) -> None:
         from align_eval.extraction import make_extractor
-        from align_eval.signals.pooling import require_rule
+        from align_eval.signals.matrix import require_rule
 
         self.check_testsets()
         make_extractor(self.method)
@@ -96,7 +96,7 @@ class SweepExperiment(ViewExperiment):
 
     def check(self) -> None:
         from align_eval.runs.selection import SELECTORS
-        from align_eval.signals.base import attribution_options
+        from align_eval.signals import attribution_options
 
         super().check()
         attribution_options(self.signal)
