@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNS_A_MODEL = {"transformers", "load_model", "from_pretrained", "make_aligner", "run_demo"}
+"""A test runs a model if one of these names stands in it, in a fixture of it or in a function of tests that it calls."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark ``model`` what runs a model, of random weights too."""
+    for item in items:
+        fixtures = getattr(item, "_fixtureinfo", None)
+        functions = [getattr(item, "function", None)]
+        functions += [found.func for each in getattr(fixtures, "name2fixturedefs", {}).values() for found in each]
+        if any(map(_runs_a_model, functions)):
+            item.add_marker(pytest.mark.model)
+
+
+@functools.cache
+def _runs_a_model(function: Any) -> bool:
+    """Whether a function of tests, or one that it calls, names what runs a model."""
+    seen: set[int] = set()
+    waiting = [function]
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or not str(getattr(thing, "__module__", "")).startswith("tests."):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, type):
+            waiting += vars(thing).values()
+            continue
+        thing = getattr(thing, "__wrapped__", thing)
+        if not hasattr(thing, "__code__"):
+            continue
+        names = _names(thing.__code__)
+        if names & RUNS_A_MODEL:
+            return True
+        modules = [sys.modules.get(name) for name in names if name.startswith("tests.")]
+        modules += [each for name in names if isinstance(each := thing.__globals__.get(name), ModuleType)]
+        places = [thing.__globals__, *(vars(module) for module in modules if module is not None)]
+        waiting += [place[name] for place in places for name in names if name in place]
+    return False
+
+
+def _names(code: CodeType) -> set[str]:
+    """All names in compiled code and in the functions defined within it."""
+    within = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return {*code.co_names, *code.co_freevars}.union(*within)
 
 
 def _shared(folder: Path | None, what: str) -> Path:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from align_eval.cli import _attention as heads
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
@@ -21,18 +19,13 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @app.command()
+    @options.command(app)
     def evaluate(
-        testsets: list[str] | None = typer.Argument(
+        testsets: list[str] = typer.Argument(
             None, metavar="[TESTSET...]", help="Names (align-eval testsets list), or files of sentence pairs."
         ),
-        bitext: str | None = inputs.BITEXT,
-        source: str | None = inputs.SOURCE,
-        target: str | None = inputs.TARGET,
-        bitext_format: str = inputs.BITEXT_FORMAT,
-        gold: str | None = inputs.GOLD,
-        gold_format: str = inputs.GOLD_FORMAT,
-        gold_base: inputs.Base = inputs.GOLD_BASE,
+        *,
+        data: inputs.GoldPairs,
         model: str = options.MODEL,
         method: list[str] | None = typer.Option(
             None,
@@ -46,29 +39,17 @@ def add_to(app: typer.Typer) -> None:
             "--layer",
             help="7, 5-8, 1,3,5-8 or all. Default: two thirds of the way up; offline:e5-small: 7.",
         ),
-        attention: str | None = heads.ATTENTION,
-        mode: str | None = heads.MODE,
-        attribution: str = heads.ATTRIBUTION,
-        symmetrize: str | None = heads.SYMMETRIZE,
-        choose_on: str | None = heads.CHOOSE_ON,
-        source_language: str | None = heads.SOURCE_LANGUAGE,
-        target_language: str | None = heads.TARGET_LANGUAGE,
+        attention: options.Attention,
         json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a test set and system."),
         latex: bool = typer.Option(False, "--latex", help="Print LaTeX tables (package booktabs)."),
         output: str | None = typer.Option(
             None, "--output", "-o", metavar="FOLDER", help="Also write scores.json and the links of every system here."
         ),
-        resamples: int = options.RESAMPLES,
-        seed: int = options.SEED,
-        alpha: float = options.ALPHA,
-        confidence: float = options.CONFIDENCE,
+        statistics: options.Statistics,
         subword: options.Subword = options.SUBWORD,
         on_long: options.OnLong = options.ON_LONG,
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
+        loading: options.Loading,
         precision: str | None = options.PRECISION,
-        revision: str | None = options.REVISION,
-        trust_remote_code: bool = options.TRUST,
         batch_tokens: int | None = options.BATCH_TOKENS,
     ) -> None:
         """Align test sets with a model of any family and score the links against gold, with intervals and signatures.
@@ -78,55 +59,35 @@ def add_to(app: typer.Typer) -> None:
         """
         if json_ and latex:
             raise typer.BadParameter("--json and --latex exclude each other")
-        if not 0 < confidence < 1:
-            raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
 
         from align_eval.aligners import AlignerSettings, needs_model
-        from align_eval.aligners.heads import attention_settings
         from align_eval.cli._progress import progress_bar
         from align_eval.runs.evaluate import aligners_for, evaluate_testset
 
-        head = attention_settings(attention, mode, attribution, symmetrize, choose_on)
-        default = ["argmax"] if head is None else ["reverse"]
-        names, methods = _split(list(testsets or ()), list(method or default))
-        _check(methods)
-        languages = (source_language, target_language)
-        loaded = [
-            inputs.read_testset(
-                name, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
-                gold_format=gold_format, gold_base=gold_base, languages=languages, what="a TESTSET",
-            )
-            for name in (names or (None,))
-        ]  # fmt: skip
+        head = attention.head()
+        names, methods = _split(testsets or [], method or ["argmax" if head is None else "reverse"])
+        languages = (attention.source_language, attention.target_language)
+        loaded = [data.testset(name, languages, what="a TESTSET") for name in (names or (None,))]
         for testset in loaded:
             testset.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
         found_model: Any = None
         chosen: tuple[int, ...] = ()
         if needs_model(methods):
-            from align_eval.models import load_model
-
-            loading: dict[str, Any] = {
-                "device": device, "dtype": dtype, "precision": precision, "revision": revision,
-                "trust_remote_code": trust_remote_code,
-            }  # fmt: skip
-            found_model = load_model(model, **loading)
+            found_model = loading.load(model, precision=precision)
             chosen = () if layers is None else _layers(layers, found_model, loaded[0], languages)
         elif layers is not None:
             raise typer.BadParameter("--layers does not go with a method that has no model")
         asked = AlignerSettings(
             found_model, tuple(methods), chosen, subword, on_long, batch_tokens, attention=head,
-            source_language=source_language, target_language=target_language,
+            source_language=languages[0], target_language=languages[1],
         )  # fmt: skip
         found: list[Evaluation] = []
-        for testset, aligner, said in aligners_for(asked, loaded, choose_on):
+        for testset, aligner, said in aligners_for(asked, loaded, attention.choose_on):
             if said:
-                sys.stderr.write(f"align-eval: {said}\n")
+                options.say(said)
             with progress_bar(testset.name, len(testset.pairs)) as progress:
-                found += evaluate_testset(
-                    testset, aligner, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,
-                    progress=progress,
-                )  # fmt: skip
-            heads.say_long(found[-1].long)
+                found += evaluate_testset(testset, aligner, progress=progress, **vars(statistics))
+            options.say_long(found[-1].long)
         if output is not None:
             from align_eval.corpora.own_registry import keep_testset
             from align_eval.runs.results import write_evaluations
@@ -135,14 +96,15 @@ def add_to(app: typer.Typer) -> None:
             for testset in loaded:
                 keep_testset(testset, output)
         if json_:
-            sys.stdout.write(json.dumps([e.to_json() for e in found], indent=2, ensure_ascii=False) + "\n")
+            options.print_json([e.to_json() for e in found])
         else:
             sys.stdout.write(tables(found, latex))
 
 
 def _split(names: list[str], methods: list[str]) -> tuple[list[str], list[str]]:
-    """Test sets and methods: the command line hands over all words but the first after --method as test sets."""
+    """Test sets and methods, checked: the command line has all words after the first of --method as test sets."""
     from align_eval.aligners import ALIGNERS
+    from align_eval.aligners.similarity import make_extractors
     from align_eval.extraction import EXTRACTORS
 
     known = {*EXTRACTORS.names(), *ALIGNERS.names(), "all"}
@@ -150,15 +112,8 @@ def _split(names: list[str], methods: list[str]) -> tuple[list[str], list[str]]:
     methods = [*methods, *more]
     if "all" in methods:
         methods = EXTRACTORS.names()
-    return list(dict.fromkeys(n for n in names if n not in more)), list(dict.fromkeys(methods))
-
-
-def _check(methods: list[str]) -> None:
-    """Find out what is wrong with the names of methods before a model is loaded."""
-    from align_eval.aligners import ALIGNERS
-    from align_eval.aligners.similarity import make_extractors
-
     make_extractors([method for method in methods if method.partition(":")[0] not in ALIGNERS])
+    return list(dict.fromkeys(n for n in names if n not in more)), list(dict.fromkeys(methods))
 
 
 def _layers(text: str, model: Any, testset: TestSet, languages: tuple[str | None, str | None]) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +20,13 @@ MASK_SEED = 12345
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @app.command()
+    @options.command(app)
     def explore(
         data: str | None = typer.Argument(
             None, metavar="[TESTSET|FOLDER]", help="A named test set, or a folder that evaluate -o or demo wrote."
         ),
-        bitext: str | None = inputs.BITEXT,
-        source: str | None = inputs.SOURCE_OR_SENTENCE,
-        target: str | None = inputs.TARGET_OR_SENTENCE,
-        bitext_format: str = inputs.BITEXT_FORMAT,
-        gold: str | None = inputs.GOLD_OR_LINKS,
-        gold_format: str = inputs.GOLD_FORMAT,
-        gold_base: inputs.Base = inputs.GOLD_BASE,
+        *,
+        pairs: inputs.GoldPairsOrOne,
         text: str | None = typer.Option(None, help="A text, whose self-attention is shown instead of a pair."),
         output: str = typer.Option("explore.html", "--output", "-o", metavar="FILE", help="The page goes here."),
         model: str = options.MODEL,
@@ -45,27 +39,20 @@ def add_to(app: typer.Typer) -> None:
             "attention", help="What is read: attention, norms, rollout, alti, value-zeroing, or a gradient signal."
         ),
         mode: str | None = typer.Option(
-            None,
-            help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: the first.",
+            None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: the first."
         ),
-        layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all."),
+        layers: str = options.LAYERS,
         heads: str = typer.Option("all", "--heads", "--head", help="As --layers, for heads."),
         method: str = typer.Option("reverse", "--method", "-x", help="How maps become links; none: without links."),
-        keys: str = typer.Option(
-            "sum", help="How the sub-words of a key word become one: sum, mean, max, first, last."
-        ),
-        queries: str = typer.Option("mean", help="How the sub-words of a query word become one."),
-        limit: int | None = typer.Option(None, min=1, help="Take the first so many sentence pairs."),
+        keys: str = options.KEYS,
+        queries: str = options.QUERIES,
+        limit: int | None = options.LIMIT,
         bits: int | None = typer.Option(None, help="8 or 16 bits a stored value. Default: 16, over 50 pairs 8."),
         testset: str | None = typer.Option(None, help="Which test set of a result folder."),
         title: str = typer.Option("", help="Heads the page. Default: model and test set."),
-        source_language: str | None = inputs.SOURCE_LANGUAGE,
-        target_language: str | None = inputs.TARGET_LANGUAGE,
+        languages: inputs.CorpusLanguages,
         json_: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
-        revision: str | None = options.REVISION,
-        trust_remote_code: bool = options.TRUST,
+        loading: options.Loading,
         batch_tokens: int | None = options.BATCH_TOKENS,
         on_long: options.OnLongPair = options.ON_LONG_PAIR,
     ) -> None:
@@ -74,7 +61,7 @@ def add_to(app: typer.Typer) -> None:
         The file needs no network and can be sent to others. Of a test set it lists all pairs with their scores under
         the layer and head that are chosen, and leads to the maps of each.
         """
-        if text is not None and (data is not None or inputs.files_of(bitext, source, target)):
+        if text is not None and (data is not None or pairs.files()):
             raise typer.BadParameter("--text goes without a test set, --bitext, --source and --target")
         if bits not in (None, 8, 16):
             raise typer.BadParameter("--bits must be 8 or 16")
@@ -86,27 +73,16 @@ def add_to(app: typer.Typer) -> None:
         if data is not None and Path(data).is_dir():
             from align_eval.runs.explore import explore_folder
 
-            if gold is not None or inputs.files_of(bitext, source, target):
-                raise typer.BadParameter(
-                    "a result folder holds its sentence pairs and gold: leave out --bitext and --gold"
-                )
+            if pairs.gold is not None or pairs.files():
+                raise typer.BadParameter(inputs.HELD)
             _write(explore_folder(data, testset, limit=limit, title=title), output, json_)
             return
         from align_eval.cli._progress import progress_bar
-        from align_eval.models import load_model
 
         given: Any = None
-        languages = (source_language, target_language)
         if text is None:
-            given = inputs.read_testset(
-                data, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
-                gold_format=gold_format, gold_base=gold_base, languages=languages, sentences=True,
-                what="TESTSET, FOLDER",
-            )  # fmt: skip
-        named = inputs.model_languages(data, languages)
-        loaded = load_model(
-            model, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision, **named
-        )
+            given = pairs.testset(data, languages.both, sentences=True, what="TESTSET, FOLDER")
+        loaded = loading.load(model, **languages.of_model(data))
         common: dict[str, Any] = {
             "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
             "keys": keys, "queries": queries, "title": title,
@@ -120,20 +96,20 @@ def add_to(app: typer.Typer) -> None:
         from align_eval.runs.sweep import for_testset
 
         loaded = for_testset(loaded, given)
-        pairs = given.pairs[:limit]
+        shown_pairs = given.pairs[:limit]
         masks = None
         if mask is not None:
             from align_eval.infilling.strategies import make_strategy, masks_of
 
-            language = target_language or given.target_language or None
+            language = languages.target_language or given.target_language or None
             masks = [
                 found[0] if found else ()
-                for found in masks_of(make_strategy(mask, language=language), pairs, MASK_SEED)
+                for found in masks_of(make_strategy(mask, language=language), shown_pairs, MASK_SEED)
             ]
             if not any(masks):
                 raise typer.BadParameter(f"--mask {mask} hides no word of any pair")
-        with progress_bar(given.name, len(pairs)) as progress:
-            one = given.pairs[0] if not given.files and len(pairs) == 1 else given
+        with progress_bar(given.name, len(shown_pairs)) as progress:
+            one = given.pairs[0] if not given.files and len(shown_pairs) == 1 else given
             page = explore_page(
                 one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
                 mode=mode, attribution=signal, method=None if method == "none" else method, masks=masks, limit=limit,
@@ -149,11 +125,9 @@ def _write(page: Page, output: str, as_json: bool) -> None:
         "heads": len(page.columns.labels), "quantity": page.quantity, "bits": page.bits, "error": page.error,
         "left_out": page.left_out,
     }  # fmt: skip
-    if page.left_out:
-        pairs = "1 sentence pair is" if page.left_out == 1 else f"{page.left_out} sentence pairs are"
-        sys.stderr.write(f"align-eval: {pairs} left out: {page.subject['left out']}\n")
+    options.say_count(page.left_out, "sentence pair", f"left out: {page.subject.get('left out')}")
     if as_json:
-        sys.stdout.write(json.dumps(about, indent=2) + "\n")
+        options.print_json(about)
         return
     views = " x ".join(
         f"{len(axis.labels)} {axis.name}{'' if len(axis.labels) == 1 else 's'}" for axis in (page.rows, page.columns)

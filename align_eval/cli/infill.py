@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from align_eval.cli import _engine as engines
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
@@ -21,23 +19,14 @@ DEFAULT_MODEL = "offline:tiny-deen-mask"
 DEFAULT_STRATEGY = "span:ratio=0.5"
 
 
-ChooseBy = Literal["masked", "full", "model"]
-"""What chooses layer and head."""
-
-
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @app.command()
+    @options.command(app)
     def infill(
         testset: str | None = inputs.TESTSET,
-        bitext: str | None = inputs.BITEXT,
-        source: str | None = inputs.SOURCE_OR_SENTENCE,
-        target: str | None = inputs.TARGET_OR_SENTENCE,
-        bitext_format: str = inputs.BITEXT_FORMAT,
-        gold: str | None = inputs.GOLD_OR_LINKS,
-        gold_format: str = inputs.GOLD_FORMAT,
-        gold_base: inputs.Base = inputs.GOLD_BASE,
+        *,
+        data: inputs.GoldPairsOrOne,
         pair: int | None = typer.Option(
             None, min=1, metavar="N", help="Take the N-th pair of the test set or bitext, counted from 1, alone."
         ),
@@ -57,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
         ),
         silver: bool = typer.Option(False, help="The links of --gold were made by a model: call them silver."),
         reverse: bool = typer.Option(False, help="Swap the sides: mask words of what is the source of the test set."),
-        limit: int | None = typer.Option(None, min=1, help="Take the first so many sentence pairs."),
+        limit: int | None = options.LIMIT,
         model: str = typer.Option(
             DEFAULT_MODEL, "--model", "-m", help="A model that fills masked words: offline:NAME, a hub name, a folder."
         ),
@@ -66,12 +55,11 @@ def add_to(app: typer.Typer) -> None:
         words: bool = typer.Option(False, "--words/--subwords", help="Of one pair: rows and columns of the figure."),
         difference: bool = typer.Option(False, "--difference", help="Of one pair: a third map, masked less unmasked."),
         side_by_side: bool = typer.Option(False, "--side-by-side", help="Of one pair: maps beside each other."),
-        source_language: str | None = inputs.SOURCE_LANGUAGE,
-        target_language: str | None = inputs.TARGET_LANGUAGE,
+        languages: inputs.CorpusLanguages,
         development: float = typer.Option(
             0.2, help="Ratio of pairs in the dev split, which layer and head are chosen on; the others are reported."
         ),
-        choose_by: ChooseBy = typer.Option(
+        choose_by: Literal["masked", "full", "model"] = typer.Option(
             "masked", help="Rows whose accuracy on gold chooses them: masked (half of the words masked) or full. "
             "model: nothing is chosen; the head guided in training, or the model's default, and all pairs count."
         ),
@@ -85,17 +73,10 @@ def add_to(app: typer.Typer) -> None:
             help="Write here: of one pair the figure (PNG, SVG, PDF) and its summary (JSON, Markdown); of a corpus "
             "infill.json, README.md, the summary, and curves where a strategy is given with three ratios or more.",
         ),
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
-        revision: str | None = options.REVISION,
-        trust_remote_code: bool = options.TRUST,
+        loading: options.Loading,
         batch_tokens: int | None = options.BATCH_TOKENS,
         on_long: options.OnLongPair = options.ON_LONG_PAIR,
-        engine: engines.EngineName = engines.ENGINE,
-        actors: int | None = engines.ACTORS,
-        cpus_per_actor: float | None = engines.CPUS_PER_ACTOR,
-        gpus_per_actor: float | None = engines.GPUS_PER_ACTOR,
-        ray_address: str | None = engines.RAY_ADDRESS,
+        spread: options.Spread,
     ) -> None:  # fmt: skip
         """Mask words of the target and compare: where each row attends, and what the model predicts.
 
@@ -103,11 +84,7 @@ def add_to(app: typer.Typer) -> None:
         set or a bitext with --strategy: accuracy and mass on gold, entropy and divergence of masked and visible rows,
         against three baselines, with intervals and tests over sentences.
         """
-        languages = (source_language, target_language)
-        given = inputs.read_testset(
-            testset, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
-            gold_format=gold_format, gold_base=gold_base, languages=languages, sentences=True,
-        )  # fmt: skip
+        given = data.testset(testset, languages.both, sentences=True)
         one = pair is not None or not given.files
         if one and strategy:
             raise typer.BadParameter("--strategy is for a corpus; say which words of one pair are masked with --mask")
@@ -117,48 +94,39 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--mask is for one pair (--source with --target, or --pair); use --strategy")
         if head is not None and layer is None:
             raise typer.BadParameter("--head needs --layer")
-        if one and engine != "local":
+        if one and spread.engine != "local":
             raise typer.BadParameter("--engine ray is for a corpus: one pair is done in this process")
-        runner, device = engines.engine_of(engine, actors, cpus_per_actor, gpus_per_actor, ray_address, device)
+        runner, loading.device = spread.make(loading.device)
 
         from align_eval.runs.infill_corpus import corpus_of
 
         corpus = corpus_of(given, silver=silver)
         corpus = (corpus.reverse() if reverse else corpus).first(limit)
         named = testset is not None and not inputs.is_file(testset)  # own data hands its languages to the model itself
-        loading: dict[str, Any] = {
-            "device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code,
-            "source_language": source_language if named else None,
-            "target_language": target_language if named else None,
-        }  # fmt: skip
-        view = None if layer is None else (_number(layer, "--layer"), _number(head or "mean", "--head"))
+        read = loading.options(**(vars(languages) if named else {}))
+        view = None
+        if layer is not None:
+            view = options.parse_number("--layer", layer), options.parse_number("--head", head or "mean")
         settings = {
             "view": view, "development": development, "choose_by": choose_by, "seed": seed,
             "token_budget": batch_tokens,
         }  # fmt: skip
         if one:
-            style = {"words": words, "difference": difference, "arrangement": _ARRANGEMENT[side_by_side]}
+            style = {
+                "words": words,
+                "difference": difference,
+                "arrangement": "side by side" if side_by_side else "stacked",
+            }
             from align_eval.models import load_model
 
-            loaded = load_model(model, **loading)
+            loaded = load_model(model, **read)
             _one(corpus, (pair or 1) - 1, mask or "", loaded, settings, style, output, json_)
         else:
             from align_eval.runs.infill_work import ModelLoader
 
-            loader = ModelLoader(model, loading)
+            loader = ModelLoader(model, read)
             asked = {**settings, "resamples": resamples, "on_long": on_long}
             _corpus(corpus, strategy or [DEFAULT_STRATEGY], loader, runner, asked, output, json_)
-
-
-_ARRANGEMENT = {False: "stacked", True: "side by side"}
-
-
-def _number(text: str, option: str) -> int | str:
-    if text == "mean":
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"{text!r} is neither a number from 1 nor mean", param_hint=option)
-    return int(text)
 
 
 def _one(
@@ -179,11 +147,8 @@ def _one(
         for ending in FORMATS:
             save(figure, folder / f"infill.{ending}")
         summary.write(folder, "infill")
-        sys.stderr.write(f"align-eval: figure and summary in {shown(output)}\n")
-    if as_json:
-        sys.stdout.write(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n")
-    else:
-        sys.stdout.write(summary.to_markdown())
+        options.say(f"figure and summary in {shown(output)}")
+    options.print_summary(summary, as_json)
 
 
 def _corpus(
@@ -198,26 +163,19 @@ def _corpus(
 
     with closing(engine), progress_bar(corpus.name, len(corpus.pairs)) as progress:
         found = infill_testset(corpus, model, strategies, progress=progress, engine=engine, **settings)
-    if found.left_out:
-        pairs = "1 pair is" if found.left_out == 1 else f"{found.left_out} pairs are"
-        sys.stderr.write(f"align-eval: {pairs} empty on a side or longer than the model's window: left out\n")
+    options.say_count(found.left_out, "pair", "empty on a side or longer than the model's window: left out")
     if output is not None:
         from align_eval.runs.infill_files import write_infilling
 
-        sys.stderr.write(f"align-eval: written to {shown(output)}: {', '.join(write_infilling(found, output))}\n")
+        options.say(f"written to {shown(output)}: {', '.join(write_infilling(found, output))}")
     if as_json:
-        sys.stdout.write(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n")
+        options.print_json(found.to_json())
         return
     from align_eval.report.infilling_corpus import LEGEND, infill_table
     from align_eval.runs.infill_files import findings
     from align_eval.tables import render_text
 
     rows = found.to_json()
-    lines = [
-        render_text([infill_table(rows)]).rstrip("\n"),
-        "",
-        LEGEND,
-        "",
-        *(f"- {shown(text)}" for text in findings(rows)),
-    ]
+    table = render_text([infill_table(rows)]).rstrip("\n")
+    lines = [table, "", LEGEND, "", *(f"- {shown(text)}" for text in findings(rows))]
     sys.stdout.write("\n".join(lines) + "\n")

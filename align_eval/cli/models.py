@@ -31,23 +31,15 @@ def list_models(as_json: bool = options.JSON) -> None:
 
     rows: list[dict[str, Any]] = [
         {
-            "name": PREFIX + name,
-            "family": model.family,
-            "layers": model.layers,
-            "heads": model.heads,
-            "licence": model.licence,
-            "state": model.state(),
-            "source": model.place,
-            "origin": model.origin,
+            "name": PREFIX + name, "family": model.family, "layers": model.layers, "heads": model.heads,
+            "licence": model.licence, "state": model.state(), "source": model.place, "origin": model.origin,
         }
         for name, model in MODELS.items()
-    ]
+    ]  # fmt: skip
     if as_json:
         options.print_json(rows)
         return
-    columns = ("name", "family", "layers", "heads", "licence", "state", "source", "origin")
-    table = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
-    options.print_columns(table)
+    options.print_columns([tuple(rows[0]), *(tuple(map(str, row.values())) for row in rows)])
 
 
 def show_model(

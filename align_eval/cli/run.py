@@ -29,6 +29,6 @@ def add_to(app: typer.Typer) -> None:
         asked = read_experiment(experiment)
         written = run_experiment(
             asked, output, parse_layers=options.parse_layers, bar=progress_bar,
-            note=lambda text: print(text, file=sys.stderr),  # noqa: T201
+            note=lambda text: typer.echo(text, err=True),
         )  # fmt: skip
         sys.stdout.write(f"{shown(str(written))}\n")

@@ -8,21 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
-from align_eval.cli._input import (
-    BITEXT,
-    BITEXT_FORMAT,
-    GOLD_BASE,
-    GOLD_FORMAT,
-    MISSING_SENTENCES,
-    SOURCE,
-    TARGET,
-    Base,
-    Missing,
-    Order,
-    read_pairs,
-    warnings_printed,
-)
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
@@ -32,8 +19,9 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @app.command()
+    @options.command(app)
     def score(
+        *,
         gold: str = typer.Argument(
             ...,
             metavar="GOLD",
@@ -45,18 +33,15 @@ def add_to(app: typer.Typer) -> None:
             help="Files of links, one a system; - is standard input. What align-eval wrote beside one when it made it "
             "(FILE.meta.json: model, method, symmetrisation) goes into its signature, unless it has changed since.",
         ),
-        bitext: str | None = BITEXT,
-        source: str | None = SOURCE,
-        target: str | None = TARGET,
-        bitext_format: str = BITEXT_FORMAT,
-        gold_base: Base = GOLD_BASE,
-        hyp_base: Base = typer.Option(
+        pairs: inputs.Pairs,
+        gold_base: inputs.Base = inputs.GOLD_BASE,
+        hyp_base: inputs.Base = typer.Option(
             "auto", help="What the indices of the system files count from; auto proves it or fails, for each file."
         ),
-        hyp_order: Order = typer.Option(
+        hyp_order: inputs.Order = typer.Option(
             "st", help="Side order of the system files: source-target, target-source, or proven from the sentences."
         ),
-        gold_format: str = GOLD_FORMAT,
+        gold_format: str = inputs.GOLD_FORMAT,
         hyp_format: str = typer.Option("auto", help="Format of the system files; auto tells it by content."),
         nulls: Literal["drop", "count", "raise"] = typer.Option(
             "drop",
@@ -66,10 +51,9 @@ def add_to(app: typer.Typer) -> None:
         out_of_range: Literal["drop", "raise"] = typer.Option(
             "raise", help="Links outside of their sentence pair: fail, or drop them and say how many."
         ),
-        missing_sentences: Missing = MISSING_SENTENCES,
+        missing_sentences: inputs.Missing = inputs.MISSING_SENTENCES,
         unannotated: Literal["count", "skip"] = typer.Option(
-            "count",
-            help="Sentence pairs without any gold link: count them (links there are wrong), or skip them.",
+            "count", help="Sentence pairs without any gold link: count them (links there are wrong), or skip them."
         ),
         first: int | None = typer.Option(
             None, min=1, metavar="N", help="Score the first N sentence pairs of the gold alone."
@@ -82,11 +66,8 @@ def add_to(app: typer.Typer) -> None:
         per_sentence: str | None = typer.Option(
             None, metavar="FILE", help="Write counts and AER of every sentence pair to this file (TSV)."
         ),
-        resamples: int = options.RESAMPLES,
-        seed: int = options.SEED,
-        alpha: float = options.ALPHA,
-        confidence: float = options.CONFIDENCE,
-        paired: Literal["bootstrap", "randomisation", "both", "none"] = typer.Option(
+        statistics: options.Statistics,
+        paired: options.Paired = typer.Option(
             "randomisation",
             help="Test of later systems against the first. The bootstrap is slow from 100 000 sentence pairs on.",
         ),
@@ -99,42 +80,33 @@ def add_to(app: typer.Typer) -> None:
         """
         if json_ and latex:
             raise typer.BadParameter("--json and --latex exclude each other")
-        if not 0 < confidence < 1:
-            raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
 
         # Starting the threads of numpy's linear algebra takes longer than all of its work here.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from align_eval.scoring.systems import ReadOptions, score_files
 
-        tests = {"both": ("randomisation", "bootstrap"), "none": ()}.get(paired, (paired,))
-        with warnings_printed():
+        with inputs.warnings_printed():
             systems = score_files(
                 gold,
                 hypotheses,
-                pairs=read_pairs(bitext, source, target, bitext_format),
+                pairs=pairs.read(),
                 gold_options=ReadOptions(gold_format, gold_base, "st", nulls, out_of_range),
                 hypothesis_options=ReadOptions(hyp_format, hyp_base, hyp_order, nulls, out_of_range),
                 missing_sentences=missing_sentences,
                 unannotated=unannotated,
                 first=first,
-                resamples=resamples,
-                seed=seed,
-                alpha=alpha,
-                confidence=confidence,
-                tests=tests,
+                tests=options.tests_of(paired),
                 with_breakdown=breakdown,
+                **vars(statistics),
             )
         if per_sentence is not None:
             from align_eval.scoring.tables import write_sentences
 
             write_sentences(per_sentence, systems)
-        sys.stdout.write(_json(systems) if json_ else _tables(systems, latex))
-
-
-def _json(systems: list[SystemScore]) -> str:
-    import json
-
-    return json.dumps([system.to_json() for system in systems], indent=2, ensure_ascii=False) + "\n"
+        if json_:
+            options.print_json([system.to_json() for system in systems])
+        else:
+            sys.stdout.write(_tables(systems, latex))
 
 
 def _tables(systems: list[SystemScore], latex: bool) -> str:

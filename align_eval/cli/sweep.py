@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from align_eval.cli import _attention as heads
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
@@ -21,16 +19,11 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @app.command()
+    @options.command(app)
     def sweep(
         testset: str | None = inputs.TESTSET,
-        bitext: str | None = inputs.BITEXT,
-        source: str | None = inputs.SOURCE,
-        target: str | None = inputs.TARGET,
-        bitext_format: str = inputs.BITEXT_FORMAT,
-        gold: str | None = inputs.GOLD,
-        gold_format: str = inputs.GOLD_FORMAT,
-        gold_base: inputs.Base = inputs.GOLD_BASE,
+        *,
+        data: inputs.GoldPairs,
         model: str = options.MODEL,
         reverse: bool = typer.Option(False, "--reverse", help="Swap source and target of the test set."),
         method: str = typer.Option(
@@ -44,14 +37,12 @@ def add_to(app: typer.Typer) -> None:
             help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, value-zeroing, or a gradient "
             "signal; options after a colon, as in smoothgrad:samples=8.",
         ),
-        layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all."),
+        layers: str = options.LAYERS,
         modes: str | None = typer.Option(
             None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: all."
         ),
-        keys: str = typer.Option(
-            "sum", help="How the sub-words of a key word become one: sum, mean, max, first, last."
-        ),
-        queries: str = typer.Option("mean", help="How the sub-words of a query word become one."),
+        keys: str = options.KEYS,
+        queries: str = options.QUERIES,
         select: str = typer.Option(
             "best",
             help="What is chosen on the development part and scored on the rest: best (one view), greedy (views whose "
@@ -62,8 +53,7 @@ def add_to(app: typer.Typer) -> None:
         ),
         max_heads: int = typer.Option(8, min=1, help="Views that greedy takes at most."),
         seed: int = typer.Option(12345, min=0, help="Seed of that split, of cross-validation and of the resamples."),
-        source_language: str | None = inputs.SOURCE_LANGUAGE,
-        target_language: str | None = inputs.TARGET_LANGUAGE,
+        languages: inputs.CorpusLanguages,
         json_: bool = typer.Option(
             False, "--json", help="Print a JSON list: an object a layer, head and mode, then one a selection."
         ),
@@ -79,8 +69,7 @@ def add_to(app: typer.Typer) -> None:
             help="With --links: that view in both directions, symmetrised: intersection, grow, "
             "grow-diag, grow-diag-final, grow-diag-final-and or union.",
         ),
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
+        loading: options.Loading,
         batch_tokens: int | None = options.BATCH_TOKENS,
         on_long: options.OnLongPair = options.ON_LONG_PAIR,
     ) -> None:
@@ -90,7 +79,6 @@ def add_to(app: typer.Typer) -> None:
         alignment lives; what --select chooses is chosen on a development part and scored on the disjoint rest.
         """
         from align_eval.cli._progress import progress_bar
-        from align_eval.models import load_model
         from align_eval.runs.selection import SELECTORS, Settings
         from align_eval.runs.selection import select as select_views
         from align_eval.runs.sweep import for_testset, split, sweep_testset
@@ -106,21 +94,17 @@ def add_to(app: typer.Typer) -> None:
 
             check_names(both)
         attribution_options(signal)
-        languages = (source_language, target_language)
-        loaded = inputs.read_testset(
-            testset, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
-            gold_format=gold_format, gold_base=gold_base, languages=languages,
-        )  # fmt: skip
+        loaded = data.testset(testset, languages.both)
         if reverse:
             loaded = loaded.reverse()
         loaded.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
         parts = split(len(loaded.pairs), development, seed)
-        named = inputs.model_languages(testset, languages, reverse)
+        named = languages.of_model(testset, reverse)
         if both is not None and testset is None:
             named = {}  # each direction takes the languages of the data
         elif both is not None and named:
             raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
-        asked = load_model(model, device=device, dtype=dtype, **named)
+        asked = loading.load(model, **named)
         encoder = for_testset(asked, loaded)
         with progress_bar(loaded.name, len(loaded.pairs)) as progress:
             found = sweep_testset(
@@ -137,7 +121,7 @@ def add_to(app: typer.Typer) -> None:
                 on_long=on_long,
                 progress=progress,
             )
-        heads.say_long({"left_out": found.left_out})
+        options.say_long({"left_out": found.left_out})
         settings = Settings(max_heads=max_heads, seed=seed)
         selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
         if output is not None:
@@ -151,16 +135,13 @@ def add_to(app: typer.Typer) -> None:
             rules: dict[str, Any] = {"attribution": signal, "method": method, "keys": keys, "queries": queries}
             rules |= {"token_budget": batch_tokens, "on_long": on_long}
             if both is not None:
-                rules |= {
-                    "symmetrize": (both, "both"),
-                    "languages": (loaded.source_language, loaded.target_language),
-                }
+                rules |= {"symmetrize": (both, "both"), "languages": (loaded.source_language, loaded.target_language)}
             table = attention_links(loaded.pairs, encoder if both is None else asked, view, **rules)
             table.provenance["selection"] = chosen.score.signature["selection"]
             write_links(links, table)
         if json_:
             rows = [*found.to_json(), *(one.to_json(found) for one in selected)]
-            sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+            options.print_json(rows)
         else:
             sys.stdout.write(_text(found, selected))
 

@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("show")(show_testset)
     group.command("fetch")(fetch_testsets)
     group.command("check")(check_testsets)
-    group.command("add")(add_own)
+    options.command(group, name="add")(add_own)
     group.command("remove")(remove_own)
     app.add_typer(group, name="testsets")
 
@@ -43,39 +43,26 @@ def list_testsets(as_json: bool = options.JSON) -> None:
     table = [("name", "pair", "sentences", "sure", "possible", "files", "licence")]
     table += [
         (
-            row["name"],
-            f"{row['source_language'] or '?'}-{row['target_language'] or '?'}",
-            str(row["sentences"]),
-            str(row["sure"]),
-            str(row["possible"]),
-            row["place"] or row["status"],
-            row["licence"] or "-",
+            row["name"], f"{row['source_language'] or '?'}-{row['target_language'] or '?'}",
+            *(str(row[key]) for key in ("sentences", "sure", "possible")),
+            row["place"] or row["status"], row["licence"] or "-",
         )
         for row in rows
-    ]
+    ]  # fmt: skip
     options.print_columns(table, right=(2, 3, 4))
 
 
 def show_testset(
-    name: str = typer.Argument(help="A test set (see `align-eval testsets list`)."),
-    as_json: bool = options.JSON,
+    name: str = typer.Argument(help="A test set (see `align-eval testsets list`)."), as_json: bool = options.JSON
 ) -> None:
     """Show one test set: what it is, how to cite it, its licence, files and checksum."""
     from align_eval.corpora.testset_entries import get_entry
 
     entry = get_entry(name)
     data = _summary(entry)
-    data |= {
-        "title": entry.title,
-        "version": entry.version,
-        "base": entry.base,
-        "checksum": entry.checksum,
-        "citation": list(entry.citation),
-        "notice": entry.notice,
-        "files": [
-            {"role": f.role, "path": f.path, "format": f.format, "sha256": f.sha256, "url": f.url} for f in entry.files
-        ],
-    }
+    data |= {key: getattr(entry, key) for key in ("title", "version", "base", "checksum", "citation", "notice")}
+    keys = ("role", "path", "format", "sha256", "url")
+    data["files"] = [{key: getattr(file, key) for key in keys} for file in entry.files]
     if as_json:
         options.print_json(data)
         return
@@ -155,13 +142,8 @@ def check_testsets(
 
 def add_own(
     name: str = typer.Argument(help="Letters, digits, '.', '_' and '-'."),
-    bitext: str | None = inputs.BITEXT,
-    source: str | None = inputs.SOURCE,
-    target: str | None = inputs.TARGET,
-    bitext_format: str = inputs.BITEXT_FORMAT,
-    gold: str | None = inputs.GOLD,
-    gold_format: str = inputs.GOLD_FORMAT,
-    gold_base: inputs.Base = inputs.GOLD_BASE,
+    *,
+    data: inputs.GoldPairs,
     source_language: str = typer.Option("", help="ISO 639-1 code of the source, such as de."),
     target_language: str = typer.Option("", help="ISO 639-1 code of the target."),
     title: str = typer.Option("", help="What it is, in a few words."),
@@ -173,14 +155,14 @@ def add_own(
 
     Numbers and checksums are made now and compared at each use.
     """
-    files = inputs.files_of(bitext, source, target)
+    files = data.files()
     if not files:
         raise typer.BadParameter("give --bitext, or --source with --target")
     from align_eval.corpora.own_registry import add_testset
 
     entry = add_testset(
-        name, files[0], gold, target=files[1] if len(files) == 2 else None, format=bitext_format,
-        gold_format=gold_format, gold_base=gold_base, source_language=source_language,
+        name, files[0], data.gold, target=files[1] if len(files) == 2 else None, format=data.bitext_format,
+        gold_format=data.gold_format, gold_base=data.gold_base, source_language=source_language,
         target_language=target_language, title=title, citation=tuple(citation), licence=licence, replace=replace,
     )  # fmt: skip
     links = f"{entry.sure} sure and {entry.possible - entry.sure} possible-only links, index base {entry.base}"
@@ -200,14 +182,9 @@ def _summary(entry: TestSetEntry) -> dict[str, Any]:
     from align_eval.corpora.testsets import locate_testset
 
     found = locate_testset(entry.name)
+    keys = ("name", "source_language", "target_language", "sentences", "sure", "possible", "licence")
     return {
-        "name": entry.name,
-        "source_language": entry.source_language,
-        "target_language": entry.target_language,
-        "sentences": entry.sentences,
-        "sure": entry.sure,
-        "possible": entry.possible,
-        "licence": entry.licence,
+        **{key: getattr(entry, key) for key in keys},
         "status": "found" if found else "not fetched" if entry.fetchable else "missing",
         "place": found[0] if found else None,
         "folder": str(found[1]) if found else None,

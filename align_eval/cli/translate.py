@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import dataclass
 from typing import Literal
 
 import typer
@@ -12,22 +12,20 @@ from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
 
-OnLong = Literal["raise", "window", "leave"]
-"""What is done with source sentences longer than the model's window."""
 
+@dataclass
+class Texts(inputs.GoldPairs):
+    """Sources with reference translations."""
 
-Detokenize = Literal["none", "moses"]
-"""How words become the text that is translated."""
-
-
-Paired = Literal["randomisation", "bootstrap", "both", "none"]
-"""Paired tests."""
+    target: str | None = typer.Option(
+        None, help="The reference translations, one a line (with --source, or a file of sources as TESTSET)."
+    )
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @app.command()
+    @options.command(app)
     def translate(
         text: str | None = typer.Argument(
             None,
@@ -47,15 +45,8 @@ def add_to(app: typer.Typer) -> None:
             help="Translations that exist already, one a line; judged after the models, or without any. Give it "
             "several times for several files.",
         ),
-        bitext: str | None = inputs.BITEXT,
-        source: str | None = inputs.SOURCE,
-        target: str | None = typer.Option(
-            None, help="The reference translations, one a line (with --source, or a file of sources as TESTSET)."
-        ),
-        bitext_format: str = inputs.BITEXT_FORMAT,
-        gold: str | None = inputs.GOLD,
-        gold_format: str = inputs.GOLD_FORMAT,
-        gold_base: inputs.Base = inputs.GOLD_BASE,
+        *,
+        data: Texts,
         source_language: str | None = typer.Option(
             None, help="Language of the sources: a code of the model, or what it begins with. A test set knows it."
         ),
@@ -65,7 +56,7 @@ def add_to(app: typer.Typer) -> None:
         ),
         reverse: bool = typer.Option(False, help="Translate the second side of the text into the first."),
         limit: int | None = typer.Option(None, min=1, help="The first sentence pairs only."),
-        detokenize: Detokenize = typer.Option(
+        detokenize: Literal["none", "moses"] = typer.Option(
             "none",
             help="The text that is translated and scored against: words joined by spaces, or detokenised as Moses "
             "does. Test sets are tokenised.",
@@ -74,7 +65,7 @@ def add_to(app: typer.Typer) -> None:
         max_length: int | None = typer.Option(
             None, min=2, help="Sub-words of a translation. Default: three times those of its source, and 20."
         ),
-        on_long: OnLong = typer.Option(
+        on_long: Literal["raise", "window", "leave"] = typer.Option(
             "raise",
             help="Sources over the model's window: fail, translate them in pieces, or leave their translations empty.",
         ),
@@ -100,8 +91,8 @@ def add_to(app: typer.Typer) -> None:
         ),
         count_punctuation: bool = typer.Option(False, help="Count punctuation among uncovered and unsupported words."),
         bleu_tokenizer: str | None = typer.Option(None, help="sacrebleu tokenizer of BLEU. Default: by language."),
-        paired: Paired = typer.Option("randomisation", help="Test of later models against the first."),
-        resamples: int = options.RESAMPLES,
+        paired: options.Paired = typer.Option("randomisation", help="Test of later models against the first."),
+        resamples: int = typer.Option(1000, min=0, help="Resamples of intervals and tests; 0: none of them."),
         seed: int = typer.Option(12345, min=1, help="Seed of the resamples and of the choice of the development part."),
         worst: int = typer.Option(5, min=0, help="Sentences listed with the most words without a link."),
         json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a model."),
@@ -114,10 +105,7 @@ def add_to(app: typer.Typer) -> None:
             "interrupted run goes on where it stopped.",
         ),
         restart: bool = typer.Option(False, help="Translate anew instead of taking over what lies in FOLDER."),
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
-        revision: str | None = options.REVISION,
-        trust_remote_code: bool = options.TRUST,
+        loading: options.Loading,
         batch_tokens: int | None = options.BATCH_TOKENS,
     ) -> None:
         """Translate a text with models, or read translations of it, and judge them: scores, words left out or made up.
@@ -127,7 +115,7 @@ def add_to(app: typer.Typer) -> None:
         """
         if not 0 < development < 1:
             raise typer.BadParameter("--development must be between 0 and 1, for example 0.2")
-        if revision is not None and len(model) > 1:
+        if loading.revision is not None and len(model) > 1:
             raise typer.BadParameter("--revision goes with one model only")
         if not model and not hypothesis:
             raise typer.BadParameter("give --model, or --hypothesis FILE with translations that exist")
@@ -148,13 +136,10 @@ def add_to(app: typer.Typer) -> None:
             translate_and_score,
         )
 
-        if text is not None and target is not None and source is None:
-            text, source = None, text  # the sources, and the references beside them
+        if text is not None and data.target is not None and data.source is None:
+            text, data.source = None, text  # the sources, and the references beside them
         languages = (source_language, target_language)
-        given = inputs.read_testset(
-            text, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
-            gold_format=gold_format, gold_base=gold_base, languages=languages[::-1] if reverse else languages,
-        )  # fmt: skip
+        given = data.testset(text, languages[::-1] if reverse else languages)
         opened = open_text(
             given, reverse=reverse, source_language=source_language, target_language=target_language,
             detokenize=detokenize, limit=limit,
@@ -162,12 +147,11 @@ def add_to(app: typer.Typer) -> None:
         hypotheses = read_hypotheses(hypothesis, len(given), limit)
         settings = TranslateSettings(
             decoding=Decoding(beam, max_length, on_long, batch_tokens),
-            loading={
-                "device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code,
-                "source_language": source_language, "target_language": target_language, "source_prefix": source_prefix,
-            },
+            loading=vars(loading)
+            | {"source_language": source_language, "target_language": target_language, "source_prefix": source_prefix},
             choice=AttentionChoice(
-                _number("--layer", layer), _number("--head", head, ("mean", "max")), mode, method, development
+                options.parse_number("--layer", layer), options.parse_number("--head", head, ("mean", "max")), mode,
+                method, development,
             ),
             aligner=None if aligner == "none" else aligner,
             aligner_method=aligner_method,
@@ -176,35 +160,20 @@ def add_to(app: typer.Typer) -> None:
             bleu_tokenize=bleu_tokenizer,
             resamples=resamples,
             seed=seed,
-            tests={"both": ("randomisation", "bootstrap"), "none": ()}.get(paired, (paired,)),
+            tests=options.tests_of(paired),
         )  # fmt: skip
         found = translate_and_score(
             opened, model, settings, hypotheses=hypotheses, folder=output, resume=not restart,
             bars=lambda what, total: progress_bar(what, total, "sentences"),
         )  # fmt: skip
         for one in found:
-            for count, what in (
-                (sum(t.left for t in one.translations), "left without a translation"),
-                (sum(t.pieces > 1 for t in one.translations), "translated in pieces"),
-            ):
-                if count:
-                    sources = "1 source is" if count == 1 else f"{count} sources are"
-                    sys.stderr.write(
-                        f"align-eval: {shown(one.model)}: {sources} longer than the model's window: {what}\n"
-                    )
+            name, long = shown(one.model), "longer than the model's window:"
+            left, pieces = sum(t.left for t in one.translations), sum(t.pieces > 1 for t in one.translations)
+            options.say_count(left, "source", f"{long} left without a translation", name)
+            options.say_count(pieces, "source", f"{long} translated in pieces", name)
         if output is not None:
             write_folder(found, output, worst)
         if json_:
-            rows = [to_json(one, worst) for one in found]
-            sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+            options.print_json([to_json(one, worst) for one in found])
         else:
             sys.stdout.write(render(found, worst))
-
-
-def _number(option: str, text: str | None, names: tuple[str, ...] = ("mean",)) -> int | str | None:
-    """A layer or head from 1, or the name of an aggregate."""
-    if text is None or text in names:
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"{option} is a number from 1, or {' or '.join(names)}")
-    return int(text)

@@ -26,9 +26,7 @@ class SignatureKey(NamedTuple):
 SIGNATURE_KEYS = (
     SignatureKey("set", "t", "name of the test set, or of the gold file"),
     SignatureKey(
-        "sha256",
-        "sha",
-        "first 8 hex digits of the sha256 of the gold: a set's files, a gold file, or own data",
+        "sha256", "sha", "first 8 hex digits of the sha256 of the gold: a set's files, a gold file, or own data"
     ),
     SignatureKey("sentences", "n", "number of sentence pairs"),
     SignatureKey("base", "b", "index base of the gold file: 0 or 1"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import typer
 
 from align_eval.cli import _options as options
-from align_eval.cli.plot import _output
 
 
 def add_to(plot_app: typer.Typer) -> None:
     """Register the figure."""
 
-    @plot_app.command()
+    @options.command(plot_app)
     def heads(
+        *,
         text: str = typer.Option(
             ...,
             help="What the model reads; with a mask ([MASK]) for a masked language model, a translation so far "
@@ -43,40 +43,28 @@ def add_to(plot_app: typer.Typer) -> None:
             "the text. May be given several times.",
         ),
         thumbnails: bool = typer.Option(False, "--thumbnails", help="Draw each head's map small, not one number."),
-        output: list[str] | None = _output.OUTPUT,
-        as_json: bool = _output.JSON,
+        files: options.FigureFiles,
         source_language: str | None = typer.Option(None, help="Code of the source language, if the model needs one."),
         target_language: str | None = typer.Option(None, help="Code of the target language, if the model needs one."),
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
-        revision: str | None = options.REVISION,
-        trust_remote_code: bool = options.TRUST,
+        loading: options.Loading,
     ) -> None:
         """Draw | attention x gradient | of one prediction: a layer x head grid, and one head's map beside it."""
-        outputs = _output.check_outputs(output)
+        files.check()
         wanted = None if cell == "auto" else _cell(cell)
         from align_eval.figures.heads import head_zoom
-        from align_eval.models import load_model
         from align_eval.report.heads import strongest_head, summarise_heads
         from align_eval.signals.text_flow import SCALARS, parse_group, text_flow
 
-        loaded = load_model(
-            model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-            source_language=source_language, target_language=target_language,
-        )  # fmt: skip
+        loaded = loading.load(model, source_language=source_language, target_language=target_language)
         flow = text_flow(loaded, text, predict, source=source, kind=kind)
         groups = [parse_group(item, flow) for item in group or ()]
         shown = wanted or strongest_head(flow, scalar)
         chosen = "by hand" if wanted else ""
         summary = summarise_heads(flow, shown, scalar=scalar, groups=groups, chosen=chosen)
         spans = [(g.name, g.start, g.end) for g in groups]
-        _output.finish(
+        files.finish(
             lambda: head_zoom(
-                flow.scalar(scalar),
-                shown,
-                flow.saliency[shown[0] - 1, shown[1] - 1],
-                flow.queries,
-                flow.keys,
+                flow.scalar(scalar), shown, flow.saliency[shown[0] - 1, shown[1] - 1], flow.queries, flow.keys,
                 quantity="saliency, | A · dL/dA |",
                 grid_quantity="saliency, one map a head" if thumbnails else SCALARS[scalar],
                 title=f"layer {shown[0]}, head {shown[1]}: predicting “{flow.target}”, p = {flow.probability:.2g}",
@@ -85,9 +73,7 @@ def add_to(plot_app: typer.Typer) -> None:
                 thumbnails=flow.saliency if thumbnails else None,
             ),
             summary,
-            outputs,
-            as_json,
-        )
+        )  # fmt: skip
 
 
 def _cell(text: str) -> tuple[int, int]:

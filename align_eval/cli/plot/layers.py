@@ -7,14 +7,14 @@ from typing import Any, Literal
 import typer
 
 from align_eval.cli import _options as options
-from align_eval.cli.plot import _output
 
 
 def add_to(plot_app: typer.Typer) -> None:
     """Register the figure."""
 
-    @plot_app.command()
+    @options.command(plot_app)
     def layers(
+        *,
         text: str | None = typer.Option(None, help="Draw this text; or give --prompt with --answer or --generate."),
         prompt: str | None = typer.Option(None, help="What stands before the answer; it is read but not drawn."),
         answer: str | None = typer.Option(None, help="The answer to draw, as it goes on after the prompt."),
@@ -40,20 +40,15 @@ def add_to(plot_app: typer.Typer) -> None:
         model: str = typer.Option(
             "offline:smollm2-135m", "--model", "-m", help="offline:NAME, a hub name, or a folder; decoder-only."
         ),
-        output: list[str] | None = _output.OUTPUT,
-        as_json: bool = _output.JSON,
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
-        revision: str | None = options.REVISION,
-        trust_remote_code: bool = options.TRUST,
+        files: options.FigureFiles,
+        loading: options.Loading,
     ) -> None:
         """Draw layers (1 down to the last) by the tokens of an answer: attention, saliency, or logit lens depth."""
-        outputs = _output.check_outputs(output)
+        files.check()
         _check(text, prompt, answer, generate, chat, head, rows)
-        from align_eval.models import load_model
         from align_eval.signals.text import generate_text, read_text, require_decoder
 
-        loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+        loaded = loading.load(model)
         require_decoder(loaded, "a layer x token map")
         if generate is not None:
             plain = generate_text(loaded, prompt or "", generate, chat=chat)
@@ -67,7 +62,7 @@ def add_to(plot_app: typer.Typer) -> None:
         else:
             number = "mean" if head == "mean" else int(head)
             figure, summary = _row(loaded, plain, quantity, query, number, rows, top, subject)
-        _output.finish(figure, summary, outputs, as_json)
+        files.finish(figure, summary)
 
 
 def _check(

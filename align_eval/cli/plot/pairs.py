@@ -18,14 +18,10 @@ if TYPE_CHECKING:
     from align_eval.runs.pair_figures import AlignedSet
 
 
-Format = Literal["png", "svg", "pdf"]
-"""Formats of figures."""
-
-
 def add_to(plot_app: typer.Typer) -> None:
     """Register the figures."""
 
-    @plot_app.command()
+    @options.command(plot_app)
     def pairs(
         data: str | None = typer.Argument(
             None,
@@ -33,13 +29,8 @@ def add_to(plot_app: typer.Typer) -> None:
             help="A folder of evaluate -o or demo, or a named test set to align now. Your own: "
             "--bitext, or --source with --target, and --gold if you have gold links.",
         ),
-        bitext: str | None = inputs.BITEXT,
-        source: str | None = inputs.SOURCE,
-        target: str | None = inputs.TARGET,
-        bitext_format: str = inputs.BITEXT_FORMAT,
-        gold: str | None = inputs.GOLD,
-        gold_format: str = inputs.GOLD_FORMAT,
-        gold_base: inputs.Base = inputs.GOLD_BASE,
+        *,
+        text: inputs.GoldPairs,
         system: list[str] | None = typer.Option(
             None,
             "--system",
@@ -56,7 +47,7 @@ def add_to(plot_app: typer.Typer) -> None:
             False, "--strength", help="Colour the cells by similarity; runs the encoder that found the links."
         ),
         only: str = typer.Option("all", help="Pairs to draw, by number from 1: 7, 1-20, 1,3,5-8 or all."),
-        format: Format = typer.Option("png", help="png, svg or pdf."),
+        format: Literal["png", "svg", "pdf"] = typer.Option("png", help="png, svg or pdf."),
         jobs: int | None = typer.Option(None, min=1, help="Processes that draw. Default: one a processor."),
         output: str | None = typer.Option(
             None,
@@ -66,8 +57,7 @@ def add_to(plot_app: typer.Typer) -> None:
             help="A folder a system is made here. Default: pairs/ in the result folder.",
         ),
         restart: bool = typer.Option(False, "--restart", help="Draw anew what stands there already."),
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
+        loading: options.Loading,
     ) -> None:
         """Draw all sentence pairs of a test set: words as a grid, links found as dots, gold as frames.
 
@@ -84,37 +74,24 @@ def add_to(plot_app: typer.Typer) -> None:
         from align_eval.cli._progress import progress_bar
         from align_eval.runs.pair_figures import draw_pairs, sets_of_folder
 
-        loading = {"device": device, "dtype": dtype}
         aligner: Any = None
         if folder:
-            if gold is not None or inputs.files_of(bitext, source, target):
-                raise typer.BadParameter(
-                    "a result folder holds its sentence pairs and gold: leave out --bitext and --gold"
-                )
+            if text.gold is not None or text.files():
+                raise typer.BadParameter(inputs.HELD)
             sets = sets_of_folder(data or "", system or ())
         else:
-            loaded = inputs.read_testset(
-                data, bitext=bitext, source=source, target=target, format=bitext_format, gold=gold,
-                gold_format=gold_format, gold_base=gold_base, what="RESULTFOLDER, TESTSET",
-            )  # fmt: skip
-            aligner, sets = _align(loaded, model or options.DEFAULT_MODEL, method, layer, loading)
+            loaded = text.testset(data, what="RESULTFOLDER, TESTSET")
+            aligner, sets = _align(loaded, model or options.DEFAULT_MODEL, method, layer, loading.options())
         base = Path(output) if output else Path(data or "") / "pairs"
         for item in sets:
             numbers = _numbers(only, len(item.testset.pairs))
-            maps, made_by = _maps(item, aligner, loading) if strength else (None, None)
+            maps, made_by = _maps(item, aligner, loading.options()) if strength else (None, None)
             with progress_bar(item.name, len(numbers), unit="figures") as progress:
                 drawn = draw_pairs(
-                    item,
-                    base / item.name,
-                    numbers=numbers,
-                    format=format,
-                    strength=maps,
-                    made_by=made_by,
-                    quantity="similarity, (cosine + 1) / 2",
-                    jobs=jobs or os.cpu_count() or 1,
-                    restart=restart,
+                    item, base / item.name, numbers=numbers, format=format, strength=maps, made_by=made_by,
+                    quantity="similarity, (cosine + 1) / 2", jobs=jobs or os.cpu_count() or 1, restart=restart,
                     progress=progress,
-                )
+                )  # fmt: skip
             sys.stdout.write(f"{len(drawn)} figures: {shown(str(base / item.name))}\n")
 
 
@@ -126,7 +103,7 @@ def _numbers(text: str, available: int) -> list[int]:
 
 
 def _align(
-    testset: TestSet, model: str, method: str, layer: int | None, loading: dict[str, str]
+    testset: TestSet, model: str, method: str, layer: int | None, loading: dict[str, Any]
 ) -> tuple[Any, list[AlignedSet]]:
     """Align a test set now; the aligner is kept for its maps."""
     from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner
@@ -141,12 +118,8 @@ def _align(
         return aligner, align_set(testset, aligner, progress)
 
 
-def _maps(item: AlignedSet, aligner: Any, loading: dict[str, str]) -> tuple[Any, dict[str, str]]:
-    """What gives the similarity map of a pair, of the encoder that found the links, and the encoder's signature.
-
-    Raises:
-        InputError: the links were not found by the similarity of an encoder.
-    """
+def _maps(item: AlignedSet, aligner: Any, loading: dict[str, Any]) -> tuple[Any, dict[str, str]]:
+    """What gives the similarity map of a pair, of the encoder that found the links, and the encoder's signature."""
     from align_eval.errors import InputError
 
     if aligner is None and item.model and item.layer is not None:

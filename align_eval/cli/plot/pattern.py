@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from align_eval.cli import _options as options
-from align_eval.cli.plot import _output
 
 if TYPE_CHECKING:
     from align_eval.patterns.attention import TextAttention
@@ -22,8 +21,9 @@ DEFAULT_LENGTH = 64
 def add_to(plot_app: typer.Typer) -> None:
     """Register the figure."""
 
-    @plot_app.command()
+    @options.command(plot_app)
     def pattern(
+        *,
         kind: str | None = typer.Option(
             None, "--kind", "-k", metavar="SPEC", help="A mask by construction, as in sink-window:sinks=4,window=16."
         ),
@@ -42,8 +42,7 @@ def add_to(plot_app: typer.Typer) -> None:
             None, metavar="KIND", help="In place of layer and head: of all heads the one that this kind explains best."
         ),
         mass: float | None = typer.Option(
-            None,
-            help=f"A query attends to the fewest keys with this share of its weight. Default {DEFAULT_MASS}.",
+            None, help=f"A query attends to the fewest keys with this share of its weight. Default {DEFAULT_MASS}."
         ),
         weight: float | None = typer.Option(None, help="A query attends to the keys of this weight or more."),
         n: int | None = typer.Option(
@@ -56,12 +55,8 @@ def add_to(plot_app: typer.Typer) -> None:
         title: str | None = typer.Option(None, help="Above the map; by default what it was drawn from."),
         source_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
         target_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
-        output: list[str] | None = _output.OUTPUT,
-        json_: bool = _output.JSON,
-        device: str = options.DEVICE,
-        dtype: options.Dtype = options.DTYPE,
-        revision: str | None = options.REVISION,
-        trust_remote_code: bool = options.TRUST,
+        files: options.FigureFiles,
+        loading: options.Loading,
     ) -> None:
         """Draw a context pattern: a mask by construction (--kind), or a head's attention, binarised (--model).
 
@@ -70,7 +65,7 @@ def add_to(plot_app: typer.Typer) -> None:
         if kinds:
             sys.stdout.write(_listing())
             return
-        outputs = _output.check_outputs(output)
+        files.check()
         if (kind is None) == (model is None):
             raise typer.BadParameter("give either --kind or --model")
         if not 0 <= noise <= 1:
@@ -82,13 +77,9 @@ def add_to(plot_app: typer.Typer) -> None:
                 raise typer.BadParameter("--model needs --text, and either --layer and --head, or --best KIND")
             if mass is not None and weight is not None:
                 raise typer.BadParameter("give either --mass or --weight")
-            from align_eval.models import load_model
             from align_eval.patterns.attention import text_attention
 
-            loaded = load_model(
-                str(model), device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-                source_language=source_language, target_language=target_language,
-            )  # fmt: skip
+            loaded = loading.load(str(model), source_language=source_language, target_language=target_language)
             attention = text_attention(
                 loaded, text, layers=None if layer is None else [layer], target=target, part=part, tokens=n
             )
@@ -97,7 +88,7 @@ def add_to(plot_app: typer.Typer) -> None:
             drawn.subject.update({"text": text} | ({} if target is None else {"target": target}))
         if noise:
             drawn = drawn.with_noise(noise, seed)
-        _finish(drawn, drawn.heading if title is None else title, outputs, json_)
+        _finish(drawn, drawn.heading if title is None else title, files)
 
 
 class _Drawn(NamedTuple):
@@ -169,7 +160,7 @@ def _of_head(
     )
 
 
-def _finish(drawn: _Drawn, title: str, outputs: list[str], as_json: bool) -> None:
+def _finish(drawn: _Drawn, title: str, files: options.FigureFiles) -> None:
     from align_eval.patterns import detect
     from align_eval.report.pattern import summarise_pattern
 
@@ -188,7 +179,7 @@ def _finish(drawn: _Drawn, title: str, outputs: list[str], as_json: bool) -> Non
 
         return context_pattern(drawn.cells, title=title, x_label=drawn.labels[0], y_label=drawn.labels[1])
 
-    _output.finish(draw, summary, outputs, as_json)
+    files.finish(draw, summary)
 
 
 def _listing() -> str:
