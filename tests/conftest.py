@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS_A_MODEL = {"transformers", "load_model", "from_pretrained", "make_aligner", "run_demo"}
-"""A test runs a model if one of these names stands in it, in a fixture of it or in a function of tests that it calls."""
+"""A test runs a model if one of these stands in it, in a fixture of it or in a function of tests that it calls."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
