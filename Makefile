@@ -64,9 +64,9 @@ lint: $(SETUP)
 test: lint $(CHECKS) $(FONTS) $(BROWSER)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# What needs no model, no browser and no cluster.
+# What needs no model, no browser and no cluster, and takes no seconds each.
 test-fast: $(CHECKS)
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not model and not browser and not ray"
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not model and not browser and not ray and not slow"
 
 # The compiled functions under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then mutated link files.
 test-native: $(CHECKS)

@@ -16,10 +16,24 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNS_A_MODEL = {"transformers", "load_model", "from_pretrained", "make_aligner", "run_demo"}
 """A test runs a model if one of these stands in it, in a fixture of it or in a function of tests that it calls."""
 
+SLOW = (
+    "aligners/test_statistical.py", "cli/test_bad_input.py::test_one_line", "cli/test_own_data.py",
+    "cli/test_process.py", "cli/test_remedies.py", "cli/test_testsets.py::test_check_all",
+    "corpora/test_bitext_formats.py::TestEveryFormat", "corpora/test_link_properties.py",
+    "corpora/test_links_published.py", "corpora/test_testsets.py::test_index_bases", "extraction/test_methods.py",
+    "figures/", "models/test_compiled_blocks.py", "native/test_links.py::TestCompiling",
+    "native/test_links.py::test_parsing_gives", "runs/test_align_file.py::test_killed", "runs/test_pair_figures.py",
+    "runs/test_plain.py", "runs/test_selection.py", "runs/test_shards.py::test_killed",
+    "runs/test_shards.py::test_memory", "test_processes.py", "test_statistics.py",
+)  # fmt: skip
+"""What takes seconds: figures that are drawn, processes that are started, large or random input."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark ``model`` what runs a model, of random weights too."""
+    """Mark ``model`` what runs a model, of random weights too, and ``slow`` what takes seconds without one."""
     for item in items:
+        if item.nodeid.removeprefix("tests/").startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
         fixtures = getattr(item, "_fixtureinfo", None)
         functions = [getattr(item, "function", None)]
         functions += [found.func for each in getattr(fixtures, "name2fixturedefs", {}).values() for found in each]

@@ -53,21 +53,13 @@ class Part:
 
 @dataclass(frozen=True)
 class NullWords:
-    """Words of one side: those that the gold leaves without any link, and those with a sure link.
-
-    Attributes:
-        words: all words of that side.
-        null: words without a gold link, sure or possible.
-        null_linked: of these, words that the system links with something.
-        linked: words with a sure gold link.
-        linked_null: of these, words that the system leaves without a link.
-    """
+    """Words of one side: those that the gold leaves without any link, and those with a sure link."""
 
     words: int
-    null: int
-    null_linked: int
-    linked: int
-    linked_null: int
+    null: int  #: without a gold link, sure or possible
+    null_linked: int  #: of these, linked by the system
+    linked: int  #: with a sure gold link
+    linked_null: int  #: of these, left without a link by the system
 
 
 @dataclass(frozen=True)
@@ -107,14 +99,7 @@ def breakdown(
     * Null words: how many words without a gold link are linked, how many with a sure one are not.
     * Word pairs: the most frequent links that are not in P (wrong), and links of S that were not proposed (missed).
 
-    Args:
-        gold, hypothesis: 0-based.
-        pairs: the sentence pairs; without them there is only the part by kind.
-        top: how many word pairs.
-
-    Raises:
-        LengthMismatchError: different numbers of sentence pairs.
-        LinkRangeError: a link is outside of its sentence pair.
+    Without the sentence pairs there is only the part by kind. ``top``: how many word pairs.
     """
     check_lengths(gold.sentences, hypothesis.sentences)
     possible, sure = matches(gold, hypothesis)
@@ -150,10 +135,7 @@ def breakdown(
         by_kind,
         by_length,
         parts(names, *near),
-        {
-            "source": _null_words(gold, hypothesis, "source", source),
-            "target": _null_words(gold, hypothesis, "target", target),
-        },
+        {side: _null_words(gold, hypothesis, side, n) for side, n in (("source", source), ("target", target))},
         _word_pairs(hypothesis, ~possible, pairs, top),
         _word_pairs(gold, gold.sure & ~found, pairs, top),
     )

@@ -41,24 +41,14 @@ Sums = NDArray[np.int64]
 
 
 class Alternatives:
-    """Counts of one system under the other bases and orders, block by block.
-
-    Args:
-        gold: the reader of the gold; ``None`` for a test set, whose base is known.
-        reader: the reader of the system.
-    """
+    """Counts of one system under the other bases and orders, block by block; of a test set there is no reader."""
 
     def __init__(self, gold: LinkReader | None, reader: LinkReader) -> None:
         self._gold, self._reader = gold, reader
         self._sums: dict[str, Sums] | None = None
 
     def add(self, gold: LinkTable, table: LinkTable, found: Sums) -> None:
-        """Count one block.
-
-        Args:
-            gold, table: the block as read.
-            found: its sums of the four counts as read, ``(4,)``.
-        """
+        """Count one block; ``found`` are its sums of the four counts as read, ``(4,)``."""
         first = self._sums is None
         if first and table.sentences > _SAMPLE:
             part = part_of(gold, 0, _SAMPLE), part_of(table, 0, _SAMPLE)
@@ -78,11 +68,7 @@ class Alternatives:
         self._sums = sums
 
     def warning(self, found: Sums) -> str | None:
-        """One line about the reading with the lowest AER, if it is lower by more than :data:`POINTS`.
-
-        Args:
-            found: the sums of the four counts of all sentence pairs as read, ``(4,)``.
-        """
+        """A line about the reading with the lowest AER, if much lower than that of all sums as read, ``(4,)``."""
         aer = float(measures(found)["aer"])
         others = {said: float(measures(sums)["aer"]) for said, sums in (self._sums or {}).items()}
         lowest = min(others.values(), default=aer)
@@ -124,12 +110,13 @@ def table_warning(gold: LinkTable, table: LinkTable) -> str | None:
     if aer <= POINTS:
         return None
     readings = [("with source and target of the hypothesis swapped", gold, table.reread(0, True))]
-    if not _links_first_words(table):
+    first_words = [bool(((one.source == 0) & (one.target == 0)).any()) for one in (gold, table)]
+    if not first_words[1]:
         readings += [
             ("if the indices of the hypothesis count from 1", gold, table.reread(-1)),
             ("if the hypothesis is target-source and counts from 1", gold, table.reread(-1, True)),
         ]
-    if not _links_first_words(gold):
+    if not first_words[0]:
         readings.append(("if the indices of the gold count from 1", gold.reread(-1), table))
     lowest, said = min(
         (float(measures(counts(one, other).sum(axis=0, dtype=np.int64))["aer"]), said) for said, one, other in readings
@@ -137,10 +124,6 @@ def table_warning(gold: LinkTable, table: LinkTable) -> str | None:
     if aer - lowest <= POINTS:
         return None
     return f"AER is {aer:.2f}; {said} it would be {lowest:.2f}: links are (source, target), indices from 0"
-
-
-def _links_first_words(table: LinkTable) -> bool:
-    return bool(((table.source == 0) & (table.target == 0)).any())
 
 
 def reading_notes(report: LinkReport, nulls: str = "drop") -> Iterator[str]:
@@ -155,14 +138,7 @@ def reading_notes(report: LinkReport, nulls: str = "drop") -> Iterator[str]:
 
 
 def unannotated_notes(pairs: int, sentences: int, links: Mapping[str, int], policy: str) -> Iterator[str]:
-    """Sentence pairs without any gold link, and what that does.
-
-    Args:
-        pairs: how many there are.
-        sentences: the number of all sentence pairs.
-        links: number of links there, by system.
-        policy: ``count`` or ``skip``.
-    """
+    """What ``pairs`` of all ``sentences`` without any gold link do; ``links``: number of links there, by system."""
     if not pairs:
         return
     start = f"{pairs} of {sentences} sentence pairs {'has' if pairs == 1 else 'have'} no gold link"
@@ -205,18 +181,7 @@ class Prepared:
 def prepare(
     gold: LinkTable, links: LinkTable, missing: str = "raise", unannotated: str = "count", first: int | None = None
 ) -> Prepared:
-    """Match the sentence pairs of two tables, and leave out those that are not to be scored.
-
-    Args:
-        gold, links: 0-based.
-        missing: see :class:`align_eval.corpora.matching.Matching`.
-        unannotated: one of :data:`UNANNOTATED`.
-        first: the first sentence pairs of the gold alone, as many.
-
-    Raises:
-        LengthMismatchError: different sentence pairs, or fewer than ``first``.
-        InputError: an unknown policy.
-    """
+    """Match the sentence pairs of two tables, and leave out those that are not to be scored; see ``score_files``."""
     check_policies(unannotated, first)
     if first is not None:
         gold = part_of(gold, 0, min(first, gold.sentences))

@@ -53,10 +53,6 @@ def counts(gold: LinkTable, hypothesis: LinkTable) -> IntArray:
 
     Returns:
         int32 array ``(sentence pairs, 4)``, columns as in :data:`COLUMNS`. Sums of rows are the counts of a corpus.
-
-    Raises:
-        LengthMismatchError: the tables have different numbers of sentence pairs.
-        InputError: an index so high that a link has no 64-bit number.
     """
     check_lengths(gold.sentences, hypothesis.sentences)
     out = np.empty((gold.sentences, 4), dtype=np.int32)
@@ -102,11 +98,7 @@ def check_lengths(gold: int, hypothesis: int, file: str | None = None) -> None:
 
 
 def matches(gold: LinkTable, hypothesis: LinkTable) -> tuple[BoolArray, BoolArray]:
-    """For each row of ``hypothesis``: is it in P, and is it in S? Two boolean arrays ``(hypothesis rows,)``.
-
-    Raises:
-        InputError: an index so high that a link has no 64-bit number.
-    """
+    """For each row of ``hypothesis``: is it in P, and is it in S? Two boolean arrays ``(hypothesis rows,)``."""
     found = _look_up(gold, hypothesis)
     return found > 0, found > 1
 
@@ -136,17 +128,17 @@ def _look_up(gold: LinkTable, hypothesis: LinkTable) -> Found:
 def _blocks(gold: LinkTable, hypothesis: LinkTable) -> Iterator[tuple[int, tuple[slice, slice], int, int, int]]:
     """Blocks of sentence pairs in which both tables have links: the first pair, the rows of both tables, the numbers of
     source and target words that have room for their links, and the number of cells of all their pairs of words.
-
-    Raises:
-        InputError: an index so high that a link has no 64-bit number.
     """
     for begin in range(0, gold.sentences, _CHUNK):
         end = min(begin + _CHUNK, gold.sentences)
-        rows = (_rows(gold, begin, end), _rows(hypothesis, begin, end))
+        one, other = (slice(int(t.offsets[begin]), int(t.offsets[end])) for t in (gold, hypothesis))
+        rows = (one, other)
         if any(part.start == part.stop for part in rows):
             continue
-        height = 1 + max(int(t.source[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
-        width = 1 + max(int(t.target[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
+        height, width = (
+            1 + max(int(getattr(t, side)[part].max()) for t, part in zip((gold, hypothesis), rows, strict=True))
+            for side in ("source", "target")
+        )
         cells = (end - begin) * height * width
         if cells > 2**63 - 1:
             raise InputError(
@@ -154,10 +146,6 @@ def _blocks(gold: LinkTable, hypothesis: LinkTable) -> Iterator[tuple[int, tuple
                 remedy="Check that the file holds links, and its index base",
             )
         yield begin, rows, height, width, cells
-
-
-def _rows(table: LinkTable, begin: int, end: int) -> slice:
-    return slice(int(table.offsets[begin]), int(table.offsets[end]))
 
 
 def _keys(
@@ -197,9 +185,6 @@ def measures(sums: NDArray[np.number], alpha: float = 0.5, nothing: float = 0.0)
 
     Returns:
         One float array ``(...)`` for each of :data:`MEASURES`.
-
-    Raises:
-        InputError: ``alpha`` is not within 0 to 1.
 
     >>> {name: round(float(value), 2) for name, value in measures(np.array([4, 3, 2, 3])).items()}
     {'aer': 28.57, 'precision': 75.0, 'recall': 66.67, 'f1': 70.59, 'f_alpha': 70.59}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 from align_eval.scoring.measures import MEASURES, check_alpha, known, live, measures
 from align_eval.scoring.score import DECIMALS, rounded
-from align_eval.statistics import Resampling, Statistic, Studentised, Sums, check_resampling, studentise, swap_sums
+from align_eval.statistics import Resampling, Statistic, Sums, check_resampling, studentise, swap_sums
 
 #: Names of the tests.
 TESTS = ("bootstrap", "randomisation")
@@ -83,16 +83,10 @@ def paired_tests(
 
     Args:
         first, other: counts ``(sentence pairs, 4)`` of :func:`align_eval.scoring.measures.counts`, same gold.
-        tests: which of :data:`TESTS`.
         resamples: resamples or trials, at least 1.
         seed: of the resamples; equal seeds draw the same resamples.
         alpha: weight of precision in ``f_alpha``.
         confidence: level of the interval of the difference.
-
-    Raises:
-        LengthMismatchError: different numbers of sentence pairs.
-        InputError: the counts are not of the same gold, or a parameter is outside of its range.
-        UnknownNameError: no such test.
     """
     if len(first) != len(other):
         raise LengthMismatchError(f"the first system has {len(first)} sentence pairs, the other {len(other)}")
@@ -121,16 +115,9 @@ def compare(
     seed: int,
     confidence: float,
 ) -> dict[str, PairedTest]:
-    """The tests of :func:`paired_tests`, of any measures of sums of rows.
+    """The tests of :func:`paired_tests`, of any measures (in percent) of sums of rows ``(N, columns)``.
 
-    Args:
-        first, other: ``(N, columns)``, rows of the same N things.
-        measured: the measures, in percent.
-        observed: their differences over all rows; NaN where one is undefined.
-        tests, resamples, seed, confidence: see :func:`paired_tests`.
-
-    Raises:
-        UnknownNameError: no such test.
+    ``observed`` are the differences of the measures over all rows; NaN where one is undefined.
     """
     made = {"bootstrap": _bootstrap, "randomisation": _randomise}
     out = {}
@@ -167,15 +154,12 @@ def _bootstrap(
         return {name: b[name] - a[name] for name in observed}
 
     found = studentise(np.concatenate([first, other], axis=1), difference, how.resamples, how.seed, shares=False)
-    return {name: (one.p_value(), one.undefined, _points(one, how.confidence)) for name, one in found.items()}
-
-
-def _points(found: Studentised, confidence: float) -> tuple[float, float] | None:
-    """The interval of a difference in percent points, none of which is beyond 100."""
-    if not len(found.sample):
-        return None
-    low, high = found.interval(confidence)
-    return max(low, -100.0), min(high, 100.0)
+    out: dict[str, _Found] = {}
+    for name, one in found.items():
+        low, high = one.interval(how.confidence) if len(one.sample) else (0.0, 0.0)
+        ends = (max(low, -100.0), min(high, 100.0)) if len(one.sample) else None  # no difference is beyond 100 points
+        out[name] = one.p_value(), one.undefined, ends
+    return out
 
 
 def _randomise(

@@ -19,7 +19,6 @@ from align_eval.version import __version__
 if TYPE_CHECKING:
     import pandas
 
-#: Resamples at most: their sums are held in memory.
 #: Decimals of percentages in JSON.
 DECIMALS = 6
 
@@ -94,18 +93,13 @@ def score(
     another number.
 
     Args:
-        gold: sure and possible links, 0-based.
-        hypothesis: proposed links, 0-based.
+        gold: sure and possible links, 0-based; an error without any.
+        hypothesis: proposed links, 0-based, of the same sentence pairs.
         resamples: how many bootstrap resamples the intervals come from; 0: no intervals.
         seed: of the resamples.
         alpha: weight of precision in ``f_alpha``.
         confidence: level of the intervals (:mod:`align_eval.statistics`), between 0 and 1.
         signature: what is known of where the links come from; sentences, resamples, seed and version are filled in.
-
-    Raises:
-        EmptyGoldError: the gold has no sentence pair or no link.
-        LengthMismatchError: gold and hypothesis have different numbers of sentence pairs.
-        InputError: a parameter outside of its range.
 
     >>> from align_eval.links import GoldLinks, Links
     >>> gold = LinkTable.from_links([GoldLinks(Links([(0, 0), (1, 1)]), Links([(1, 2)]))])
@@ -134,16 +128,7 @@ def score_counts(
     confidence: float = 0.95,
     signature: Signature | None = None,
 ) -> Score:
-    """As :func:`score`, from the counts of :func:`align_eval.scoring.measures.counts` ``(sentence pairs, 4)``.
-
-    Args:
-        rows: |A|, |S|, |A∩S|, |A∩P| of every sentence pair.
-        possible: |P| of the corpus.
-
-    Raises:
-        EmptyGoldError: no sentence pair or no gold link.
-        InputError: a parameter outside of its range.
-    """
+    """As :func:`score`, from |A|, |S|, |A∩S|, |A∩P| of the sentence pairs ``(sentence pairs, 4)`` and |P|."""
     check_gold(len(rows), possible)
     check_resampling(resamples, seed, confidence)
     sums = rows.sum(axis=0, dtype=np.int64)

@@ -111,13 +111,7 @@ class Signature(Mapping[str, str]):
 
     @classmethod
     def parse(cls, text: str) -> Signature:
-        """Read a signature back, in its long or its short form.
-
-        Raises:
-            FormatError: a part that is not ``key:value``.
-            UnknownNameError: an unknown key.
-            InputError: a key given twice.
-        """
+        """Read a signature back, in its long or its short form."""
         values: dict[str, Value | None] = {}
         for part in text.strip().split("|"):
             key, colon, value = part.partition(":")

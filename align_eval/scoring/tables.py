@@ -108,9 +108,6 @@ def write_sentences(path: StrPath, systems: Iterable[SystemScore]) -> None:
     A sentence pair goes by its name where a file names it, else by its number from 1. The first line names the columns.
     Scores of a corpus come from the sums of the counts; the mean of the AERs is another number. AER is ``-`` where
     there is neither a proposed nor a sure link: it says nothing of such a pair.
-
-    Raises:
-        OutputError: the file cannot be written.
     """
     with atomic_writer(path) as stream:
         stream.write("\t".join(("system", "sentence", *COLUMNS, "aer")) + "\n")

@@ -306,7 +306,7 @@ def test_blocks_give_the_same_as_the_whole(
     """Also where files are read ahead in threads, as large ones are."""
     words = (files / "gold", files / "a.links", files / "b.links", "--gold-base", "1")
     whole = scored(capsys, *words)
-    monkeypatch.setattr("align_eval.scoring.sources._LARGE", large)
+    monkeypatch.setattr("align_eval.scoring.systems._LARGE", large)
     for size in (1, 2):
         monkeypatch.setattr("align_eval.scoring.systems._BLOCK", size)
         assert scored(capsys, *words) == whole

@@ -10,8 +10,7 @@ from align_eval.corpora import Bitext, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import IndexBaseError, LengthMismatchError, LinkRangeError
 from align_eval.links.table import LinkTable
-from align_eval.scoring.sources import ReadOptions
-from align_eval.scoring.systems import score_files
+from align_eval.scoring.systems import ReadOptions, score_files
 
 pytestmark = pytest.mark.shared
 
