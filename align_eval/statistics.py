@@ -61,11 +61,7 @@ _PART = 1 << 16
 
 @dataclass(frozen=True)
 class Resampling:
-    """How often is drawn, from which seed, and the level of the intervals.
-
-    Raises:
-        InputError: a number outside of its range.
-    """
+    """How often is drawn, from which seed, and the level of the intervals."""
 
     resamples: int = 2000
     seed: int = 12345
@@ -92,14 +88,8 @@ def check_resampling(resamples: int, seed: int, confidence: float = 0.95) -> Non
 def bootstrap_sums(rows: NDArray[np.number[Any]], resamples: int, seed: int, *, products: bool = False) -> Sums:
     """Sums of ``resamples`` samples of N rows out of N, drawn with replacement (Efron & Tibshirani 1993).
 
-    Args:
-        rows: ``(N, columns)``, N at least 1.
-        resamples: how many samples, at least 1.
-        seed: of numpy's PCG64 generator. For N up to 20 000, equal N and seed draw the same sentence pairs.
-        products: also sum the products of every two columns, :func:`with_products`.
-
-    Returns:
-        float64 ``(resamples, columns)``; exact for integers.
+    Rows ``(N, columns)`` to float64 ``(resamples, columns)``, exact for integers. For N up to 20 000, equal N and seed
+    draw the same sentence pairs. ``products``: sums of :func:`with_products` too.
     """
     return np.concatenate(list(_resamples(rows, resamples, seed, products)))
 
@@ -130,7 +120,9 @@ def _resamples(rows: NDArray[np.number[Any]], resamples: int, seed: int, product
             held.append(drawn[:, :-1] @ values)
     for k, (start, stop) in enumerate(blocks):
         sums = held[k] if hold else again.multinomial(n, chance, size=stop - start)[:, :-1] @ values
-        yield sums + _draw(rng, rare, singly[k])
+        if len(rare):
+            sums = sums + np.concatenate([block @ rare for block in times_drawn(rng, len(rare), singly[k])])
+        yield sums
 
 
 def with_products(rows: NDArray[np.number[Any]]) -> NDArray[np.float64]:
@@ -138,13 +130,6 @@ def with_products(rows: NDArray[np.number[Any]]) -> NDArray[np.float64]:
     rows = rows.astype(np.float64)
     first, second = np.triu_indices(rows.shape[1])
     return np.concatenate([rows, rows[:, first] * rows[:, second]], axis=1)
-
-
-def _draw(rng: np.random.Generator, rows: Sums, draws: NDArray[np.int64]) -> Sums:
-    """Sums of ``draws[r]`` rows drawn with replacement, for each resample ``r``."""
-    if not len(rows):
-        return np.zeros((len(draws), rows.shape[1]))
-    return np.concatenate([block @ rows for block in times_drawn(rng, len(rows), draws)])
 
 
 def times_drawn(rng: np.random.Generator, n: int, draws: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -159,24 +144,18 @@ def times_drawn(rng: np.random.Generator, n: int, draws: NDArray[np.int64]) -> I
 def swap_sums(rows: NDArray[np.number[Any]], trials: int, seed: int) -> Sums:
     """Sums of the rows that are swapped, each row with probability 1/2, in ``trials`` trials.
 
-    Args:
-        rows: ``(N, columns)``: what the totals of one system gain (and the other's lose) by swapping a pair.
-        trials: how many trials.
-        seed: of numpy's PCG64 generator.
-
-    Returns:
-        float64 ``(trials, columns)``; exact for integers.
+    Rows ``(N, columns)``, what the totals of one system gain (and the other's lose) by swapping a pair, to float64
+    ``(trials, columns)``, exact for integers.
     """
     rng = np.random.default_rng(seed)
+    sums = np.zeros((trials, rows.shape[1]))
     if not np.issubdtype(rows.dtype, np.integer):
-        blocks = _blocks(trials, len(rows))
-        return np.concatenate(
-            [rng.integers(0, 2, size=(stop - start, len(rows)), dtype=np.int8) @ rows for start, stop in blocks]
-        )
+        for start, stop in _blocks(trials, len(rows)):
+            sums[start:stop] = rng.integers(0, 2, size=(stop - start, len(rows)), dtype=np.int8) @ rows
+        return sums
     _, kinds, size = _kinds(rows)
     changing = kinds.any(axis=1)  # swapping equal counts changes nothing
     values, size = kinds[changing].astype(np.float64), size[changing]
-    sums = np.zeros((trials, rows.shape[1]))
     for start, stop in _blocks(trials, len(size)) if len(size) else ():
         sums[start:stop] = rng.binomial(size, 0.5, size=(stop - start, len(size))) @ values
     return sums
@@ -199,10 +178,7 @@ def _kinds(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
 
 
 def _number(code: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Number distinct codes by size: the number of each code, where each is found first, and how often.
-
-    As ``np.unique``, which imports ``numpy.ma`` and so doubles the time that numpy takes to start.
-    """
+    """As ``np.unique``, which imports ``numpy.ma`` and so doubles the time that numpy takes to start."""
     order = np.argsort(code, kind="stable")
     ranked = code[order]
     fresh = np.ones(len(code), dtype=bool)
@@ -224,11 +200,8 @@ def percentile_interval(sample: Sums, confidence: float) -> tuple[float, float]:
 def bca_interval(value: float, sample: Sums, without: Sums, confidence: float) -> tuple[float, float]:
     """The (low, high) ends of the bias-corrected and accelerated interval (Efron 1987) of any statistic.
 
-    Args:
-        value: the statistic of the corpus.
-        sample: in the resamples, ``(n,)``, n at least 1.
-        without: with one sentence, or one of many groups of sentences, left out at a time, ``(N,)``.
-        confidence: between 0 and 1.
+    ``value`` is that of the corpus, ``sample`` ``(n,)`` those of resamples, and ``without`` ``(N,)`` those with one
+    sentence, or one of many groups of sentences, left out at a time.
     """
     normal = NormalDist()
     below = float((sample < value).mean() + (sample == value).mean() / 2)
@@ -252,29 +225,21 @@ def _blocks(items: int, width: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Studentised:
-    """What resamples say of one measure.
+    """What resamples say of one measure."""
 
-    Attributes:
-        value: the measure of the corpus; NaN if it is undefined.
-        error: its standard error by the jackknife.
-        sample: the measure in the resamples in which it is defined, ``(n,)``.
-        ratios: sizes of (measure of a resample - ``value``) / (standard error in the resample), ``(at most n,)``;
-            infinite where the resample has no spread but is off.
-        undefined: in how many resamples it is undefined.
-        share: it is a share of 0 to 1.
-    """
-
-    value: float
-    error: float
-    sample: Sums
+    value: float  #: of the corpus; NaN if it is undefined
+    error: float  #: its standard error by the jackknife
+    sample: Sums  #: the measure in the resamples in which it is defined, ``(n,)``
+    #: Sizes of (measure of a resample - ``value``) / (standard error in the resample), ``(at most n,)``; infinite where
+    #: the resample has no spread but is off.
     ratios: Sums
-    undefined: int
-    share: bool
+    undefined: int  #: in how many resamples it is undefined
+    ratio: bool  #: it is a ratio of 0 to 1
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """The (low, high) ends of the interval.
 
-        Where there is no standard error, or a share is 0 or 1, the middle of the resamples. Where too many resamples
+        Where there is no standard error, or a ratio is 0 or 1, the middle of the resamples. Where too many resamples
         have no spread (of two sentence pairs, every second has none), no end is nearer than that middle.
         """
         known = self.ratios[np.isfinite(self.ratios)]
@@ -283,7 +248,7 @@ class Studentised:
         level = confidence * len(self.ratios) / len(known)
         reach = percentile_interval(known, 2 * (level if level < 1 else confidence) - 1)[1] * self.error
         ends = self.value - reach, self.value + reach
-        if self.share:
+        if self.ratio:
             odds = np.log(self.value / (1 - self.value))
             with np.errstate(over="ignore"):
                 both = 1 / (1 + np.exp(-(odds + np.array([-1, 1]) * reach / (self.value * (1 - self.value)))))
@@ -302,16 +267,11 @@ class Studentised:
 
 
 def studentise(
-    rows: NDArray[np.number[Any]], statistic: Statistic, resamples: int, seed: int, *, shares: bool = True
+    rows: NDArray[np.number[Any]], statistic: Statistic, resamples: int, seed: int, *, ratios: bool = True
 ) -> dict[str, Studentised]:
-    """Resample a corpus, and measure each resample in its own standard errors.
+    """Resample rows ``(N, columns)``, and measure each resample in its own standard errors.
 
-    Args:
-        rows: ``(N, columns)`` as for :func:`bootstrap_sums`.
-        statistic: the measures; NaN where one is undefined.
-        resamples: at least 1.
-        seed: of the resamples.
-        shares: the measures are shares of 0 to 1, not differences.
+    ``ratios``: the measures are ratios of 0 to 1, not differences.
     """
     n, columns = rows.shape
     totals = rows.sum(axis=0, dtype=np.float64)
@@ -331,18 +291,18 @@ def studentise(
         sample, spread = measured.pop(name), errors.pop(name)
         defined = ~np.isnan(sample)
         off = np.abs(sample - value)
-        if shares and 0 < value < 1:
+        if ratios and 0 < value < 1:
             with np.errstate(divide="ignore", invalid="ignore"):
                 scale = sample * (1 - sample)
                 off = np.abs(np.log(sample / (1 - sample)) - np.log(value / (1 - value))) * scale
-        inside = not shares or 0 < value < 1
+        inside = not ratios or 0 < value < 1
         error = jackknife[name] if inside and not np.isnan(value) else 0.0
         flat = spread <= _NO_SPREAD * error
         moved = np.abs(sample - value) > _ROUNDING * max(1.0, abs(value))
         usable = defined & np.where(flat, moved, np.isfinite(off) & (spread > 0))
-        ratios = np.divide(off, spread, out=np.full_like(off, np.inf), where=~flat & (spread > 0))[usable]
+        sizes = np.divide(off, spread, out=np.full_like(off, np.inf), where=~flat & (spread > 0))[usable]
         undefined = int((~defined).sum())
-        out[name] = Studentised(value, error, sample[defined] if undefined else sample, ratios, undefined, shares)
+        out[name] = Studentised(value, error, sample[defined] if undefined else sample, sizes, undefined, ratios)
     return out
 
 
@@ -392,9 +352,6 @@ def jensen_shannon(first: Any, second: Any) -> Any:
     JSD(p, q) = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2 (Lin 1991, equation 4.1, both weights 1/2). It is
     symmetric; its square root is a distance. Of two numpy arrays an array, of two torch tensors a tensor on their
     device; NaN gives NaN.
-
-    Raises:
-        InputError: distributions over different numbers of things.
 
     >>> float(jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
     1.0

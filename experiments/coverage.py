@@ -89,7 +89,7 @@ def rejected(first: Counts, other: Counts, size: int, corpora: int, resamples: i
         one = np.where(swap, other[chosen], first[chosen])
         two = np.where(swap, first[chosen], other[chosen])
         for name, made in studentise(
-            np.concatenate([one, two], axis=1), _differences, resamples, corpus, shares=False
+            np.concatenate([one, two], axis=1), _differences, resamples, corpus, ratios=False
         ).items():
             shifted = int((np.abs(made.sample - made.sample.mean()) >= abs(made.value) - 1e-12).sum())
             koehn = (shifted + 1) / (len(made.sample) + 1)

@@ -199,7 +199,7 @@ def _ends(sums: Floats, counts: Floats, how: Resampling, share: bool) -> tuple[f
     def ratio(sums: Floats) -> dict[str, Floats]:
         return {"mean": sums[..., 0] / sums[..., 1]}
 
-    found = studentise(np.concatenate([sums, counts], axis=1), ratio, how.resamples, how.seed, shares=share)
+    found = studentise(np.concatenate([sums, counts], axis=1), ratio, how.resamples, how.seed, ratios=share)
     return found["mean"].interval(how.confidence)
 
 

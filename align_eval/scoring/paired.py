@@ -153,7 +153,7 @@ def _bootstrap(
         a, b = measured(sums[..., :columns]), measured(sums[..., columns:])
         return {name: b[name] - a[name] for name in observed}
 
-    found = studentise(np.concatenate([first, other], axis=1), difference, how.resamples, how.seed, shares=False)
+    found = studentise(np.concatenate([first, other], axis=1), difference, how.resamples, how.seed, ratios=False)
     out: dict[str, _Found] = {}
     for name, one in found.items():
         low, high = one.interval(how.confidence) if len(one.sample) else (0.0, 0.0)
