@@ -274,7 +274,7 @@ def _filling(
     if attribution != "attention" or reading not in (None, own):
         raise InputError(
             "a page with masked words shows the attention of the model that fills them",
-            remedy=f"Leave out the attribution, and the mode or name {mode_name(own)}",
+            remedy=f"Leave out the attribution method, and the mode or name {mode_name(own)}",
         )
     return reader, own
 

@@ -87,7 +87,12 @@ def symmetrize_into(
     found = agreement(*chosen.matched)
     if len(readings) == 2:
         if found.swap is None:
-            raise _unclear(files[0], files[1], found)
+            raise IndexBaseError(
+                f"the side order is unclear: of its {found.links} links off the diagonal, {found.same} are in "
+                f"{files[0]} if it is read as source-target and {found.swapped} if as target-source",
+                file=files[1],
+                remedy=REMEDY,
+            )
         chosen, reason = readings[found.swap], _agreed(found, found.swap)
     elif found.swap:
         notes.append(_probably(files[1], chosen.order, found))
@@ -199,12 +204,3 @@ def _agreed(found: Agreement, swap: bool) -> str:
     readings = [f"{found.same} as they are", f"{found.swapped} with source and target swapped"]
     first, second = reversed(readings) if swap else readings
     return f"of its {found.links} links off the diagonal the other direction has {first}, {second}"
-
-
-def _unclear(forward: str, reverse: str, found: Agreement) -> IndexBaseError:
-    return IndexBaseError(
-        f"the side order is unclear: of its {found.links} links off the diagonal, {found.same} are in {forward} if it "
-        f"is read as source-target and {found.swapped} if as target-source",
-        file=reverse,
-        remedy=REMEDY,
-    )

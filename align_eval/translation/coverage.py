@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from align_eval.links import Links
     from align_eval.runs.parallel_text import ParallelText
 
+LEVEL = 0.95  # of the intervals
+
 
 @dataclass(frozen=True)
 class SentenceCoverage:
@@ -106,10 +108,10 @@ def sentence_coverage(pair: SentencePair, links: Links, *, punctuation: bool = F
 
 def coverage(
     pairs: Sequence[SentencePair], links: Sequence[Links], *, punctuation: bool = False, resamples: int = 1000,
-    seed: int = 12345, confidence: float = 0.95,
+    seed: int = 12345,
 ) -> Coverage:  # fmt: skip
     """Count the words of a text and its translation that have no link, by :func:`sentence_coverage`."""
-    check_resampling(resamples, seed, confidence)
+    check_resampling(resamples, seed)
     if len(pairs) != len(links):
         raise LengthMismatchError(f"{len(pairs)} sentence pairs but links of {len(links)}")
     sentences = tuple(
@@ -122,21 +124,21 @@ def coverage(
     if resamples and len(rows):
         for name, found in studentise(rows, _fractions, resamples, seed).items():
             if len(found.sample):
-                low, high = found.interval(confidence)
+                low, high = found.interval(LEVEL)
                 ci[name] = 100 * low, 100 * high
     return Coverage(sentences, shares[0], shares[1], ci)
 
 
 def coverage_tests(
     first: Coverage, other: Coverage, *, tests: Sequence[str] = ("randomisation",), resamples: int = 1000,
-    seed: int = 12345, confidence: float = 0.95,
+    seed: int = 12345,
 ) -> dict[str, PairedTest]:  # fmt: skip
     """Test whether two translations of one text (same source words) differ in their ratios of words without a link.
 
     The sentence is the unit, as in :func:`align_eval.scoring.paired.paired_tests`: resamples draw sentences, trials let
     the two translations of a sentence change places. The difference is this one minus the first, in percent points.
     """
-    check_resampling(resamples, seed, confidence)
+    check_resampling(resamples, seed)
     if len(first.sentences) != len(other.sentences):
         raise LengthMismatchError(f"{len(first.sentences)} sentences but {len(other.sentences)} of the other")
     if not resamples:
@@ -144,7 +146,7 @@ def coverage_tests(
     a, b = _rows(first.sentences).astype(np.int64), _rows(other.sentences).astype(np.int64)
     before, after = _shares(a.sum(axis=0)), _shares(b.sum(axis=0))
     observed = {name: float(after[name] - before[name]) for name in before}
-    return compare(a, b, _shares, observed, tests=tests, resamples=resamples, seed=seed, confidence=confidence)
+    return compare(a, b, _shares, observed, tests=tests, resamples=resamples, seed=seed, confidence=LEVEL)
 
 
 def _shares(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:

@@ -18,8 +18,7 @@ from typing import Any
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
 from align_eval.statistics import check_resampling
 
-#: Names of the metrics, and whether more is better.
-METRICS = {"bleu": True, "chrf": True, "ter": False}
+METRICS = ("bleu", "chrf", "ter")
 #: Names of the paired tests, as :data:`align_eval.scoring.paired.TESTS`, and sacrebleu's names of them.
 TESTS = {"bootstrap": "bs", "randomisation": "ar"}
 _SEED, _DEFAULT_SEED = "SACREBLEU_SEED", 12345
@@ -36,14 +35,12 @@ class MetricScore:
     Attributes:
         score: as sacrebleu scales it: 0 to 100; TER may exceed 100.
         signature: sacrebleu's.
-        ci: (low, high), 95 %; ``None`` without resamples.
-        mean: of the resamples, the middle of ``ci``.
+        ci: (low, high), 95 %, around the mean of the resamples; ``None`` without resamples.
     """
 
     score: float
     signature: str
     ci: tuple[float, float] | None = None
-    mean: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def score_translations(
         signatures, found = _paired([hypotheses], references, {"metric": metric}, "bs", resamples, seed)
         result = found["metric"][0]
         mean, half = float(result.mean), float(result.ci)
-        out[name] = MetricScore(score, signatures["metric"], (mean - half, mean + half), mean)
+        out[name] = MetricScore(score, signatures["metric"], (mean - half, mean + half))
     return out
 
 

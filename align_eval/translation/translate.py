@@ -158,15 +158,10 @@ class TranslatedText:
 
 
 def translate_and_score(
-    text: ParallelText,
-    models: Sequence[str | Seq2Seq],
-    settings: TranslateSettings = TranslateSettings(),
-    *,
-    hypotheses: Sequence[Hypothesis] = (),
-    folder: str | os.PathLike[str] | None = None,
-    resume: bool = True,
+    text: ParallelText, models: Sequence[str | Seq2Seq], settings: TranslateSettings = TranslateSettings(), *,
+    hypotheses: Sequence[Hypothesis] = (), folder: str | os.PathLike[str] | None = None, resume: bool = True,
     bars: Bars | None = None,
-) -> list[TranslatedText]:
+) -> list[TranslatedText]:  # fmt: skip
     """Translate ``text`` with each model, one model in memory at a time, and score all of them.
 
     Args:
