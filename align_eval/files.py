@@ -21,7 +21,6 @@ from typing import IO, Any, BinaryIO, Union, cast
 from align_eval.errors import AlignEvalError, EncodingError, FormatError, MissingFileError, OutputError
 from align_eval.first_bytes import ENOUGH, check_text, sniff, utf8_remedy
 from align_eval.io.locks import temporary_beside
-from align_eval.nested import parse_json
 
 #: Bytes of a line at most, unless the environment says otherwise.
 MOST_LINE = 64 << 20
@@ -400,3 +399,17 @@ def _state(real: str) -> dict[str, int]:
         "size": found.st_size, "inode": found.st_ino, "device": found.st_dev,
         "changed": found.st_mtime_ns, "status": found.st_ctime_ns,
     }  # fmt: skip
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON of a file; a ``ValueError`` also for what is nested too deeply, is not UTF-8, or could not be written so."""
+    try:
+        value = json.loads(text)
+        if (b"\\" in text) if isinstance(text, bytes) else ("\\" in text):  # half a surrogate pair, as an escape
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise UnicodeError(f"half of a surrogate pair (U+{half:04X}), which is no character") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

@@ -1,37 +1,45 @@
-"""One small registry for everything that is chosen by name: formats, methods, metrics, figures.
+"""Things chosen by name (methods, formats, figures, ...), and the one parser of ``NAME:option=value,option=value``.
 
-A thing registers itself in its own file; adding one touches no other file. The registry imports the file that has the
-name asked for, and all files of its package when none has, or when all names are wanted.
-
->>> colours = Registry("colour")
->>> @colours.register("red")
-... def red() -> int:
-...     return 0xFF0000
->>> colours.get("red")() == 0xFF0000
-True
+What options a name has is said by :class:`Option` objects, or derived with :func:`options_of` from the fields of a
+dataclass or the keyword parameters of a function. A value is checked before it is used: an unknown or repeated option,
+a value of the wrong kind, infinity, NaN and a number out of range are errors that name the option and what it takes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
+import inspect
+import math
 import pkgutil
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
-from align_eval.errors import UnknownNameError
+from align_eval.errors import InputError, UnknownNameError
 
 T = TypeVar("T")
 U = TypeVar("U")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_FLAGS = {"yes": True, "true": True, "no": False, "false": False}
+_KEY = "option"
 
 
 class Registry(Generic[T]):
-    """Names to things of one kind.
+    """Names to things of one kind; a thing registers itself in its own file, and adding one touches no other file.
 
     Args:
         kind: what is registered, in the words of an error message (``"extraction method"``).
         package: dotted name of the package whose modules register; imported when needed. ``None``: no discovery. A
             module named like the thing it registers (a hyphen is an underscore there) spares importing the others.
+
+    >>> colours = Registry("colour")
+    >>> @colours.register("red")
+    ... def red() -> int:
+    ...     return 0xFF0000
+    >>> colours.get("red")() == 0xFF0000
+    True
     """
 
     def __init__(self, kind: str, package: str | None = None) -> None:
@@ -56,19 +64,11 @@ class Registry(Generic[T]):
         return add
 
     def get(self, name: str) -> T:
-        """Return the thing called ``name``.
-
-        Raises:
-            UnknownNameError: no such name; the message lists the nearest ones.
-        """
+        """Return the thing called ``name``."""
         return self._things[self.canonical(name)]
 
     def canonical(self, name: str) -> str:
-        """Return the name that ``name`` is an alias of, or ``name`` itself.
-
-        Raises:
-            UnknownNameError: no such name; the message lists the nearest ones.
-        """
+        """Return the name that ``name`` is an alias of, or ``name`` itself."""
         if name not in self:
             raise UnknownNameError(self.kind, name, self._things)
         return self._aliases.get(name, name)
@@ -84,13 +84,12 @@ class Registry(Generic[T]):
             yield name, self._things[name]
 
     def __contains__(self, name: object) -> bool:
-        if not self._has(name) and isinstance(name, str):
+        if name in self._things or name in self._aliases:
+            return True
+        if isinstance(name, str):
             self._import_namesake(name)
-            if not self._has(name):
-                self._discover()
-        return self._has(name)
-
-    def _has(self, name: object) -> bool:
+        if name not in self._things and name not in self._aliases:
+            self._discover()
         return name in self._things or name in self._aliases
 
     def _import_namesake(self, name: str) -> None:
@@ -113,3 +112,202 @@ class Registry(Generic[T]):
         except BaseException:
             self._discovered = False  # the next call fails as this one did, instead of knowing only some of the names
             raise
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What one option takes."""
+
+    kind: type = str  #: ``bool`` (``yes``, ``no``, ``true``, ``false``), ``int``, ``float`` or ``str``
+    default: Any = None
+    low: float | None = None  #: the least number allowed
+    high: float | None = None  #: the greatest
+    above: float | None = None  #: a bound that the number must exceed
+    choices: tuple[str, ...] = ()
+    many: str = ""  #: ``+``: a tuple of values joined by it; ``again``: of an option given several times
+    example: str = ""  #: a value for messages, where the default is none
+    help: str = ""
+
+    def form(self) -> str:
+        """What is written behind ``=``, for messages."""
+        if self.choices:
+            return "|".join(self.choices)
+        example = self.example if self.many != "+" and self.example else "text"
+        one = {bool: "yes|no", int: "<whole number>", float: "<number>"}.get(self.kind, f"<{example}>")
+        return f"{one}+{one}+..." if self.many == "+" else one
+
+    def bounds(self) -> str:
+        """The range in words, empty where there is none."""
+        ends = (("above", self.above), ("at least", self.low), ("at most", self.high))
+        return " and ".join(f"{name} {end:g}" for name, end in ends if end is not None)
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value (or each of several) is finite, in range and one of the choices."""
+        if self.many and isinstance(value, (tuple, list)):
+            return all(self.allows(one) for one in value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return (
+                math.isfinite(value)
+                and (self.low is None or value >= self.low)
+                and (self.high is None or value <= self.high)
+                and (self.above is None or value > self.above)
+            )
+        return not self.choices or value in self.choices
+
+    def shown(self) -> str:
+        """A value that may stand behind ``=``, for messages."""
+        if self.example:
+            return self.example
+        value = self.default[0] if isinstance(self.default, tuple) and self.default else self.default
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if value not in (None, "", ()):
+            return str(value)
+        return self.choices[0] if self.choices else {bool: "yes", int: "1", float: "0.5"}.get(self.kind, "TEXT")
+
+
+def option(default: Any, **about: Any) -> Any:
+    """A dataclass field with a default and what :class:`Option` says of it: ``option(0.1, above=0, high=1)``."""
+    return dataclasses.field(default=default, metadata={_KEY: about})
+
+
+def options_of(owner: type | Callable[..., Any]) -> dict[str, Option]:
+    """The options of a dataclass (its fields) or of a function (its parameters): those that have a default."""
+    found: dict[str, Option] = {}
+    if dataclasses.is_dataclass(owner):
+        for field in dataclasses.fields(owner):
+            if field.init and field.default is not dataclasses.MISSING:
+                found[field.name] = _option(field.default, field.metadata.get(_KEY, {}))
+        return found
+    for key, parameter in inspect.signature(owner).parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            found[key] = _option(parameter.default, {})
+    return found
+
+
+def _option(default: Any, about: Mapping[str, Any]) -> Option:
+    if isinstance(default, tuple):
+        given = {"kind": type(default[0]) if default else str, "many": "+", **about}
+    else:
+        given = {"kind": type(default) if isinstance(default, (bool, int, float, str)) else str, **about}
+    return Option(default=default, **given)
+
+
+def check_fields(thing: Any, what: str) -> None:
+    """Check the fields of a dataclass made in Python as :func:`parse_options` checks text; for ``__post_init__``."""
+    for key, known in options_of(type(thing)).items():
+        value = getattr(thing, key)
+        if value != known.default and not known.allows(value):
+            raise _out_of_range(f"{key}={value}", what, known)
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """``NAME`` and the text of its options, empty where there are none.
+
+    >>> split_spec("softmax:threshold=0.01")
+    ('softmax', 'threshold=0.01')
+    """
+    name, colon, tail = spec.strip().partition(":")
+    if not name or (colon and not tail.strip()):
+        missing = "no option behind the colon" if name else "no name"
+        raise InputError(f"{spec!r} has {missing}", remedy="Write NAME or NAME:option=value,option=value")
+    return name.strip(), tail
+
+
+def parse_options(what: str, text: str, known: Mapping[str, Option], name: str = "") -> dict[str, Any]:
+    """Read ``option=value,option=value`` (no value holds a comma): the options given, as values of their kind.
+
+    Args:
+        what: whose options they are, for messages: ``the method softmax``.
+        known: the options that exist.
+        name: what stands before the colon, for the example in messages; the last word of ``what`` if empty.
+
+    >>> parse_options("the method softmax", "threshold=0.01", {"threshold": Option(float, 0.001)})
+    {'threshold': 0.01}
+    """
+    name = name or what.rpartition(" ")[2]
+    given: dict[str, Any] = {}
+    for part in text.split(",") if text.strip() else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not key:
+            raise InputError(f"{text!r} has an empty option of {what}", remedy=f"Write {name}:option=value")
+        if key not in known:
+            raise UnknownNameError(f"option of {what}", key, known)
+        kind = known[key]
+        if key in given and kind.many != "again":
+            raise InputError(f"option {key} of {what} is given twice", remedy="Give it once")
+        if not equals:
+            raise _malformed(key, what, key, kind, name)
+        read = _value(value, what, key, kind, name)
+        given[key] = (*given.get(key, ()), read) if kind.many == "again" else read
+    return given
+
+
+def checked(what: str, key: str, value: Any, kind: Option, name: str = "") -> Any:
+    """An option given in Python as :func:`parse_options` would give it: text is read, other values are checked.
+
+    ``True`` and ``False`` stand for ``yes`` and ``no``, and a number for its text, where the option takes texts.
+    """
+    if kind.choices and kind.kind is str and isinstance(value, (bool, int)):
+        value = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    name = name or what.rpartition(" ")[2]
+    if isinstance(value, str):
+        return _value(value, what, key, kind, name)
+    if kind.many and isinstance(value, (tuple, list)):
+        return tuple(checked(what, key, one, dataclasses.replace(kind, many=""), name) for one in value)
+    wanted = (int, float) if kind.kind is float else kind.kind
+    if not isinstance(value, wanted) or (isinstance(value, bool) and kind.kind is not bool):
+        raise _malformed(f"{key}={value!r}", what, key, kind, name)
+    if not kind.allows(value):
+        raise _out_of_range(f"{key}={value}", what, kind)
+    return value
+
+
+def _value(text: str, what: str, key: str, kind: Option, name: str) -> Any:
+    try:
+        read = _read(text, kind)
+    except ValueError:
+        raise _malformed(f"{key}={text}", what, key, kind, name) from None
+    if not kind.allows(read):
+        raise _out_of_range(f"{key}={text}", what, kind)
+    return read
+
+
+def _malformed(shown: str, what: str, key: str, kind: Option, name: str) -> InputError:
+    return InputError(
+        f"option {shown!r} of {what} is not {key}={kind.form()}",
+        remedy=f"Write for example {name}:{key}={kind.shown()}",
+    )
+
+
+def _out_of_range(text: str, what: str, kind: Option) -> InputError:
+    if kind.choices:
+        return InputError(
+            f"option {text} of {what} is not one of its values", remedy=f"Known: {', '.join(kind.choices)}"
+        )
+    bounds = kind.bounds()
+    return InputError(
+        f"option {text} of {what} is out of range",
+        remedy=f"Give a {'' if bounds else 'finite '}number {bounds}".strip(),
+    )
+
+
+def _read(text: str, kind: Option) -> Any:
+    if kind.many == "+":
+        single = dataclasses.replace(kind, many="")
+        return tuple(_read(part.strip(), single) for part in text.split("+"))
+    if not text:
+        raise ValueError
+    if kind.kind is bool:
+        if text.lower() not in _FLAGS:
+            raise ValueError
+        return _FLAGS[text.lower()]
+    if kind.kind is int:
+        if not _INTEGER.fullmatch(text):
+            raise ValueError
+        return int(text)
+    if kind.kind is float:
+        if "_" in text:
+            raise ValueError
+        return float(text)
+    return text

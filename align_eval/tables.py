@@ -1,13 +1,18 @@
-"""Tables for people, in three forms: text for a terminal, Markdown, LaTeX for a paper."""
+"""Tables: text for a terminal, Markdown, LaTeX for a paper, and pandas frames."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from align_eval.errors import InputError
 from align_eval.shown import latex, markdown, shown
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass
@@ -96,3 +101,22 @@ def render_markdown(table: TextTable) -> list[str]:
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * table.left + "---:|" * right]
     cells = [[markdown(cell.strip()) for cell in row] for row in table.rows]
     return [*lines, *("| " + " | ".join(row) + " |" for row in cells)]
+
+
+def frame(rows: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> pandas.DataFrame:
+    """A frame of rows, or of columns; intervals (``ci``) become the columns ``NAME_low`` and ``NAME_high``.
+
+    pandas is imported when a frame is asked for, and is no dependency of the package.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise InputError("a frame needs the package pandas", remedy="Install it: pip install pandas") from None
+
+    def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+        out = {key: value for key, value in row.items() if key != "ci"}
+        for name, ends in row.get("ci", {}).items():
+            out[f"{name}_low"], out[f"{name}_high"] = ends
+        return out
+
+    return pandas.DataFrame(rows if isinstance(rows, Mapping) else [flat(row) for row in rows])

@@ -24,6 +24,7 @@ from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.pair import size_error
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
 from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError, SentenceTooLongError
+from align_eval.files import parse_json
 from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.links import Links
 from align_eval.models.families import read_config
@@ -32,7 +33,6 @@ from align_eval.models.provider import MODELS
 from align_eval.models.store import MANIFEST, is_whole, read_sums
 from align_eval.models.tokens import tokenize_words
 from align_eval.models.translation import Decoding, Translator
-from align_eval.nested import parse_json
 from align_eval.runs.experiments import Cells, read_experiment
 from align_eval.runs.experiments.evaluate import COLUMNS, _digest, _read_table
 from align_eval.runs.explore import explore_folder

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.options import Option, check_fields, option, options_of, parse_options, split_spec
+from align_eval.registry import Option, check_fields, option, options_of, parse_options, split_spec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "align_eval"
 ORDER = (
-    ("version", "shown", "errors", "registry", "options", "processes", "nested"),
+    ("version", "shown", "errors", "registry", "processes"),
     ("native",),
     ("files", "first_bytes", "io"),
-    ("statistics", "tables", "frames"),
+    ("statistics", "tables"),
     ("links",),
     ("corpora",),
     ("models",),

@@ -11,7 +11,7 @@ from align_eval.corpora import SentencePair
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.links import Links
-from align_eval.options import split_spec
+from align_eval.registry import split_spec
 
 # Our names, the letters and the keys of the package (SentenceAligner.matching_methods).
 LETTERS = {"argmax": "a", "itermax": "i", "match": "m", "forward": "f", "reverse": "r"}

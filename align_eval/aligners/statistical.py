@@ -29,7 +29,7 @@ from align_eval.files import sha256_of
 from align_eval.links import Links
 from align_eval.links.symmetrization import METHODS, RULES, symmetrize_table
 from align_eval.links.table import LinkTable
-from align_eval.options import check_fields, option, options_of, parse_options, split_spec
+from align_eval.registry import check_fields, option, options_of, parse_options, split_spec
 
 #: What ``sym`` may be: a way to combine both directions, or one direction alone.
 SYMMETRIES = (*METHODS, "forward", "reverse")

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 from align_eval.corpora.inputs import Input
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.options import Option
-from align_eval.registry import Registry
+from align_eval.registry import Option, Registry
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

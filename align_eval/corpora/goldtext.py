@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from align_eval.errors import FormatError, InputError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 if TYPE_CHECKING:
     from align_eval.links import GoldLinks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from align_eval.corpora.formats import Options
 from align_eval.errors import FormatError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 #: The option of readers whose files may begin with a line of names.
 HEADER = Option(default="auto", choices=("yes", "no", "auto"), help="whether the first line names the columns")

@@ -9,7 +9,7 @@ from typing import Any
 
 from align_eval.corpora.inputs import Input
 from align_eval.errors import EncodingError, FormatError
-from align_eval.nested import parse_json
+from align_eval.files import parse_json
 
 _FORM = "Write one JSON object in each line"
 

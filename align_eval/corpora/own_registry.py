@@ -62,7 +62,7 @@ def add_testset(
     from align_eval.corpora.linkio import read_links_report
     from align_eval.corpora.own_testset import make_testset
     from align_eval.corpora.readers import read_bitext
-    from align_eval.options import split_spec
+    from align_eval.registry import split_spec
 
     if not is_name(name):
         raise InputError(

@@ -25,7 +25,7 @@ from align_eval.errors import (
 )
 from align_eval.files import StrPath
 from align_eval.first_bytes import check_text
-from align_eval.options import checked, parse_options, split_spec
+from align_eval.registry import checked, parse_options, split_spec
 
 # Sentence pairs at the beginning that are looked at for their scripts.
 _LOOKED_AT = 1000

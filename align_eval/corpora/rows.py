@@ -20,7 +20,7 @@ from align_eval.corpora.goldtext import BASE, check_base
 from align_eval.corpora.markup import check_sentence, fault_of
 from align_eval.corpora.tokenize import split_words
 from align_eval.errors import EncodingError, FormatError, InputError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align_eval.errors import AlignEvalWarning
-from align_eval.files import StrPath, atomic_writer, sha256_of
-from align_eval.nested import parse_json
+from align_eval.files import StrPath, atomic_writer, parse_json, sha256_of
 from align_eval.version import __version__
 
 #: What is added to the name of a file of links.

@@ -6,7 +6,7 @@ import re
 
 from align_eval.corpora.formats import Head
 from align_eval.corpora.goldtext import looks_like_links
-from align_eval.nested import parse_json
+from align_eval.files import parse_json
 
 _LINKS = re.compile(r"\s*(?:[0-9]+(?:[-:p?][0-9]+)(?:[-:][0-9.]+)?\s*)+")
 

@@ -20,8 +20,7 @@ from torch import Tensor
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.links import Links
 from align_eval.links.table import LinkTable
-from align_eval.options import check_fields, options_of, parse_options, split_spec
-from align_eval.registry import Registry
+from align_eval.registry import Registry, check_fields, options_of, parse_options, split_spec
 
 if TYPE_CHECKING:
     from align_eval.signals.matrix import ScoreMatrix

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from align_eval.extraction import Extraction, Extractor, column_maxima, row_maxima
-from align_eval.options import option
+from align_eval.registry import option
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from align_eval.errors import InputError
 from align_eval.extraction import Extraction, Extractor
-from align_eval.options import option
+from align_eval.registry import option
 
 SCALES = ("minmax", "none")
 

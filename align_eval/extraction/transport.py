@@ -16,7 +16,7 @@ from torch import Tensor
 
 from align_eval.extraction import Extraction, Extractor, column_maxima, row_maxima
 from align_eval.models.double import widest
-from align_eval.options import option
+from align_eval.registry import option
 
 KINDS = ("balanced", "partial", "unbalanced", "xlm-align")
 SMALLEST_EPS = 0.005

@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from align_eval.errors import InputError, OutputError
-from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
+from align_eval.files import StrPath, atomic_writer, output_errors, parse_json, sha256_of
 from align_eval.io.locks import open_locked, sweep
 from align_eval.io.parts import Lines, Parquet, compressor
-from align_eval.nested import parse_json
 from align_eval.version import __version__
 
 

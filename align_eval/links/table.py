@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
-from align_eval.frames import frame
 from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links
+from align_eval.tables import frame
 
 if TYPE_CHECKING:
     import pandas

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, ModelError, UnknownNameError
+from align_eval.files import parse_json
 from align_eval.models.provider import MODELS, PREFIX
-from align_eval.nested import parse_json
 
 if TYPE_CHECKING:
     from align_eval.models.decoder import PromptTemplate

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from align_eval.errors import AlignEvalError, MissingFileError, ModelError, OutputError, nearest_names
+from align_eval.files import parse_json
 from align_eval.models import weights
 from align_eval.models.identity import SMALL_FILES
 from align_eval.models.loading_errors import client_errors_only, first_sentence
 from align_eval.models.provider import MODELS, PREFIX
-from align_eval.nested import parse_json
 
 
 @dataclass(frozen=True)

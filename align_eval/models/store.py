@@ -18,9 +18,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from align_eval.errors import AlignEvalError, FormatError, OutputError
-from align_eval.files import digest_of, sha256_of
+from align_eval.files import digest_of, parse_json, sha256_of
 from align_eval.io.locks import alone
-from align_eval.nested import parse_json
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"

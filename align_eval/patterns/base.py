@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError
-from align_eval.options import check_fields, option, options_of, parse_options, split_spec
-from align_eval.registry import Registry
+from align_eval.registry import Registry, check_fields, option, options_of, parse_options, split_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

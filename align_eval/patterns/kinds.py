@@ -13,7 +13,6 @@ from typing import ClassVar
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.options import option
 from align_eval.patterns.base import (
     MASK_KINDS,
     BoolArray,
@@ -24,6 +23,7 @@ from align_eval.patterns.base import (
     log2_choose,
     written,
 )  # fmt: skip
+from align_eval.registry import option
 
 BOTH_WAYS, CAUSAL_ONLY = (False,), (True,)
 WIDTH_HELP = "keys of a query on one side, its own counted"

@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.options import option
 from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence, IntArray, MaskKind
+from align_eval.registry import option
 
 ORDERS = ("breadth", "depth")
 FEW = 128

@@ -20,10 +20,9 @@ from align_eval.aligners import Aligner, System
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.rows import sides_row
 from align_eval.errors import AlignEvalError, InputError, MissingFileError, OutputError, UnknownNameError
-from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
+from align_eval.files import StrPath, atomic_writer, output_errors, parse_json, sha256_of
 from align_eval.io.parts import require_parquet_name
 from align_eval.io.resumable import COMPRESSED, READ_NOTHING, Key, ResumableWriter, manifest_path, read_after
-from align_eval.nested import parse_json
 from align_eval.runs.engines import Engine, Given, LocalEngine
 from align_eval.version import __version__
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
-from align_eval.frames import frame
 from align_eval.links.table import LinkTable
 from align_eval.scoring import Score, Signature, paired_tests, score_counts
 from align_eval.scoring.measures import counts
 from align_eval.scoring.systems import SystemScore
+from align_eval.tables import frame
 
 if TYPE_CHECKING:
     import pandas

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, UnknownNameError
-from align_eval.files import StrPath, atomic_writer, sha256_of
+from align_eval.files import StrPath, atomic_writer, parse_json, sha256_of
 from align_eval.io.resumable import Key
-from align_eval.nested import parse_json
 from align_eval.processes import isolated_workers
 from align_eval.runs.results import links_file, links_file_of, make_folder, read_systems, write_json
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora import write_links
 from align_eval.errors import FormatError, MissingFileError
-from align_eval.files import StrPath, atomic_writer, output_errors
-from align_eval.nested import parse_json
+from align_eval.files import StrPath, atomic_writer, output_errors, parse_json
 from align_eval.version import __version__
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from torch import Tensor
 from align_eval.aligners.heads import mode_name
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import Extractor, make_extractor
-from align_eval.frames import frame
 from align_eval.links.table import LinkTable
 from align_eval.models.identity import signature_of
 from align_eval.scoring import Score, Signature, measures, score_counts
@@ -29,6 +28,7 @@ from align_eval.scoring.score import rounded
 from align_eval.signals import make_attribution
 from align_eval.signals.collect import lay_out_fitting, layout_word_matrices, word_matrices
 from align_eval.signals.matrix import ScoreMatrix, View
+from align_eval.tables import frame
 
 if TYPE_CHECKING:
     import pandas

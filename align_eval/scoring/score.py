@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import EmptyGoldError
-from align_eval.frames import frame
 from align_eval.links.table import LinkTable
 from align_eval.scoring.measures import MEASURES, counts, fractions, known, measures
 from align_eval.scoring.signature import Signature
 from align_eval.statistics import check_resampling, studentise
+from align_eval.tables import frame
 from align_eval.version import __version__
 
 if TYPE_CHECKING:

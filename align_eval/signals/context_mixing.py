@@ -36,7 +36,7 @@ from align_eval.models.attention import AttentionPass, attention_sites, check_ro
 from align_eval.models.double import keep_double, widest
 from align_eval.models.linear import Projections, watched
 from align_eval.models.pairs import Layout
-from align_eval.options import option
+from align_eval.registry import option
 from align_eval.signals import Attribution
 from align_eval.signals.matrix import at_least_float32, renormalise
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from align_eval.errors import InputError
 from align_eval.models.pairs import Layout
-from align_eval.options import option
+from align_eval.registry import option
 from align_eval.signals.predictions import (
     ByPrediction,
     Prediction,

@@ -26,7 +26,7 @@ from align_eval.errors import ModelError
 from align_eval.models.attention import eager, weights_of
 from align_eval.models.double import keep_double
 from align_eval.models.pairs import Layout
-from align_eval.options import option
+from align_eval.registry import option
 from align_eval.signals.predictions import ByPrediction, Prediction, SharedPass, place_rows, step_gradients
 
 

@@ -28,7 +28,7 @@ from align_eval.errors import ModelError
 from align_eval.models.attention import eager
 from align_eval.models.double import keep_double
 from align_eval.models.pairs import Layout, PairModel
-from align_eval.options import option
+from align_eval.registry import option
 from align_eval.signals import Attribution
 from align_eval.signals.matrix import at_least_float32
 

@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.files import StrPath, atomic_writer, read_lines, sha256_of
+from align_eval.files import StrPath, atomic_writer, parse_json, read_lines, sha256_of
 from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.models.translation import Decoding, Translation, Translator, load_translator
-from align_eval.nested import parse_json
 from align_eval.runs.parallel_text import ParallelText, plain_language
 from align_eval.runs.results import file_name, make_folder
 from align_eval.runs.sweep import Sweep, split, sweep_testset

@@ -13,7 +13,7 @@ import typer
 import align_eval
 from align_eval.cli import build_app
 from align_eval.corpora.formats import FORMATS
-from align_eval.options import parse_options, split_spec
+from align_eval.registry import parse_options, split_spec
 
 PACKAGE = Path(align_eval.__file__).parent
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.options import options_of
 from align_eval.patterns import MASK_KINDS, make_mask_kind
 from align_eval.patterns.base import Evidence
 from align_eval.patterns.tree import ancestors, depths, grown
+from align_eval.registry import options_of
 
 NAMES = MASK_KINDS.names()
 

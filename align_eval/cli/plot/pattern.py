@@ -187,9 +187,9 @@ def _listing() -> str:
     import dataclasses
     import inspect
 
-    from align_eval.options import options_of
     from align_eval.patterns import MASK_KINDS
     from align_eval.patterns.base import written
+    from align_eval.registry import options_of
 
     lines = []
     for name, kind in MASK_KINDS.items():

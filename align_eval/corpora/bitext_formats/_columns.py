@@ -9,7 +9,7 @@ from align_eval.corpora.formats import Options, Record
 from align_eval.corpora.goldtext import BASE, check_base, looks_like_links, parse_gold
 from align_eval.corpora.headers import HEADER, IDS, LINKS, POSSIBLE, has_header, place_of, plain, sides_of
 from align_eval.errors import FormatError, InputError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 COLUMN_OPTIONS: Mapping[str, Option] = {
     "header": HEADER,

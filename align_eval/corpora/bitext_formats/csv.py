@@ -13,7 +13,7 @@ from align_eval.corpora.headers import is_header
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.markup import check_sentence
 from align_eval.errors import FormatError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"(?:[,;]"(?:[^"]|"")*")+')

@@ -12,7 +12,7 @@ from align_eval.corpora.formats import FORMATS, BitextFormat, Options, Record
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader
 from align_eval.errors import AlignEvalError, FormatError, InputError, MissingFileError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 _MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
 

@@ -13,7 +13,7 @@ from align_eval.corpora.json_rows import json_rows, parsed
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row, sides_row
 from align_eval.corpora.textout import write_lines
 from align_eval.errors import AlignEvalError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

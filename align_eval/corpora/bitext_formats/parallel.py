@@ -14,7 +14,7 @@ from align_eval.corpora.markup import check_lines, first_lines, kind_of, note_of
 from align_eval.corpora.textout import encoded, joined
 from align_eval.errors import FormatError, InputError, LengthMismatchError
 from align_eval.files import output_stream
-from align_eval.options import Option
+from align_eval.registry import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

@@ -12,7 +12,7 @@ from align_eval.corpora.inputs import Input
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
 from align_eval.errors import AlignEvalError, FormatError, InputError
 from align_eval.files import output_stream, raised_limit
-from align_eval.options import Option
+from align_eval.registry import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

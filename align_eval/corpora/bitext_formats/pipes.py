@@ -15,7 +15,7 @@ from align_eval.corpora.inputs import Input
 from align_eval.corpora.markup import check_piped
 from align_eval.corpora.textout import joined, write_lines
 from align_eval.errors import FormatError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

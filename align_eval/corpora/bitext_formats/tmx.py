@@ -17,7 +17,7 @@ from align_eval.corpora.textout import encoded, joined
 from align_eval.errors import AlignEvalError, EncodingError, FormatError, InputError
 from align_eval.files import output_stream, unpacking_errors
 from align_eval.first_bytes import utf8_remedy
-from align_eval.options import Option
+from align_eval.registry import Option
 from align_eval.version import __version__
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from align_eval.corpora.inputs import Input
 from align_eval.corpora.markup import check_cells
 from align_eval.corpora.textout import joined, write_lines
 from align_eval.errors import InputError
-from align_eval.options import Option
+from align_eval.registry import Option
 
 if TYPE_CHECKING:
     from align_eval.corpora.pair import SentencePair

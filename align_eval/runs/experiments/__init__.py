@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.testset_entries import is_inner_path, parse_toml
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
-from align_eval.files import StrPath, atomic_writer
-from align_eval.nested import parse_json
+from align_eval.files import StrPath, atomic_writer, parse_json
 from align_eval.registry import Registry
 from align_eval.runs.results import environment, make_folder
 from align_eval.version import __version__
