@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     )  # fmt: skip
     from align_eval.errors import AlignEvalError, AlignEvalWarning
     from align_eval.extraction import links_from_matrix
-    from align_eval.figures.paired import heatmap, paired_heatmaps
-    from align_eval.figures.panel import Panel, panel_of
+    from align_eval.figures.heatmap import heatmap, paired_heatmaps
     from align_eval.figures.style import save as save_figure
     from align_eval.infilling.probe import infill, infill_maps
     from align_eval.links import GoldLinks, Links
@@ -58,8 +57,7 @@ _HOME = {
     "write_bitext write_links",
     "errors": "AlignEvalError AlignEvalWarning",
     "extraction": "links_from_matrix",
-    "figures.paired": "heatmap paired_heatmaps",
-    "figures.panel": "Panel panel_of",
+    "figures.heatmap": "heatmap paired_heatmaps",
     "infilling.probe": "infill infill_maps",
     "links.table": "LinkTable",
     "links": "GoldLinks Links",
@@ -79,11 +77,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
-    "AlignEvalError", "AlignEvalWarning", "Bitext", "GoldLinks", "LinkTable", "Links", "Panel", "Score", "ScoreMatrix",
+    "AlignEvalError", "AlignEvalWarning", "Bitext", "GoldLinks", "LinkTable", "Links", "Score", "ScoreMatrix",
     "SentencePair", "Signature", "TestSet", "__version__", "align", "attention_maps", "evaluate", "explore_folder",
     "explore_page", "explore_text", "heatmap", "infill", "infill_maps", "infill_pair", "infill_testset",
     "links_from_matrix", "load_model", "load_testset", "make_attribution", "make_testset", "paired_heatmaps",
-    "panel_of", "patterns", "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset",
+    "patterns", "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset",
     "symmetrize", "testset_names", "text_flow", "write_bitext", "write_links",
 ]  # fmt: skip
 

@@ -21,15 +21,15 @@ ORDER = (
     ("scoring",),
     ("infilling",),
     ("patterns",),
-    ("figures",),
     ("report",),
+    ("figures",),
     ("runs", "translation"),
     ("__init__", "cli"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 BACK = {
     ("io.parts", "corpora.tokenize"),  # words of a line of JSON, for its row of Parquet
-    ("signals.matrix", "figures.notebook"),  # what a notebook shows of a score matrix
+    ("signals.matrix", "figures.heatmap"),  # what a notebook shows of a score matrix
 }
 """Imports that run back all the same."""
 

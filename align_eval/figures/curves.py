@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.figures.labels import measure, wrap
 from align_eval.figures.style import (
     PALETTE,
     QUIET_COLOUR,
@@ -16,10 +15,12 @@ from align_eval.figures.style import (
     Width,
     axes_at,
     families,
+    measure,
     new_figure,
     style,
     text_at,
     width_in_inches,
+    wrap,
 )
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def redistribution_curves(
             strategy: ``strategy``, ``mask_share`` (a fraction) and measures; ``ci`` maps measures to ``[low, high]``,
             ``baselines`` names to the same measures under each baseline. A missing measure, or ``None``, is left out.
         multiples: names of :data:`MULTIPLES`, in order.
-        model, head, rule, title: stand above, as in :func:`~align_eval.figures.paired.paired_heatmaps`.
+        model, head, rule, title: stand above, as in :func:`~align_eval.figures.heatmap.paired_heatmaps`.
         gold_name: what the links are called, such as ``"silver"``.
         width: ``"one"`` or ``"two"`` columns of a paper; ``None``: as ``"two"``, where two multiples stand
             beside each other.

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.figures.labels import label_columns, label_rows
-from align_eval.figures.style import GOLD_COLOUR, LINK_COLOUR, STRENGTH_MAP, TEXT_SIZE, colour_bar, new_figure, style
+from align_eval.figures.style import (
+    GOLD_COLOUR,
+    LINK_COLOUR,
+    STRENGTH_MAP,
+    TEXT_SIZE,
+    colour_bar,
+    label_columns,
+    label_rows,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -19,8 +27,7 @@ if TYPE_CHECKING:
     from align_eval.links import Links
 
 CELL = 0.21  # inches a word
-MOST_WORDS = 500
-"""Words of a side of a figure: with more, labels are too small to read at :data:`align_eval.figures.style.PIXELS`."""
+MOST_WORDS = 500  # of a side: with more, labels are too small to read at style.PIXELS
 
 
 def aligned_pair(
@@ -30,22 +37,11 @@ def aligned_pair(
     *,
     quantity: str = "similarity",
     title: str = "",
-    axes: Axes | None = None,
 ) -> Figure:
     """Draw a pair: source words down, target words across, strength as colour, links as dots, gold as frames.
 
-    A full frame is a sure gold link, a dashed one a possible link; a dot is a link found. A dot in a frame is right.
-
-    Args:
-        pair: with gold or without.
-        values: ``(source words, target words)``, the strength of each cell; ``None`` if it is not known.
-        links: what the aligner found, 0-based.
-        quantity: what ``values`` are; it stands at the colour bar.
-        title: above the map.
-        axes: draw here instead of into a new figure.
-
-    Returns:
-        the figure; write it with :func:`align_eval.figures.style.save`.
+    A full frame is a sure gold link, a dashed one a possible link; a dot is a link found (0-based). ``values``:
+    ``(source words, target words)``, ``None`` if not known.
 
     Raises:
         InputError: ``values`` has another shape than the pair, or a side has more than :data:`MOST_WORDS` words.
@@ -63,15 +59,12 @@ def aligned_pair(
     if values is not None and values.shape != (rows, columns):
         raise InputError(f"a map of {values.shape} for {rows} source and {columns} target words")
     with style():
-        if axes is None:
-            figure = new_figure(2.3 + CELL * columns, 1.5 + CELL * rows)
-            axes = figure.add_subplot()
-        else:
-            figure = axes.figure  # type: ignore[assignment]
+        figure = new_figure(2.3 + CELL * columns, 1.5 + CELL * rows)
+        axes = figure.add_subplot()
         # Not imshow, whose resampling takes tens of bytes a pixel. Without values one cell covers all.
-        shown, (low, high) = (np.array([[0.06]]), (0.0, 1.0)) if values is None else (values, (None, None))
-        x, y = np.linspace(-0.5, columns - 0.5, shown.shape[1] + 1), np.linspace(-0.5, rows - 0.5, shown.shape[0] + 1)
-        image = axes.pcolormesh(x, y, shown, cmap=STRENGTH_MAP, vmin=low, vmax=high, antialiased=False, linewidth=0)
+        drawn, (low, high) = (np.array([[0.06]]), (0.0, 1.0)) if values is None else (values, (None, None))
+        x, y = np.linspace(-0.5, columns - 0.5, drawn.shape[1] + 1), np.linspace(-0.5, rows - 0.5, drawn.shape[0] + 1)
+        image = axes.pcolormesh(x, y, drawn, cmap=STRENGTH_MAP, vmin=low, vmax=high, antialiased=False, linewidth=0)
         axes.set(aspect="equal", xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
         axes.xaxis.tick_top()
         label_columns(axes, pair.target, TEXT_SIZE)
@@ -83,11 +76,10 @@ def aligned_pair(
         legend = [Line2D([], [], marker="o", linestyle="none", markersize=4, color=LINK_COLOUR, label="link found")]
         if pair.gold is not None:
             sure = set(pair.gold.sure)
+            frame: dict[str, Any] = {"fill": False, "ec": GOLD_COLOUR, "lw": 1.4}
             for i, j in pair.gold.possible:
                 dashes = "-" if (i, j) in sure else (0, (1.5, 1.2))
-                axes.add_patch(
-                    Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, ec=GOLD_COLOUR, lw=1.4, ls=dashes)
-                )
+                axes.add_patch(Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, ls=dashes, **frame))
             for name, dashes in (("sure gold", "-"), ("possible gold", (0, (1.5, 1.2)))):
                 legend.append(Line2D([], [], color=GOLD_COLOUR, lw=1.4, linestyle=dashes, label=name))
         found = links.pairs

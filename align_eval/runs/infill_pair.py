@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from align_eval.corpora import SentencePair
-    from align_eval.figures.paired import Arrangement
+    from align_eval.figures.heatmap import Arrangement
     from align_eval.figures.style import Width
     from align_eval.report.summary import Summary
     from align_eval.signals.matrix import ScoreMatrix
@@ -72,25 +72,26 @@ class PairInfilling:
             words: rows and columns are words, not sub-words; weight on what is no word is left out then.
             gold: frame the cells of links, if the pair has any.
             difference: a third map, words hidden less nothing hidden.
-            arrangement, width: see :func:`align_eval.figures.paired.paired_heatmaps`.
+            arrangement, width: see :func:`align_eval.paired_heatmaps`.
             names: what the rows and the columns are, such as their languages.
         """
-        from align_eval.figures.paired import paired_heatmaps
-        from align_eval.figures.panel import panel_of
+        from align_eval.figures.heatmap import paired_heatmaps
 
         pair, view = self.result.pair, self.chosen.view
         full, masked = (self.full.words(), self.masked.words()) if words else (self.full, self.masked)
         links = pair.gold if gold else None
         return paired_heatmaps(
-            panel_of(full, title="unmasked", gold=links),
-            panel_of(masked, title="words masked", masked=self.hidden, gold=links),
+            full,
+            masked,
+            titles=("unmasked", "words masked"),
+            masked_words=((), self.hidden),
             quantity=self.full.quantity,
             model=self.model,
             head=f"layer {view.layer}, head {view.head}",
             rule=self.chosen.rule,
             rows=names[0],
             columns=names[1],
-            gold=links is not None,
+            gold=links,
             gold_name=self.kind,
             difference=difference,
             arrangement=arrangement,

@@ -345,7 +345,7 @@ class ScoreMatrix:
         return pandas.DataFrame(rows, columns=columns)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        from align_eval.figures.notebook import maps_bundle
+        from align_eval.figures.heatmap import maps_bundle
 
         return maps_bundle(self)
 

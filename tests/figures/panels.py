@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import font_manager
 
-from align_eval.figures.labels import readable_labels
-from align_eval.figures.panel import Panel
-from align_eval.figures.style import covers
+from align_eval.figures.style import installed_fonts, readable_labels
+from align_eval.links import GoldLinks, Links
 
 ENGLISH = ["What", "are", "the", "basic", "physical", "laws", "of", "the", "universe", "?"]
 COLUMNS = {
@@ -20,6 +22,19 @@ COLUMNS = {
     "hi": ["▁ब्रह्मांड", "▁के", "▁मूल", "▁भौतिक", "▁नियम", "▁क्या", "▁हैं", "▁?", "</s>"],
     "mixed": ["▁物理", "▁ब्रह्मांड", "▁القوانين", "▁gypsy", "##ing", "▁Ψ", "▁🙂"[:1], "</s>"],
 }
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    properties = [font_manager.FontProperties(family=[name]) for name in installed_fonts()]
+    return frozenset(
+        letter for one in properties for letter in font_manager.get_font(font_manager.findfont(one)).get_charmap()
+    )
+
+
+def covers(text: str) -> bool:
+    """Whether the installed fonts have a glyph for every letter of ``text``."""
+    return all(ord(letter) in _glyphs() for letter in text)
 
 
 def need_fonts(text: str) -> None:
@@ -39,16 +54,18 @@ def weights(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def panels(rows: list[str], columns: list[str], hidden: tuple[int, ...] = (1, 2)) -> tuple[Panel, Panel]:
-    """A map with nothing hidden and one with rows hidden; gold along the diagonal, one cell only possible."""
+GOLD = GoldLinks(
+    Links([(k, k * 11 // 10) for k in range(10)]), Links([(k, k * 11 // 10) for k in range(10)] + [(0, 11)])
+)
+"""For ten rows and twelve columns: along the diagonal, one cell only possible."""
+
+
+def maps(rows: list[str], columns: list[str], masked: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
+    """Arguments of :func:`paired_heatmaps`: an unmasked map and one with rows masked."""
     shape = (len(rows), len(columns))
-    gold = np.zeros(shape, dtype=bool)
-    gold[np.arange(shape[0]), np.arange(shape[0]) * (shape[1] - 1) // shape[0]] = True
-    possible = np.zeros(shape, dtype=bool)
-    possible[0, -1] = True
     names, heads = tuple(readable_labels(rows)), tuple(readable_labels(columns))
-    shown = tuple("[MASK]" if k in hidden else name for k, name in enumerate(names))
-    return (
-        Panel(weights(*shape), names, heads, "Nothing hidden", (), gold, possible),
-        Panel(weights(*shape, seed=1), shown, heads, "Two words hidden", hidden, gold, possible),
-    )
+    shown = tuple("[MASK]" if k in masked else name for k, name in enumerate(names))
+    return {
+        "full": (weights(*shape), names, heads), "masked": (weights(*shape, seed=1), shown, heads),
+        "titles": ("Unmasked", "Two words masked"), "masked_words": ((), masked),
+    }  # fmt: skip

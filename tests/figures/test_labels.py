@@ -5,9 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from align_eval.figures.labels import column_label, is_special, measure, readable_labels, visible, wrap
-from align_eval.figures.style import covers, families, needs_shaping, shapes_text
-from tests.figures.panels import need_fonts
+from align_eval.figures.style import (
+    column_label,
+    families,
+    is_special,
+    measure,
+    needs_shaping,
+    readable_labels,
+    shapes_text,
+    visible,
+    wrap,
+)
+from tests.figures.panels import covers, need_fonts
 
 
 @pytest.mark.parametrize(

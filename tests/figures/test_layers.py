@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, NonFiniteError
 from align_eval.figures.layers import layer_token_map
-from align_eval.figures.style import TWO_COLUMNS, new_figure, texts_of
+from align_eval.figures.style import TWO_COLUMNS, texts_of
 
 TOKENS = ("So", ",", "$", "\\boxed", "13", "$")
 VALUES = np.linspace(0, 0.6, 24).reshape(4, 6)
@@ -58,17 +58,10 @@ def test_a_long_answer_goes_on_in_further_lines() -> None:
         assert above.get_tightbbox(renderer).y0 >= below.get_tightbbox(renderer).y1 - 1
 
 
-def test_axes_of_the_caller() -> None:
-    figure = new_figure(4, 2)
-    axes = figure.add_subplot()
-    assert layer_token_map(VALUES, TOKENS, quantity="x", axes=axes) is figure
-    assert figure.axes == [axes]
-
-
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(InputError, match=r"a map of shape \(4, 6\) for 2 tokens"):
         layer_token_map(VALUES, TOKENS[:2], quantity="x")
-    with pytest.raises(InputError, match="NaN"):
+    with pytest.raises(NonFiniteError, match="NaN"):
         layer_token_map(VALUES * np.nan, TOKENS, quantity="x")
     with pytest.raises(InputError, match="1 marks for 6 tokens"):
         layer_token_map(VALUES, TOKENS, quantity="x", marks=[1])

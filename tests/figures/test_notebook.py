@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from align_eval.figures.notebook import maps_figure
+from align_eval.figures.heatmap import maps_figure
 from align_eval.signals.matrix import ScoreMatrix, Side, View
 
 

@@ -11,7 +11,7 @@ import pytest
 from align_eval.corpora import SentencePair
 from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.figures.pair import aligned_pair
-from align_eval.figures.style import new_figure, save
+from align_eval.figures.style import save
 from align_eval.links import GoldLinks, Links
 
 PAIR = SentencePair(
@@ -30,13 +30,6 @@ def test_words_links_and_gold_are_drawn() -> None:
     frames = [(round(p.get_x() + 0.44), round(p.get_y() + 0.44), p.get_linestyle()) for p in axes.patches]
     assert [f[:2] for f in frames] == [(0, 0), (3, 1), (1, 2)]
     assert [f[2] == "-" for f in frames] == [True, False, True], "sure links have full frames, possible ones dashed"
-
-
-def test_it_draws_into_given_axes() -> None:
-    figure = new_figure(4, 4)
-    axes = figure.add_subplot()
-    assert aligned_pair(PAIR, VALUES, LINKS, axes=axes) is figure
-    assert axes.collections
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

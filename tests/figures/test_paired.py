@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from align_eval.errors import AlignEvalWarning, InputError, NonFiniteError, UnknownNameError
-from align_eval.figures.paired import heatmap, paired_heatmaps
-from align_eval.figures.panel import Panel, panel_of, round_top
+from align_eval.errors import AlignEvalWarning, InputError, LinkRangeError, NonFiniteError, UnknownNameError
+from align_eval.figures.heatmap import heatmap, paired_heatmaps
+from align_eval.figures.layout import round_top
 from align_eval.figures.style import DIFFERENCE_MAP, HEAT_MAP, new_figure, save, style, texts_of
 from align_eval.links import GoldLinks, Links
 from align_eval.signals.matrix import ScoreMatrix, Side, View
-from tests.figures.panels import COLUMNS, ENGLISH, need_fonts, panels
+from tests.figures.panels import COLUMNS, ENGLISH, GOLD, maps, need_fonts
 
 LONG = ["internationalisation" if k % 7 == 0 else "gypsy" for k in range(70)]
 ABOUT = {"quantity": "cross-attention weight", "model": "tiny", "head": "layer 2, head 1", "rule": "lowest AER"}
@@ -69,15 +68,16 @@ def _check_places(figure: Any, smallest: float) -> None:
 
 
 def test_both_maps_share_one_scale_and_one_bar() -> None:
-    first, second = panels(ENGLISH, COLUMNS["de"])
-    figure = paired_heatmaps(first, second, **ABOUT)
+    given = maps(ENGLISH, COLUMNS["de"])
+    first, second = given["full"], given["masked"]
+    figure = paired_heatmaps(**given, **ABOUT)
     top, bottom = _maps(figure)
     assert len(figure.axes) == 3, "two maps and one colour bar"
-    for axes, panel in ((top, first), (bottom, second)):
-        assert np.array_equal(_mesh(axes).get_array(), panel.values)
-        assert _mesh(axes).get_clim() == (0.0, round_top(max(first.values.max(), second.values.max())))
+    for axes, (values, labels, _) in ((top, first), (bottom, second)):
+        assert np.array_equal(_mesh(axes).get_array(), values)
+        assert _mesh(axes).get_clim() == (0.0, round_top(max(first[0].max(), second[0].max())))
         assert _mesh(axes).get_cmap().name == HEAT_MAP
-        assert [t.get_text() for t in axes.get_yticklabels()] == list(panel.row_labels)
+        assert [t.get_text() for t in axes.get_yticklabels()] == list(labels)
     assert [t.get_text() for t in bottom.get_xticklabels()][-1] == "[EOS]"
     (bar,) = [axes for axes in figure.axes if axes not in (top, bottom)]
     place = bar.get_position()
@@ -97,38 +97,37 @@ def test_both_maps_share_one_scale_and_one_bar() -> None:
 
 
 def test_hidden_rows_stand_out() -> None:
-    _, bottom = _maps(paired_heatmaps(*panels(ENGLISH, COLUMNS["de"], hidden=(5, 6, 7))))
+    _, bottom = _maps(paired_heatmaps(**maps(ENGLISH, COLUMNS["de"], masked=(5, 6, 7))))
     weights = [t.get_fontweight() for t in bottom.get_yticklabels()]
     assert [k for k, weight in enumerate(weights) if weight == "bold"] == [5, 6, 7]
     assert sorted(round(p.get_y() + 0.5) for p in bottom.patches if p.get_height() == 1) == [5, 6, 7]
 
 
 def test_gold_is_framed_on_request() -> None:
-    first, second = panels(ENGLISH, COLUMNS["de"])
-    plain, framed = paired_heatmaps(first, second), paired_heatmaps(first, second, gold=True)
+    given = maps(ENGLISH, COLUMNS["de"])
+    plain, framed = paired_heatmaps(**given), paired_heatmaps(**given, gold=GOLD)
     assert not [c for axes in _maps(plain) for c in axes.collections if type(c).__name__ == "LineCollection"]
     for axes in _maps(framed):
         lines = [c for c in axes.collections if type(c).__name__ == "LineCollection"]
         assert [len(c.get_segments()) for c in lines] == [4, 40 - 2 * 0], "one possible cell, ten sure ones apart"
     assert "framed: gold links (dashed: possible)" in " ".join(texts_of(framed)).replace("\n", " ")
-    wide = np.zeros((2, 3), dtype=bool)
-    wide[0, :2] = True
-    one = Panel(np.full((2, 3), 0.3), ("a", "b"), ("x", "y", "z"), gold=wide)
-    (lines,) = [c for c in _maps(heatmap(one, gold=True))[0].collections if type(c).__name__ == "LineCollection"]
+    one, sure = (np.full((2, 3), 0.3), ("a", "b"), ("x", "y", "z")), Links([(0, 0), (0, 1)])
+    axes = _maps(heatmap(one, gold=GoldLinks(sure, sure)))[0]
+    _, lines = [c for c in axes.collections if type(c).__name__ == "LineCollection"]
     assert len(lines.get_segments()) == 6, "cells that touch are framed together"
 
 
 @pytest.mark.parametrize("arrangement", ["stacked", "side by side"])
 def test_the_difference_has_its_own_scale_around_zero(arrangement: Any) -> None:
-    first, second = panels(ENGLISH, COLUMNS["de"])
-    figure = paired_heatmaps(first, second, difference=True, arrangement=arrangement, **ABOUT)
-    maps = _maps(figure)
-    assert len(maps) == 3
+    given = maps(ENGLISH, COLUMNS["de"])
+    figure = paired_heatmaps(**given, difference=True, arrangement=arrangement, **ABOUT)
+    drawn = _maps(figure)
+    assert len(drawn) == 3
     assert len(figure.axes) == 5
-    low, high = _mesh(maps[2]).get_clim()
+    low, high = _mesh(drawn[2]).get_clim()
     assert low == -high
-    assert _mesh(maps[2]).get_cmap().name == DIFFERENCE_MAP
-    assert np.allclose(_mesh(maps[2]).get_array(), second.values - first.values)
+    assert _mesh(drawn[2]).get_cmap().name == DIFFERENCE_MAP
+    assert np.allclose(_mesh(drawn[2]).get_array(), given["masked"][0] - given["full"][0])
     _assert_readable(figure)
 
 
@@ -149,7 +148,7 @@ def test_labels_of_every_script_can_be_read(columns: str, width: Any) -> None:
     if columns != "de":
         need_fonts("".join(COLUMNS[columns]).replace("</s>", ""))
     for rows, heads in ((ENGLISH, COLUMNS[columns]), (COLUMNS[columns], ENGLISH)):
-        figure = paired_heatmaps(*panels(rows, heads), width=width, rows="English", columns="Others", **ABOUT)
+        figure = paired_heatmaps(**maps(rows, heads), width=width, rows="English", columns="Others", **ABOUT)
         _assert_readable(figure)
         if width is not None:
             assert figure.get_size_inches()[0] == pytest.approx({"one": 3.3, "two": 6.9}[width])
@@ -157,38 +156,36 @@ def test_labels_of_every_script_can_be_read(columns: str, width: Any) -> None:
 
 @pytest.mark.parametrize("width", [None, "two"])
 def test_long_sentences_grow_the_figure_and_not_the_clutter(width: Any) -> None:
-    first, second = panels(LONG[:60], LONG)
-    _assert_readable(paired_heatmaps(first, second, gold=True, width=width, **ABOUT))
+    _assert_readable(paired_heatmaps(**maps(LONG[:60], LONG), gold=GOLD, width=width, **ABOUT))
 
 
 def test_a_sentence_too_long_for_the_width_says_so() -> None:
-    first, second = panels(LONG[:60], LONG)
     with pytest.warns(AlignEvalWarning, match="70 columns do not fit 3.3 inches"):
-        figure = paired_heatmaps(first, second, width="one")
+        figure = paired_heatmaps(**maps(LONG[:60], LONG), width="one")
     assert figure.get_size_inches()[0] > 3.3
     _assert_readable(figure)
 
 
 def test_one_word_and_one_column() -> None:
-    one = Panel(np.ones((1, 1)), ("a",), ("b",))
+    one = (np.ones((1, 1)), ("a",), ("b",))
     _assert_readable(paired_heatmaps(one, one, title="A title that is longer than the map", **ABOUT))
 
 
 def test_it_draws_into_given_axes() -> None:
     figure = new_figure(6, 8)
     axes = list(figure.subplots(2, 1))
-    assert paired_heatmaps(*panels(ENGLISH, COLUMNS["de"]), axes=axes, **ABOUT) is figure
+    assert paired_heatmaps(**maps(ENGLISH, COLUMNS["de"]), axes=axes, **ABOUT) is figure
     assert all(_mesh(a) is not None for a in axes)
     assert ABOUT["rule"] in axes[0].get_title(loc="left")
     with pytest.raises(InputError, match="2 axes for 3"):
-        paired_heatmaps(*panels(ENGLISH, COLUMNS["de"]), difference=True, axes=axes)
+        paired_heatmaps(**maps(ENGLISH, COLUMNS["de"]), difference=True, axes=axes)
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_files_are_repeatable_and_exactly_as_wide_as_asked_for(tmp_path: Path, ending: str) -> None:
     paths = [tmp_path / f"{k}.{ending}" for k in range(2)]
     for path in paths:
-        save(paired_heatmaps(*panels(ENGLISH, COLUMNS["de"]), gold=True, width="one", **ABOUT), path)
+        save(paired_heatmaps(**maps(ENGLISH, COLUMNS["de"]), gold=GOLD, width="one", **ABOUT), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     if ending == "png":
         width = int.from_bytes(paths[0].read_bytes()[16:20], "big")
@@ -200,51 +197,66 @@ def test_files_are_repeatable_and_exactly_as_wide_as_asked_for(tmp_path: Path, e
 
 
 def test_what_cannot_be_paired_is_refused() -> None:
-    first, second = panels(ENGLISH, COLUMNS["de"])
-    shorter = replace(
-        second, values=second.values[:, :3], column_labels=second.column_labels[:3], gold=None, possible=None
-    )
+    given = maps(ENGLISH, COLUMNS["de"])
+    full, (values, rows, columns) = given["full"], given["masked"]
     with pytest.raises(InputError, match="12 and 3 columns"):
-        paired_heatmaps(first, shorter)
-    other = replace(second, column_labels=(*second.column_labels[:-1], "[BOS]"))
+        paired_heatmaps(full, (values[:, :3], rows, columns[:3]))
     with pytest.raises(InputError, match=r"column 12 of the maps is '\[EOS\]' in one and '\[BOS\]' in the other"):
-        paired_heatmaps(first, other)
-    fewer = Panel(second.values[:4], second.row_labels[:4], second.column_labels)
-    assert len(_maps(paired_heatmaps(first, fewer))) == 2, "other rows can be paired"
+        paired_heatmaps(full, (values, rows, (*columns[:-1], "[BOS]")))
+    fewer = (values[:4], rows[:4], columns)
+    assert len(_maps(paired_heatmaps(full, fewer))) == 2, "other rows can be paired"
     with pytest.raises(InputError, match="10 and 4 rows"):
-        paired_heatmaps(first, fewer, difference=True)
-    bare = [replace(panel, gold=None, possible=None) for panel in (first, second)]
-    with pytest.raises(InputError, match="no gold"):
-        paired_heatmaps(*bare, gold=True)
+        paired_heatmaps(full, fewer, difference=True)
     with pytest.raises(UnknownNameError, match="stacked"):
-        paired_heatmaps(first, second, arrangement="beside")  # type: ignore[arg-type]
+        paired_heatmaps(**given, arrangement="beside")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="figure width"):
-        paired_heatmaps(first, second, width="three")  # type: ignore[arg-type]
+        paired_heatmaps(**given, width="three")  # type: ignore[arg-type]
 
 
-def test_panels_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InputError, match=r"values of shape \(2, 3\) for 1 row and 3 column"):
-        Panel(np.zeros((2, 3)), ("a",), ("x", "y", "z"))
-    with pytest.raises(InputError, match="marked rows"):
-        Panel(np.zeros((1, 1)), ("a",), ("x",), marked_rows=(1,))
+def test_what_cannot_be_drawn_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a map of shape \(2, 3\) for 1 row and 3 column"):
+        heatmap((np.zeros((2, 3)), ("a",), ("x", "y", "z")))
+    with pytest.raises(InputError, match=r"masked words \[1\] of 1"):
+        heatmap((np.zeros((1, 1)), ("a",), ("x",)), masked=[1])
     with pytest.raises(InputError, match="cannot be drawn"):
-        Panel(np.zeros((0, 1)), (), ("x",))
+        heatmap((np.zeros((0, 1)), (), ("x",)))
+    with pytest.raises(InputError, match="rows x columns"):
+        heatmap(np.zeros(3))
     with pytest.raises(NonFiniteError):
-        Panel(np.full((1, 1), np.nan), ("a",), ("x",))
+        heatmap(np.full((1, 1), np.nan))
+    with pytest.raises(LinkRangeError):
+        heatmap((Links([(0, 1)]), ("a",), ("x",)))
 
 
-def test_maps_become_panels_with_gold_on_all_sub_words() -> None:
+def test_arrays_and_links_go_in_as_they_are() -> None:
+    figure = new_figure(3, 3)
+    axes = figure.add_subplot()
+    values = np.arange(6.0).reshape(2, 3)
+    assert heatmap(values, ax=axes) is figure
+    assert np.array_equal(_mesh(axes).get_array(), values)
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "1", "2"]
+    linked = heatmap((Links([(0, 0), (2, 1)]), ("a", "b", "c"), ("x", "y")), title="links").axes[0]
+    assert _mesh(linked).get_array().tolist() == [[1, 0], [0, 0], [0, 1]]
+    assert [t.get_text() for t in linked.get_yticklabels()] == ["a", "b", "c"]
+    scored = heatmap(Links([(0, 1)], [0.25])).axes[0]
+    assert _mesh(scored).get_array().tolist() == [[0, 0.25]]
+
+
+def test_gold_and_masks_of_words_reach_all_their_subwords() -> None:
     values = torch.tensor([[0.6, 0.3, 0.1]] * 2).T.expand(2, 1, 3, 2)
     source = Side(torch.tensor([[0, 0, -1]]), (3,), (1,), labels=(("▁Ge", "setze", "</s>"),))
     target = Side(torch.tensor([[0, 1]]), (2,), (2,), labels=(("▁laws", "▁?"),))
-    maps = ScoreMatrix(values, source, target, (View(1, "mean", "awi"), View(2, "mean", "awi")), "attention weight")
-    gold = GoldLinks(Links([]), Links([(0, 0)]))
-    panel = panel_of(maps, 2, masked=(0,), gold=gold, title="t")
-    assert panel.column_labels == ("Ge", "·setze", "[EOS]")
-    assert panel.marked_rows == (0,)
-    assert panel.gold is not None
-    assert panel.possible is not None
-    assert not panel.gold.any()
-    assert panel.possible.tolist() == [[True, True, False], [False, False, False]]
-    with pytest.raises(InputError, match="2 layers"):
-        panel_of(maps)
+    views = (View(1, "mean", "awi"), View(2, "mean", "awi"))
+    matrix = ScoreMatrix(values, source, target, views, "attention weight")
+    figure = heatmap(matrix.select(2), masked=(0,), gold=GoldLinks(Links([]), Links([(0, 0)])), title="t")
+    axes, bar = figure.axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["Ge", "·setze", "[EOS]"]
+    assert [t.get_fontweight() for t in axes.get_yticklabels()] == ["bold", "normal"]
+    assert bar.get_ylabel() == "attention weight"
+    possible, sure = [c for c in axes.collections if type(c).__name__ == "LineCollection"]
+    assert len(sure.get_segments()) == 0
+    assert len(possible.get_segments()) == 6, "both subwords of the word, framed together"
+    with pytest.raises(InputError, match="2 heads"):
+        heatmap(matrix)
+    with pytest.raises(InputError, match="2 sentence pairs"):
+        heatmap(matrix.pick([0, 0]))

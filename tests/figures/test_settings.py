@@ -9,30 +9,27 @@ import matplotlib as mpl
 import matplotlib.style
 import pytest
 
-from align_eval.figures import labels
+from align_eval.figures import style
 from align_eval.figures.curves import redistribution_curves
-from align_eval.figures.heads import head_grid, head_zoom, token_map
+from align_eval.figures.heads import head_zoom
+from align_eval.figures.heatmap import heatmap, maps_figure
 from align_eval.figures.layers import layer_token_map
-from align_eval.figures.notebook import maps_figure
 from align_eval.figures.pair import aligned_pair
-from align_eval.figures.paired import heatmap
 from align_eval.figures.pattern import context_pattern
 from align_eval.figures.style import to_bytes
 from align_eval.figures.sweep import aer_grid
 from align_eval.patterns import make_mask_kind
 from tests.figures import test_curves, test_heads, test_layers, test_pair, test_sweep
-from tests.figures.panels import ENGLISH, panels
+from tests.figures.panels import ENGLISH, maps
 from tests.figures.test_notebook import _maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "heatmap": lambda: heatmap(panels(ENGLISH, ["Wie", "sind", "die", "Gesetze", "?"])[0]),
+    "heatmap": lambda: heatmap(maps(ENGLISH, ["Wie", "sind", "die", "Gesetze", "?"])["full"]),
     "pair": lambda: aligned_pair(test_pair.PAIR, test_pair.VALUES, test_pair.LINKS),
     "curves": lambda: redistribution_curves(test_curves.SPANS),
-    "heads": lambda: head_grid(test_heads.GRID, cell=(2, 3)),
-    "tokens": lambda: token_map(test_heads.MAP, test_heads.TOKENS, test_heads.TOKENS),
     "zoom": lambda: head_zoom(test_heads.GRID, (2, 3), test_heads.MAP, test_heads.TOKENS, test_heads.TOKENS),
     "layers": lambda: layer_token_map(test_layers.VALUES, test_layers.TOKENS, quantity="bits", high=1),
     "pattern": lambda: context_pattern(make_mask_kind("causal")(16), title="causal"),
@@ -53,7 +50,7 @@ def test_figures_are_the_same_and_settings_stay(name: str) -> None:
     figure = FIGURES[name]()
     plain = to_bytes(figure, "svg"), to_bytes(figure)
     for user in (SETTINGS, {"figure.constrained_layout.use": True}):
-        labels._measured.cache_clear()
+        style._measured.cache_clear()
         with mpl.rc_context():
             matplotlib.style.use(["dark_background", user])
             before = dict(mpl.rcParams)
@@ -62,4 +59,4 @@ def test_figures_are_the_same_and_settings_stay(name: str) -> None:
             found = to_bytes(figure, "svg"), to_bytes(figure)
             assert dict(mpl.rcParams) == before
         assert [one == other for one, other in zip(found, plain, strict=True)] == [True, True]
-    labels._measured.cache_clear()
+    style._measured.cache_clear()

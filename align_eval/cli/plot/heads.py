@@ -51,8 +51,7 @@ def add_to(plot_app: typer.Typer) -> None:
         """Draw | attention x gradient | of one prediction: a layer x head grid, and one head's map beside it."""
         files.check()
         wanted = None if cell == "auto" else _cell(cell)
-        from align_eval.figures.heads import head_zoom
-        from align_eval.report.heads import strongest_head, summarise_heads
+        from align_eval.figures.heads import head_zoom, strongest_head, summarise_heads
         from align_eval.signals.text_flow import SCALARS, parse_group, text_flow
 
         loaded = loading.load(model, source_language=source_language, target_language=target_language)
@@ -61,15 +60,14 @@ def add_to(plot_app: typer.Typer) -> None:
         shown = wanted or strongest_head(flow, scalar)
         chosen = "by hand" if wanted else ""
         summary = summarise_heads(flow, shown, scalar=scalar, groups=groups, chosen=chosen)
-        spans = [(g.name, g.start, g.end) for g in groups]
         files.finish(
             lambda: head_zoom(
                 flow.scalar(scalar), shown, flow.saliency[shown[0] - 1, shown[1] - 1], flow.queries, flow.keys,
                 quantity="saliency, | A · dL/dA |",
                 grid_quantity="saliency, one map a head" if thumbnails else SCALARS[scalar],
                 title=f"layer {shown[0]}, head {shown[1]}: predicting “{flow.target}”, p = {flow.probability:.2g}",
-                key_groups=spans,
-                query_groups=spans if flow.square else (),
+                key_groups=groups,
+                query_groups=groups if flow.square else (),
                 thumbnails=flow.saliency if thumbnails else None,
             ),
             summary,

@@ -81,8 +81,7 @@ def _check(
 
 
 def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: float | None, subject: Any) -> Any:
-    from align_eval.figures.layers import layer_token_map
-    from align_eval.report.layers import summarise_depth
+    from align_eval.figures.layers import layer_token_map, summarise_depth
     from align_eval.signals.text_layers import lens_depth, settling_depth
 
     depth = lens_depth(loaded, plain, norm=norm)
@@ -105,8 +104,7 @@ def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: floa
 def _row(
     loaded: Any, plain: Any, quantity: str, query: str, head: int | str, rows: str, top: float | None, subject: Any
 ) -> Any:
-    from align_eval.figures.layers import layer_token_map
-    from align_eval.report.layers import summarise_layers
+    from align_eval.figures.layers import layer_token_map, summarise_layers
     from align_eval.signals.text import token_texts
     from align_eval.signals.text_layers import attention_row, find_query, flow_row
 

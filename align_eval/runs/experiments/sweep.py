@@ -138,7 +138,7 @@ class SweepExperiment(ViewExperiment):
 
     def _body(self, base: Path, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """A table with a row a set, then a heatmap (drawn if it is not there) and its summary a set."""
-        from align_eval.report.sweep import summarise_sweep
+        from align_eval.figures.sweep import summarise_sweep
 
         rows: list[list[str]] = []
         sections: list[str] = []

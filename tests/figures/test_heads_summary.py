@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.report.heads import sparsity, strongest_head, summarise_heads
+from align_eval.figures.heads import sparsity, strongest_head, summarise_heads
 from align_eval.signals.text import text_matrix
 from align_eval.signals.text_flow import Group, TextFlow
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from align_eval.errors import InputError
-from align_eval.report.layers import summarise_depth, summarise_layers
+from align_eval.figures.layers import summarise_depth, summarise_layers
 from align_eval.report.summary import bands_of
 from align_eval.signals.text_layers import LensDepth
 
