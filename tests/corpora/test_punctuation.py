@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from align_eval.infilling.mask_text import masked_words
 
 from align_eval.corpora import SentencePair
 from align_eval.corpora.punctuation import is_punctuation
 from align_eval.figures.layers import kind_of
 from align_eval.infilling.measures import punctuation_columns
+from align_eval.infilling.strategies import masked_words
 from align_eval.links import Links
 from align_eval.translation.coverage import sentence_coverage
 
