@@ -11,22 +11,19 @@ from align_eval.errors import InputError
 from align_eval.figures.style import ONE_COLUMN, Width, new_figure, style, width_in_inches
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.path import Path
     from numpy.typing import NDArray
 
     BoolArray = NDArray[np.bool_]
 
+# Yellow and dark purple, the ends of viridis: apart in lightness, for grey print and colour-blind readers.
 ATTENDS, ATTENDS_NOT = "#fde725", "#440154"
-"""Yellow and dark purple, the ends of viridis: apart in lightness too, so that grey print and colour-blind readers
-see the same map."""
 MOST_TICKS = 5
+# Up to this length a cell has several pixels of a PNG, and its edges are hard. Cells of longer patterns may be smaller
+# than a pixel, which then takes their mean: with hard edges it would be yellow if any of them is.
 MOST_SHARP = 128
-"""Up to this length a cell has several pixels of a PNG, and its edges are hard. Cells of longer patterns may be smaller
-than a pixel, which then takes their mean: with hard edges it would be yellow if any of them is."""
-LETTERS = {"one": 44, "two": 96}
-"""Letters in a line of the title, by the figure's width."""
+LETTERS = {"one": 44, "two": 96}  # in a line of the title, by the figure's width
 
 
 def context_pattern(
@@ -36,63 +33,33 @@ def context_pattern(
     x_label: str = "Context Length",
     y_label: str = "Context Length",
     width: Width = "one",
-    axes: Axes | None = None,
 ) -> Figure:
-    """Draw a pattern: queries down, keys across, yellow where a query attends to a key, dark purple where it does not.
+    """Draw a pattern ``(queries, keys)``: queries down, keys across, yellow where a query attends to a key.
 
     The cells that attend are one filled outline, not an image: they stay sharp at any size, in vector files too.
-
-    Args:
-        pattern: ``(queries, keys)`` bool.
-        title: above the map; wrapped in a figure of its own.
-        x_label, y_label: names of the axes.
-        width: of the figure, for one or two columns of a paper.
-        axes: draw here instead of into a new figure, without a legend (see :func:`pattern_legend`).
-
-    Returns:
-        the figure; write it with :func:`align_eval.figures.style.save`.
 
     Raises:
         InputError: the pattern is no matrix, or is empty.
         UnknownNameError: an unknown width.
     """
-    from matplotlib.patches import PathPatch
+    from matplotlib.patches import Patch, PathPatch
 
     pattern = np.asarray(pattern, dtype=bool)
     if pattern.ndim != 2 or not pattern.size:
         raise InputError(f"a pattern of shape {pattern.shape}", remedy="Give a matrix, queries x keys")
     rows, columns = pattern.shape
+    wide = width_in_inches(width) or ONE_COLUMN
     with style():
-        own = axes is None
-        if axes is None:
-            wide = width_in_inches(width) or ONE_COLUMN
-            figure = new_figure(wide, min(2 * wide, (wide - 0.6) * rows / columns + 0.75))
-            axes = figure.add_subplot()
-        else:
-            figure = axes.figure  # type: ignore[assignment]
+        figure = new_figure(wide, min(2 * wide, (wide - 0.6) * rows / columns + 0.75))
+        axes = figure.add_subplot()
         axes.set_facecolor(ATTENDS_NOT)
         smooth = max(rows, columns) > MOST_SHARP
         axes.add_patch(PathPatch(outline(pattern), facecolor=ATTENDS, linewidth=0, antialiased=smooth))
-        axes.set_xlim(0, columns)
-        axes.set_ylim(rows, 0)
-        axes.set_aspect("equal")
-        axes.set_xticks(ticks(columns))
-        axes.set_yticks(ticks(rows))
+        axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal", xticks=ticks(columns), yticks=ticks(rows))
+        axes.set(xlabel=x_label, ylabel=y_label)
         axes.tick_params(length=2.5, width=0.6)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
         if title:
-            axes.set_title(textwrap.fill(title, LETTERS[width]) if own else title, loc="left")
-        if own:
-            pattern_legend(figure)
-    return figure
-
-
-def pattern_legend(figure: Figure) -> None:
-    """Say what the two colours are, below everything else."""
-    from matplotlib.patches import Patch
-
-    with style():
+            axes.set_title(textwrap.fill(title, LETTERS[width]), loc="left")
         figure.legend(
             handles=[
                 Patch(facecolor=ATTENDS, edgecolor=ATTENDS_NOT, linewidth=0.5, label="attends (row to column)"),
@@ -100,6 +67,7 @@ def pattern_legend(figure: Figure) -> None:
             ],
             loc="outside lower center", ncols=2, frameon=False, handlelength=1.0, columnspacing=1.2,
         )  # fmt: skip
+    return figure
 
 
 def ticks(length: int) -> list[int]:
@@ -119,9 +87,6 @@ def outline(pattern: BoolArray) -> Path:
 
     Cell (row, column) is the square from (column, row) to (column + 1, row + 1). Cells that only touch at a corner
     have borders of their own.
-
-    Args:
-        pattern: ``(rows, columns)`` bool.
     """
     from matplotlib.path import Path
 

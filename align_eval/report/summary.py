@@ -1,4 +1,4 @@
-"""The summary of a figure: findings computed from its numbers, as JSON and Markdown; one schema for all figures."""
+"""The summary of a figure: findings computed from its numbers, as JSON and Markdown; and words for numbers."""
 
 from __future__ import annotations
 
@@ -24,24 +24,16 @@ Number = int | str
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a figure.
+    """One cell of a figure."""
 
-    Attributes:
-        value: its value, in the unit of the summary's quantity.
-        layer, head: numbers from 1, or names; ``None`` where the figure has no such axis.
-        query, key: texts of its row and column tokens.
-        query_index, key_index: their positions, 0-based.
-        note: what else is to be said, such as ``"gold-aligned"``.
-    """
-
-    value: float
-    layer: Number | None = None
+    value: float  # in the unit of the summary's quantity
+    layer: Number | None = None  # None where the figure has no such axis
     head: Number | None = None
-    query: str | None = None
-    key: str | None = None
-    query_index: int | None = None
+    query: str | None = None  # text of the row's token
+    key: str | None = None  # and of the column's
+    query_index: int | None = None  # its position, 0-based
     key_index: int | None = None
-    note: str = ""
+    note: str = ""  # what else is to be said, such as "gold-aligned"
 
     def to_json(self) -> dict[str, Any]:
         """What applies, and nothing else."""
@@ -61,34 +53,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a figure says.
+    """What a figure says; the one schema of all figures."""
 
-    Attributes:
-        figure: the kind of figure, such as ``"paired heatmaps"``.
-        quantity: what is plotted, as the figure names it.
-        findings: sentences with numbers, the main trend first.
-        strongest: the strongest cells, descending.
-        subject: what it was drawn from: model, texts, layer, head, and the rule they were chosen by.
-        groups: what is said of groups of tokens, layers or rows; one mapping a group with its ``name``.
-        anomalies: sentences about what does not fit the trend; empty if nothing stands out.
-        numbers: every number behind the findings, by name.
-    """
-
-    figure: str
-    quantity: str
-    findings: tuple[str, ...]
-    strongest: tuple[Cell, ...] = ()
-    subject: Mapping[str, Any] = field(default_factory=dict)
-    groups: tuple[Mapping[str, Any], ...] = ()
-    anomalies: tuple[str, ...] = ()
-    numbers: Mapping[str, Any] = field(default_factory=dict)
+    figure: str  # its kind, such as "paired heatmaps"
+    quantity: str  # what is plotted, as the figure names it
+    findings: tuple[str, ...]  # sentences with numbers, the main trend first
+    strongest: tuple[Cell, ...] = ()  # the strongest cells, descending
+    subject: Mapping[str, Any] = field(default_factory=dict)  # what it was drawn from, and how that was chosen
+    groups: tuple[Mapping[str, Any], ...] = ()  # of tokens, layers or rows; each with its "name"
+    anomalies: tuple[str, ...] = ()  # sentences about what does not fit the trend
+    numbers: Mapping[str, Any] = field(default_factory=dict)  # every number behind the findings, by name
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as plain values.
-
-        Raises:
-            NonFiniteError: a number is NaN or infinite, which JSON does not have.
-        """
+        """The summary as plain values; NonFiniteError for NaN or infinity, which JSON does not have."""
         return {
             "figure": self.figure,
             "quantity": self.quantity,
@@ -121,11 +98,7 @@ class Summary:
         return self.to_markdown()
 
     def write(self, folder: StrPath, stem: str) -> tuple[Path, Path]:
-        """Write ``STEM.json`` and ``STEM.md`` into a folder, whole or not at all; returns both paths.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
+        """Write ``STEM.json`` and ``STEM.md`` into a folder, whole or not at all; returns both paths."""
         json_path, text_path = Path(folder) / f"{stem}.json", Path(folder) / f"{stem}.md"
         with atomic_writer(json_path) as stream:
             json.dump(self.to_json(), stream, indent=2, ensure_ascii=False)
@@ -164,11 +137,7 @@ def bands_of(layers: int, count: int = 3) -> list[tuple[int, int, str]]:
 
 
 def plain(value: Any, name: str = "value") -> Any:
-    """``value`` with numpy and torch scalars, arrays, tuples and mappings as what JSON has; floats keep 6 digits.
-
-    Raises:
-        NonFiniteError: a number is NaN or infinite; names where.
-    """
+    """``value`` with numpy and torch scalars, arrays, tuples and mappings as JSON has them; floats keep 6 digits."""
     if isinstance(value, Mapping):
         return {str(k): plain(v, f"{name}.{k}") for k, v in value.items()}
     if hasattr(value, "tolist"):

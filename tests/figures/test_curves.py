@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.figures.curves import MULTIPLES, redistribution_curves, spread
-from align_eval.figures.style import new_figure, texts_of
+from align_eval.figures.style import texts_of
 
 
 def _row(plan: str, share: float, peak: float | None = 0.6, **more: Any) -> dict[str, Any]:
@@ -96,14 +96,6 @@ def test_what_is_missing_is_left_out() -> None:
     assert len(figure.axes) == 2
     bare = [{"strategy": "each", "mask_share": 0.1, "entropy_masked": 1.0, "rows_masked": 3}]
     assert "no gold links" in " ".join(texts_of(redistribution_curves(bare)))
-
-
-def test_it_draws_into_given_axes() -> None:
-    figure = new_figure(6, 3)
-    axes = list(figure.subplots(1, 2))
-    assert redistribution_curves(SPANS, multiples=["entropy", "recovery"], axes=axes) is figure
-    with pytest.raises(InputError, match="2 axes for 1"):
-        redistribution_curves(SPANS, multiples=["entropy"], axes=axes)
 
 
 def test_refusals() -> None:

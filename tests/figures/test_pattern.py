@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError
-from align_eval.figures.pattern import ATTENDS, ATTENDS_NOT, context_pattern, outline, pattern_legend, ticks
-from align_eval.figures.style import new_figure, save, texts_of
+from align_eval.figures.pattern import ATTENDS, ATTENDS_NOT, context_pattern, outline, ticks
+from align_eval.figures.style import save, texts_of
 from align_eval.patterns import make_mask_kind
 
 
@@ -94,16 +94,6 @@ def test_axes_ticks_and_legend() -> None:
 def test_ticks() -> None:
     assert [ticks(n)[-1] for n in (1, 4, 5, 50, 512)] == [1, 4, 4, 48, 512]
     assert all(len(ticks(n)) <= 5 for n in range(1, 600))
-
-
-def test_it_draws_into_given_axes_without_a_legend() -> None:
-    figure = new_figure(4, 2)
-    left, right = figure.subplots(1, 2)
-    assert context_pattern(np.eye(4, dtype=bool), axes=left) is figure
-    context_pattern(np.eye(4, dtype=bool), axes=right)
-    assert not figure.legends
-    pattern_legend(figure)
-    assert len(figure.legends) == 1
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

@@ -17,12 +17,12 @@ from align_eval.errors import FormatError, InputError, MissingFileError, ModelEr
 from align_eval.extraction import make_extractor
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
-from align_eval.report.page.packing import unpack
 from align_eval.runs.explore import explore_folder, explore_page, explore_text
 from align_eval.runs.results import write_json
 from align_eval.scoring.measures import counts
 from align_eval.signals.collect import attention_maps, word_matrices
 from tests.models.families import build, pairs
+from tests.report.page.samples import unpack
 
 
 @pytest.fixture(scope="module")

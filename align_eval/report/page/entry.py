@@ -1,15 +1,24 @@
-"""One entry of a page: the maps of a sentence pair or a text under all views, with gold and links beside them."""
+"""One entry of a page: the maps of a sentence pair or a text in all views, with gold and links, and how it is packed.
+
+A packed block is, before compression: 4 bytes with the length n of its header (little-endian), n bytes of header (JSON,
+UTF-8), then the arrays one after another in the order of the header's list ``arrays`` (name, dtype, shape). dtypes:
+``u1``; ``u2`` as two planes, all high bytes and then all low bytes, which compresses better than pairs of bytes;
+``f4`` little-endian. It is a zlib stream in base64; ``assets/unpack.js`` unpacks it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import InputError
-from align_eval.report.page.packing import pack, quantisation_error, quantise
+from align_eval.errors import InputError, NonFiniteError
 from align_eval.shown import shown
 
 SIDES = ("source", "target", "text")
@@ -20,68 +29,53 @@ COUNTS = ("links", "links_sure", "links_possible")
 class Entry:
     """What the page shows of one pair or text. R x C views: layers down and heads across, or what the page calls them.
 
-    Attributes:
-        id: its name on the page.
-        values: ``(R, C, Q, K)``, between subwords (special ones included) or between words.
-        query_labels, key_labels: of rows and columns.
-        query_words, key_words: the word (0-based) of each row and column; -1: no word.
-        query_text, key_text: the words of both sides.
-        query_side: ``"target"`` or ``"source"``; the keys are of the other one. ``"text"``: both are the same text.
-        changed: maps of the same shape from a changed input, such as one with masked words.
-        changed_labels: the row labels of ``changed``.
-        changed_words: the words (0-based) of the query side that were changed.
-        gold: ``(query word, key word, sure)`` of each gold link; ``None``: there is no gold.
-        links: ``(R, C, query words, key words)`` bool, the links found under each view; ``None``: none were sought.
-        counts: ``(R, C, 3)``, integers as in :data:`COUNTS`; ``None`` without gold or links.
-        words_only: the maps are between words, there are no subwords to show.
-
     Raises:
         InputError: shapes that do not fit, a word outside its side, an unknown side.
     """
 
-    id: str
-    values: NDArray[np.floating[Any]]
-    query_labels: tuple[str, ...]
+    id: str  # its name on the page
+    values: NDArray[np.floating[Any]]  # (R, C, Q, K), between subwords (special ones included) or between words
+    query_labels: tuple[str, ...]  # of the rows
     key_labels: tuple[str, ...]
-    query_words: NDArray[np.integer[Any]]
+    query_words: NDArray[np.integer[Any]]  # the word (0-based) of each row; -1: no word
     key_words: NDArray[np.integer[Any]]
-    query_text: tuple[str, ...]
+    query_text: tuple[str, ...]  # its words
     key_text: tuple[str, ...]
-    query_side: str
-    changed: NDArray[np.floating[Any]] | None = None
-    changed_labels: tuple[str, ...] | None = None
-    changed_words: tuple[int, ...] = ()
-    gold: tuple[tuple[int, int, bool], ...] | None = None
-    links: NDArray[np.bool_] | None = None
-    counts: NDArray[np.integer[Any]] | None = None
-    words_only: bool = field(default=False)
+    query_side: str  # "target" or "source", the keys are of the other one; "text": both are the same text
+    changed: NDArray[np.floating[Any]] | None = None  # as values, from a changed input, such as one with masked words
+    changed_labels: tuple[str, ...] | None = None  # its row labels
+    changed_words: tuple[int, ...] = ()  # the words (0-based) of the query side that were changed
+    gold: tuple[tuple[int, int, bool], ...] | None = None  # (query word, key word, sure) of each link; None: no gold
+    links: NDArray[np.bool_] | None = None  # (R, C, query words, key words), found in each view; None: not sought
+    counts: NDArray[np.integer[Any]] | None = None  # (R, C, 3), as in COUNTS; None without gold or links
+    words_only: bool = False  # there are no subwords to show
 
     def __post_init__(self) -> None:
         shape = (*self.values.shape[:2], len(self.query_labels), len(self.key_labels))
-        if self.values.ndim != 4 or self.values.shape != shape:
+        words = (len(self.query_text), len(self.key_text))
+        fits = {
+            "values": self.values.shape == shape,
+            "changed maps": self.changed is None or self.changed.shape == shape,
+            "changed labels": self.changed_labels is None or len(self.changed_labels) == shape[2],
+            "words of the rows or columns": (len(self.query_words), len(self.key_words)) == shape[2:],
+            "links": self.links is None or self.links.shape == (*shape[:2], *words),
+            "counts": self.counts is None or self.counts.shape == (*shape[:2], 3),
+        }
+        if self.values.ndim != 4 or not all(fits.values()):
+            wrong = ", ".join(name for name, fit in fits.items() if not fit) or "values"
             raise InputError(
-                f"values {self.values.shape} do not fit {shape[2]} rows and {shape[3]} columns of entry {self.id}"
+                f"{wrong} of entry {self.id} do not fit: values {self.values.shape}, {shape[2]} rows and {shape[3]} "
+                f"columns, {words[0]} and {words[1]} words"
             )
-        for name, array in (("changed maps", self.changed), ("changed labels", self.changed_labels)):
-            size = None if array is None else getattr(array, "shape", None) or (len(array),)
-            if size is not None and size not in (shape, shape[2:3]):
-                raise InputError(f"{name} {size} do not fit the values {shape} of entry {self.id}")
         if (self.changed is None) != (self.changed_labels is None):
             raise InputError(f"entry {self.id} has changed maps or changed labels, but not both")
-        if len(self.query_words) != shape[2] or len(self.key_words) != shape[3]:
-            raise InputError(f"{len(self.query_words)} and {len(self.key_words)} words for the cells {shape[2:]}")
         if self.query_side not in SIDES:
             raise InputError(f"unknown side {self.query_side!r}", remedy=f"Choose one of {', '.join(SIDES)}")
-        words = (len(self.query_text), len(self.key_text))
+        gold = self.gold or ()
         outside = max(self.query_words, default=-1) >= words[0] or max(self.key_words, default=-1) >= words[1]
-        for q, k, _ in self.gold or ():
-            outside |= not (0 <= q < words[0] and 0 <= k < words[1])
-        if outside or any(not 0 <= q < words[0] for q in self.changed_words):
+        outside |= any(not 0 <= q < words[0] for q in (*self.changed_words, *(q for q, _, _ in gold)))
+        if outside or any(not 0 <= k < words[1] for _, k, _ in gold):
             raise InputError(f"a word lies outside of the {words[0]} and {words[1]} words of entry {self.id}")
-        if self.links is not None and self.links.shape != (*shape[:2], *words):
-            raise InputError(f"links {self.links.shape} do not fit the words of entry {self.id}: {words}")
-        if self.counts is not None and self.counts.shape != (*shape[:2], 3):
-            raise InputError(f"counts {self.counts.shape} do not fit {shape[:2]} views of entry {self.id}")
 
     def summary(self) -> dict[str, Any]:
         """What the page knows of the entry before it is opened: texts, and how many gold links it has."""
@@ -94,7 +88,7 @@ class Entry:
         return {"id": shown(self.id), **sides, **gold}
 
     def packed(self, bits: int) -> tuple[str, float]:
-        """The entry as :func:`align_eval.report.page.packing.pack` gives it, and the greatest error of a value."""
+        """The entry as :func:`pack` gives it, and the greatest error of a value."""
         header: dict[str, Any] = {
             "side": self.query_side,
             "queries": [shown(label) for label in self.query_labels],
@@ -119,3 +113,59 @@ class Entry:
             views = self.links.shape[0] * self.links.shape[1]
             arrays["links"] = np.packbits(self.links.reshape(views, -1), axis=1)
         return pack(header, arrays), error
+
+
+def quantise(values: NDArray[np.floating[Any]], bits: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Maps ``(..., Q, K)`` as integers of 8 or 16 bits: each from the lesser of its minimum and 0 to its maximum.
+
+    With the integers come limits ``(..., 2)``: the value of 0 and of the highest integer. A value comes back as
+    ``low + integer / (2 ** bits - 1) * (high - low)``, off by at most :func:`quantisation_error`.
+    """
+    if bits not in (8, 16):
+        raise InputError(f"{bits} bits a value", remedy="Choose 8 or 16")
+    if not np.isfinite(values).all():
+        raise NonFiniteError("a map has NaN or infinite values", remedy="Load the model with --dtype float32")
+    top = 2**bits - 1
+    flat = values.reshape(*values.shape[:-2], -1)
+    if flat.shape[-1] == 0:
+        limits = np.zeros((*values.shape[:-2], 2), dtype=np.float32)
+    else:
+        # Limits are kept as float32: widen them so that no value lies outside.
+        low = np.minimum(flat.min(axis=-1), 0).astype(np.float32)
+        high = flat.max(axis=-1).astype(np.float32)
+        low = np.where(low > flat.min(axis=-1), np.nextafter(low, np.float32(-np.inf)), low)
+        high = np.where(high < flat.max(axis=-1), np.nextafter(high, np.float32(np.inf)), high)
+        limits = np.stack([low, high], axis=-1)
+    wide = limits.astype(np.float64)
+    span = wide[..., 1] - wide[..., 0]
+    scaled = (values - wide[..., 0, None, None]) * (top / np.where(span > 0, span, 1))[..., None, None]
+    whole = np.clip(np.rint(scaled), 0, top)
+    return whole.astype(np.uint8 if bits == 8 else np.uint16), limits
+
+
+def quantisation_error(limits: NDArray[np.float32], bits: int) -> float:
+    """The most that a value of maps with these ``limits`` ``(..., 2)`` can be off, in the unit of the maps."""
+    if not limits.size:
+        return 0.0
+    span = (limits[..., 1].astype(np.float64) - limits[..., 0]).max()
+    return float(span) / (2**bits - 1) / 2 * (1 + 1e-6)
+
+
+def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Pack a header and named arrays of dtype uint8, uint16 or float32 as one base64 text; see the module."""
+    listed, parts = [], []
+    for name, array in arrays.items():
+        if array.dtype == np.uint8:
+            kind, data = "u1", np.ascontiguousarray(array).tobytes()
+        elif array.dtype == np.uint16:
+            kind = "u2"
+            data = (array >> 8).astype(np.uint8).tobytes() + (array & 255).astype(np.uint8).tobytes()
+        elif array.dtype == np.float32:
+            kind, data = "f4", array.astype("<f4").tobytes()
+        else:
+            raise InputError(f"array {name} of {array.dtype} cannot be packed")
+        listed.append({"name": name, "dtype": kind, "shape": list(array.shape)})
+        parts.append(data)
+    head = json.dumps({**header, "arrays": listed}, ensure_ascii=False, separators=(",", ":")).encode()
+    block = b"".join([len(head).to_bytes(4, "little"), head, *parts])
+    return base64.b64encode(zlib.compress(block, 6)).decode("ascii")

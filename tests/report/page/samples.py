@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -84,3 +87,23 @@ def sample_page(entries: tuple[Entry, ...] = ENTRIES, **options: Any) -> Page:
     for one in entries:
         page.add(one)
     return page
+
+
+def unpack(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and the arrays of what ``pack`` wrote; what ``assets/unpack.js`` does."""
+    block = zlib.decompress(base64.b64decode(text))
+    start = 4 + int.from_bytes(block[:4], "little")
+    header = json.loads(block[4:start])
+    arrays: dict[str, Any] = {}
+    for item in header.pop("arrays"):
+        shape = tuple(item["shape"])
+        count = int(np.prod(shape))
+        if item["dtype"] == "u2":
+            high, low = (np.frombuffer(block, np.uint8, count, start + k * count).astype(np.uint16) for k in (0, 1))
+            arrays[item["name"]] = ((high << 8) | low).reshape(shape)
+            start += 2 * count
+        else:
+            dtype = np.dtype(np.uint8 if item["dtype"] == "u1" else "<f4")
+            arrays[item["name"]] = np.frombuffer(block, dtype, count, start).reshape(shape)
+            start += count * dtype.itemsize
+    return header, arrays

@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from align_eval.errors import InputError, NonFiniteError
-from align_eval.report.page import Entry, Page, number_axis
-from align_eval.report.page.packing import pack, quantisation_error, quantise, unpack
-from align_eval.report.page.page import escaped_json, policy, shown_name
-from tests.report.page.samples import ENTRIES, EVIL, EVIL_TOO, sample_page
+from align_eval.report.page import Entry, Page, escaped_json, number_axis, policy, shown_name
+from align_eval.report.page.entry import pack, quantisation_error, quantise
+from tests.report.page.samples import ENTRIES, EVIL, EVIL_TOO, sample_page, unpack
 
 maps = arrays.arrays(
     np.float64, st.tuples(*[st.integers(1, 3)] * 3, st.integers(1, 5)), elements=st.floats(-1e3, 1e3, width=32)
@@ -137,7 +136,7 @@ def test_a_notebook_shows_a_frame_that_is_shut_in() -> None:
 
 
 def test_a_page_too_large_for_a_notebook_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("align_eval.report.page.page.NOTEBOOK_LIMIT", 10)
+    monkeypatch.setattr("align_eval.report.page.NOTEBOOK_LIMIT", 10)
     assert ".write(path)" in sample_page(ENTRIES[:1])._repr_html_()
 
 
