@@ -75,13 +75,12 @@ def filling(kind: str) -> Any:
     """The encoder with its head for masked words."""
     from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
-    from align_eval.errors import ModelError
     from align_eval.models.encoder import Encoder
     from align_eval.models.masked import MaskedEncoder
 
     plain, tokenizer = architectures.parts(kind)
     if type(plain.config) not in MODEL_FOR_MASKED_LM_MAPPING:
-        raise ModelError(f"{kind} has no head that predicts masked words", remedy="Choose a masked language model")
+        raise AlignEvalError(f"{kind} has no head that predicts masked words", remedy="Choose a masked language model")
     headed, _ = architectures.parts(kind, head=True)
     return MaskedEncoder(Encoder(kind, headed.base_model, tokenizer, masked_lm=headed))
 

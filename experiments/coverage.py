@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import align_eval as ae
-from align_eval.files import atomic_writer
 from align_eval.scoring.measures import counts, fractions
 from align_eval.scoring.paired import paired_tests
 from align_eval.statistics import percentile_interval, studentise
@@ -158,8 +157,7 @@ def main() -> int:
                 lines.append(
                     f"| {name}, {' and '.join(POPULATIONS[name])} | {size} | {test} | " + " | ".join(cells) + " |"
                 )
-    with atomic_writer(folder / "coverage.md") as stream:
-        stream.write("\n".join(lines) + "\n")
+    (folder / "coverage.md").write_text("\n".join(lines) + "\n", "utf-8")
     sys.stdout.write(f"{folder / 'coverage.md'}\n")
     return 0
 

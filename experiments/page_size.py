@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 
 from align_eval import __version__
-from align_eval.files import atomic_writer
 from align_eval.report.page import Entry, Page, number_axis
 
 FLAGS = (
@@ -162,10 +161,8 @@ def main() -> None:
             print(table(rows[-1:]), flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
     about = {"align-eval": __version__, "machine": platform.machine(), "processors": os.cpu_count(), "pages": rows}
-    with atomic_writer(options.output / "sizes.json") as stream:
-        stream.write(json.dumps(about, indent=2) + "\n")
-    with atomic_writer(options.output / "sizes.md") as stream:
-        stream.write(f"# Pages of `align-eval explore`\n\n{table(rows)}")
+    (options.output / "sizes.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    (options.output / "sizes.md").write_text(f"# Pages of `align-eval explore`\n\n{table(rows)}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from align_eval import __version__
-from align_eval.files import atomic_writer
 from align_eval.patterns import MASK_KINDS, KindFit, MaskKind, detect, flipped
 
 RATES = (0.0, 0.05, 0.1, 0.15, 0.2)
@@ -165,16 +164,15 @@ def main() -> None:
     rows = measure(lengths, given.seed)
     folder = Path(given.output)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_writer(folder / "detector.json") as stream:
-        lines = ",\n".join(json.dumps(row) for row in rows)
-        stream.write(f'{{"version": "{__version__}", "seed": {given.seed}, "rows": [\n{lines}\n]}}\n')
-    with atomic_writer(folder / "detector.tsv") as stream:
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    content = f'{{"version": "{__version__}", "seed": {given.seed}, "rows": [\n{lines}\n]}}\n'
+    (folder / "detector.json").write_text(content, "utf-8")
+    with (folder / "detector.tsv").open("w", encoding="utf-8") as stream:
         stream.write("\t".join(["noise", "n", "rate", "kind", "patterns", "right", "exact"]) + "\n")
         for row in rows:
             cells = [row["noise"], row["n"], row["rate"], row["kind"], row["patterns"]]
             stream.write("\t".join(map(str, [*cells, row["right"]["description length"], row["exact"]])) + "\n")
-    with atomic_writer(folder / "detector.md") as stream:
-        stream.write(report(rows, given.repeats, given.seed))
+    (folder / "detector.md").write_text(report(rows, given.repeats, given.seed), "utf-8")
 
 
 if __name__ == "__main__":

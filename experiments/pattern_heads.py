@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import median
 
 from align_eval import __version__, load_model
-from align_eval.files import atomic_writer
 from align_eval.patterns.attention import HeadPattern, scan_heads, text_attention
 
 
@@ -32,7 +31,7 @@ def main() -> None:
     for head in found:
         by_kind[head.detection.best.name if head.detection.structured else "unstructured"].append(head)
     folder = Path(given.output)
-    with atomic_writer(folder / "heads.tsv") as stream:
+    with (folder / "heads.tsv").open("w", encoding="utf-8") as stream:
         stream.write(
             "layer\thead\tkind\tspec\texplained\tjaccard\tbits_saved\trunner_up\twindow\tsinks\tsaved_compute\n"
         )
@@ -60,8 +59,7 @@ def main() -> None:
         share = median(head.detection.best.agreement for head in heads)
         what = f"{clear.layer}, {clear.head}: {clear.detection.best.kind.describe()}"
         lines.append(f"| {name} | {len(heads)} | {share:.1%} | {what} |")
-    with atomic_writer(folder / "heads.md") as stream:
-        stream.write("\n".join(lines) + "\n")
+    (folder / "heads.md").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

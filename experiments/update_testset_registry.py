@@ -18,7 +18,7 @@ from pathlib import Path
 
 from align_eval import read_bitext, read_links
 from align_eval.corpora.testset_entries import REGISTRY_FILE, TestSetEntry, read_registry
-from align_eval.files import atomic_writer, data_folder, sha256_of
+from align_eval.files import data_folder, sha256_of
 
 
 def facts(entry: TestSetEntry, data: Path) -> dict[str, str]:
@@ -73,8 +73,7 @@ def main() -> None:
     if changed and arguments.check:
         sys.exit(f"{arguments.registry} is out of date: run experiments/update_testset_registry.py")
     if changed:
-        with atomic_writer(arguments.registry) as stream:
-            stream.write(new)
+        arguments.registry.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

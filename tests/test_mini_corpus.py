@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from align_eval import AlignEvalError
 from align_eval.corpora import read_links
-from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
 
 ROOT = Path(__file__).resolve().parent.parent
 MINI = ROOT / "data" / "mini"
@@ -84,15 +84,15 @@ def test_agreement_refuses_what_it_cannot_read(agreement: Any, tmp_path: Path) -
     path = tmp_path / "x.talp"
     for text in ("0-0 0p0\n", "0-0 x\n", "0-0  1-1\n"):
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(InputError):
+        with pytest.raises(AlignEvalError):
             agreement.read_talp(path)
-    with pytest.raises(LinkRangeError):
+    with pytest.raises(AlignEvalError, match="is outside 2 x 2 words"):
         agreement.confusion([{(2, 0): 1}], [{}], [(2, 2)])
-    with pytest.raises(LengthMismatchError):
+    with pytest.raises(AlignEvalError, match="1 and 2 lines of links"):
         agreement.confusion([{}], [{}, {}], [(2, 2)])
-    with pytest.raises(InputError):
+    with pytest.raises(AlignEvalError):
         agreement.kappa([[0, 0], [0, 0]])
-    with pytest.raises(InputError):
+    with pytest.raises(AlignEvalError):
         agreement.compute(tmp_path)
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from align_eval import __version__
-from align_eval.files import atomic_writer
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "numpy", "scipy", "simalign", "awesome-align", "sil-thot",
@@ -304,11 +303,8 @@ def write_part(
     if bars:
         text.append("\n".join(map(str, bars)) + "\n")
     text += [note + "\n" for note in notes]
-    with atomic_writer(out / f"{part}.json") as stream:
-        json.dump(content, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
-    with atomic_writer(out / f"{part}.md") as stream:
-        stream.write("\n".join(text))
+    (out / f"{part}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (out / f"{part}.md").write_text("\n".join(text), "utf-8")
     say(f"{part}: {out / part}.json, {out / part}.md")
     for bar in bars:
         say(str(bar))

@@ -137,16 +137,18 @@ def fit_rows(counted: list[dict[str, Any]], lengths: list[dict[str, Any]]) -> di
 
 def draw(counted: list[dict[str, Any]], lengths: list[dict[str, Any]], fits: dict[str, Fit], out: Path) -> None:
     """Three panels: seconds against pairs, milliseconds a pair and microseconds a sub-word against words."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    from align_eval.figures import style
+    from align_eval import save_figure
 
     def line(axes: Any, fit: Fit, x: Sequence[float]) -> None:
         ends = np.geomspace(min(x), max(x), 50)
-        axes.plot(ends, np.exp(fit.intercept) * ends**fit.slope, color=style.QUIET_COLOUR, linewidth=0.8, zorder=1)
+        axes.plot(ends, np.exp(fit.intercept) * ends**fit.slope, color="#595959", linewidth=0.8, zorder=1)
 
-    with style.style():
-        figure = style.new_figure(style.TWO_COLUMNS, 2.2)
+    with rc_context({"font.size": 8, "axes.titlesize": 8, "axes.linewidth": 0.6}):
+        figure = Figure(figsize=(6.9, 2.2), layout="constrained")
         panels = figure.subplots(1, 3)
         panel = (
             ("pairs", "seconds", counted, "pairs", "seconds", "time against pairs, log-log"),
@@ -158,7 +160,7 @@ def draw(counted: list[dict[str, Any]], lengths: list[dict[str, Any]], fits: dic
             places, values, fit = [r[x] for r in rows], [r[y] for r in rows], fits[name]
             axes.set_xscale("log")
             line(axes, fit, places)
-            axes.plot(places, values, "o", color=style.PALETTE[0], markersize=3.5, zorder=2)
+            axes.plot(places, values, "o", color="#0072B2", markersize=3.5, zorder=2)
             if y == "subword_us":
                 axes.set_ylim(0, 1.25 * max(values))
             else:
@@ -173,7 +175,7 @@ def draw(counted: list[dict[str, Any]], lengths: list[dict[str, Any]], fits: dic
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(length=2)
         for ending in ("svg", "png"):
-            style.save(figure, out / f"growth.{ending}")
+            save_figure(figure, out / f"growth.{ending}")
 
 
 def _labels(places: Sequence[int]) -> list[str]:

@@ -175,9 +175,8 @@ def _call(run: Any, text: TextSet, output: Path) -> Any:
 
 def measure_aer(options: Namespace, encoders: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """AER of every set in both number types by each method, and the share of links that are those of float32."""
-    from align_eval import LinkTable
+    from align_eval import LinkTable, score
     from align_eval.aligners import AlignerSettings, make_aligner
-    from align_eval.scoring import score
 
     methods = tuple(PEERS)
     aligners = {n: make_aligner(AlignerSettings(e, methods, (LAYER,))) for n, e in encoders.items()}

@@ -15,8 +15,6 @@ from typing import Any
 
 import common
 
-from align_eval.files import atomic_writer
-
 # In this order; parts of other names follow.
 ORDER = (
     "aligners",
@@ -119,8 +117,8 @@ def main() -> None:
     if not parts:
         raise SystemExit(f"no part of the benchmark in {options.out}: run one, such as experiments/bench/aligners.py")
     sections = [HEAD, machine(parts), asked(parts), *(part["text"] for part in parts), runs(parts)]
-    with atomic_writer(options.out / "README.md") as stream:
-        stream.write("\n".join(section.strip("\n") + "\n" for section in sections if section))
+    text = "\n".join(section.strip("\n") + "\n" for section in sections if section)
+    (options.out / "README.md").write_text(text, "utf-8")
     common.say(f"report: {options.out / 'README.md'} from {', '.join(part['part'] for part in parts)}")
 
 

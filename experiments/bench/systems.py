@@ -43,7 +43,7 @@ class TextSet:
 
     def aer(self, output: Path) -> float:
         """The AER in percent of a file of links."""
-        from align_eval.scoring import score
+        from align_eval import score
 
         return score(self.gold, LinkTable.from_links(read_links(output)), resamples=0).aer
 

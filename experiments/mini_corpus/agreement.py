@@ -7,17 +7,17 @@ The measures are defined in ``README.md`` beside this file. Indices are 0-based;
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from align_eval import AlignEvalError
-from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
-from align_eval.files import atomic_writer, read_lines, sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = ("ende", "enfr", "enes", "enzh")
+FILES = ("sentences.txt", "pass-a.talp", "pass-b.talp")
 NONE, POSSIBLE, SURE = 0, 1, 2
 _LINK = re.compile(r"([0-9]+)([-p])([0-9]+)", re.ASCII)
 
@@ -30,13 +30,13 @@ def read_sentences(path: Path) -> list[tuple[list[str], list[str]]]:
     """The sentence pairs of a ``source ||| target`` file, each side as its words.
 
     Raises:
-        InputError: a line without exactly one ``|||`` between spaces, or with an empty side or word.
+        AlignEvalError: a line without exactly one ``|||`` between spaces, or with an empty side or word.
     """
     pairs = []
-    for number, line in read_lines(path):
+    for number, line in enumerate(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
         sides = [side.split(" ") for side in line.split(" ||| ")]
         if len(sides) != 2 or not all(all(side) for side in sides):
-            raise InputError(
+            raise AlignEvalError(
                 "not two sides of words joined by ' ||| '", file=path, line=number, remedy="Correct the line"
             )
         pairs.append((sides[0], sides[1]))
@@ -47,18 +47,18 @@ def read_talp(path: Path) -> list[Marks]:
     """The links of a 0-based TALP file: per line a mapping ``(source, target) -> SURE or POSSIBLE``.
 
     Raises:
-        InputError: a word that is no link, or a link that stands twice in its line.
+        AlignEvalError: a word that is no link, or a link that stands twice in its line.
     """
     lines = []
-    for number, line in read_lines(path):
+    for number, line in enumerate(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
         marks: Marks = {}
         for token in line.split(" ") if line else []:
             match = _LINK.fullmatch(token)
             if match is None:
-                raise InputError(f"{token!r} is no link", file=path, line=number, remedy="Write 3-4 or 3p4")
+                raise AlignEvalError(f"{token!r} is no link", file=path, line=number, remedy="Write 3-4 or 3p4")
             cell = (int(match[1]), int(match[3]))
             if cell in marks:
-                raise InputError(f"{token} repeats a link", file=path, line=number, remedy="Keep one of the two")
+                raise AlignEvalError(f"{token} repeats a link", file=path, line=number, remedy="Keep one of the two")
             marks[cell] = SURE if match[2] == "-" else POSSIBLE
         lines.append(marks)
     return lines
@@ -72,17 +72,17 @@ def confusion(a: Sequence[Marks], b: Sequence[Marks], lengths: Sequence[tuple[in
         lengths: (source words, target words) of each sentence pair; all their products together are the cells.
 
     Raises:
-        LengthMismatchError: the three arguments differ in length.
-        LinkRangeError: a link outside its sentence pair.
+        AlignEvalError: the three arguments differ in length.
+        AlignEvalError: a link outside its sentence pair.
     """
     if not len(a) == len(b) == len(lengths):
-        raise LengthMismatchError(f"{len(lengths)} sentence pairs, {len(a)} and {len(b)} lines of links")
+        raise AlignEvalError(f"{len(lengths)} sentence pairs, {len(a)} and {len(b)} lines of links")
     table = [[0] * 3 for _ in range(3)]
     for number, (left, right, (rows, columns)) in enumerate(zip(a, b, lengths, strict=True), 1):
         linked = left.keys() | right.keys()
         for cell in linked:
             if cell[0] >= rows or cell[1] >= columns:
-                raise LinkRangeError(f"link {cell} is outside {rows} x {columns} words", line=number)
+                raise AlignEvalError(f"link {cell} is outside {rows} x {columns} words", line=number)
             table[left.get(cell, NONE)][right.get(cell, NONE)] += 1
         table[NONE][NONE] += rows * columns - len(linked)
     return table
@@ -106,12 +106,12 @@ def kappa(table: Sequence[Sequence[int]]) -> float:
     1.0 where both passes give every cell one and the same label.
 
     Raises:
-        InputError: a table without counts.
+        AlignEvalError: a table without counts.
     """
     size = len(table)
     total = sum(map(sum, table))
     if not total:
-        raise InputError("kappa of no cells", remedy="Give at least one sentence pair")
+        raise AlignEvalError("kappa of no cells", remedy="Give at least one sentence pair")
     observed = sum(table[k][k] for k in range(size))
     expected = sum(sum(table[k]) * sum(row[k] for row in table) for k in range(size))
     if expected == total * total:
@@ -157,7 +157,7 @@ def compare(folder: Path) -> tuple[dict[str, object], Table]:
         "source_words": sum(source for source, _ in lengths),
         "target_words": sum(target for _, target in lengths),
         "links": {name: count(lines) for name, lines in passes.items()},
-        "sha256": {name: sha256_of(folder / name) for name in ("sentences.txt", "pass-a.talp", "pass-b.talp")},
+        "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES},
         **measures(table),
     }
     if (folder / "gold.talp").exists():
@@ -169,11 +169,11 @@ def compute(data: Path) -> dict[str, object]:
     """The report on every language pair of ``data`` that has both passes, and on all of them pooled.
 
     Raises:
-        InputError: no language pair has both passes.
+        AlignEvalError: no language pair has both passes.
     """
     ready = [name for name in PAIRS if all((data / name / f"pass-{x}.talp").exists() for x in "ab")]
     if not ready:
-        raise InputError("no language pair has both passes", file=data, remedy="Give the folder data/mini")
+        raise AlignEvalError("no language pair has both passes", file=data, remedy="Give the folder data/mini")
     reports, pooled = {}, [[0] * 3 for _ in range(3)]
     for name in ready:
         reports[name], table = compare(data / name)
@@ -207,9 +207,7 @@ def main() -> None:
     try:
         report = compute(options.data)
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_writer(options.output) as stream:
-            json.dump(report, stream, indent=2, sort_keys=True)
-            stream.write("\n")
+        options.output.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except AlignEvalError as error:
         raise SystemExit(f"error: {error}") from None
     print(show(report))

@@ -69,16 +69,14 @@ def main() -> None:
     if not 0 < args.pairs <= args.held_out:
         raise SystemExit(f"--pairs must be between 1 and {args.held_out}, the size of the test part")
 
-    from align_eval import SentencePair
-    from align_eval.aligners import AlignerSettings, make_aligner
+    from align_eval import SentencePair, align
 
     excluded = excluded_keys(args.gold, args.mini, args.parallel)
     tatoeba = read_pairs(args.parallel / "tatoeba-2018.de-en.tsv.gz")
     held = held_out_tatoeba(tatoeba, *excluded, 2 * args.held_out, random.Random(args.seed))[: args.pairs]
     words = [(tokenise(de, "de"), tokenise(en, "en")) for de, en in held]
     pairs = [SentencePair(str(k), tuple(de.split(" ")), tuple(en.split(" "))) for k, (de, en) in enumerate(words, 1)]
-    aligner = make_aligner(AlignerSettings(args.model, (args.method,)))
-    ((system, links),) = aligner.align_all(pairs).items()
+    links = align(pairs, args.model, args.method)
 
     args.out.mkdir(parents=True, exist_ok=True)
     text, talp = args.out / "tatoeba.de-en.txt", args.out / "tatoeba.de-en.talp"
@@ -86,7 +84,7 @@ def main() -> None:
     talp.write_text("".join(f"{one}\n" for one in links), encoding="utf-8")
     sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (text, talp)]
     registry = REGISTRY.format(
-        name=NAME, model=args.model, method=args.method, layer=system.layer, sentences=len(pairs),
+        name=NAME, model=args.model, method=args.method, layer=links.provenance["layer"], sentences=len(pairs),
         links=sum(len(one) for one in links), text_sum=sums[0], link_sum=sums[1],
     )  # fmt: skip
     (args.out / "testsets.toml").write_text(registry, encoding="utf-8")
