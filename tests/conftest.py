@@ -129,7 +129,7 @@ def e5() -> Any:
 def smollm2() -> Any:
     """The offline decoder-only model, loaded once a session."""
     from align_eval.models import load_model
-    from align_eval.models.offline.smollm2 import SMOLLM2_135M
+    from align_eval.models.offline import SMOLLM2_135M
 
     if SMOLLM2_135M.state() == "absent":
         message = "needs offline:smollm2-135m: run `align-eval models add smollm2-135m` once"

@@ -105,7 +105,7 @@ def _register(source: Path) -> None:
     """An offline model that is made from a file of :func:`prepare`."""
     from dataclasses import replace
 
-    from align_eval.models.provider import MODELS
+    from align_eval.models.offline import MODELS
 
     base: Any = MODELS.get("e5-small")
     digest = hashlib.sha256((source / "nano.bin").read_bytes()).hexdigest()
@@ -364,7 +364,7 @@ def _warm() -> None:
     import align_eval.runs.infill
     import align_eval.runs.pair_figures
     import align_eval.translation.translate  # noqa: F401
-    from align_eval.models.provider import MODELS
+    from align_eval.models.offline import MODELS
 
     cli.build_app()
     MODELS.names()

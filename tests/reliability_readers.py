@@ -633,7 +633,7 @@ def _model_readers(folder: Path) -> list[Reader]:
     import torch
     from safetensors.torch import load_file
 
-    from align_eval.models.provider import MODELS
+    from align_eval.models.offline import MODELS
     from tests.models.tiny import write_model
 
     torch.set_num_threads(1)

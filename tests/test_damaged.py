@@ -29,7 +29,7 @@ from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.links import Links
 from align_eval.models.families import read_config
 from align_eval.models.loading_errors import loading_errors
-from align_eval.models.provider import MODELS
+from align_eval.models.offline import MODELS
 from align_eval.models.store import MANIFEST, is_whole, read_sums
 from align_eval.models.tokens import tokenize_words
 from align_eval.models.translation import Decoding, Translator
@@ -345,7 +345,7 @@ def test_blocks_and_whole_files_give_the_same_bytes(
 def test_a_model_whose_files_contradict_each_other() -> None:
     from transformers import BertConfig, BertModel
 
-    from align_eval.models.hidden_states import HiddenStates
+    from align_eval.models.vectors import HiddenStates
 
     model = BertModel(
         BertConfig(vocab_size=64, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)

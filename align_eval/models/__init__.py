@@ -7,47 +7,22 @@ neither torch nor transformers.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from align_eval.models.decoder import Decoder, PromptTemplate
-    from align_eval.models.encoder import Encoder, PairEncoder
-    from align_eval.models.families import ModelInformation, describe_model
+    from align_eval.models.encoder import Encoder
+    from align_eval.models.families import describe_model
     from align_eval.models.loading import load_model
-    from align_eval.models.masked import MaskedEncoder, MaskedSeq2Seq
-    from align_eval.models.pairs import PairModel
-    from align_eval.models.provider import MODELS, OfflineModel
-    from align_eval.models.seq2seq import Seq2Seq
-    from align_eval.models.tokens import Tokenized
+    from align_eval.models.offline import MODELS
 
-_HOME = {
-    "Decoder": "decoder",
-    "Encoder": "encoder",
-    "MODELS": "provider",
-    "MaskedEncoder": "masked",
-    "MaskedSeq2Seq": "masked",
-    "ModelInformation": "families",
-    "OfflineModel": "provider",
-    "PairEncoder": "encoder",
-    "PairModel": "pairs",
-    "PromptTemplate": "decoder",
-    "Seq2Seq": "seq2seq",
-    "Tokenized": "tokens",
-    "describe_model": "families",
-    "load_model": "loading",
-}
-
-__all__ = [
-    "MODELS", "Decoder", "Encoder", "MaskedEncoder", "MaskedSeq2Seq", "ModelInformation", "OfflineModel", "PairEncoder",
-    "PairModel", "PromptTemplate", "Seq2Seq", "Tokenized", "describe_model", "load_model",
-]  # fmt: skip
+__all__ = ["MODELS", "Encoder", "describe_model", "load_model"]
+_HOME = {"MODELS": "offline", "Encoder": "encoder", "describe_model": "families", "load_model": "loading"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 

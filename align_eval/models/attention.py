@@ -1,9 +1,7 @@
-"""The attention weights of a transformer, layer by layer, without keeping those of other layers.
+"""The attention weights of a transformer, layer by layer: those of a layer exist only while that layer runs.
 
-The weights of a layer exist only while that layer runs. :class:`AttentionPass` stops at each layer that is asked for;
-those of all others are freed with the layer, and the forward pass ends after the deepest one. Attention kernels that
-return no weights (SDPA, flash) are switched to ``eager`` for the time of the pass and back afterwards; classes that
-return weights only when asked (``output_attentions``) are asked for that time.
+Attention kernels that return no weights (SDPA, flash) are switched to ``eager`` for the time of a pass and back
+afterwards; classes that return weights only when asked (``output_attentions``) are asked for that time.
 """
 
 from __future__ import annotations
@@ -23,34 +21,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class _Reached(Exception):
-    """Leaves the forward pass when the deepest layer that is asked for has been taken."""
+class Reached(Exception):
+    """Leaves a forward pass when the deepest layer that is asked for has been taken."""
 
 
 def attention_sites(model: nn.Module, kind: str, name: str = "the model") -> list[nn.Module]:
-    """The attention modules of a ``transformers`` model, first layer first (layer 1 is item 0).
+    """The innermost modules with query, key and value of a ``transformers`` model, first layer first.
 
-    Each is the innermost module that computes query, key and value, and returns its weights as the last item.
-
-    Args:
-        model: the model.
-        kind: ``"self"`` (of an encoder or a decoder-only model), ``"cross"``, ``"decoder-self"`` or
-            ``"encoder-self"`` (of an encoder-decoder model).
-        name: the model's name, for messages.
-
-    Raises:
-        ModelError: the model has no such attention, or it cannot be found in its modules.
+    ``kind`` is ``"self"`` (of an encoder or a decoder-only model), ``"cross"``, ``"decoder-self"`` or
+    ``"encoder-self"`` (of an encoder-decoder model); a :class:`ModelError` if ``model`` has no such attention.
     """
     return adapter_of(model.config).attention_modules(model, kind, name)
 
 
 @contextlib.contextmanager
 def eager(model: Any, name: str = "the model") -> Iterator[None]:
-    """Let ``model`` compute attention in the way that returns weights; the way it had comes back at the end.
-
-    Raises:
-        ModelError: it cannot be switched.
-    """
+    """Let ``model`` compute attention in the way that returns weights; the way it had comes back at the end."""
     modules = list(model.modules())
     asks = any(_asks(module.__class__) for module in modules)
     configs = list({id(m.config): m.config for m in modules if hasattr(m, "config")}.values())
@@ -106,32 +92,19 @@ def weights_of(output: Any) -> torch.Tensor | None:
     return None
 
 
-def no_weights(name: str, model: Any, layer: int) -> ModelError:
-    """The error that says that a layer returns no attention weights, although it was asked for them."""
-    return ModelError(
-        f"layer {layer} of {name} ({model.config.model_type}) returns no attention weights of all tokens over all "
-        "tokens, even when asked for them",
-        remedy="Choose another model; the vectors of this one can still be aligned",
-    )
-
-
 class AttentionPass:
     """One forward pass that stops at each attention module asked for: an iterator of its number and its weights.
 
     ``for number, weights in AttentionPass(...)`` gives ``(B, heads, queries, keys)`` in the order in which the model
     computes them. The pass waits while the body of the loop runs, so that the weights of one module exist at a time;
-    nothing beyond the deepest module is computed, unless ``to_end``. The model runs without gradients; the body of the
-    loop keeps the caller's settings of torch.
+    nothing beyond the deepest module is computed. The model runs without gradients; the body of the loop keeps the
+    caller's settings of torch. A module that returns no weights, or is not reached, is a :class:`ModelError`.
 
     Args:
-        model: the model that ``run`` calls.
+        model: the model that ``run``, one forward pass, calls.
         sites: the attention modules that are asked for, by number.
-        run: one forward pass.
         name: of the model, for messages.
         to_end: run the whole pass; ``output`` then is what ``run()`` returned, once the loop has ended.
-
-    Raises:
-        ModelError: while iterating: a module returned no weights, or was not reached.
     """
 
     def __init__(
@@ -179,7 +152,12 @@ class AttentionPass:
                     return
                 weights = weights_of(output)
                 if weights is None or not _whole(weights, output):
-                    raise no_weights(self.name, self.model, number)
+                    kind = self.model.config.model_type
+                    raise ModelError(
+                        f"layer {number} of {self.name} ({kind}) returns no attention weights of all tokens over all "
+                        "tokens, even when asked for them",
+                        remedy="Choose another model; the vectors of this one can still be aligned",
+                    )
                 double.__exit__(None, None, None)
                 torch.set_grad_enabled(outside)
                 try:
@@ -188,16 +166,15 @@ class AttentionPass:
                     torch.set_grad_enabled(False)
                     double.__enter__()
                 if number == deepest and not self.to_end:
-                    raise _Reached
+                    raise Reached
 
             return hook
 
         with eager(self.model, self.name), double, torch.no_grad():
             handles = [site.register_forward_hook(hook_for(number)) for number, site in self.sites.items()]
             try:
-                self.output = self.run()
-            except _Reached:
-                pass
+                with contextlib.suppress(Reached):
+                    self.output = self.run()
             finally:
                 for handle in handles:
                     handle.remove()
@@ -209,18 +186,12 @@ def _whole(weights: torch.Tensor, output: Any) -> bool:
     return getattr(hidden, "ndim", 0) != 3 or weights.shape[2] in hidden.shape[:2]
 
 
-# The greatest distance of a row's sum from 1 that rounding explains.
+# The greatest distance of a row's sum from 1 that rounding explains, by number type.
 TOLERANCE = {"torch.float64": 1e-6, "torch.float32": 1e-4, "torch.float16": 1e-2, "torch.bfloat16": 4e-2}
 
 
 def not_finite(what: str, name: str, where: torch.Tensor, pairs: Sequence[str]) -> NonFiniteError:
-    """The error that names the first sentence pair with NaN or infinity.
-
-    Args:
-        what: is not finite; ``name``: the model's.
-        where: bool, true where a number is not; its first axis is of ``pairs``, if they are named.
-        pairs: their names.
-    """
+    """The error that names the first of ``pairs``, of which the first axis of ``where`` is, with NaN or infinity."""
     at = f" for sentence pair {pairs[int(where.flatten(1).any(dim=1).nonzero()[0])]}" if len(pairs) else ""
     return NonFiniteError(
         f"the {what} of {name} has NaN or infinite values{at}",
@@ -229,25 +200,20 @@ def not_finite(what: str, name: str, where: torch.Tensor, pairs: Sequence[str]) 
 
 
 def check_rows(
-    weights: torch.Tensor,
-    layer: int,
-    name: str,
-    dtype: torch.dtype | None = None,
-    rows: torch.Tensor | None = None,
+    weights: torch.Tensor, layer: int, name: str, dtype: torch.dtype | None = None, rows: torch.Tensor | None = None,
     pairs: Sequence[str] = (),
-) -> None:
-    """Check that attention weights are finite, not negative, and that each row sums to 1.
+) -> None:  # fmt: skip
+    """Check that attention weights are finite, not negative, and that each row sums to 1 within :data:`TOLERANCE`.
 
     Args:
         weights: ``(..., queries, keys)``.
-        layer: its number, for messages.
         dtype: the model's, if the weights have been converted since.
         rows: ``(..., queries)`` bool, the rows to check; ``None``: all.
-        pairs: names of the sentence pairs that the first axis is of, for messages.
+        layer, name, pairs: for messages; ``pairs`` are what the first axis is of.
 
     Raises:
         NonFiniteError: NaN or infinity.
-        ModelError: a row does not sum to 1 within :data:`TOLERANCE`, or a weight is negative.
+        ModelError: a row does not sum to 1, or a weight is negative.
     """
     import torch
 

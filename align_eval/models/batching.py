@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import InputError, ModelError
+from align_eval.errors import InputError
+from align_eval.models.loading_errors import is_out_of_memory, no_room
 
 if TYPE_CHECKING:
     import torch
@@ -26,18 +27,11 @@ def buckets(lengths: Sequence[int], budget: int, overhead: int = 0) -> list[list
     """Group sentences so that ``members x longest member <= budget`` with little padding.
 
     Sentences are sorted by length and cut where the sum over batches of ``members x longest member + overhead`` is
-    least (dynamic programming over the distinct lengths); runs above the budget are then split.
-
-    Args:
-        lengths: sub-words of each sentence, special ones counted.
-        budget: sub-words in a batch, padding counted. A sentence longer than that is a batch of its own.
-        overhead: cost of one more batch, in sub-words: 0 allows no padding at all.
+    least (dynamic programming over the distinct lengths); runs above the budget are then split. A sentence longer than
+    the budget is a batch of its own; ``overhead`` 0 allows no padding at all.
 
     Returns:
         Indices into ``lengths``, longest sentences first; each appears once; those of one length keep their order.
-
-    Raises:
-        InputError: the budget is not positive.
 
     >>> buckets([3, 9, 4, 4], 12, overhead=10)
     [[1], [2, 3, 0]]
@@ -74,13 +68,11 @@ def buckets(lengths: Sequence[int], budget: int, overhead: int = 0) -> list[list
 
 
 def budget_of(asked: int | None, device: torch.device, width: int) -> int:
-    """The tokens of a batch, padding counted.
+    """The tokens of a batch, padding counted: the number ``asked``, if somebody chose one.
 
-    Args:
-        asked: a number that somebody chose goes first.
-        device: else 2,048 on a CPU (and on MPS), where more is not quicker; on a GPU what half of its free memory
-            holds, from 2,048 to 65,536. What does not fit all the same is halved (:func:`in_halves`).
-        width: of the model's states. A token is counted with 64 numbers of 4 bytes for each of it.
+    Else 2,048 on a CPU (and on MPS), where more is not quicker; on a GPU what half of its free memory holds, from 2,048
+    to 65,536, a token counted with 64 numbers of 4 bytes for each of the ``width`` of the model's states. What does not
+    fit all the same is halved (:func:`in_halves`).
     """
     if asked is not None or device.type != "cuda":
         return LEAST_BUDGET if asked is None else asked
@@ -105,15 +97,9 @@ def in_halves(
 ) -> Iterator[tuple[B, R]]:
     """``(batch, work(batch))`` of each batch in order; one that does not fit the device's memory is halved, and so on.
 
-    Later batches are cut to what has fitted before they are tried.
-
-    Args:
-        work: must leave nothing behind when it raises.
-        size: what a batch takes, in any unit; its members by default.
-        what: a batch of one, for the message.
-
-    Raises:
-        ModelError: a batch of one does not fit.
+    Later batches are cut to what has fitted before they are tried. A batch of one, ``what``, that does not fit is a
+    :class:`ModelError`. ``size`` says what a batch takes, in any unit; ``work`` must leave nothing behind when it
+    raises.
     """
     most: int | None = None
     for batch in batches:
@@ -135,25 +121,6 @@ def in_halves(
                 free_cached_memory()  # after the handler: the error's frames hold tensors
             middle = (len(some) + 1) // 2
             waiting += [some[middle:], some[:middle]]  # type: ignore[list-item]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the machine, had no memory left."""
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    told = ("out of memory", "DefaultCPUAllocator: can't allocate", "DefaultCPUAllocator: not enough", "ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in told)
-
-
-def no_room(what: str) -> ModelError:
-    """The error for what does not fit the device's memory however small the batch is."""
-    return ModelError(
-        f"{what} does not fit the memory of the device",
-        remedy="Pass --dtype bfloat16, a smaller --batch-tokens or --device cpu (dtype, token_budget and device in "
-        "Python), or split long sentences",
-    )
 
 
 def free_cached_memory() -> None:

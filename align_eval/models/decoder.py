@@ -7,22 +7,22 @@ far) lies outside of the block and is reported with it.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from align_eval.corpora.pair import check_sizes
-from align_eval.errors import InputError, ModelError, SentenceTooLongError, UnknownNameError
+from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models.attention import attention_sites
-from align_eval.models.batching import padded
 from align_eval.models.languages import NAMES
 from align_eval.models.loading_errors import forward_errors
 from align_eval.models.pairs import Block, Layout, PairModel
-from align_eval.models.tokens import IdArray, Span, readable, span_owners, word_spans
+from align_eval.models.tokens import Span, readable, span_owners, word_spans
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -32,12 +32,7 @@ class Decoder(PairModel):
     """Llama, Qwen, Gemma, GPT-2 and their kin. Made by :func:`align_eval.models.load_model`.
 
     Args:
-        name: what it was loaded by.
-        model, tokenizer: of ``transformers``; the tokenizer must be a fast one, which tells where a sub-word stands.
         template: how a pair is written; ``None``: :data:`align_eval.models.decoder.DEFAULT`.
-
-    Other attributes: ``max_length``, sub-words that fit; and those of
-    :class:`~align_eval.models.pairs.PairModel`.
 
     Raises:
         ModelError: no self-attention is found, or the tokenizer does not say where its sub-words stand.
@@ -57,8 +52,6 @@ class Decoder(PairModel):
                 remedy="Choose a model with a fast tokenizer (tokenizer.json)",
             )
         self._take(name, model, tokenizer, revision=revision, path=path, licence=licence)
-        tokenizer.backend_tokenizer.no_truncation()
-        tokenizer.backend_tokenizer.no_padding()
         self.template = template or PromptTemplate()
         self.sites = attention_sites(model, "self", name)
         self.layers = len(self.sites)
@@ -68,11 +61,7 @@ class Decoder(PairModel):
         self.max_length = self.adapter.max_length(tokenizer, model)
 
     def require_words_out(self) -> None:
-        """Check that the model has the layer that gives out words.
-
-        Raises:
-            ModelError: it was published without it (an embedding model).
-        """
+        """Check that the model has the layer that gives out words, without which embedding models are published."""
         if not hasattr(self.model, "generate") or self.model.get_output_embeddings() is None:
             raise ModelError(
                 f"{self.name} predicts no words: it was published without the layer that gives them out",
@@ -81,8 +70,6 @@ class Decoder(PairModel):
 
     def with_template(self, template: PromptTemplate) -> Decoder:
         """The same weights with another prompt."""
-        import copy
-
         other = copy.copy(self)
         other.template = template
         return other
@@ -93,57 +80,37 @@ class Decoder(PairModel):
         return self.with_template(replace(self.template, **{key: given[key] for key in unnamed if given[key]}))
 
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
-        """See :class:`PairModel`. ``inputs`` is one sequence; the rows are those of the target's sub-words.
-
-        Raises:
-            SentenceTooLongError: a prompt has more than ``max_length`` sub-words.
-            ModelError: a sub-word belongs to two words, or the first target word has nothing before it.
-        """
+        """See :class:`PairModel`. ``inputs`` is one sequence; the rows are those of the target's sub-words."""
         check_sizes(pairs)
         prompts = [self.template.render(pair) for pair in pairs]
         encodings = self.tokenizer.backend_tokenizer.encode_batch([p.text for p in prompts], add_special_tokens=True)
         out = []
         for pair, prompt, encoding in zip(pairs, prompts, encodings, strict=True):
             ids = np.array(encoding.ids, dtype=np.int64)
-            if len(ids) > self.max_length:
-                raise SentenceTooLongError(
-                    f"the prompt of pair {pair.id} ({len(pair.source)} source and {len(pair.target)} target words) has "
-                    f"{len(ids)} sub-words, the window of {self.name} is {self.max_length}",
-                    remedy="Take fewer examples into the prompt, split the sentence or leave it out",
-                )
+            self.require_length(
+                len(ids),
+                f"the prompt of pair {pair.id} ({len(pair.source)} source and {len(pair.target)} target words) has "
+                f"{len(ids)} sub-words",
+                "Take fewer examples into the prompt, split the sentence or leave it out",
+            )
             offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
             columns = span_owners(offsets, prompt.source_spans, prompt.text, f"pair {pair.id}", self.name)
             words = span_owners(offsets, prompt.target_spans, prompt.text, f"pair {pair.id}", self.name)
-            out.append(Layout(pair, (ids,), self._blocks(ids, columns, words, pair)))
+            rows = np.flatnonzero(words >= 0)
+            if len(rows) and rows[0] == 0:
+                raise ModelError(
+                    f"the prompt of pair {pair.id} begins with its target",
+                    remedy="Put text or the source in front of {target} in the template",
+                )
+            labels = readable(self.tokenizer, ids)
+            own = tuple(labels[row] for row in rows)
+            awi, awo = (Block("target", at, words[rows], own, columns, labels) for at in (rows, rows - 1))
+            out.append(Layout(pair, (ids,), {"awi": (awi,), "awo": (awo,)}))
         return out
-
-    def _blocks(
-        self, ids: IdArray, columns: IdArray, words: IdArray, pair: SentencePair
-    ) -> dict[str, tuple[Block, ...]]:
-        rows = np.flatnonzero(words >= 0)
-        if len(rows) and rows[0] == 0:
-            raise ModelError(
-                f"the prompt of pair {pair.id} begins with its target",
-                remedy="Put text or the source in front of {target} in the template",
-            )
-        labels = readable(self.tokenizer, ids)
-        own = tuple(labels[row] for row in rows)
-        return {
-            "awi": (Block("target", rows, words[rows], own, columns, labels),),
-            "awo": (Block("target", rows - 1, words[rows], own, columns, labels),),
-        }
 
     @forward_errors()
     def forward(self, layouts: Sequence[Layout]) -> Any:
-        import torch
-
-        pad = self.tokenizer.pad_token_id
-        ids, mask = padded([layout.inputs[0] for layout in layouts], 0 if pad is None else int(pad))
-        return self.model(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            attention_mask=torch.from_numpy(mask).to(self.device),
-            use_cache=False,
-        )
+        return self.model(**self.batch(layouts), use_cache=False)
 
 
 FIELDS = ("source", "target", "source_language", "target_language")
@@ -151,14 +118,8 @@ DEFAULT = "{source_language}: {source}\n{target_language}: {target}\n"
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt with the character spans of its words.
-
-    Attributes:
-        text: the whole.
-        source_spans, target_spans: ``(start, end)`` of each word of the pair in ``text``.
-    """
+class Prompt(NamedTuple):
+    """A prompt, and where each word of the pair stands in it: ``(start, end)`` in characters."""
 
     text: str
     source_spans: tuple[Span, ...]
@@ -206,17 +167,10 @@ class PromptTemplate:
 
     def render(self, pair: SentencePair) -> Prompt:
         """Write a pair; words are joined by single spaces."""
-        context = "".join(self._write(shot).text + self.separator for shot in self.shots)
-        own = self._write(pair)
-        by = len(context)
-        return Prompt(
-            context + own.text,
-            tuple((a + by, b + by) for a, b in own.source_spans),
-            tuple((a + by, b + by) for a, b in own.target_spans),
-        )
+        return self._write(pair, "".join(self._write(shot).text + self.separator for shot in self.shots))
 
-    def _write(self, pair: SentencePair) -> Prompt:
-        text = ""
+    def _write(self, pair: SentencePair, text: str = "") -> Prompt:
+        """Write a pair after the ``text`` of others."""
         spans: dict[str, tuple[Span, ...]] = {}
         last = 0
         for match in _FIELD.finditer(self.text):

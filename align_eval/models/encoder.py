@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from align_eval.corpora.pair import check_sizes
-from align_eval.errors import ModelError, SentenceTooLongError
+from align_eval.errors import ModelError
 from align_eval.models.attention import attention_sites
 from align_eval.models.batching import padded
-from align_eval.models.cpu.parallel import MOST, in_order, share_of
-from align_eval.models.cpu.unpadded import PackedStates, pack, runs_of
-from align_eval.models.hidden_states import HiddenStates
+from align_eval.models.cpu.unpadded import MOST, PackedStates, in_order, pack, runs_of, share_of
 from align_eval.models.loading_errors import forward_errors
 from align_eval.models.pairs import Block, Layout, PairModel, specials
 from align_eval.models.tokens import IdArray, Tokenized, readable, start_words_with_space, surroundings, tokenize_words
-from align_eval.models.vectors import Batch, VectorModel, all_finite
+from align_eval.models.vectors import Batch, HiddenStates, VectorModel, all_finite
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -37,7 +36,7 @@ class Encoder(VectorModel):
     Made by :func:`align_eval.models.load_model`. Attributes besides those of
     :class:`~align_eval.models.vectors.VectorModel`:
 
-    - ``masked_lm``: the same weights with their trained head that predicts hidden words, or ``None``.
+    - ``masked_lm``: the same weights with their trained head that predicts masked words, or ``None``.
     - ``precision``: ``"int16"``: vectors are computed with products in integers (:mod:`align_eval.models.cpu.int16`);
       ``None``: ``dtype`` throughout. ``model`` itself stays in ``dtype``.
     """
@@ -52,16 +51,10 @@ class Encoder(VectorModel):
         self.masked_lm = None if masked_lm is None else masked_lm.eval()
         self.heads = int(getattr(model.config, "num_attention_heads", 0))
         self.hidden_size = int(model.config.hidden_size)
-        self._backend = tokenizer.backend_tokenizer
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        start_words_with_space(self._backend)
-        self.prefix, self.suffix = surroundings(tokenizer)
+        start_words_with_space(tokenizer.backend_tokenizer)
         self.max_length = self.adapter.max_length(tokenizer, model)
-        self.window = self.max_length - len(self.prefix) - len(self.suffix)
         self.precision = precision
-        self._states = HiddenStates(model)
-        self.layers = self._states.layers
+        self._read(HiddenStates(model), surroundings(tokenizer))
         self._packed: PackedStates | Int16States | None
         if precision is None:
             self._packed = PackedStates.of(self._states)
@@ -74,20 +67,15 @@ class Encoder(VectorModel):
         return f"Encoder({self.name!r}, layers={self.layers}, hidden_size={self.hidden_size}, device={self.device})"
 
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
-        return tokenize_words(self._backend, sentences)
+        return tokenize_words(self.tokenizer.backend_tokenizer, sentences)
 
     def _batches(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
-        # What was read from modules knows nothing of hooks and of modules that were replaced: then the model runs.
-        if self._packed is None or not self._packed.current():
-            return super()._batches(sentences, layers, budget)
-        return self._end_to_end(sentences, layers, budget)
-
-    def _end_to_end(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
-        """Batches without padding."""
-        import torch
-
+        """Batches without padding, where the model has a form for them."""
         packed = self._packed
-        assert packed is not None
+        # What was read from modules knows nothing of hooks and of modules that were replaced: then the model runs.
+        if packed is None or not packed.current():
+            yield from super()._batches(sentences, layers, budget)
+            return
         lengths = [len(sentence) for sentence in sentences]
         workers = min(torch.get_num_threads(), MOST)
         share = share_of(sum(lengths), max(lengths, default=0), budget, workers)
@@ -127,26 +115,19 @@ class PairEncoder(PairModel):
         )
 
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
-        """See :class:`PairModel`. ``inputs`` is the concatenated pair, ``extra`` its segment ids.
-
-        Raises:
-            SentenceTooLongError: both sentences together have more than ``max_length`` sub-words.
-        """
+        """See :class:`PairModel`. ``inputs`` is the concatenated pair, ``extra`` its segment ids."""
         check_sizes(pairs)
         tokens = self.encoder.tokenize([side for pair in pairs for side in (pair.source, pair.target)])
-        ((before, s0), (between, s1), (after, s2)) = self._parts[:3]
-        own = self._parts[3]
+        (before, s0), (between, s1), (after, s2), own = self._parts
         out = []
         for k, pair in enumerate(pairs):
             source, target = tokens.ids[2 * k], tokens.ids[2 * k + 1]
             m, n = len(source), len(target)
             ids = np.concatenate([before, source, between, target, after])
-            if len(ids) > self.max_length:
-                raise SentenceTooLongError(
-                    f"pair {pair.id} has {m} source and {n} target sub-words, {len(ids)} with the special ones, the "
-                    f"window of {self.name} is {self.max_length}",
-                    remedy="Split the sentences or leave them out",
-                )
+            self.require_length(
+                len(ids), f"pair {pair.id} has {m} source and {n} target sub-words, {len(ids)} with the special ones",
+                "Split the sentences or leave them out",
+            )  # fmt: skip
             segments = np.concatenate([s0, np.full(m, own[0]), s1, np.full(n, own[1]), s2]).astype(np.int64)
             places = np.arange(len(ids), dtype=np.int64)
             s_rows = places[len(before) : len(before) + m]
@@ -161,14 +142,11 @@ class PairEncoder(PairModel):
 
     @forward_errors()
     def forward(self, layouts: Sequence[Layout]) -> Any:
-        import torch
-
-        pad = self.tokenizer.pad_token_id
-        ids, mask = padded([layout.inputs[0] for layout in layouts], 0 if pad is None else int(pad))
-        given = {"input_ids": ids, "attention_mask": mask}
+        given = self.batch(layouts)
         if self._segments:
-            given["token_type_ids"] = padded([layout.extra[0] for layout in layouts], 0)[0]
-        return self.model(**{key: torch.from_numpy(value).to(self.device) for key, value in given.items()})
+            segments = padded([layout.extra[0] for layout in layouts], 0)[0]
+            given["token_type_ids"] = torch.from_numpy(segments).to(self.device)
+        return self.model(**given)
 
 
 def _pair_form(backend: Any, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.files import parse_json
-from align_eval.models.provider import MODELS, PREFIX
+from align_eval.models.offline import MODELS, PREFIX
 
 if TYPE_CHECKING:
     from align_eval.models.decoder import PromptTemplate
@@ -26,9 +26,9 @@ class FamilyOptions:
             languages in a decoder's prompt.
         source_prefix: text before each source sentence (encoder-decoder only).
         template: the prompt (decoder-only).
-        head: ``"mlm"``: with the head that predicts hidden words (encoder only).
+        head: ``"mlm"``: with the head that predicts masked words (encoder only).
         decoder_mode: how the decoder reads its target, see :mod:`align_eval.models.masked` (encoder-decoder).
-        precision: ``int16``, see :mod:`align_eval.models.cpu.int16` (encoder only, without a head).
+        precision: ``int16`` (encoder only, without a head).
     """
 
     source_language: str | None = None
@@ -54,15 +54,7 @@ class FamilyOptions:
 
 
 def choose_family(name: str, config: Any, family: str) -> str:
-    """The family to load a model as.
-
-    Args:
-        family: ``"auto"``: what the configuration is of; else it must be that.
-
-    Raises:
-        UnknownNameError: no such family.
-        ModelError: the model is of another family.
-    """
+    """The family to load a model as: that of its configuration, which must be ``family`` if that is not ``"auto"``."""
     if family not in (*FAMILIES, "auto"):
         raise UnknownNameError("family of models", family, (*FAMILIES, "auto"))
     found = family_of(config)
@@ -78,12 +70,7 @@ HEADS = ("mlm",)
 
 
 def wants_head(family: str, name: str, config: Any, options: FamilyOptions) -> bool:
-    """Whether an encoder is loaded with its head for hidden words: if it is asked for, or its checkpoint is of one.
-
-    Raises:
-        UnknownNameError: an unknown head.
-        ModelError: the head is asked for and the architecture has none.
-    """
+    """Whether an encoder is loaded with its head for masked words: if it is asked for, or its checkpoint is of one."""
     if options.head is not None and options.head not in HEADS:
         raise UnknownNameError("head", options.head, HEADS)
     if family != "encoder":
@@ -96,14 +83,14 @@ def wants_head(family: str, name: str, config: Any, options: FamilyOptions) -> b
     )
     if options.head and not exists:
         raise ModelError(
-            f"the architecture of {name} ({config.model_type}) has no head that predicts hidden words",
+            f"the architecture of {name} ({config.model_type}) has no head that predicts masked words",
             remedy="Choose a masked language model (BERT, XLM-R and their kin), or leave out the head",
         )
     return exists and (stated or options.head is not None)
 
 
 def auto_class(family: str, *, head: bool = False) -> Any:
-    """The class of ``transformers`` that loads a family; ``head``: with the head for hidden words."""
+    """The class of ``transformers`` that loads a family; ``head``: with the head for masked words."""
     import transformers
 
     if head:
@@ -112,25 +99,18 @@ def auto_class(family: str, *, head: bool = False) -> Any:
     return getattr(transformers, names[family])
 
 
-def require_words(family: str, name: str, tokenizer: Any) -> None:
-    """Check that sub-words can be traced to words.
+def require_tokenizer(family: str, name: str, tokenizer: Any) -> None:
+    """Check that sub-words can be traced to words, and that the tokenizer knows more than special tokens.
 
     Raises:
-        ModelError: an encoder or a decoder-only model without a fast tokenizer. (Encoder-decoder models check theirs.)
+        ModelError: an encoder or a decoder-only model without a fast tokenizer (encoder-decoder models check theirs);
+            the files of the vocabulary are missing, without which a tokenizer is made empty, without a word.
     """
     if family != "seq2seq" and not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"{name} has no fast tokenizer, so that sub-words cannot be traced to words",
             remedy="Convert it to a tokenizer.json (package tokenizers), or choose a model that has one",
         )
-
-
-def require_vocabulary(name: str, tokenizer: Any) -> None:
-    """Check that the tokenizer knows more than special tokens: without its files it is made empty, without a word.
-
-    Raises:
-        ModelError: it does not.
-    """
     known = tokenizer.get_vocab() if tokenizer.vocab_size < 1000 else {}
     if (known and not set(known) - set(tokenizer.all_special_tokens) - {"<unk>", "▁"}) or not tokenizer.vocab_size:
         raise ModelError(
@@ -140,11 +120,7 @@ def require_vocabulary(name: str, tokenizer: Any) -> None:
 
 
 def require_room(name: str, tokenizer: Any, model: Any) -> None:
-    """Check that the model has an embedding for each token of the tokenizer's vocabulary (added tokens aside).
-
-    Raises:
-        ModelError: it has fewer, so that tokenizer and model do not belong together.
-    """
+    """Check that the model has an embedding for each token of the tokenizer's vocabulary (added tokens aside)."""
     rows = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (0,))[0]
     if rows and tokenizer.vocab_size > rows:
         raise ModelError(
@@ -156,14 +132,10 @@ def require_room(name: str, tokenizer: Any, model: Any) -> None:
 def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOptions, **known: Any) -> Any:
     """The model of the package: an ``Encoder``, a ``Seq2Seq`` or a ``Decoder``, or a kind of it that fills.
 
-    Args:
-        known: revision, path, licence; ``masked_lm``, the encoder with its head.
-
-    Raises:
-        InputError: an option that the family does not take, or an unknown language code.
-        ModelError: attention or word boundaries are not found.
+    ``known`` are revision, path and licence, and ``masked_lm``, the encoder with its head.
     """
     options.check(family, name)
+    languages: dict[str, Any] = {"source_language": options.source_language, "target_language": options.target_language}
     if family == "encoder":
         from align_eval.models.encoder import Encoder
 
@@ -174,23 +146,13 @@ def make(family: str, name: str, model: Any, tokenizer: Any, options: FamilyOpti
 
         return MaskedEncoder(encoder)
     if family == "seq2seq":
-        from align_eval.models.masked import InfillingSeq2Seq, MaskedSeq2Seq, decoder_mode
-        from align_eval.models.seq2seq import Seq2Seq
+        from align_eval.models.masked import seq2seq_kind
 
-        kinds = {"causal": Seq2Seq, "masked": MaskedSeq2Seq, "causal-masked": InfillingSeq2Seq}
-        return kinds[decoder_mode(model.config, options.decoder_mode, name)](
-            name,
-            model,
-            tokenizer,
-            source_language=options.source_language,
-            target_language=options.target_language,
-            source_prefix=options.source_prefix,
-            **known,
-        )
+        kind = seq2seq_kind(model.config, options.decoder_mode, name)
+        return kind(name, model, tokenizer, source_prefix=options.source_prefix, **languages, **known)
     from align_eval.models.decoder import Decoder, PromptTemplate
 
-    named = {key: code for key in ("source_language", "target_language") if (code := getattr(options, key))}
-    template = replace(options.template or PromptTemplate(), **named)
+    template = replace(options.template or PromptTemplate(), **{key: code for key, code in languages.items() if code})
     return Decoder(name, model, tokenizer, template=template, **known)
 
 
@@ -230,46 +192,27 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
     short = name[len(PREFIX) :] if name.startswith(PREFIX) else name
     if name.startswith(PREFIX) or (name in MODELS and not Path(name).is_dir()):
         known = MODELS.get(short)
+        folder = known.folder()  # before the revision: it checks the files
         return ModelInformation(
-            name=PREFIX + known.name,
-            family=known.family,
-            path=str(known.folder()),  # before the revision: it checks the files
-            layers=known.layers,
-            heads=known.heads,
-            licence=known.licence,
-            hidden_size=known.hidden_size,
-            max_length=known.max_length,
-            architecture=known.architecture,
-            revision=known.revision,
-            origin=f"{known.origin}, {known.provenance}",
-            citation=known.citation,
-        )
+            PREFIX + known.name, known.family, str(folder), known.layers, known.heads, known.licence, known.hidden_size,
+            known.max_length, known.architecture, known.revision, f"{known.origin}, {known.provenance}", known.citation,
+        )  # fmt: skip
     from align_eval.models import hub
-    from align_eval.models.identity import revision_of
     from align_eval.models.loading_errors import loading_errors, quiet
-    from align_eval.models.weights import main_file, weights_of
 
     found = hub.find(name, revision, trust_remote_code, only_config=True)
     with loading_errors(name), quiet():
         config = read_config(str(found.folder), trust_remote_code=trust_remote_code)
         present = [path.name for path in found.folder.iterdir()]
-        weights = weights_of(found.folder, name) if main_file(present) and not found.commit else None
+        weights = hub.weights_of(found.folder, name) if hub.main_file(present) and not found.commit else None
         own = stack_config(config)
         positions = getattr(own, "max_position_embeddings", None)
         return ModelInformation(
-            name=name,
-            family=family_of(config),
-            path=str(found.folder),
-            layers=int(getattr(own, "num_hidden_layers", 0)),
-            heads=int(getattr(own, "num_attention_heads", 0)),
-            licence=hub.licence_of(found.card),
-            hidden_size=int(own.hidden_size),
-            max_length=positions if isinstance(positions, int) else None,
-            architecture=str(config.model_type),
-            revision=found.commit or revision_of(found.folder, weights),
-            origin=name,
-            citation="",
-        )
+            name, family_of(config), str(found.folder), int(getattr(own, "num_hidden_layers", 0)),
+            int(getattr(own, "num_attention_heads", 0)), hub.licence_of(found.card), int(own.hidden_size),
+            positions if isinstance(positions, int) else None, str(config.model_type),
+            found.commit or hub.revision_of(found.folder, weights), name, "",
+        )  # fmt: skip
 
 
 #: Layers of a model; a damaged number would have ``transformers`` build blocks until the memory is full.
@@ -277,11 +220,7 @@ MOST_LAYERS = 10_000
 
 
 def read_config(where: str, **options: Any) -> Any:
-    """The configuration of a hub model or a folder, by ``transformers.AutoConfig``.
-
-    Raises:
-        ModelError: it says more than :data:`MOST_LAYERS` layers.
-    """
+    """The configuration of a hub model or a folder; one of more than :data:`MOST_LAYERS` layers is refused."""
     from transformers import AutoConfig
 
     path = Path(where, "config.json")

@@ -1,4 +1,4 @@
-"""What every loaded model has: a model of ``transformers`` with its tokenizer, and where they came from."""
+"""What every loaded model has: a model of ``transformers`` with its tokenizer, where they came from, its signature."""
 
 from __future__ import annotations
 
@@ -66,9 +66,37 @@ class Loaded:
         self.adapter.prepare(model)
         weight = next(model.parameters())
         self.device, self.dtype = weight.device, weight.dtype
+        if getattr(tokenizer, "is_fast", False):
+            tokenizer.backend_tokenizer.no_truncation()
+            tokenizer.backend_tokenizer.no_padding()
 
     def _share(self, other: Loaded) -> None:
         """Be another look at the weights of ``other``."""
         for name in Loaded.__annotations__:
             if name != "family" and hasattr(other, name):
                 setattr(self, name, getattr(other, name))
+
+    @property
+    def pad(self) -> int:
+        """The id of padding."""
+        pad = self.tokenizer.pad_token_id
+        return 0 if pad is None else int(pad)
+
+
+def signature_of(model: Any) -> dict[str, str]:
+    """A loaded model's part of a signature: name, revision, number type, and the kind of device but for the CPU.
+
+    Numbers of another kind of device differ in their last digits, so that a run is not resumed on one.
+    """
+    dtype = getattr(model, "precision", None) or str(model.dtype).removeprefix("torch.")
+    out = {"model": str(model.name), "dtype": dtype}
+    if revision := getattr(model, "revision", ""):
+        out["revision"] = str(revision)
+    kind = getattr(getattr(model, "device", None), "type", "cpu")
+    return out if kind == "cpu" else {**out, "device": str(kind)}
+
+
+def mark_of(model: Any) -> str:
+    """The revision of a loaded model, with the kind of device but for the CPU: what kept results were made from."""
+    known = signature_of(model)
+    return " ".join(known[key] for key in ("revision", "device") if key in known)

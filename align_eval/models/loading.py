@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 from align_eval.errors import InputError, ModelError
 from align_eval.models import hub
 from align_eval.models.loading_errors import loading_errors, quiet
-from align_eval.models.provider import MODELS, PREFIX
+from align_eval.models.offline import MODELS, PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def load_model(
 ) -> Any:
     """Load a model: an ``Encoder``, a ``Seq2Seq`` (encoder-decoder) or a ``Decoder`` (decoder-only).
 
-    Models that fill hidden words: an encoder-decoder model whose ``config.json`` says ``"decoder_mode": "masked"`` is
+    Models that fill masked words: an encoder-decoder model whose ``config.json`` says ``"decoder_mode": "masked"`` is
     a ``MaskedSeq2Seq``; an encoder whose ``config.json`` names an architecture ``...ForMaskedLM`` keeps its head as
     ``Encoder.masked_lm``, and with ``head="mlm"`` comes as a ``MaskedEncoder``, which reads pairs.
 
@@ -83,7 +83,7 @@ def load_model(
             (see ``Seq2Seq``) and for the prompt of a decoder-only one.
         source_prefix: text in front of each source sentence of an encoder-decoder model (T5).
         template: the prompt of a decoder-only model (``PromptTemplate``).
-        head: ``"mlm"``: an encoder over concatenated pairs with its trained head for hidden words.
+        head: ``"mlm"``: an encoder over concatenated pairs with its trained head for masked words.
         decoder_mode: ``"causal"``, ``"masked"`` or ``"causal-masked"``: how the decoder of an encoder-decoder model
             was trained to read its target; ``None``: what ``config.json`` says, else ``"causal"``. See
             :mod:`align_eval.models.masked`.
@@ -100,10 +100,7 @@ def load_model(
         InputError: an unknown dtype, device or language code, an option that the family does not take, or a precision
             beside another dtype, a GPU or a head.
     """
-    from align_eval.models.cpu.parallel import watch_forks
     from align_eval.models.families import FamilyOptions
-
-    watch_forks()
 
     given = FamilyOptions(source_language, target_language, source_prefix, template, head, decoder_mode, precision)
     if dtype not in DTYPES:
@@ -129,77 +126,38 @@ def load_model(
 
 
 def _load(
-    name: str,
-    folder: Path,
-    device: Any,
-    dtype: str,
-    trust: bool,
-    known: tuple[str, str],
-    asked: str,
+    name: str, folder: Path, device: Any, dtype: str, trust: bool, known: tuple[str, str], asked: str,
     given: FamilyOptions,
-) -> Any:
+) -> Any:  # fmt: skip
     """Load a folder as the family ``asked`` for; ``known``: the revision (empty: that of the files) and the licence."""
     import torch
     from transformers import AutoTokenizer
 
     from align_eval.models import families
-    from align_eval.models.families import read_config
-    from align_eval.models.identity import revision_of
-    from align_eval.models.weights import unpickling_errors, weights_of
+    from align_eval.models.cpu.unpadded import watch_forks
 
+    watch_forks()
     where, options = str(folder), {"trust_remote_code": trust, "local_files_only": not trust}
     with loading_errors(name), quiet():
-        config = read_config(where, **options)
+        config = families.read_config(where, **options)
         family = families.choose_family(name, config, asked)
-        weights = weights_of(folder, name)
+        weights = hub.weights_of(folder, name)
         tokenizer = AutoTokenizer.from_pretrained(where, config=config, use_fast=True, **options)
-        families.require_words(family, name, tokenizer)
-        families.require_vocabulary(name, tokenizer)
+        families.require_tokenizer(family, name, tokenizer)
         given.check(family, name)
         with_head = families.wants_head(family, name, config, given)
-        auto = families.auto_class(family, head=with_head)
         form = {"use_safetensors": not weights.pickled, "weights_only": True}
-        with unpickling_errors(weights):
+        with hub.unpickling_errors(weights):
+            auto = families.auto_class(family, head=with_head)
             model, report = _weights(auto, where, config, getattr(torch, dtype), {**form, **options})
-        lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
-        other = [key if isinstance(key, str) else str(key[0]) for key in report["mismatched_keys"]]
-        if other:
-            raise ModelError(
-                f"{name} has {len(other)} weights of another shape than its config.json says: {', '.join(other[:3])}",
-                remedy="Copy config.json and weights of one model",
-            )
-        body = f"{model.base_model_prefix}."
-        of_head = [key for key in lacking if with_head and not key.startswith(body)]
-        if of_head and given.head:
-            raise ModelError(
-                f"the weights of {name} have no trained head that predicts hidden words: {len(of_head)} of its weights "
-                f"are missing ({', '.join(of_head[:3])})",
-                remedy="Choose a masked language model that was published with its head, or offline:tiny-deen-mask; "
-                "without head='mlm' it gives vectors and attention",
-            )
-        lacking = [key for key in lacking if key not in of_head]
-        if family == "decoder" and not any(key.startswith(body) for key in lacking):
-            # An embedding model, published without the layer that gives out words: its states and attention are whole.
-            model, lacking = (model.base_model, []) if lacking else (model, lacking)
-        if lacking:
-            raise ModelError(
-                f"{name} lacks {len(lacking)} weights that its config.json asks for: {', '.join(lacking[:3])}",
-                remedy="Fetch the model again, or correct its files",
-            )
+        model, headed = _whole(name, family, model, report, with_head, given.head)
         families.require_room(name, tokenizer, model)
         model = model.to(device)
-        headed = {"masked_lm": model} if with_head and not of_head else {}
+        headed_model = {"masked_lm": model} if headed else {}
         return families.make(
-            family,
-            name,
-            model.base_model if with_head else model,
-            tokenizer,
-            given,
-            **headed,
-            revision=known[0] or revision_of(folder, weights),
-            path=folder,
-            licence=known[1],
-        )
+            family, name, model.base_model if with_head else model, tokenizer, given, **headed_model,
+            revision=known[0] or hub.revision_of(folder, weights), path=folder, licence=known[1],
+        )  # fmt: skip
 
 
 def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -211,6 +169,42 @@ def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, 
         if "scaled_dot_product_attention" not in str(error):
             raise
         return auto.from_pretrained(where, attn_implementation="eager", **common)
+
+
+def _whole(
+    name: str, family: str, model: Any, report: dict[str, Any], with_head: bool, asked: str | None
+) -> tuple[Any, bool]:
+    """The model without a layer that has no weights, and whether the head for masked words has them all.
+
+    Raises:
+        ModelError: weights are missing, or of another shape.
+    """
+    lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
+    other = [key if isinstance(key, str) else str(key[0]) for key in report["mismatched_keys"]]
+    body = f"{model.base_model_prefix}."
+    of_head = [key for key in lacking if with_head and not key.startswith(body)]
+    lacking_body = [key for key in lacking if key not in of_head]
+    if family == "decoder" and lacking_body and not any(key.startswith(body) for key in lacking_body):
+        # An embedding model, published without the layer that gives out words: its states and attention are whole.
+        model, lacking_body = model.base_model, []
+    if other:
+        raise ModelError(
+            f"{name} has {len(other)} weights of another shape than its config.json says: {', '.join(other[:3])}",
+            remedy="Copy config.json and weights of one model",
+        )
+    if of_head and asked:
+        raise ModelError(
+            f"the weights of {name} have no trained head that predicts masked words: {len(of_head)} of its weights "
+            f"are missing ({', '.join(of_head[:3])})",
+            remedy="Choose a masked language model that was published with its head, or offline:tiny-deen-mask; "
+            "without head='mlm' it gives vectors and attention",
+        )
+    if lacking_body:
+        raise ModelError(
+            f"{name} lacks {len(lacking_body)} weights that its config.json asks for: {', '.join(lacking_body[:3])}",
+            remedy="Fetch the model again, or correct its files",
+        )
+    return model, with_head and not of_head
 
 
 def torch_device(name: str = "auto", dtype: str = "float32") -> Any:

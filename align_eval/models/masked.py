@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from align_eval.corpora import SentencePair
 from align_eval.errors import ModelError, UnknownNameError
@@ -34,13 +35,11 @@ from align_eval.models.seq2seq import Seq2Seq
 from align_eval.models.tokens import readable
 
 if TYPE_CHECKING:
-    import torch
-
     from align_eval.models.tokens import IdArray
 
 
 class MaskedEncoder(PairEncoder):
-    """BERT, XLM-R and their kin with the trained head that predicts hidden words, over concatenated pairs.
+    """BERT, XLM-R and their kin with the trained head that predicts masked words, over concatenated pairs.
 
     Made by ``load_model(NAME, head="mlm")``, or of an :class:`~align_eval.models.encoder.Encoder` that has the head.
     The readings are those of :class:`PairEncoder`; ``block-ts`` is the one that fills.
@@ -58,74 +57,37 @@ class MaskedEncoder(PairEncoder):
     def __init__(self, encoder: Encoder) -> None:
         if encoder.masked_lm is None:
             raise ModelError(
-                f"{encoder.name} has no trained head that predicts hidden words",
+                f"{encoder.name} has no trained head that predicts masked words",
                 remedy="Choose a masked language model whose config.json names an architecture ...ForMaskedLM, or load "
                 "it with head='mlm' if its weights hold one",
             )
         super().__init__(encoder)
-        if self.tokenizer.mask_token_id is None:
-            raise ModelError(
-                f"the tokenizer of {self.name} has no mask token, so that no word can be hidden",
-                remedy="Name its mask token in tokenizer_config.json (mask_token)",
-            )
+        _require_mask(self.name, self.tokenizer, "")
         self.model = encoder.masked_lm
 
 
-DECODER_MODES = ("causal", "masked", "causal-masked")
-
-
-def decoder_mode(config: Any, asked: str | None, name: str) -> str:
-    """How a model's decoder reads its target: what is asked for, else ``decoder_mode`` of its configuration.
-
-    Raises:
-        UnknownNameError: not one of :data:`DECODER_MODES`.
-    """
-    mode = asked if asked is not None else getattr(config, "decoder_mode", None) or "causal"
-    if mode not in DECODER_MODES:
-        raise UnknownNameError(f"decoder_mode of {name}", str(mode), DECODER_MODES)
-    return mode
-
-
 class InfillingSeq2Seq(Seq2Seq):
-    """A decoder that reads from left to right and was trained with masks in its input (``causal-masked``).
-
-    Arguments and attributes: as :class:`~align_eval.models.seq2seq.Seq2Seq`.
-
-    Raises:
-        ModelError: the tokenizer has no mask token.
-    """
+    """A decoder that reads from left to right and was trained with masks in its input (``causal-masked``)."""
 
     infill_reading = "awo"
 
     def __init__(self, name: str, model: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(name, model, tokenizer, **options)
-        if tokenizer.mask_token_id is None:
-            raise ModelError(
-                f"the tokenizer of {name} has no mask token, so that no word can be hidden",
-                remedy="Name its mask token in tokenizer_config.json (mask_token), or load it without decoder_mode",
-            )
+        _require_mask(name, tokenizer, ", or load it without decoder_mode")
 
     def forward_variants(self, layouts: Sequence[Layout]) -> Any:
         """As ``forward``; each different source is encoded once."""
-        import torch
-
         places: dict[bytes, int] = {}
         which = [places.setdefault(layout.inputs[0].tobytes(), len(places)) for layout in layouts]
-        first = [which.index(place) for place in range(len(places))]
-        ids, mask = padded([layouts[k].inputs[0] for k in first], self.pad)
-        given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        given = {key: value.to(self.device) for key, value in given.items()}
+        given = self.batch([layouts[which.index(place)] for place in range(len(places))])
         encoded = self.model.get_encoder()(**given)
         index = torch.tensor(which, device=self.device)
         encoded["last_hidden_state"] = encoded["last_hidden_state"][index]
-        inputs, inputs_mask = self.decoder_inputs(layouts)
+        inputs, mask = self.decoder_inputs(layouts)
         return self.model(
-            encoder_outputs=encoded,
-            attention_mask=given["attention_mask"][index],
-            decoder_input_ids=inputs,
-            decoder_attention_mask=inputs_mask,
-            use_cache=False,
-        )
+            encoder_outputs=encoded, attention_mask=given["attention_mask"][index], decoder_input_ids=inputs,
+            decoder_attention_mask=mask, use_cache=False,
+        )  # fmt: skip
 
 
 class MaskedSeq2Seq(InfillingSeq2Seq):
@@ -133,11 +95,6 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
 
     The decoder's input is the target's sub-words with what the tokenizer puts around them (``</s>``), not shifted.
     That no causal mask is added on the way is checked when it is made. It does not translate from left to right.
-
-    Arguments and attributes: as :class:`~align_eval.models.seq2seq.Seq2Seq`.
-
-    Raises:
-        ModelError: the tokenizer has no mask token, or the decoder keeps a causal mask.
     """
 
     readings = ("own",)
@@ -156,9 +113,6 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
         return {"own": (Block("target", rows, words, given, columns, readable(self.tokenizer, ids)),)}
 
     def _shift(self, labels: IdArray) -> torch.Tensor:
-        """The decoder's input for ``labels`` ``(B, T)``: themselves."""
-        import torch
-
         return torch.from_numpy(labels).to(self.device)
 
     def decoder_inputs(self, layouts: Sequence[Layout]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,8 +120,6 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
 
         Every row sees every sub-word of its target; padding is seen by none.
         """
-        import torch
-
         labels, there = padded([layout.inputs[1] for layout in layouts], self.pad)
         closed = torch.from_numpy(there == 0).to(self.device)[:, None, None, :]
         full = torch.zeros(closed.shape, dtype=self.dtype, device=self.device)
@@ -175,11 +127,7 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
         return self._shift(labels), full.expand(-1, -1, labels.shape[1], -1).contiguous()
 
     def _require_both_sides(self) -> None:
-        """Look at the decoder's own attention over three sub-words: the first row must see the last.
-
-        Raises:
-            ModelError: it does not.
-        """
+        """Look at the decoder's own attention over three sub-words: the first row must see the last."""
         ids = np.full(3, self.tokenizer.mask_token_id, dtype=np.int64)
         layout = Layout(SentencePair("probe", (), ()), (ids, ids), {})
         first = attention_sites(self.model, "decoder-self", self.name)[0]
@@ -190,3 +138,27 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
                 remedy="Choose an architecture whose decoder takes a mask of four dimensions as it is (Marian, BART, "
                 "mBART, M2M100), or load it with decoder_mode='causal-masked'",
             )
+
+
+def _require_mask(name: str, tokenizer: Any, otherwise: str) -> None:
+    if tokenizer.mask_token_id is None:
+        raise ModelError(
+            f"the tokenizer of {name} has no mask token, so that no word can be masked",
+            remedy=f"Name its mask token in tokenizer_config.json (mask_token){otherwise}",
+        )
+
+
+#: How a decoder was trained to read its target (``decoder_mode``), and the class that reads it so.
+DECODER_MODES: dict[str, type[Seq2Seq]] = {
+    "causal": Seq2Seq,
+    "masked": MaskedSeq2Seq,
+    "causal-masked": InfillingSeq2Seq,
+}
+
+
+def seq2seq_kind(config: Any, asked: str | None, name: str) -> type[Seq2Seq]:
+    """The class of an encoder-decoder model, by ``decoder_mode``: what is asked for, else that of its configuration."""
+    mode = str(asked if asked is not None else getattr(config, "decoder_mode", None) or "causal")
+    if mode not in DECODER_MODES:
+        raise UnknownNameError(f"decoder_mode of {name}", mode, DECODER_MODES)
+    return DECODER_MODES[mode]

@@ -1,6 +1,6 @@
 """How a sentence pair lies in a model's attention: which rows and columns belong to which words, by reading.
 
-The three families (encoder, encoder-decoder, decoder-only) differ in this alone. Everything after it is shared.
+The families (encoder, encoder-decoder, decoder-only) differ in this alone. Everything after it is shared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.corpora.pair import size_error
-from align_eval.errors import ModelError
+from align_eval.errors import ModelError, SentenceTooLongError
+from align_eval.models.attention import AttentionPass
+from align_eval.models.batching import padded
 from align_eval.models.loaded import Loaded
 from align_eval.models.tokens import IdArray
 
@@ -33,7 +35,7 @@ READINGS = {
 }
 
 MASK_LABEL = "[MASK]"
-"""What a hidden sub-word is called on an axis, whatever the tokenizer calls it."""
+"""What a masked sub-word is called on an axis, whatever the tokenizer calls it."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,9 @@ class Block:
 
     Attributes:
         side: ``"target"`` if the rows are target sub-words (the columns source), ``"source"`` if the other way.
-        rows: positions of the rows in the matrix, ``(r,)``.
-        row_words: word (0-based) of each row, -1 for special sub-words, ``(r,)``.
-        row_labels: sub-words of the rows.
-        column_words: word of each column, -1 for all that is no word of the other side, ``(K,)``.
-        column_labels: sub-words of the columns.
+        rows, row_words, row_labels: of each row its position in the matrix, its word (0-based, -1 for special
+            sub-words), and its sub-word, ``(r,)``.
+        column_words, column_labels: the same of each column, -1 for all that is no word of the other side, ``(K,)``.
     """
 
     side: str
@@ -59,16 +59,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """A sentence pair as a model reads it.
+    """A sentence pair as a model reads it, of at most :data:`align_eval.corpora.pair.MOST_SUBWORDS` sub-words.
 
     Attributes:
-        pair: the pair.
         inputs: the id arrays that go into the model (encoder and labels, or one sequence).
         blocks: for each reading the block, or the two blocks whose mean is taken.
         extra: what else the model needs (segment ids).
-
-    Raises:
-        SentenceTooLongError: it has more sub-words than :data:`align_eval.corpora.pair.MOST_SUBWORDS`.
     """
 
     pair: SentencePair
@@ -125,23 +121,30 @@ class PairModel(Loaded, ABC):
         """As :meth:`forward`, for layouts many of which have the same source; models may read that once."""
         return self.forward(layouts)
 
+    def batch(self, layouts: Sequence[Layout]) -> dict[str, torch.Tensor]:
+        """The first inputs of layouts, padded: ids and mask, ``(B, T)`` each, on the device."""
+        import torch
+
+        ids, mask = padded([layout.inputs[0] for layout in layouts], self.pad)
+        given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        return {key: value.to(self.device) for key, value in given.items()}
+
+    def require_length(self, size: int, what: str, remedy: str) -> None:
+        """Refuse what has more sub-words than fit the model; ``what`` names it and its size."""
+        if size > self.max_length:
+            raise SentenceTooLongError(f"{what}, the window of {self.name} is {self.max_length}", remedy=remedy)
+
     def attention(
         self, layouts: Sequence[Layout], layers: Sequence[int] | None = None
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Run a batch and give the number (1-based) and the weights ``(B, heads, queries, keys)`` of layer by layer.
 
-        Each layer's weights are given while the pass waits, so that those of one layer exist at a time. What stands in
-        the padding has no meaning.
-
-        Args:
-            layouts: the batch; row ``b`` of the weights is ``layouts[b]``.
-            layers: from 1; ``None``: all. They come ascending, each once.
+        Each layer's weights are given while the pass waits, so that those of one layer exist at a time. Row ``b`` of
+        them is ``layouts[b]``; what stands in the padding has no meaning. ``layers`` come ascending, each once.
 
         Raises:
             ModelError: no such layer, or weights are missing.
         """
-        from align_eval.models.attention import AttentionPass
-
         wanted = range(1, self.layers + 1) if layers is None else layers
         sites = {layer: self.sites[layer - 1] for layer in self.require_layers(wanted)}
         for layer, weights in AttentionPass(self.model, sites, lambda: self.forward(layouts), self.name):
@@ -153,54 +156,39 @@ class PairModel(Loaded, ABC):
             yield layer, weights
 
     def require_layers(self, layers: Sequence[int]) -> list[int]:
-        """``layers`` ascending, each once.
-
-        Raises:
-            ModelError: the model has no such layer.
-        """
+        """``layers`` ascending, each once; one that the model has not is a :class:`ModelError`."""
         for layer in layers:
             if not 1 <= layer <= self.layers:
                 raise ModelError(f"{self.name} has no layer {layer}", remedy=f"Choose from 1 to {self.layers}")
         return sorted(set(layers))
 
     def require_reading(self, reading: str) -> None:
-        """Check that the model has a reading.
-
-        Raises:
-            ModelError: it has not; the remedy names those it has.
-        """
+        """Check that the model has a reading; the remedy names those it has."""
         if reading not in self.readings:
-            kind = {"seq2seq": "an encoder-decoder model", "decoder": "a decoder-only model"}.get(
-                self.family, "an encoder"
-            )
+            kind = {"seq2seq": "an encoder-decoder model", "decoder": "a decoder-only model"}
             what = "no cross-attention" if reading == "cross" else f"no reading {reading!r}"
             raise ModelError(
-                f"{self.name} is {kind} and has {what}", remedy=f"Choose one of {', '.join(self.readings)}"
+                f"{self.name} is {kind.get(self.family, 'an encoder')} and has {what}",
+                remedy=f"Choose one of {', '.join(self.readings)}",
             )
 
 
 def hide(layout: Layout, rows: IdArray, mask: int) -> Layout:
-    """A layout with sub-words of the target hidden: nothing else of its inputs, rows, columns and words changes.
+    """A layout with :data:`MASK_LABEL` and the id ``mask`` in place of sub-words of the target; all else stays.
 
-    Args:
-        layout: as :meth:`PairModel.lay_out` gives it.
-        rows: positions of the hidden sub-words in the last of ``layout.inputs`` (which are the rows of the readings
-            ``own``, ``awo`` and ``block-ts``).
-        mask: the id of the mask token.
-
-    Returns:
-        the layout with ``mask`` at ``rows``, and :data:`MASK_LABEL` as the label of their rows.
+    ``rows`` are their positions in the last of ``layout.inputs``, which are the rows of the readings ``own``, ``awo``
+    and ``block-ts``.
     """
     ids = layout.inputs[-1].copy()
     ids[rows] = mask
-    hidden = set(rows.tolist())
+    masked = set(rows.tolist())
 
     def relabelled(reading: str, block: Block) -> Block:
         if block.side != "target":
             return block
         late = 1 if reading == "awi" else 0
         labels = (
-            MASK_LABEL if row - late in hidden else label
+            MASK_LABEL if row - late in masked else label
             for row, label in zip(block.rows.tolist(), block.row_labels, strict=True)
         )
         return replace(block, row_labels=tuple(labels))

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from align_eval.corpora.pair import check_sizes
-from align_eval.errors import InputError, ModelError, SentenceTooLongError
+from align_eval.errors import InputError, ModelError
 from align_eval.models.attention import attention_sites
 from align_eval.models.batching import padded
 from align_eval.models.languages import resolve_code
@@ -30,8 +31,6 @@ from align_eval.models.pairs import Block, Layout, PairModel, specials
 from align_eval.models.tokens import IdArray, Segmenter, Tokenized, readable, surroundings
 
 if TYPE_CHECKING:
-    import torch
-
     from align_eval.corpora import SentencePair
 
 
@@ -39,15 +38,10 @@ class Seq2Seq(PairModel):
     """Marian, M2M100, NLLB, mBART, BART, T5, mT5. Made by :func:`align_eval.models.load_model`.
 
     Args:
-        name: what it was loaded by.
-        model, tokenizer: of ``transformers``.
         source_language, target_language: codes of the tokenizer, or what they begin with; needed by models of
             several languages. A model of one direction takes none.
         source_prefix: text in front of each source sentence (T5: ``"translate English to German:"``); its sub-words
             belong to no word. ``None``: the one that a T5 configuration gives for the two languages, else none.
-
-    Other attributes: ``max_length``, sub-words of one side that fit, special ones counted; and those of
-    :class:`~align_eval.models.pairs.PairModel`.
 
     Raises:
         ModelError: no cross-attention is found, or the tokenizer keeps no word boundaries.
@@ -77,11 +71,7 @@ class Seq2Seq(PairModel):
         self._set_languages(source_language, target_language)
 
     def with_languages(self, source: str | None, target: str | None, *, source_prefix: str | None = None) -> Seq2Seq:
-        """The same weights for another pair of languages.
-
-        Raises:
-            InputError: a language code that the tokenizer does not have.
-        """
+        """The same weights for another pair of languages; a code must be one of the tokenizer's."""
         other = copy.copy(self)
         other._asked_prefix = source_prefix
         other._set_languages(source, target)
@@ -93,8 +83,7 @@ class Seq2Seq(PairModel):
 
     def _set_languages(self, source: str | None, target: str | None) -> None:
         """Check the codes that are named; what is missing is asked for when sentences come."""
-        self.source_language = source
-        self.target_language = target
+        self.source_language, self.target_language = source, target
         fixed = getattr(self.tokenizer, "target_lang", None)
         if not self.codes:
             if target and fixed and target.split("_")[0] != str(fixed).split("_")[0]:
@@ -109,34 +98,25 @@ class Seq2Seq(PairModel):
             self.source_language = resolve_code(self.codes, source, "source", self.name)
 
     def source_surroundings(self) -> tuple[IdArray, IdArray]:
-        """The special ids before and after a source sentence: language codes, the task prefix, end of sentence.
-
-        Raises:
-            InputError: the model needs a language code that is not named.
-        """
+        """The special ids before and after a source sentence: language codes, the task prefix, end of sentence."""
         before, after = self._encoder_side("source")
         if self.codes and self.adapter.tagged_source:
             code = resolve_code(self.codes, self.target_language, "target", self.name)
             tag = int(self.tokenizer.encoder[self.codes[code]])
             before = np.concatenate([[tag], before]).astype(np.int64)
-        text = self._prefix_text()
-        if text:
-            before = np.concatenate([before, self._source([text.split()]).ids[0]])
-        return before, after
+        return self._with_text(before, self._prefix_text()), after
 
     def encoder_surroundings(self, side: str) -> tuple[IdArray, IdArray]:
         """The special ids before and after a sentence of ``side`` that the encoder reads for its states alone.
 
         Those of a source sentence in the language of that side. No task is named: the prefix of a T5 is there only if
         it was asked for, and the tag of a Marian model of several targets not at all.
-
-        Raises:
-            InputError: the model needs a language code that is not named.
         """
         before, after = self._encoder_side(side)
-        if self._asked_prefix:
-            before = np.concatenate([before, self._source([self._asked_prefix.split()]).ids[0]])
-        return before, after
+        return self._with_text(before, self._asked_prefix), after
+
+    def _with_text(self, before: IdArray, text: str | None) -> IdArray:
+        return np.concatenate([before, self._source([text.split()]).ids[0]]) if text else before
 
     def _encoder_side(self, side: str) -> tuple[IdArray, IdArray]:
         if self.codes and not self.adapter.tagged_source:
@@ -145,11 +125,7 @@ class Seq2Seq(PairModel):
         return surroundings(self.tokenizer)
 
     def target_surroundings(self) -> tuple[IdArray, IdArray]:
-        """The special ids before and after a target sentence, as the model is taught to give them out.
-
-        Raises:
-            InputError: the model needs a language code that is not named.
-        """
+        """The special ids before and after a target sentence, as the model is taught to give them out."""
         if not self.codes or self.adapter.tagged_source:
             return surroundings(self.tokenizer)
         code = resolve_code(self.codes, self.target_language, "target", self.name)
@@ -172,12 +148,7 @@ class Seq2Seq(PairModel):
         return (self._target if target else self._source)(sentences)
 
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
-        """See :class:`PairModel`. ``inputs`` are the encoder's ids and the labels (what the decoder gives out).
-
-        Raises:
-            SentenceTooLongError: a side has more than ``max_length`` sub-words, special ones counted.
-            InputError: a language code is missing.
-        """
+        """See :class:`PairModel`. ``inputs`` are the encoder's ids and the labels (what the decoder gives out)."""
         check_sizes(pairs)
         sources = self.tokenize([pair.source for pair in pairs])
         targets = self.tokenize([pair.target for pair in pairs], target=True)
@@ -190,12 +161,8 @@ class Seq2Seq(PairModel):
             ids = np.concatenate([s_before, sources.ids[k], s_after])
             labels = np.concatenate([t_before, targets.ids[k], t_after])
             for side, given in (("source", ids), ("target", labels)):
-                if len(given) > self.max_length:
-                    raise SentenceTooLongError(
-                        f"the {side} sentence of pair {pair.id} has {len(given)} sub-words with the special ones, the "
-                        f"window of {self.name} is {self.max_length}",
-                        remedy="Split the sentence or leave it out",
-                    )
+                what = f"the {side} sentence of pair {pair.id} has {len(given)} sub-words with the special ones"
+                self.require_length(len(given), what, "Split the sentence or leave it out")
             columns = np.concatenate([specials(len(s_before)), sources.words[k], specials(len(s_after))])
             words = np.concatenate([specials(len(t_before)), targets.words[k], specials(len(t_after))])
             out.append(Layout(pair, (ids, labels), self._blocks(ids, labels, columns, words, start)))
@@ -215,25 +182,19 @@ class Seq2Seq(PairModel):
 
     @property
     def pad(self) -> int:
-        """The id of padding."""
         pad = getattr(self.model.config, "pad_token_id", None)
         pad = self.tokenizer.pad_token_id if pad is None else pad
         return 0 if pad is None else int(pad)
 
     def _shift(self, labels: IdArray) -> torch.Tensor:
         """The decoder's input for ``labels`` ``(B, T)``, moved right by the model's own function."""
-        import torch
-
         return self.adapter.shifted(self.model, torch.from_numpy(labels).to(self.device), self.pad, self.name)
 
     def decoder_inputs(self, layouts: Sequence[Layout]) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's input ids and mask, ``(B, T)`` each, for a batch.
 
-        Raises:
-            ModelError: the model's shift is not one to the right, so that AWI would not be the row after AWO.
+        A model that does not shift by one to the right, so that AWI would not be the row after AWO, is refused.
         """
-        import torch
-
         labels, mask = padded([layout.inputs[1] for layout in layouts], self.pad)
         inputs = self._shift(labels)
         moved = inputs[:, 1:].cpu().numpy() == labels[:, :-1]
@@ -245,14 +206,6 @@ class Seq2Seq(PairModel):
 
     @forward_errors()
     def forward(self, layouts: Sequence[Layout]) -> Any:
-        import torch
-
-        ids, mask = padded([layout.inputs[0] for layout in layouts], self.pad)
-        inputs, inputs_mask = self.decoder_inputs(layouts)
-        return self.model(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            attention_mask=torch.from_numpy(mask).to(self.device),
-            decoder_input_ids=inputs,
-            decoder_attention_mask=inputs_mask,
-            use_cache=False,
-        )
+        inputs, mask = self.decoder_inputs(layouts)
+        given = {"decoder_input_ids": inputs, "decoder_attention_mask": mask}
+        return self.model(**self.batch(layouts), **given, use_cache=False)

@@ -1,25 +1,41 @@
-"""Folders of models whose every file is known by its sha256: converted ones in the cache, and shipped ones.
+"""Folders of offline models, every file of which is known by its sha256, and the packages that they are made from.
 
-A converted one appears whole or not at all, and a damaged one is built anew. It holds ``manifest.json`` with the size
-and sha256 of each of its files. Before a load all are compared, and no other file that a load might read may be there.
-The weights are read for that once, and again when they have changed (:mod:`align_eval.files`): a few milliseconds.
-``align-eval models add`` reads all. A shipped folder holds ``SHA256SUMS`` instead, as ``sha256sum`` writes it.
+A converted model appears in the cache whole or not at all, with ``manifest.json``: the size and sha256 of each of its
+files. A shipped one holds ``SHA256SUMS``, as ``sha256sum`` writes it. Before a load all files are compared (large ones
+are read once, and again when they have changed), and no other file that a load might read may be there.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Collection
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
-from align_eval.errors import AlignEvalError, FormatError, OutputError
-from align_eval.files import digest_of, parse_json, sha256_of
+from align_eval.errors import (
+    AlignEvalError,
+    ChecksumError,
+    DownloadError,
+    FormatError,
+    MissingFileError,
+    ModelError,
+    OutputError,
+)
+from align_eval.files import atomic_writer, cache_folder, digest_of, output_errors, parse_json, sha256_of
 from align_eval.io.locks import alone
+from align_eval.processes import isolated_module
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
@@ -29,37 +45,52 @@ _PART = ".part"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/\\]+)")
 
 
+def verify(
+    folder: Path, listed: Mapping[str, str], manifest: str, *, hashed: Callable[[Path], str] | None = digest_of,
+    name: str = "the model", remedy: str = "",
+) -> None:  # fmt: skip
+    """Check that a folder has exactly the files that its ``manifest`` has ``listed`` with their sha256.
+
+    Args:
+        hashed: gives the sha256 of a file; ``None``: files need only be there.
+        name, remedy: for messages.
+
+    Raises:
+        ModelError: a file is missing.
+        ChecksumError: a file is another one, or one that a load might read is not listed.
+    """
+    for file, wanted in listed.items():
+        path = folder / file
+        if not path.is_file():
+            raise ModelError(f"a file of {name} is missing", file=path, remedy=remedy)
+        found = wanted if hashed is None else hashed(path)
+        if found != wanted:
+            raise ChecksumError(f"sha256 is {found}, not {wanted}", file=path, remedy=remedy)
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.suffix in LOADED and path.name not in listed and path.name != manifest:
+            raise ChecksumError(f"the file is not listed in {manifest}", file=path, remedy="Remove it")
+
+
 def is_whole(folder: Path, *, thorough: bool = False, sizes: bool = False) -> bool:
-    """Whether ``folder`` holds exactly what its manifest says.
+    """Whether ``folder`` holds exactly what its ``manifest.json`` says.
 
     Args:
         thorough: read all files, however lately that was done.
         sizes: compare sizes alone: quick, for a list.
     """
-    hashed = sha256_of if thorough else digest_of
     try:
         files = parse_json((folder / MANIFEST).read_text("utf-8"))["files"]
-        for name, entry in files.items():
-            path = folder / name
-            if path.stat().st_size != entry["size"]:
-                return False
-            if not sizes and hashed(path) != entry["sha256"]:
-                return False
-        if unlisted(folder, {*files, MANIFEST}):
+        if any((folder / name).stat().st_size != entry["size"] for name, entry in files.items()):
             return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        hashed = None if sizes else sha256_of if thorough else digest_of
+        verify(folder, {name: entry["sha256"] for name, entry in files.items()}, MANIFEST, hashed=hashed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AlignEvalError):
         return False
     return bool(files)
 
 
-def unlisted(folder: Path, listed: Collection[str]) -> list[Path]:
-    """The files of a folder that a load might read and that are not ``listed``, by name."""
-    found = (path for path in folder.iterdir() if path.suffix in LOADED and path.name not in listed)
-    return sorted(found, key=lambda path: path.name)
-
-
 def build(folder: Path, fill: Callable[[Path], None], *, thorough: bool = False) -> Path:
-    """Let ``fill`` write the files of ``folder``; returns ``folder``.
+    """Let ``fill`` write the files of ``folder``, unless it is whole; returns ``folder``.
 
     ``fill`` gets an empty folder beside it, which is renamed when all is written. Processes that ask at the same time
     wait for the first one (a lock file), and find the folder made; ``thorough``: one found is hashed wholly.
@@ -80,10 +111,9 @@ def build(folder: Path, fill: Callable[[Path], None], *, thorough: bool = False)
         if isinstance(error, AlignEvalError):
             raise
         raise OutputError(
-            f"the model cache cannot be written: {error.strerror or error}",
-            file=folder.parent,
+            f"the model cache cannot be written: {error.strerror or error}", file=folder.parent,
             remedy="Free space there, check its rights, or set ALIGN_EVAL_CACHE to another folder",
-        ) from error
+        ) from error  # fmt: skip
     return folder
 
 
@@ -91,7 +121,15 @@ def _build(folder: Path, fill: Callable[[Path], None]) -> None:
     temporary = _new_folder(folder)
     rights = stat.S_IMODE(temporary.stat().st_mode)
     try:
-        _fill(temporary, fill)
+        try:
+            fill(temporary)
+        except (AlignEvalError, OSError):
+            raise
+        except Exception as error:
+            code = disk_error(error)
+            if code is None:
+                raise
+            raise OSError(code, os.strerror(code)) from error
         files = {}
         for path in sorted(temporary.iterdir()):
             path.chmod(0o666 & rights)
@@ -116,19 +154,6 @@ def _new_folder(folder: Path) -> Path:
     path = folder.parent / f".{folder.name}.{secrets.token_hex(8)}{_PART}"
     path.mkdir(0o777)
     return path
-
-
-def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Call ``fill``; libraries written in Rust wrap an error of the disk in one of their own: unwrap it."""
-    try:
-        fill(folder)
-    except (AlignEvalError, OSError):
-        raise
-    except Exception as error:
-        code = disk_error(error)
-        if code is None:
-            raise
-        raise OSError(code, os.strerror(code)) from error
 
 
 def disk_error(error: BaseException) -> int | None:
@@ -162,5 +187,137 @@ def read_sums(path: Path) -> dict[str, str]:
 def write_sums(folder: Path) -> None:
     """Write ``SHA256SUMS`` of all files that a load might read, sorted by name."""
     names = sorted(path.name for path in folder.iterdir() if path.suffix in LOADED)
-    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines), "utf-8")
+    (folder / SUMS).write_text("".join(f"{sha256_of(folder / name)}  {name}\n" for name in names), "utf-8")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file inside a published Python package that a model is made from; the package is never imported.
+
+    Args:
+        package, version: as pip takes them; the one version that holds the file.
+        file: its path in the wheel, with ``/``; the first part is the package's top-level folder.
+        sha256: of the file, 64 hex digits.
+        variable: environment variable that may name the file, or the wheel, on this machine.
+        platforms: wheel platforms to fetch for; the file is the same for all, so that any will do.
+        installable: whether the extra ``offline`` installs the package. If not (it would draw in much that is not
+            needed), only ``align-eval models add`` fetches it.
+    """
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+    variable: str
+    platforms: tuple[str, ...] = ()
+    installable: bool = True
+
+    @property
+    def requirement(self) -> str:
+        """The package as pip names it: ``name==version``."""
+        return f"{self.package}=={self.version}"
+
+    @property
+    def kept(self) -> Path:
+        """Where a fetched file is kept in the cache."""
+        return cache_folder() / "downloads" / f"{self.package}-{self.version}" / self.file.rsplit("/", 1)[-1]
+
+    def installed(self) -> Path | None:
+        """The file in the installed package, or ``None``."""
+        top, *rest = self.file.split("/")
+        spec = importlib.util.find_spec(top)
+        folders = (spec.submodule_search_locations or ()) if spec else ()
+        return next((path for folder in folders if (path := Path(folder, *rest)).is_file()), None)
+
+    def places(self) -> list[Path]:
+        """Where the file may lie: what the environment names alone, else those of package and cache that are there."""
+        named = os.environ.get(self.variable)
+        if named:
+            return [Path(named).expanduser()]
+        return [path for path in (self.installed(), self.kept) if path is not None and path.is_file()]
+
+    def read(self, name: str, *, download: bool = False) -> bytes:
+        """The bytes of the file, verified; ``download``: fetched where none of its places has the right one.
+
+        Raises:
+            ModelError: it is nowhere on this machine; the remedy names the model ``name``.
+            MissingFileError: the environment variable names a file that does not exist.
+            ChecksumError: what was found has another sha256.
+            DownloadError, OutputError: as :meth:`fetch`.
+        """
+        wrong: ChecksumError | None = None
+        for path in self.places():
+            try:
+                return self._verified(path)
+            except ChecksumError as error:
+                wrong = wrong or error
+        if download and not os.environ.get(self.variable):
+            return self.fetch()
+        if wrong is not None:
+            raise wrong
+        install = 'Install them: pip install "align-eval[offline]", or fetch' if self.installable else "Fetch"
+        raise ModelError(
+            f"the weights of offline:{name} are not on this machine",
+            remedy=f"{install} them: align-eval models add {name}",
+        )
+
+    def fetch(self) -> bytes:
+        """Download the package with pip, take the file out, verify it and keep it in the cache; gives its bytes.
+
+        On a terminal pip shows its progress on standard error.
+
+        Raises:
+            DownloadError: pip is missing or failed.
+            ChecksumError: the file is not the registered one; it is not kept.
+            OutputError: the cache cannot be written.
+        """
+        with output_errors(self.kept):
+            self.kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="align-eval-") as folder:
+            command = isolated_module("pip", "download", "--no-deps", "--only-binary=:all:", "--no-input")
+            command += ["--disable-pip-version-check", "--dest", folder]
+            command += [*(f"--platform={platform}" for platform in self.platforms), self.requirement]
+            shown = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else subprocess.DEVNULL
+            try:
+                done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, errors="replace")
+                said = [line for line in done.stderr.splitlines() if line.strip()]
+            except OSError as error:
+                said = [str(error)]
+            wheels = sorted(Path(folder).glob("*.whl"))
+            if not wheels:
+                raise DownloadError(
+                    f"pip could not download {self.requirement}: {said[-1].strip() if said else 'it fetched no wheel'}",
+                    remedy=f"Check the network and pip's settings, or set {self.variable} to the file {self.file} or "
+                    "to the wheel that holds it",
+                )
+            data = self._verified(wheels[0], wheels[0].name)
+        with atomic_writer(self.kept, "wb") as stream:
+            cast("IO[bytes]", stream).write(data)
+        return data
+
+    def _verified(self, path: Path, where: str = "") -> bytes:
+        """The content of ``path``, or of the member ``file`` if it is a wheel; ``where``: its name in messages."""
+        if not path.is_file():
+            raise MissingFileError(
+                f"{self.variable} names a file that does not exist", file=path,
+                remedy=f"Correct or unset {self.variable}",
+            )  # fmt: skip
+        if zipfile.is_zipfile(path):
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    data = archive.read(self.file)
+            except (KeyError, zipfile.BadZipFile) as error:
+                raise FormatError(
+                    f"the wheel holds no readable {self.file}: {error}", file=path,
+                    remedy=f"Fetch {self.requirement} again",
+                ) from None  # fmt: skip
+        else:
+            data = path.read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.sha256:
+            install = f"Install the right version (pip install {self.requirement}) or fetch"
+            raise ChecksumError(
+                f"sha256 is {found}, not {self.sha256}", file=where or path,
+                remedy=f"{install if self.installable else 'Fetch'} it again (align-eval models add)",
+            )  # fmt: skip
+        return data

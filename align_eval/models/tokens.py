@@ -1,8 +1,7 @@
 """Sentences of words as tokens, each with the word that it belongs to, whatever the tokenizer.
 
-A fast tokenizer traces tokens to words itself. Those of Marian and M2M100 (SentencePiece) and of FSMT do not: there
-each word is segmented by itself, which gives the same pieces as the whole sentence, because no piece crosses a space; a
-tokenizer of which this is not so is refused.
+A fast tokenizer traces tokens to words itself. Those of Marian, M2M100 and FSMT do not: there each word is segmented by
+itself, which gives the same pieces as the whole sentence, because no piece crosses a space; others are refused.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Tokenized:
         flat_ids: sub-word ids of all sentences, one after the other, ``(total,)``.
         flat_words: for each the index of its word in its sentence, 0-based, never falling within a sentence.
         offsets: sentence ``k`` is ``flat_*[offsets[k]:offsets[k + 1]]``; ``(n + 1,)``.
-        word_counts: words of each sentence, ``(n,)``; a word that has no sub-word counts too.
+        word_counts: words of each sentence, ``(n,)``; a word without sub-words counts too.
 
     ``ids[k]`` and ``words[k]`` are views of sentence ``k``. A word may have no sub-word (an empty string, or one that
     the model's normalisation removes, such as a lone control character): its index then is in no ``words[k]``, those
@@ -54,8 +53,7 @@ class Tokenized:
     words: list[WordArray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        bounds = self.offsets.tolist()
-        spans = list(pairwise(bounds))
+        spans = list(pairwise(self.offsets.tolist()))
         object.__setattr__(self, "ids", [self.flat_ids[a:b] for a, b in spans])
         object.__setattr__(self, "words", [self.flat_words[a:b] for a, b in spans])
 
@@ -70,18 +68,17 @@ class Tokenized:
 
     def silent_words(self, sentence: int) -> WordArray:
         """The words of a sentence that have no sub-word, ascending."""
-        every = np.arange(self.word_counts[sentence], dtype=np.int32)
-        return every[~np.isin(every, self.words[sentence])]
+        return np.setdiff1d(np.arange(self.word_counts[sentence], dtype=np.int32), self.words[sentence])
 
 
 def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> Tokenized:
     """Sub-words of sentences that are split into words; each word is tokenised by itself, and only once.
 
-    The same sub-words as ``tokenizer(sentences, is_split_into_words=True)`` gives, without the special ones, and as
-    ``tokenizer.tokenize(word)`` word by word. Nothing is truncated.
+    The same as ``tokenizer(sentences, is_split_into_words=True)`` gives, without the special ones and any truncation.
 
     Raises:
         InputError: a sentence is a string instead of a sequence of words, or a word is no string.
+        ModelError: the tokenizer contradicts itself, such as by a text that it has no sub-word for.
     """
     _check_sentences(sentences)
     counts = np.fromiter(map(len, sentences), np.int32, len(sentences))
@@ -110,11 +107,7 @@ def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
 
 
 def check_words(sentences: Sequence[Sequence[str]]) -> None:
-    """Check that sentences are sequences of strings.
-
-    Raises:
-        InputError: a sentence is a string, or a word is none.
-    """
+    """Raise :class:`InputError` for a sentence that is a string, or a word that is none."""
     _check_sentences(sentences)
     for k, sentence in enumerate(sentences):
         for i, word in enumerate(sentence):
@@ -128,24 +121,8 @@ def check_words(sentences: Sequence[Sequence[str]]) -> None:
 def _of_each(backend: Tokenizer, words: list[str]) -> tuple[IdArray, NDArray[np.int64]]:
     """Ids of words, one after the other; those of word ``k`` are ``ids[bounds[k]:bounds[k + 1]]``."""
     groups = [words[start : start + _TOGETHER] for start in range(0, len(words), _TOGETHER)]
-    ids: list[int] = []
-    bounds = np.zeros(len(words) + 1, dtype=np.int64)
-    for k, encoding in enumerate(_encodings(backend, groups)):
-        ids += encoding.ids
-        sizes = np.bincount(np.array(encoding.word_ids, dtype=np.int64), minlength=len(groups[k]))
-        bounds[1 + k * _TOGETHER :][: len(sizes)] = sizes
-    return np.array(ids, dtype=np.int64), bounds.cumsum()
-
-
-def _encodings(backend: Tokenizer, groups: list[list[str]]) -> list[Any]:
-    """What the tokeniser makes of each group of words.
-
-    Raises:
-        ModelError: it contradicts itself, such as by a text that it has no sub-word for, and none for the unknown.
-        TypeError: a word is no text.
-    """
     try:
-        return list(backend.encode_batch(groups, is_pretokenized=True, add_special_tokens=False))
+        encodings = list(backend.encode_batch(groups, is_pretokenized=True, add_special_tokens=False))
     except TypeError:
         raise
     except BaseException as error:
@@ -154,6 +131,13 @@ def _encodings(backend: Tokenizer, groups: list[list[str]]) -> list[Any]:
         raise ModelError(
             f"the tokenizer of the model fails: {first_sentence(str(error))}", remedy="Copy its files again"
         ) from error
+    ids: list[int] = []
+    bounds = np.zeros(len(words) + 1, dtype=np.int64)
+    for k, encoding in enumerate(encodings):
+        ids += encoding.ids
+        sizes = np.bincount(np.array(encoding.word_ids, dtype=np.int64), minlength=len(groups[k]))
+        bounds[1 + k * _TOGETHER :][: len(sizes)] = sizes
+    return np.array(ids, dtype=np.int64), bounds.cumsum()
 
 
 def start_words_with_space(backend: Tokenizer) -> None:
@@ -197,19 +181,15 @@ def word_spans(words: Sequence[str], start: int) -> tuple[Span, ...]:
 
 
 def span_owners(offsets: IdArray, spans: Sequence[Span], text: str, what: str, model: str) -> IdArray:
-    """The word of each sub-word, -1 for those outside of ``spans``.
+    """The word of each sub-word of ``text``, -1 for those outside of ``spans``.
 
     A sub-word that is nothing but the space in front of a word belongs to it, as where the mark of a word's
-    beginning is a sub-word of its own.
+    beginning is a sub-word of its own. One that belongs to two words is a :class:`ModelError`.
 
     Args:
         offsets: where each sub-word stands in ``text``, ``(T, 2)`` in characters.
         spans: where each word stands.
-        text: the whole.
-        what: what the text is of, for messages; ``model``: the model's name.
-
-    Raises:
-        ModelError: a sub-word belongs to two words.
+        what, model: for messages: what the text is of, and the model's name.
     """
     owner = np.full(len(offsets), -1, dtype=np.int64)
     words = np.array([k for k, (start, end) in enumerate(spans) if end > start], dtype=np.int64)
@@ -237,23 +217,13 @@ def span_owners(offsets: IdArray, spans: Sequence[Span], text: str, what: str, m
 
 
 class Segmenter:
-    """Sub-words of one side of a tokenizer.
-
-    Args:
-        tokenizer: of ``transformers``; ``adapter``: of its model.
-        target: the target side (Marian has a model for each).
-        name: of the model, for messages.
-
-    Raises:
-        ModelError: the tokenizer keeps no boundaries between words.
-    """
+    """Sub-words of one side of a tokenizer (Marian has a model for each); one without word boundaries is refused."""
 
     def __init__(self, tokenizer: Any, adapter: Adapter, *, target: bool = False, name: str = "the model") -> None:
         self.tokenizer = tokenizer
-        self._backend: Any = None
         self._known: dict[str, list[int]] = {}
-        if getattr(tokenizer, "is_fast", False):
-            self._backend = tokenizer.backend_tokenizer
+        self._backend: Any = tokenizer.backend_tokenizer if getattr(tokenizer, "is_fast", False) else None
+        if self._backend is not None:
             self._backend.no_truncation()
             self._backend.no_padding()
             start_words_with_space(self._backend)
@@ -268,11 +238,7 @@ class Segmenter:
         self._unknown = int(self._ids[tokenizer.unk_token])
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
-        """The sub-words of sentences of words, special ones left out, with the word of each.
-
-        Raises:
-            InputError: a sentence is a string instead of a sequence of words, or a word is no string.
-        """
+        """The sub-words of sentences of words, special ones left out, with the word of each."""
         if self._backend is not None:
             return tokenize_words(self._backend, sentences)
         check_words(sentences)
@@ -284,14 +250,14 @@ class Segmenter:
             self._known[word] = [int(self._ids.get(piece, self._unknown)) for piece in pieces]
         ids: list[int] = []
         words: list[int] = []
-        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
-        for k, sentence in enumerate(sentences):
+        offsets = [0]
+        for sentence in sentences:
             for number, word in enumerate(sentence):
                 ids += self._known[word]
                 words += [number] * len(self._known[word])
-            offsets[k + 1] = len(ids)
+            offsets.append(len(ids))
         counts = np.array([len(sentence) for sentence in sentences], dtype=np.int32)
-        return Tokenized(np.array(ids, dtype=np.int64), np.array(words, dtype=np.int32), offsets, counts)
+        return Tokenized(np.array(ids, np.int64), np.array(words, np.int32), np.array(offsets, np.int64), counts)
 
 
 def surroundings(tokenizer: Any) -> tuple[IdArray, IdArray]:
@@ -314,12 +280,8 @@ def readable(tokenizer: Any, ids: Iterable[int], *, target: bool = False) -> tup
     """The sub-words of ``ids`` as strings, the start of a word marked as the tokenizer marks it.
 
     Byte-level sub-words (GPT-2, BART, RoBERTa) are turned back from their stand-in letters into text, with a space
-    shown as ``▁``; bytes that are no whole letter are shown as U+FFFD.
-
-    Args:
-        tokenizer: of ``transformers``.
-        ids: sub-word ids.
-        target: the target side of a tokenizer that has two vocabularies (Marian).
+    shown as ``▁``; bytes that are no whole letter are shown as U+FFFD. ``target``: the target side of a tokenizer that
+    has two vocabularies (Marian).
     """
     names = _names_of_side(tokenizer, target)
     if names is not None:

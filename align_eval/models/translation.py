@@ -1,8 +1,7 @@
 """Translation with a beam: any encoder-decoder model of the package, batches of like length, nothing cut in silence.
 
-The tokens, language codes and prefixes of a source sentence are those of
-:class:`~align_eval.models.seq2seq.Seq2Seq`, so that a model translates exactly what its attention is read over. The
-search itself is the one of ``transformers``.
+Tokens, language codes and prefixes are those of :class:`~align_eval.models.seq2seq.Seq2Seq`, so that a model translates
+exactly what its attention is read over. The search itself is the one of ``transformers``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ import numpy as np
 from align_eval.corpora.pair import size_error
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError
 from align_eval.models.batching import buckets, budget_of, in_halves, padded
-from align_eval.models.identity import signature_of
+from align_eval.models.loaded import signature_of
+from align_eval.models.loading_errors import quiet
 from align_eval.models.tokens import IdArray
 
 if TYPE_CHECKING:
@@ -90,9 +90,6 @@ def decoder_prefix(model: Seq2Seq) -> list[int]:
     """What the decoder is given before the first sub-word: the start symbol, and the target language's code if any.
 
     M2M100, NLLB and mBART-50: start and code (the forced first sub-word); mBART: the code; Marian and T5: the start.
-
-    Raises:
-        InputError: the model needs a language code that is not named.
     """
     from align_eval.corpora import SentencePair
 
@@ -104,7 +101,7 @@ def decoder_prefix(model: Seq2Seq) -> list[int]:
 
 
 def search_settings(model: Seq2Seq, decoding: Decoding, prefix: Sequence[int]) -> dict[str, Any]:
-    """What is set in the generation configuration that comes with a model; the rest of it stays as its authors set it.
+    """What is set in the generation configuration of a model, beside what its authors set.
 
     Early stopping ``never`` becomes ``False``, because it would make a sentence depend on the others of its batch.
     """
@@ -113,22 +110,16 @@ def search_settings(model: Seq2Seq, decoding: Decoding, prefix: Sequence[int]) -
     ends = next((end for end in (*own, model.tokenizer.sep_token_id) if end is not None), None)
     if ends is None:
         raise ModelError(
-            f"{model.name} names no token that ends a sentence",
-            remedy="Set eos_token_id in its generation_config.json",
+            f"{model.name} names no token that ends a sentence", remedy="Set eos_token_id in its generation_config.json"
         )
     return {
-        "num_beams": decoding.beam,
-        "do_sample": False,
-        "num_return_sequences": 1,
+        "num_beams": decoding.beam, "do_sample": False, "num_return_sequences": 1,
         "length_penalty": 1.0 if given.length_penalty is None else float(given.length_penalty),
-        "early_stopping": given.early_stopping is True,
-        "pad_token_id": model.pad,
+        "early_stopping": given.early_stopping is True, "pad_token_id": model.pad,
         "eos_token_id": list(ends) if isinstance(ends, (list, tuple)) else [int(ends)],
-        "decoder_start_token_id": int(prefix[0]),
-        "max_new_tokens": None,
-        "use_cache": True,
+        "decoder_start_token_id": int(prefix[0]), "max_new_tokens": None, "use_cache": True,
         "return_dict_in_generate": False,
-    }
+    }  # fmt: skip
 
 
 _CLAUSE_END = re.compile(r"[.!?;:,…。！？；，、][\"'”’»)\]」』]*$")
@@ -154,11 +145,7 @@ class Translation:
 
 
 def load_translator(name: str, **options: Any) -> Seq2Seq:
-    """Load an encoder-decoder model to translate with.
-
-    Args:
-        name: as of :func:`align_eval.models.load_model`.
-        options: of :func:`align_eval.models.load_model`.
+    """Load an encoder-decoder model to translate with; name and options are those of ``load_model``.
 
     Raises:
         ModelError: the model is an encoder or a decoder-only model, or a masked language model that does not translate
@@ -190,11 +177,7 @@ def not_a_translator(name: str, family: str) -> ModelError:
 
 
 def require_translator(model: Any) -> None:
-    """Check that ``model`` translates from left to right.
-
-    Raises:
-        ModelError: it does not.
-    """
+    """Check that ``model`` translates from left to right."""
     family = getattr(model, "family", "encoder")
     if family != "seq2seq":
         raise not_a_translator(str(getattr(model, "name", model)), family)
@@ -209,11 +192,7 @@ def require_translator(model: Any) -> None:
 
 
 class Translator:
-    """An encoder-decoder model that translates sentences.
-
-    Args:
-        model: of :func:`load_translator` (or :func:`align_eval.models.load_model`), with its languages set.
-        decoding: how it searches.
+    """An encoder-decoder model of :func:`load_translator` that translates sentences.
 
     Raises:
         ModelError: not an encoder-decoder model.
@@ -266,23 +245,22 @@ class Translator:
         """
         names = [str(k) for k in range(1, len(texts) + 1)] if ids is None else list(ids)
         cut, left = self._pieces(texts, names)
-        pieces = [piece for parts in cut for piece in parts]
-        owners = [k for k, parts in enumerate(cut) for _ in parts]
+        places = [(k, number) for k, parts in enumerate(cut) for number in range(len(parts))]
+        pieces = [cut[k][number] for k, number in places]
         found: list[list[tuple[str, int, bool]]] = [[("", 0, False)] * len(parts) for parts in cut]
-        place = [number for parts in cut for number in range(len(parts))]
         waiting = [len(parts) for parts in cut]
         if progress:
             progress(waiting.count(0))
-        device, width = self.model.device, self.model.hidden_size
-        budget = max(1, budget_of(self.decoding.token_budget, device, width) // self.decoding.beam)
+        budget = budget_of(self.decoding.token_budget, self.model.device, self.model.hidden_size)
         sizes = [len(self.before) + len(piece) + len(self.after) for piece in pieces]
-        batches = buckets(sizes, budget, overhead=32) if pieces else []
+        batches = buckets(sizes, max(1, budget // self.decoding.beam), overhead=32) if pieces else []
         for members, done in in_halves(batches, lambda some: self._batch([pieces[p] for p in some])):
             for p, one in zip(members, done, strict=True):
-                found[owners[p]][place[p]] = one
-                waiting[owners[p]] -= 1
+                k, number = places[p]
+                found[k][number] = one
+                waiting[k] -= 1
             if progress:
-                progress(sum(waiting[k] == 0 for k in {owners[p] for p in members}))
+                progress(sum(waiting[k] == 0 for k in {places[p][0] for p in members}))
         return [
             Translation(
                 " ".join(text for text, _, _ in own if text), sum(size for _, size, _ in own),
@@ -293,7 +271,7 @@ class Translator:
 
     def _pieces(self, texts: Sequence[str], names: Sequence[str]) -> tuple[list[list[IdArray]], set[int]]:
         """The sub-words to translate of each sentence, piece by piece, and the sentences left out for their length."""
-        sentences = [_words(text) for text in texts]
+        sentences = [[word for word in text.split(" ") if word] for text in texts]
         left: set[int] = set()
         for k, sentence in enumerate(sentences):
             error = size_error(f"source sentence {names[k]}", sentence)
@@ -351,8 +329,6 @@ class Translator:
         """Text, sub-words and whether the limit was met, of each piece of a batch."""
         import torch
 
-        from align_eval.models.loading_errors import quiet
-
         if torch.get_default_dtype() != torch.float32:  # transformers makes its beams in the default type
             raise InputError(
                 f"translating needs torch's default number type, which was set to {torch.get_default_dtype()}",
@@ -382,9 +358,6 @@ class Translator:
         return out
 
     def _limit(self, source: int) -> int:
+        """Sub-words of a translation, special ones counted, for those of its source."""
         wanted = self.decoding.max_length or int(FACTOR * source) + EXTRA
         return max(min(wanted, self.model.max_length), len(self.prefix) + 1)
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(" ") if word]

@@ -2,28 +2,34 @@
 
 :func:`vector_models` gives what reads source sentences and what reads target sentences. It is one thing, but for models
 of several languages, whose encoder is told the language of a sentence by a tag. Tags, the start and the end of a
-sentence are read by the model and are in no vector.
+sentence are read by the model and are in no vector. No block beyond the deepest layer that is asked for is computed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import AlignEvalWarning, InputError, NonFiniteError, SentenceTooLongError
+from align_eval.errors import AlignEvalWarning, InputError, ModelError, NonFiniteError, SentenceTooLongError
+from align_eval.models.adapters import adapter_of
+from align_eval.models.attention import Reached
 from align_eval.models.batching import buckets, budget_of, in_halves, padded
-from align_eval.models.hidden_states import HiddenStates
 from align_eval.models.loaded import Loaded
+from align_eval.models.loading_errors import forward_errors
 from align_eval.models.tokens import IdArray, Tokenized, check_words, span_owners, surroundings, word_spans
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from align_eval.models.decoder import Decoder
     from align_eval.models.seq2seq import Seq2Seq
@@ -56,10 +62,115 @@ class Vectors:
         return self.values[:, start : start + int(self.lengths[sentence])]
 
 
-class States(Protocol):
-    """Computes hidden states of a padded batch, such as :class:`align_eval.models.hidden_states.HiddenStates`."""
+class HiddenStates:
+    """Hidden states of a stack of blocks (an encoder, say) by layer: 0 is the embeddings, ``k`` block ``k``'s output.
 
-    def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]: ...
+    The state after block ``k`` is read as the input of block ``k + 1``, and the forward pass ends there. So the numbers
+    are those of ``output_hidden_states=True``, and no weight is copied. A model without a list of blocks runs in full.
+
+    Args:
+        model: the model (without a head that gives out words), in evaluation mode.
+        config: its configuration, if it has none of its own.
+
+    Raises:
+        ModelError: it gives out no hidden states.
+    """
+
+    def __init__(self, model: nn.Module, config: Any = None) -> None:
+        self.model: Any = model
+        self.config: Any = self.model.config if config is None else config
+        self.layers = int(getattr(self.config, "num_hidden_layers", 0) or 0)
+        self._lock = threading.Lock()
+        parameters = inspect.signature(self.model.forward).parameters
+        self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in parameters else {}
+        adapter = adapter_of(self.config)
+        full = [] if adapter.bert_blocks else self._probe()
+        if full:
+            self.layers = len(full) - 1
+        self.blocks = adapter.blocks(model, self.layers)
+        if self.blocks is not None and full and not self._agrees(full):
+            self.blocks = None
+
+    def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
+        """The states of ``layers`` (0 to ``self.layers``), each ``(B, T, width)``, in the order asked for.
+
+        Args:
+            ids: ``(B, T)``.
+            mask: ``(B, T)``, 1 for sub-words and 0 for padding; ``None``: no padding.
+        """
+        inputs: dict[str, Any] = {"input_ids": ids, **self._fixed}
+        if mask is not None:
+            inputs["attention_mask"] = mask
+        if self.blocks is None:
+            with forward_errors():
+                states = self.model(**inputs, output_hidden_states=True).hidden_states
+            return [states[layer] for layer in layers]
+        taken: dict[int, torch.Tensor] = {}
+        deepest = max(layers)
+
+        def hook_for(layer: int) -> Any:
+            def hook(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+                taken[layer] = arguments[0] if arguments else named["hidden_states"]
+                if layer == deepest:
+                    raise Reached
+
+            return hook
+
+        with self._lock:
+            handles = [
+                self.blocks[layer].register_forward_pre_hook(hook_for(layer), with_kwargs=True)
+                for layer in sorted({*layers} - {self.layers})
+            ]
+            try:
+                with contextlib.suppress(Reached):
+                    with forward_errors():
+                        output = self.model(**inputs)
+                    taken[deepest] = output.last_hidden_state
+            finally:
+                for handle in handles:
+                    handle.remove()
+        return [taken[layer] for layer in layers]
+
+    def _probe_ids(self) -> torch.Tensor:
+        import torch
+
+        device = next(self.model.parameters()).device
+        return torch.arange(5, 13, device=device).remainder(int(getattr(self.config, "vocab_size", 13)))[None, :]
+
+    def _probe(self) -> list[torch.Tensor]:
+        """All states of a few tokens, as ``output_hidden_states=True`` gives them."""
+        import torch
+
+        kind, remedy = f"{type(self.model).__name__} ({self.config.model_type})", "Choose another model"
+        ids = self._probe_ids()
+        try:
+            with torch.inference_mode():
+                found = self.model(input_ids=ids, **self._fixed, output_hidden_states=True)
+        except (ValueError, TypeError, RuntimeError) as error:
+            told = f"{kind} does not run on token ids alone: {str(error).splitlines()[0]}"
+            raise ModelError(told, remedy=remedy) from error
+        states = getattr(found, "hidden_states", None)
+        if not states:
+            raise ModelError(f"{kind} gives out no hidden states", remedy=f"{remedy}, or read attention")
+        if any(state.shape[:2] != ids.shape for state in states):
+            told = f"{kind} does not keep one state for each token at every layer, so that words have no vectors"
+            raise ModelError(told, remedy=remedy)
+        return list(states)
+
+    def _agrees(self, full: Sequence[torch.Tensor]) -> bool:
+        """Whether what is captured equals ``full``, the states of a few tokens, layer by layer."""
+        import torch
+
+        ids, early = self._probe_ids(), 1 if len(full) > 2 else 0
+        with torch.inference_mode():
+            try:  # all in one pass, and one that ends early
+                taken = [*self(ids, None, range(len(full))), *self(ids, None, [early])]
+            except (KeyError, RuntimeError, AttributeError, TypeError, ModelError):
+                return False
+        return all(
+            one.shape == state.shape and torch.allclose(one, state, rtol=1e-4, atol=1e-5)
+            for one, state in zip(taken, [*full, full[early]], strict=True)
+        )
 
 
 class VectorModel(Loaded, ABC):
@@ -76,14 +187,14 @@ class VectorModel(Loaded, ABC):
     window: int
     prefix: IdArray
     suffix: IdArray
-    precision: str | None
-    _states: States
+    precision: str | None = None
+    _states: HiddenStates
 
-    def _look_into(self, model: Loaded, states: HiddenStates) -> None:
-        """Share a model's weights, for the states of one of its stacks."""
-        self._share(model)
-        self.model, self._states, self.precision = states.model, states, None
-        self.layers = states.layers
+    def _read(self, states: HiddenStates, surroundings: tuple[IdArray, IdArray]) -> None:
+        """Take the states of a stack, the special ids around a sentence, and the room between them."""
+        self._states, self.layers = states, states.layers
+        self.prefix, self.suffix = surroundings
+        self.window = self.max_length - len(self.prefix) - len(self.suffix)
 
     @abstractmethod
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
@@ -101,19 +212,15 @@ class VectorModel(Loaded, ABC):
         return [found[k] for k in range(len(ids))]
 
     def vectors(self, ids: Sequence[IdArray], layers: Sequence[int], *, token_budget: int | None = None) -> Vectors:
-        """The vectors of sentences.
+        """The vectors of sentences, on ``self.device`` and without those of the special tokens.
 
         Args:
             ids: token ids of each sentence without special ones (``Tokenized.ids``); those are added here.
-            layers: 0 (embeddings) to ``self.layers``; negative ones count from the last. No block beyond the deepest
-                is computed.
+            layers: 0 (embeddings) to ``self.layers``; negative ones count from the last.
             token_budget: tokens computed at one time, padding (where there is any) counted; ``None``: as many as
                 the device takes (:func:`align_eval.models.batching.budget_of`). Without padding they are divided among
                 torch's threads, down to 512 for each. It changes speed and memory, as the number of threads does; the
                 vectors agree within the rounding of the products (below 1e-5 in float32).
-
-        Returns:
-            the vectors on ``self.device`` without those of the special tokens.
 
         Raises:
             InputError: no such layer.
@@ -161,7 +268,13 @@ class VectorModel(Loaded, ABC):
         found = Vectors(values, starts[which], lengths[which])
         if flags and not bool(torch.stack(flags).all()):
             for k in sorted(firsts, key=lambda k: int(found.starts[k])):
-                self._check_finite(found[k], k, ids, layers)
+                bad = (~torch.isfinite(found[k])).any(dim=-1).any(dim=-1)
+                if bool(bad.any()):
+                    layer, text = layers[int(bad.nonzero()[0, 0])], self.tokenizer.decode(np.asarray(ids[k]).tolist())
+                    raise NonFiniteError(
+                        f"{self.name} returned NaN or infinity at layer {layer} for sentence {k + 1}: {text[:80]!r}",
+                        remedy="Load the model with --dtype float32, or check its weights",
+                    )
         return found
 
     def _batches(self, sentences: Sequence[IdArray], layers: Sequence[int], budget: int) -> Iterator[Batch]:
@@ -171,7 +284,7 @@ class VectorModel(Loaded, ABC):
         lengths = [len(sentence) for sentence in sentences]
 
         def compute(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-            ids, mask = padded([sentences[k] for k in batch], self._pad)
+            ids, mask = padded([sentences[k] for k in batch], self.pad)
             whole = lengths[batch[-1]] == lengths[batch[0]]
             with torch.inference_mode():
                 seen = None if whole else torch.from_numpy(mask).to(self.device)
@@ -182,11 +295,6 @@ class VectorModel(Loaded, ABC):
         batches = buckets(lengths, budget, _BATCH_COST.get(self.device.type, _BATCH_COST_ELSEWHERE))
         for batch, (states, finite) in in_halves(batches, compute, lambda some: len(some) * lengths[some[0]]):
             yield batch, states, np.arange(len(batch), dtype=np.int64) * lengths[batch[0]], finite
-
-    @property
-    def _pad(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return 0 if pad is None else int(pad)
 
     def _layers(self, layers: Sequence[int]) -> list[int]:
         wanted = [layer + self.layers + 1 if layer < 0 else layer for layer in layers]
@@ -199,18 +307,6 @@ class VectorModel(Loaded, ABC):
             raise InputError("no layer is asked for", remedy=f"Choose from 0 to {self.layers}")
         return wanted
 
-    def _check_finite(self, span: torch.Tensor, k: int, ids: Sequence[IdArray], layers: Sequence[int]) -> None:
-        import torch
-
-        bad = (~torch.isfinite(span)).any(dim=-1).any(dim=-1)
-        if bool(bad.any()):
-            layer = layers[int(bad.nonzero()[0, 0])]
-            text = self.tokenizer.decode(np.asarray(ids[k]).tolist())
-            raise NonFiniteError(
-                f"{self.name} returned NaN or infinity at layer {layer} for sentence {k + 1}: {text[:80]!r}",
-                remedy="Load the model with --dtype float32, or check its weights",
-            )
-
 
 def all_finite(hidden: torch.Tensor) -> torch.Tensor:
     """Whether the sum of numbers is finite: never if one of them is not; one pass, where a look at each takes three."""
@@ -220,15 +316,11 @@ def all_finite(hidden: torch.Tensor) -> torch.Tensor:
 
 
 def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
-    """What gives vectors of source sentences, and what gives those of target sentences.
+    """What gives vectors of source sentences, and what gives those of target sentences, with the same weights.
 
     Args:
         model: of :func:`align_eval.models.load_model`: an encoder gives its own vectors, twice; an encoder-decoder
             model the states of its encoder, for each side with the tag of its language; a decoder-only one its states.
-
-    Returns:
-        both, with the calls of an :class:`~align_eval.models.encoder.Encoder` and the same weights and layers. Vectors
-        of an encoder-decoder's layers 1 to L are what ``output_hidden_states=True`` gives.
 
     Raises:
         InputError: no such model; a language that the model needs is not named.
@@ -237,10 +329,8 @@ def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
         AlignEvalWarning: the encoder of a translation model of one direction was trained on source sentences alone.
             (A model that translates into both languages has read both.)
     """
-    if isinstance(model, VectorModel):
-        return model, model
-    own = getattr(model, "encoder", None)
-    if isinstance(own, VectorModel):  # an encoder over concatenated pairs
+    own = model if isinstance(model, VectorModel) else getattr(model, "encoder", None)
+    if isinstance(own, VectorModel):  # an encoder, or one over concatenated pairs
         return own, own
     family = getattr(model, "family", None)
     if family == "decoder":
@@ -250,71 +340,55 @@ def vector_models(model: Any) -> tuple[VectorModel, VectorModel]:
         raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
     languages = {model.source_language, model.target_language}
     if model.adapter.one_way and not languages <= set(model.codes):
-        warnings.warn(_one_sided(model, None in languages), AlignEvalWarning, stacklevel=2)
+        told = (
+            f"{model.name} translates one way: its encoder was trained on source sentences alone, so that its states "
+            "of target sentences may mean little; align by its attention (--attention), or take a model of both "
+            "languages"
+        )
+        if model.codes and None in languages:
+            told = (
+                f"{model.name} translates into {len(model.codes)} languages: whether its encoder was trained on both "
+                "sides is known once they are named (--source-language, --target-language)"
+            )
+        warnings.warn(told, AlignEvalWarning, stacklevel=2)
     stack = model.model.get_encoder()
     states = HiddenStates(stack, getattr(stack, "config", model.model.config))
     source = EncoderStates(model, states, "source")
-    target = EncoderStates(model, states, "target") if model.codes else source
-    return source, target
-
-
-def _one_sided(model: Any, unknown: bool) -> str:
-    if model.codes and unknown:
-        return (
-            f"{model.name} translates into {len(model.codes)} languages: whether its encoder was trained on both sides "
-            "is known once they are named (--source-language, --target-language)"
-        )
-    return (
-        f"{model.name} translates one way: its encoder was trained on source sentences alone, so that its states of "
-        "target sentences may mean little; align by its attention (--attention), or take a model of both languages"
-    )
+    return source, EncoderStates(model, states, "target") if model.codes else source
 
 
 class EncoderStates(VectorModel):
-    """States of the encoder of an encoder-decoder model, for sentences of one side.
-
-    Args:
-        model: the encoder-decoder model; its weights are shared.
-        states: of its encoder.
-        side: ``"source"`` or ``"target"``: whose language the encoder is told.
-
-    Raises:
-        InputError: the model needs a language that is not named.
-    """
+    """States of the encoder of an encoder-decoder model, told the language of ``side``; its weights are shared."""
 
     family = "seq2seq"
 
     def __init__(self, model: Seq2Seq, states: HiddenStates, side: str) -> None:
-        self._look_into(model, states)
-        self.reader = model
-        self.prefix, self.suffix = model.encoder_surroundings(side)
-        self.window = self.max_length - len(self.prefix) - len(self.suffix)
+        self._share(model)
+        self.reader, self.model = model, states.model
+        self._read(states, model.encoder_surroundings(side))
 
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
         return self.reader.tokenize(sentences)
 
     @property
-    def _pad(self) -> int:
+    def pad(self) -> int:
         return self.reader.pad
 
 
 class DecoderStates(VectorModel):
-    """States of a decoder-only model over single sentences, their words joined by spaces.
+    """States of a decoder-only model over single sentences, their words joined by spaces; its weights are shared.
 
     A state has read what stands before it alone. Where the tokenizer puts nothing in front of a sentence, the vector of
     its first token is that of a token without any context.
-
-    Args:
-        model: the decoder-only model; its weights are shared.
     """
 
     family = "decoder"
 
     def __init__(self, model: Decoder) -> None:
+        self._share(model)
         states = HiddenStates(model.adapter.body(model.model))
-        self._look_into(model, states)
-        self.prefix, self.suffix = surroundings(model.tokenizer)
-        self.window = self.max_length - len(self.prefix) - len(self.suffix)
+        self.model = states.model
+        self._read(states, surroundings(model.tokenizer))
 
     def tokenize(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
         """As :meth:`VectorModel.tokenize`; the tokens are those of the sentence as one text.
@@ -344,11 +418,6 @@ class DecoderStates(VectorModel):
 
 def _filled(owners: IdArray) -> IdArray:
     """Tokens that stand in no word (a mark that a word begins, of no width) go to the word after them, or the last."""
-    out = owners.copy()
-    following = -1
-    for k in range(len(out) - 1, -1, -1):
-        following = int(out[k]) if out[k] >= 0 else following
-        out[k] = following
-    last = int(owners.max(initial=-1))
-    out[out < 0] = last
-    return out
+    inside = np.flatnonzero(owners >= 0)
+    following = np.minimum(np.searchsorted(inside, np.arange(len(owners))), len(inside) - 1)
+    return owners[inside[following]]

@@ -21,7 +21,7 @@ from align_eval.aligners.heads import mode_name
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import Extractor, make_extractor
 from align_eval.links.table import LinkTable
-from align_eval.models.identity import signature_of
+from align_eval.models.loaded import signature_of
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.scoring.measures import known
 from align_eval.scoring.score import rounded

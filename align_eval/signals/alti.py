@@ -40,10 +40,9 @@ import torch
 from torch import Tensor, nn
 
 from align_eval.corpora import SentencePair
-from align_eval.models.adapters.discovery import parts_of, require_residual
 from align_eval.models.attention import AttentionPass, attention_sites
 from align_eval.models.double import keep_double
-from align_eval.models.linear import Projections, Residual, linear_norm, watched
+from align_eval.models.linear import Projections, Residual, linear_norm, parts_of, require_residual, watched
 from align_eval.models.pairs import Block, Layout, specials
 from align_eval.signals import Attribution
 from align_eval.signals.context_mixing import cells

@@ -31,10 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from align_eval.errors import ModelError
-from align_eval.models.adapters.discovery import parts_of
 from align_eval.models.attention import AttentionPass, attention_sites, check_rows
 from align_eval.models.double import keep_double, widest
-from align_eval.models.linear import Projections, watched
+from align_eval.models.linear import Projections, parts_of, watched
 from align_eval.models.pairs import Layout
 from align_eval.registry import option
 from align_eval.signals import Attribution

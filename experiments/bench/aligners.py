@@ -175,7 +175,7 @@ def memory_child(system: str, limit: int | None, threads: int) -> None:
 
 def model_folder() -> Path:
     """The folder of the shared model in the cache."""
-    from align_eval.models.provider import MODELS, PREFIX
+    from align_eval.models.offline import MODELS, PREFIX
 
     return Path(MODELS.get(MODEL.removeprefix(PREFIX)).path)
 

@@ -58,7 +58,7 @@ def rates(shapes: Sequence[tuple[int, int, int]], runs: int) -> dict[tuple[str, 
 
     from align_eval.models.cpu.compiled import Floats, multiply
     from align_eval.models.cpu.fused import functions
-    from align_eval.models.cpu.parallel import started
+    from align_eval.models.cpu.unpadded import started
 
     out = {}
     compiled, threads = functions(), torch.get_num_threads()

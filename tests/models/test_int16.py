@@ -273,7 +273,7 @@ class TestModels:
     @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta"])
     def test_blocks_compute_what_the_model_does(self, functions: Any, tmp_path: Path, kind: str) -> None:
         encoder = load_model(str(write_model(tmp_path, kind, **SHAPE)), family="encoder", precision="int16")
-        ids = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, encoder._pad, encoder._pad]])
+        ids = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, encoder.pad, encoder.pad]])
         mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
         with torch.inference_mode():
             own = encoder.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states

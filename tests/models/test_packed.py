@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.models import Encoder, load_model
 from align_eval.models.cpu.unpadded import PackedStates, pack, runs_of
-from align_eval.models.hidden_states import HiddenStates
+from align_eval.models.vectors import HiddenStates
 from tests.models.tiny import KINDS, write_model
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from align_eval import files
 from align_eval.errors import ChecksumError, FormatError, ModelError
-from align_eval.models.offline.tiny_deen import TINY_DEEN, TINY_DEEN_MASK
-from align_eval.models.provider import MODELS
+from align_eval.models.offline import MODELS, TINY_DEEN, TINY_DEEN_MASK
 from align_eval.models.store import SUMS, read_sums, write_sums
 
 NAMES = {"config.json": b"{}", "model.safetensors": b"weights", "README.md": b"a card"}
@@ -88,7 +87,7 @@ def test_damaged_list(folder: Path, text: str) -> None:
 def test_the_shipped_folder_loads(model: object) -> None:
     """As the configuration says, in float32 and half the size on disk, by align-eval and by transformers alone."""
     from align_eval.models import load_model
-    from align_eval.models.provider import ShippedModel
+    from align_eval.models.offline import ShippedModel
 
     assert isinstance(model, ShippedModel)
     if model.state() == "absent":

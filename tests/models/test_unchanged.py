@@ -16,9 +16,9 @@ import align_eval
 from align_eval.errors import ModelError
 from align_eval.models import Encoder, load_model
 from align_eval.models.cpu import unpadded
+from align_eval.models.cpu.compiled import digest
 from align_eval.models.cpu.unpadded import PackedStates
-from align_eval.models.hidden_states import HiddenStates
-from align_eval.models.unchanged import digest
+from align_eval.models.vectors import HiddenStates
 from align_eval.native import address, floats
 from tests.models.tiny import bert, write_model
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from align_eval.errors import ModelError
-from align_eval.models.adapters import discovery
+from align_eval.models import linear
 from align_eval.models.attention import AttentionPass, attention_sites
 from align_eval.models.double import keep_double
 from align_eval.models.linear import linear_norm
@@ -28,7 +28,7 @@ EVERY = [
 
 def normed(reader: Any, site: Any, u: torch.Tensor, vectors: torch.Tensor, which: str) -> torch.Tensor:
     """The linear part of a norm with the statistics of row i of ``u``, applied to ``(Q, ..., d)``."""
-    norm = getattr(next(part.residual for part in discovery.parts_of(pair_model(reader), [site])), which)
+    norm = getattr(next(part.residual for part in linear.parts_of(pair_model(reader), [site])), which)
     if type(norm) is torch.nn.LayerNorm:
         deviation = u.var(dim=-1, unbiased=False).add(norm.eps).sqrt()
         vectors = (vectors - vectors.mean(-1, keepdim=True)) * norm.weight
@@ -234,7 +234,7 @@ def test_any_block_of_the_known_form(kind: str) -> None:
     sites = list(reader.sites)
     if reader.family == "seq2seq":
         sites += [site for own in ("encoder-self", "decoder-self") for site in attention_sites(reader.model, own)]
-    parts = discovery.parts_of(reader, sites)
+    parts = linear.parts_of(reader, sites)
     found = set()
     outputs: dict[int, list[torch.Tensor]] = {}
     taken: dict[int, torch.Tensor] = {}

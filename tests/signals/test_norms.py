@@ -10,8 +10,7 @@ import torch
 
 from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.extraction import make_extractor
-from align_eval.models.adapters.discovery import parts_of
-from align_eval.models.linear import Form
+from align_eval.models.linear import Form, parts_of
 from align_eval.signals import ATTRIBUTIONS
 from align_eval.signals.collect import attention_maps, word_matrices
 from align_eval.signals.context_mixing import LayerNorms, Norms, cells

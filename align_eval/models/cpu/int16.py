@@ -22,9 +22,8 @@ from torch import Tensor
 
 from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models.adapters.bert import KINDS
-from align_eval.models.cpu.compiled import OUTPUTS, CompiledBlocks, Floats, Packed
+from align_eval.models.cpu.compiled import OUTPUTS, CompiledBlocks, Floats, Modules, Packed
 from align_eval.models.cpu.fused import HEAD, functions
-from align_eval.models.unchanged import Modules
 
 if TYPE_CHECKING:
     from align_eval.models.encoder import Encoder

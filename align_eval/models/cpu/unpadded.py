@@ -1,21 +1,44 @@
-"""Hidden states of sentences laid end to end: no padding is computed, whatever their lengths are."""
+"""Hidden states of sentences laid end to end: no padding is computed, whatever their lengths are.
+
+Batches are computed in parallel, each on a thread of its own, where one batch on all threads would leave them waiting.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
 
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.models.adapters import adapter_of
-from align_eval.models.cpu.compiled import CompiledBlocks, Floats
+from align_eval.models.cpu.compiled import CompiledBlocks, Floats, Modules
 from align_eval.models.cpu.fused import FusedBlocks
-from align_eval.models.hidden_states import HiddenStates
-from align_eval.models.unchanged import Modules
 
 if TYPE_CHECKING:
-    import torch
+    from align_eval.models.vectors import HiddenStates
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Sub-words below which a batch is not divided any further: smaller matrices are multiplied at a lower rate.
+LEAST_SHARE = 512
+#: Batches in parallel at most; with more cores each batch has several threads.
+MOST = 16
+#: In the environment: ``torch`` or ``compiled``, whatever the processor; see :func:`by_compiled`.
+VARIABLE = "ALIGN_EVAL_PRODUCTS"
+CHOICES = ("auto", "torch", "compiled")
+# Held while torch's number of threads is another, where it cannot be set for one thread alone.
+_setting = threading.Lock()
 
 
 class PackedStates:
@@ -25,7 +48,7 @@ class PackedStates:
     matrix of products; only the attention goes sentence by sentence, those of one length together. The modules are the
     model's own. Made by :meth:`of`.
 
-    On one thread, as batches side by side are computed, blocks go through :mod:`align_eval.models.cpu.compiled` or
+    On one thread, as batches in parallel are computed, blocks go through :mod:`align_eval.models.cpu.compiled` or
     :mod:`align_eval.models.cpu.fused`, whichever is quicker here (:func:`by_compiled`).
     """
 
@@ -61,17 +84,16 @@ class PackedStates:
         Returns:
             ``(len(layers), sum of B x T, width)``: the sub-words of the first run sentence by sentence, and so on.
         """
-        import torch
-
-        x, shapes = self._embedded(runs), [tuple(ids.shape) for ids in runs]
+        x, shapes = embedded(self.model, runs), [tuple(ids.shape) for ids in runs]
         if self.fused is not None and torch.get_num_threads() == 1 and x.dtype == torch.float32:
-            return self._stacked(self.fused(x, shapes, layers))
+            return stacked(self.fused(x, shapes, layers))
         taken = {0: x}
         for number, block in enumerate(self.blocks[: max(layers)], start=1):
-            x = self._block(block, x, shapes)
+            own = block.attention.self
+            x = self.rest(block, self.mix([layer(x) for layer in (own.query, own.key, own.value)], shapes), x)
             if number in layers:
                 taken[number] = x
-        return self._stacked([taken[layer] for layer in layers])
+        return stacked([taken[layer] for layer in layers])
 
     def current(self) -> bool:
         """Whether the model still is the one that was looked at; weights that were changed are read again."""
@@ -79,21 +101,11 @@ class PackedStates:
             self.fused.refresh()
         return not self.modules.changed()
 
-    def _block(self, block: Any, x: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        """One block: ``(N, width)`` in and out; ``shapes``: sentences and their length, by run."""
-        own = block.attention.self
-        return self.rest(block, self.mix([layer(x) for layer in (own.query, own.key, own.value)], shapes), x)
-
     def mix(self, projected: Sequence[torch.Tensor], shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """The attention's weighted sums, heads side by side, ``(N, width)``, sentences of one length together.
 
-        Args:
-            projected: queries, keys and values, each ``(N, width)``.
-            shapes: sentences and their length, by run.
+        ``projected`` are queries, keys and values, each ``(N, width)``; ``shapes`` sentences and their length, by run.
         """
-        import torch
-        from torch.nn.functional import scaled_dot_product_attention
-
         mixed = torch.empty_like(projected[0])
         start = 0
         for sentences, length in shapes:
@@ -105,14 +117,7 @@ class PackedStates:
         return mixed
 
     def rest(self, block: Any, mixed: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """What follows the attention in a block, each sub-word by itself; what is read once more is not copied.
-
-        Args:
-            mixed: ``(N, width)``, the weighted sums of the attention, heads side by side.
-            x: ``(N, width)``, the input of the block.
-        """
-        import torch
-
+        """What follows the attention's sums ``mixed`` in a block with the input ``x``, ``(N, width)`` both."""
         x = block.attention.output.LayerNorm(block.attention.output.dense(mixed).add_(x))
         inner = block.intermediate.dense(x)
         inner = torch.ops.aten.gelu_(inner) if self.gelu else block.intermediate.intermediate_act_fn(inner)
@@ -121,20 +126,13 @@ class PackedStates:
 
     def _agrees(self, states: HiddenStates) -> bool:
         """Whether sentences of different length get the states that the model gives to each of them by itself."""
-        import torch
-
-        size = int(self.model.config.vocab_size)
-        runs = [
-            torch.arange(5, 5 + n, device="cpu").remainder(size).reshape(shape)
-            for n, shape in ((8, (2, 4)), (3, (1, 3)))
-        ]
-        layers = range(states.layers + 1)
-        half = next(self.model.parameters()).dtype in (torch.float16, torch.bfloat16)
-        near = 0.1 if half else 1e-4
+        size, layers = int(self.model.config.vocab_size), range(states.layers + 1)
+        runs = [torch.arange(5, 5 + b * n, device="cpu").remainder(size).reshape(b, n) for b, n in ((2, 4), (1, 3))]
+        near = 0.1 if next(self.model.parameters()).dtype in (torch.float16, torch.bfloat16) else 1e-4
         with torch.inference_mode():
             alone = torch.cat([torch.stack(states(ids, None, layers)).flatten(1, 2) for ids in runs], dim=1)
             if self.fused is not None:
-                found = self._stacked(self.fused(self._embedded(runs), [tuple(ids.shape) for ids in runs], layers))
+                found = stacked(self.fused(embedded(self.model, runs), [tuple(ids.shape) for ids in runs], layers))
                 if not bool((found - alone).abs().max() <= near):
                     self.fused = None
                 elif isinstance(self.fused, CompiledBlocks):
@@ -143,17 +141,15 @@ class PackedStates:
             found, self.fused = self(runs, layers), kept
         return bool((found - alone).abs().max() <= near)
 
-    def _embedded(self, runs: Sequence[torch.Tensor]) -> torch.Tensor:
-        import torch
 
-        return torch.cat([self.model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
+def embedded(model: Any, runs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The embeddings ``(N, width)`` of runs of ids, one sentence after the other."""
+    return torch.cat([model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
 
-    @staticmethod
-    def _stacked(states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """``(layers, N, width)``; one layer is not copied."""
-        import torch
 
-        return torch.stack([*states]) if len(states) > 1 else states[0][None]
+def stacked(states: Sequence[torch.Tensor]) -> torch.Tensor:
+    """``(layers, N, width)``; one layer is not copied."""
+    return torch.stack([*states]) if len(states) > 1 else states[0][None]
 
 
 def _one_thread(blocks: Sequence[Any], heads: int) -> CompiledBlocks | FusedBlocks | None:
@@ -162,15 +158,23 @@ def _one_thread(blocks: Sequence[Any], heads: int) -> CompiledBlocks | FusedBloc
     return compiled or FusedBlocks.of(blocks, heads)
 
 
+def by_compiled() -> bool:
+    """Whether blocks in float32 are computed by the compiled functions alone, where there are any.
+
+    On processors whose widest instructions are AVX2 they are quicker than with torch (results/bench/efficiency.md,
+    Forms); wider ones the compiled functions do not use. The rule goes by the processor, not by a measurement at run
+    time: the same machine computes the same numbers in every run.
+    """
+    asked = os.environ.get(VARIABLE) or "auto"
+    if asked not in CHOICES:
+        raise UnknownNameError(f"choice in {VARIABLE}", asked, CHOICES)
+    return asked == "compiled" if asked != "auto" else torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
 def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Sentences in batches of at most ``budget`` sub-words, longest first; equal lengths stay together in order.
 
-    Args:
-        lengths: sub-words of each sentence, special ones counted.
-        budget: sub-words in a batch. A longer sentence is a batch of its own.
-
-    Raises:
-        InputError: the budget is not positive.
+    ``lengths`` are sub-words, special ones counted. A sentence longer than the budget is a batch of its own.
 
     >>> pack([3, 9, 4, 4], 11)
     [[1], [2, 3, 0]]
@@ -193,25 +197,97 @@ def runs_of(batch: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     return [list(run) for _, run in groupby(batch, key=lambda k: lengths[k])]
 
 
-# On processors whose widest instructions are AVX2 blocks by compiled functions alone are quicker than with torch
-# (results/bench/efficiency.md, Forms); wider ones the compiled functions do not use. The rule goes by the processor,
-# not by a measurement at run time: the same machine computes the same numbers in every run.
-#: In the environment: ``torch`` or ``compiled``, whatever the processor.
-VARIABLE = "ALIGN_EVAL_PRODUCTS"
-CHOICES = ("auto", "torch", "compiled")
+def share_of(total: int, longest: int, budget: int, workers: int) -> int:
+    """Sub-words in a batch when ``workers`` batches are computed at the same time.
 
+    The budget is divided among the workers, though not below :data:`LEAST_SHARE`; then the number of batches is made a
+    multiple of that of the workers, so that none of them waits while the last batch is computed. What fits one batch
+    is one. ``total`` are the sub-words of all sentences, ``longest`` those of the longest.
 
-def by_compiled() -> bool:
-    """Whether blocks in float32 are computed by the compiled functions alone, where there are any.
-
-    Raises:
-        UnknownNameError: the environment names another choice.
+    >>> share_of(3000, 20, 2048, 2)  # three batches of 1,024 would leave one worker without work at the end
+    770
     """
-    asked = os.environ.get(VARIABLE) or "auto"
-    if asked not in CHOICES:
-        raise UnknownNameError(f"choice in {VARIABLE}", asked, CHOICES)
-    if asked != "auto":
-        return asked == "compiled"
-    import torch
+    share = max(min(budget, LEAST_SHARE), budget // workers)
+    if total <= share:
+        return share
+    rounds = -(-total // (share * workers))
+    return min(share, -(-total // (rounds * workers)) + longest)
 
-    return torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+def in_order(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:
+    """``work`` of each item in order, ``workers`` of them at the same time on threads of their own.
+
+    Each thread has its part of torch's threads for what it computes; the number that the caller has set stays. Not more
+    than ``workers`` results wait for the caller. An error of ``work`` is raised in its place, after the results before
+    it. One worker, or one item: the caller's own thread, with all of torch's threads.
+    """
+    if workers < 2 or len(items) < 2:
+        yield from map(work, items)
+        return
+    pool = started(min(workers, len(items)))
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work, item))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def started(workers: int) -> ThreadPoolExecutor:
+    """Threads, all running, that share the number of threads which the caller's thread has."""
+    before = torch.get_num_threads()
+    each = max(1, before // workers)
+    if _of_this_thread() is not None:
+        return ThreadPoolExecutor(workers, "batch", lambda: _take(each))
+    met = threading.Barrier(workers)
+    with _setting:
+        pool = ThreadPoolExecutor(workers, "batch", lambda: _take(each))
+        try:
+            list(pool.map(lambda _: met.wait(), range(workers)))  # all have started
+        finally:
+            torch.set_num_threads(before)  # for threads to come
+    return pool
+
+
+def _take(threads: int) -> None:
+    """Let what this thread computes use ``threads`` threads."""
+    torch.get_num_threads()  # the first look takes over the number that was set last anywhere
+    for set_number in _of_this_thread() or (torch.set_num_threads,):
+        set_number(threads)
+
+
+@lru_cache(maxsize=1)
+def _of_this_thread() -> tuple[Callable[[int], Any], ...] | None:
+    """What sets the threads of one thread, in the libraries that torch computes with; ``None`` if they are not found.
+
+    ``torch.set_num_threads`` also sets what every thread to come starts with, those of a user as well.
+    """
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        setters = [library.omp_set_num_threads]
+        if torch.backends.mkl.is_available():
+            setters.append(library.MKL_Set_Num_Threads_Local)
+    except (OSError, AttributeError):
+        return None
+    found: list[int] = []
+
+    def probe() -> None:
+        before = torch.get_num_threads()
+        setters[0](before + 1)
+        found.extend((before + 1, torch.get_num_threads()))
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    thread.join()
+    return tuple(setters) if found[:1] == found[1:] else None
+
+
+@lru_cache(maxsize=1)
+def watch_forks() -> None:
+    """From now on forked processes compute on one thread: others are not there, and would be waited for in vain."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: _take(1))

@@ -51,7 +51,7 @@ class EvaluateExperiment(Experiment):
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.aligners import AlignerSettings
         from align_eval.models import load_model
-        from align_eval.models.identity import mark_of
+        from align_eval.models.loaded import mark_of
         from align_eval.models.vectors import vector_models
         from align_eval.runs.evaluate import aligners_for, evaluate_testset
 

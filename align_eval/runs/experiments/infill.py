@@ -88,7 +88,7 @@ class InfillExperiment(Experiment):
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.models.identity import mark_of
+        from align_eval.models.loaded import mark_of
 
         cells = Cells(base / "infill.json")
         model = self._model()

@@ -90,7 +90,7 @@ class SignalsExperiment(ViewExperiment):
 
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.models import load_model
-        from align_eval.models.identity import mark_of
+        from align_eval.models.loaded import mark_of
         from align_eval.signals import ATTRIBUTIONS
 
         loaded = self.load()

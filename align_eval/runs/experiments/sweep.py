@@ -105,7 +105,7 @@ class SweepExperiment(ViewExperiment):
 
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.models import load_model
-        from align_eval.models.identity import mark_of
+        from align_eval.models.loaded import mark_of
 
         loaded = self.load()
         model = load_model(self.model)

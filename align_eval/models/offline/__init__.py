@@ -1,1 +1,0 @@
-"""Models that load without the model hub. Each registers with ``align_eval.models.provider``."""
