@@ -20,9 +20,8 @@ from align_eval.version import __version__
 if TYPE_CHECKING:
     from align_eval import patterns
     from align_eval.corpora import (
-        Bitext,
+        Corpus,
         SentencePair,
-        TestSet,
         load_testset,
         make_testset,
         read_bitext,
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 
 # Module -> its public names.
 _HOME = {
-    "corpora": "Bitext SentencePair TestSet load_testset make_testset read_bitext read_links testset_names "
+    "corpora": "Corpus SentencePair load_testset make_testset read_bitext read_links testset_names "
     "write_bitext write_links",
     "errors": "AlignEvalError AlignEvalWarning",
     "extraction": "links_from_matrix",
@@ -77,8 +76,8 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
-    "AlignEvalError", "AlignEvalWarning", "Bitext", "GoldLinks", "LinkTable", "Links", "Score", "ScoreMatrix",
-    "SentencePair", "Signature", "TestSet", "__version__", "align", "attention_maps", "evaluate", "explore_folder",
+    "AlignEvalError", "AlignEvalWarning", "Corpus", "GoldLinks", "LinkTable", "Links", "Score", "ScoreMatrix",
+    "SentencePair", "Signature", "__version__", "align", "attention_maps", "evaluate", "explore_folder",
     "explore_page", "explore_text", "heatmap", "infill", "infill_maps", "infill_pair", "infill_testset",
     "links_from_matrix", "load_model", "load_testset", "make_attribution", "make_testset", "paired_heatmaps",
     "patterns", "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset",

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from align_eval.aligners import ALIGNERS, Aligner, AlignerSettings, System
-from align_eval.corpora import Bitext, SentencePair, read_bitext
+from align_eval.corpora import Corpus, SentencePair, read_bitext
 from align_eval.corpora.pair import check_sizes, pair_size_error
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
 from align_eval.files import sha256_of
@@ -83,7 +83,7 @@ class StatisticalOptions:
                 out += [(field.name, v) for v in values]
         return out
 
-    def texts(self) -> list[Bitext]:
+    def texts(self) -> list[Corpus]:
         """The files of ``train``, to be read."""
         tokenize = self.train_tokenize or None
         return [read_bitext(name, order=self.train_order, tokenize=tokenize) for name in self.train]

@@ -14,7 +14,7 @@ import typer
 from align_eval.cli._options import say
 
 if TYPE_CHECKING:
-    from align_eval.corpora import Bitext, TestSet
+    from align_eval.corpora import Corpus
 
 Base = Literal["0", "1", "auto"]
 Order = Literal["st", "ts", "auto"]
@@ -63,7 +63,7 @@ class Pairs:
             raise typer.BadParameter("--bitext and --source/--target exclude each other")
         return [name for name in (self.bitext, self.source, self.target) if name is not None]
 
-    def read(self, tokenize: str | None = None, languages: Languages = (None, None)) -> Bitext | None:
+    def read(self, tokenize: str | None = None, languages: Languages = (None, None)) -> Corpus | None:
         """The sentence pairs, if files are named; formats that name their languages go by ``languages``."""
         files = self.files()
         if not files:
@@ -83,7 +83,7 @@ class GoldPairs(Pairs):
 
     def testset(
         self, name: str | None, languages: Languages = (None, None), *, sentences: bool = False, what: str = "TESTSET"
-    ) -> TestSet:
+    ) -> Corpus:
         """The test set to use: a named one, or the user's own data. What exists as a file is a file.
 
         Args:
@@ -116,7 +116,7 @@ class GoldPairs(Pairs):
         other = files[1] if len(files) == 2 else None
         return make_testset(files[0], self.gold, target=other, format=self.bitext_format, **known)
 
-    def _named(self, name: str) -> TestSet:
+    def _named(self, name: str) -> Corpus:
         if self.gold is not None or self.bitext_format != "auto":
             option = "--gold" if self.gold is not None else "--bitext-format"
             raise typer.BadParameter(

@@ -187,10 +187,10 @@ def _keep_text(file: str, pairs: Iterable[SentencePair]) -> None:
 def _to_file(make: Any, pairs: Any, output: str, *, files: list[str], engine: Engine, **more: Any) -> int:
     """Align into a file or shards, with progress; the pairs are counted meanwhile, where that is cheap."""
     from align_eval.cli._progress import progress_bar
-    from align_eval.corpora import Bitext
+    from align_eval.corpora import Corpus
     from align_eval.runs.align_file import align_file, count_meanwhile
 
-    counted = isinstance(pairs, Bitext) and pairs.format != "memory"
+    counted = isinstance(pairs, Corpus) and pairs.format != "memory"
     with closing(engine), progress_bar("aligning", None if counted else len(pairs), log_seconds=LOG_SECONDS) as bar:
         wait = 0.0 if sys.stderr.isatty() else LOG_SECONDS / 2
         thread = count_meanwhile(pairs, files, bar.expect, wait) if counted else None

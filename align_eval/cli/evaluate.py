@@ -12,7 +12,7 @@ from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
     from align_eval.runs.evaluate import Evaluation
 
 
@@ -116,7 +116,7 @@ def _split(names: list[str], methods: list[str]) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(n for n in names if n not in more)), list(dict.fromkeys(methods))
 
 
-def _layers(text: str, model: Any, testset: TestSet, languages: tuple[str | None, str | None]) -> tuple[int, ...]:
+def _layers(text: str, model: Any, testset: Corpus, languages: tuple[str | None, str | None]) -> tuple[int, ...]:
     """The layers of hidden states that ``--layers`` names."""
     if text.strip() != "all":
         return tuple(options.parse_layers(text, 0))

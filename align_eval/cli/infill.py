@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -12,8 +13,8 @@ from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
+    from align_eval.corpora import Corpus
     from align_eval.runs.engines import Engine
-    from align_eval.runs.infill_corpus import InfillCorpus
 
 DEFAULT_MODEL = "offline:tiny-deen-mask"
 DEFAULT_STRATEGY = "span:ratio=0.5"
@@ -98,10 +99,14 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter("--engine ray is for a corpus: one pair is done in this process")
         runner, loading.device = spread.make(loading.device)
 
-        from align_eval.runs.infill_corpus import corpus_of
+        from align_eval.runs.infill import check_words
 
-        corpus = corpus_of(given, silver=silver)
-        corpus = (corpus.reverse() if reverse else corpus).first(limit)
+        corpus = given.reverse() if reverse else given
+        if limit is not None:
+            corpus = corpus.part(range(min(limit, len(corpus))))
+        if silver:
+            corpus = replace(corpus, silver=True)
+        check_words(corpus)
         named = testset is not None and not inputs.is_file(testset)  # own data hands its languages to the model itself
         read = loading.options(**(vars(languages) if named else {}))
         view = None
@@ -130,7 +135,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _one(
-    corpus: InfillCorpus, number: int, mask: str, model: Any, settings: dict[str, Any], style: dict[str, Any],
+    corpus: Corpus, number: int, mask: str, model: Any, settings: dict[str, Any], style: dict[str, Any],
     output: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """One pair: figure and summary."""
@@ -152,7 +157,7 @@ def _one(
 
 
 def _corpus(
-    corpus: InfillCorpus, strategies: list[str], model: Any, engine: Engine, settings: dict[str, Any],
+    corpus: Corpus, strategies: list[str], model: Any, engine: Engine, settings: dict[str, Any],
     output: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """A corpus: table, JSON, curves."""
@@ -161,7 +166,7 @@ def _corpus(
     from align_eval.cli._progress import progress_bar
     from align_eval.runs.infill import infill_testset
 
-    with closing(engine), progress_bar(corpus.name, len(corpus.pairs)) as progress:
+    with closing(engine), progress_bar(corpus.base_name, len(corpus.pairs)) as progress:
         found = infill_testset(corpus, model, strategies, progress=progress, engine=engine, **settings)
     options.say_count(found.left_out, "pair", "empty on a side or longer than the model's window: left out")
     if output is not None:

@@ -21,7 +21,7 @@ from align_eval.files import StrPath, atomic_writer, output_errors, sha256_of
 from align_eval.io.locks import alone
 
 if TYPE_CHECKING:
-    from align_eval.corpora.testset import TestSet
+    from align_eval.corpora.corpus import Corpus
 
 _HEAD = re.compile(r'\s*\[+\s*(testset|source)\s*\.\s*("[^"]*"|[A-Za-z0-9_-]+)')
 
@@ -60,7 +60,7 @@ def add_testset(
         OutputError: the registry cannot be written.
     """
     from align_eval.corpora.linkio import read_links_report
-    from align_eval.corpora.own_testset import make_testset
+    from align_eval.corpora.plain import make_testset
     from align_eval.corpora.readers import read_bitext
     from align_eval.registry import split_spec
 
@@ -132,7 +132,7 @@ def remove_testset(name: str) -> Path:
     return registry
 
 
-def keep_testset(testset: TestSet, folder: StrPath) -> None:
+def keep_testset(testset: Corpus, folder: StrPath) -> None:
     """Put a test set of own data into a result folder, so that the results can be looked at wherever they go.
 
     It is written as ``testsets/NAME.jsonl`` and registered in ``testsets.toml`` of the folder. A registered set is left
@@ -162,7 +162,7 @@ def keep_testset(testset: TestSet, folder: StrPath) -> None:
     _put(base / "testsets.toml", stem, entry_text(stem, values, [file]), replace=True)
 
 
-def kept_testset(folder: StrPath, name: str) -> TestSet:
+def kept_testset(folder: StrPath, name: str) -> Corpus:
     """The test set ``name`` of a result folder: the one that :func:`keep_testset` put there, else the one registered.
 
     Raises:

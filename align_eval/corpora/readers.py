@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from align_eval.corpora.corpus import Corpus
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record
 from align_eval.corpora.inputs import Input, open_inputs
-from align_eval.corpora.pair import Bitext, SentencePair, make_pair
+from align_eval.corpora.pair import SentencePair, make_pair
 from align_eval.corpora.scripts import NAMES, TOKENIZERS, tokenizer_for, unsplit
 from align_eval.corpora.tokenize import Tokenize, Tokenizer, load_tokenizers
 from align_eval.corpora.unknown_forms import unknown_form
@@ -40,7 +41,7 @@ def read_bitext(
     order: str = "st",
     languages: tuple[str | None, str | None] = (None, None),
     **options: Any,
-) -> Bitext:
+) -> Corpus:
     """Read sentence pairs lazily, in constant memory.
 
     Args:
@@ -81,7 +82,7 @@ def read_bitext(
     Warns:
         AlignEvalWarning: a first line that is a header, numbers or markup that name the sentences: how they are read.
 
-    Raises (while reading): see :meth:`Bitext.__iter__`.
+    Raises (while reading): see :meth:`Corpus.__iter__`.
     """
     if order not in ("st", "ts"):
         raise InputError(f"side order {order!r}", remedy="Pass st (source first) or ts (target first)")
@@ -111,7 +112,10 @@ def read_bitext(
         return (pair.reverse() for pair in pairs) if swap else pairs
 
     label = source.name if other is None else f"{source.name}, {other.name}"
-    return Bitext(open_pairs, count=lambda: reader.count(source, other, given), name=label, format=name)
+    first, second = languages[::-1] if swap else languages
+    return Corpus(
+        open_pairs, label, first or "", second or "", name, count=lambda: reader.count(source, other, given)
+    )  # fmt: skip
 
 
 def _options(

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from align_eval.corpora.testset import TestSet
+from align_eval.corpora.corpus import Corpus
 from align_eval.corpora.testset_entries import REGISTRY_FILE, FileEntry, TestSetEntry, all_entries, get_entry
 from align_eval.errors import (
     AlignEvalError,
@@ -29,7 +29,7 @@ from align_eval.files import cache_folder, data_folder, sha256_of
 
 if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
-    from align_eval.corpora.pair import Bitext, SentencePair
+    from align_eval.corpora.pair import SentencePair
     from align_eval.links.table import LinkTable
 
 
@@ -57,7 +57,7 @@ def testset_names() -> list[str]:
     return list(all_entries())
 
 
-def load_testset(name: str) -> TestSet:
+def load_testset(name: str) -> Corpus:
     """Load a named test set from this machine (nothing is downloaded).
 
     The gold links are read and counted now, the sentence pairs when ``pairs`` is first used.
@@ -71,15 +71,16 @@ def load_testset(name: str) -> TestSet:
     return load_entry(get_entry(name))
 
 
-def load_entry(entry: TestSetEntry) -> TestSet:
+def load_entry(entry: TestSetEntry) -> Corpus:
     """Load the test set of an entry; see :func:`load_testset`."""
     files = _verified_files(entry)
     table = _read_gold(entry, files)
-    return TestSet(
-        name=entry.name,
-        read=partial(_read_sentences, entry, files, table),
-        table=table,
-        checksum=entry.checksum,
+    return Corpus(
+        partial(_read_sentences, entry, files, table),
+        entry.name,
+        links=table,
+        registered=entry.checksum,
+        kept=True,
         source_language=entry.source_language,
         target_language=entry.target_language,
         title=entry.title,
@@ -246,7 +247,7 @@ def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable | None
         named = _bitext(entry, files) if file.role == "gold" and entry.own else None  # matches links by name
         table = read_links(path, format=file.format, base=entry.base, bitext=named)
     else:
-        table = _bitext(entry, files).gold()
+        table = _bitext(entry, files).table
     _verify(entry, file, path)  # what has been read is what was registered, not what has come there meanwhile
     if table is None:
         raise FormatError(
@@ -264,7 +265,7 @@ def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable | None
     return table
 
 
-def _bitext(entry: TestSetEntry, files: tuple[Path, ...]) -> Bitext:
+def _bitext(entry: TestSetEntry, files: tuple[Path, ...]) -> Corpus:
     """The sentence pairs of an entry, to be read."""
     from align_eval.corpora.readers import read_bitext
 
@@ -279,7 +280,7 @@ def _bitext(entry: TestSetEntry, files: tuple[Path, ...]) -> Bitext:
 
 
 def _read_sentences(entry: TestSetEntry, files: tuple[Path, ...], gold: LinkTable | None) -> list[SentencePair]:
-    pairs = [pair for pair in _bitext(entry, files)]  # noqa: C416 - list() would ask for the length: one more pass
+    pairs = _bitext(entry, files).pairs
     path = next(p for f, p in zip(entry.files, files, strict=True) if f.role != "gold")
     for file, one in zip(entry.files, files, strict=True):
         if file.role != "gold":

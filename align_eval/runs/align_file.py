@@ -27,7 +27,7 @@ from align_eval.runs.engines import Engine, Given, LocalEngine
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
-    from align_eval.corpora import Bitext
+    from align_eval.corpora import Corpus
     from align_eval.links import Links
 
 BLOCK = 1024  # pairs aligned, written and journalled at a time: part of what makes a resumed run equal another
@@ -199,7 +199,7 @@ def align_file(
 
     Args:
         aligner: with one system; or a function that makes it, which is called where the engine needs it.
-        pairs: a :class:`align_eval.corpora.Bitext`, or any iterable of pairs that starts anew in each run.
+        pairs: a :class:`align_eval.corpora.Corpus`, or any iterable of pairs that starts anew in each run.
         output: where the file is to stand; ``.gz``, ``.xz`` and ``.zst`` are compressed.
         format: ``pharaoh``, ``jsonl`` (with scores) or ``parquet`` (with scores; only in shards, or as one of many).
         settings: anything else that decides the output, but for the pairs: those of the lines done are read again and
@@ -415,7 +415,7 @@ def _align_one(
 
 
 def count_meanwhile(
-    bitext: Bitext, files: Sequence[StrPath], tell: Callable[[int], None], after: float = 0.0
+    bitext: Corpus, files: Sequence[StrPath], tell: Callable[[int], None], after: float = 0.0
 ) -> threading.Timer | None:
     """Count the pairs of ``files`` in a thread of its own, ``after`` so many seconds, and ``tell`` how many there are.
 

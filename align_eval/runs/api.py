@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.aligners import AlignerSettings, make_aligner, needs_model
 from align_eval.aligners.heads import attention_settings
-from align_eval.corpora import TestSet, load_testset, testset_names
+from align_eval.corpora import Corpus, load_testset, testset_names
 from align_eval.corpora.matching import Matching, match_tables
+from align_eval.corpora.plain import Pairs, as_gold, as_pairs, as_table
 from align_eval.errors import AlignEvalWarning, InputError
 from align_eval.links import Links
 from align_eval.links.symmetrization import agreement, symmetrize_table
@@ -18,7 +19,6 @@ from align_eval.links.symmetrization import symmetrize as symmetrize_links
 from align_eval.links.table import LinkTable
 from align_eval.runs.align_file import align_stream
 from align_eval.runs.evaluate import Evaluations, aligners_for, choose_head, evaluate_testset, testset_to_choose_on
-from align_eval.runs.plain import Pairs, as_gold, as_pairs, as_table
 from align_eval.runs.symmetrize_file import combined_provenance
 from align_eval.scoring import Score, Signature
 from align_eval.scoring import score as score_tables
@@ -52,7 +52,7 @@ def align(
 
     Args:
         pairs: a test set or its name, a bitext or the path of one, or ``(source, target)`` pairs of texts or lists of
-            words; see :func:`align_eval.runs.plain.as_pairs`.
+            words; see :func:`align_eval.corpora.plain.as_pairs`.
         model: a model of :func:`align_eval.load_model` or its name. Hidden states are those of an encoder, of the
             encoder of an encoder-decoder model, or of a decoder-only model.
         method: an extraction method with its options, such as ``itermax`` or ``softmax:threshold=0.01``, or
@@ -87,7 +87,7 @@ def align(
     sentences = as_pairs(pairs)
     asked = attention_settings(attention, mode, attribution, symmetrize, choose_on)
     method = method or ("argmax" if asked is None else "reverse")
-    if isinstance(pairs, TestSet):
+    if isinstance(pairs, Corpus):
         source_language = source_language or pairs.source_language or None
         target_language = target_language or pairs.target_language or None
     settings = AlignerSettings(
@@ -121,7 +121,7 @@ def score(
         gold: a test set or its name, a file of gold links, or gold links in any form of ``hypothesis``; text such as
             ``"0-0 1p2"``, :class:`GoldLinks` and ``{"sure": ..., "possible": ...}`` tell sure from possible links.
         hypothesis: a table, a file of links, or one item a sentence pair: :class:`Links`, text such as ``"0-0 1-2"``, a
-            list of ``(i, j)``. Indices count from 0. See :func:`align_eval.runs.plain.as_table`.
+            list of ``(i, j)``. Indices count from 0. See :func:`align_eval.corpora.plain.as_table`.
         missing_sentences, unannotated, first: see :func:`align_eval.scoring.systems.score_files`. Sentence pairs are
             matched by name where both sides name them.
         options: ``resamples``, ``seed``, ``alpha``, ``confidence``, ``signature`` of
@@ -187,7 +187,7 @@ def symmetrize(forward: Any, reverse: Any, method: str = "grow-diag-final-and", 
 
 
 def evaluate(
-    testsets: Sequence[str | TestSet] | str | TestSet,
+    testsets: Sequence[str | Corpus] | str | Corpus,
     model: str | Model = "offline:e5-small",
     methods: Sequence[str] = (),
     layers: Sequence[int] = (),
@@ -217,8 +217,8 @@ def evaluate(
         model_options: passed to :func:`align_eval.load_model`.
         options: passed to :func:`align_eval.runs.evaluate.evaluate_testset`.
     """
-    testsets = [testsets] if isinstance(testsets, str | TestSet) else testsets
-    if not isinstance(testsets, Iterable) or not all(isinstance(t, str | TestSet) for t in testsets):
+    testsets = [testsets] if isinstance(testsets, str | Corpus) else testsets
+    if not isinstance(testsets, Iterable) or not all(isinstance(t, str | Corpus) for t in testsets):
         raise InputError(
             "these are neither names of test sets nor test sets",
             remedy="Give names, or make test sets of your own data: align_eval.make_testset",

@@ -11,7 +11,7 @@ from align_eval.runs.results import make_folder, write_evaluations, write_json
 
 if TYPE_CHECKING:
     from align_eval.aligners.similarity import SimilarityAligner
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
     from align_eval.runs.evaluate import Evaluation
 
 MODEL = "offline:e5-small"
@@ -76,7 +76,7 @@ def _summary(evaluation: Evaluation) -> dict[str, object]:
     }
 
 
-def _picture(aligner: SimilarityAligner, testset: TestSet, base: Path) -> list[Path]:
+def _picture(aligner: SimilarityAligner, testset: Corpus, base: Path) -> list[Path]:
     """Draw the pair that ``PICTURE`` names."""
     from align_eval.figures.pair import aligned_pair
 
@@ -91,13 +91,12 @@ def _picture(aligner: SimilarityAligner, testset: TestSet, base: Path) -> list[P
     return _save(figure, base / "aligned-pair")
 
 
-def _masked_words(testset: TestSet, base: Path) -> list[Path]:
+def _masked_words(testset: Corpus, base: Path) -> list[Path]:
     """Draw the pair that ``PICTURE`` names with its sides swapped and English words masked; with its summary."""
     from align_eval.models import load_model
-    from align_eval.runs.infill_corpus import corpus_of
     from align_eval.runs.infill_pair import run_pair
 
-    corpus = corpus_of(testset).reverse()
+    corpus = testset.reverse()
     number = next(k for k, p in enumerate(corpus.pairs) if p.target_text == PICTURE[1])
     found = run_pair(corpus, number, MASKED, load_model(INFILLER), choose_by="model")
     return [*_save(found.figure(), base / "hidden-words"), *found.summary().write(base, "hidden-words")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
     from align_eval.aligners import Aligner, AlignerSettings, System
-    from align_eval.corpora import SentencePair, TestSet
+    from align_eval.corpora import Corpus, SentencePair
     from align_eval.links import Links
     from align_eval.signals.matrix import View
 
@@ -69,8 +69,8 @@ class Evaluations(list[Evaluation]):
 
 
 def aligners_for(
-    settings: AlignerSettings, testsets: Sequence[TestSet], choose_on: str | None = None
-) -> Iterator[tuple[TestSet, Aligner, str]]:
+    settings: AlignerSettings, testsets: Sequence[Corpus], choose_on: str | None = None
+) -> Iterator[tuple[Corpus, Aligner, str]]:
     """An aligner for each test set, in its languages unless others are named; the model is loaded once.
 
     Where ``settings.attention`` names no head, one is chosen on the test set ``choose_on`` (``None``: the project's own
@@ -118,7 +118,7 @@ def align_pairs(
 
 
 def evaluate_testset(
-    testset: TestSet, aligner: Aligner, *, resamples: int = 1000, seed: int = 12345, alpha: float = 0.5,
+    testset: Corpus, aligner: Aligner, *, resamples: int = 1000, seed: int = 12345, alpha: float = 0.5,
     confidence: float = 0.95, tests: Sequence[str] = ("randomisation",), progress: Callable[[int], None] | None = None,
 ) -> list[Evaluation]:  # fmt: skip
     """Align a test set with every system of ``aligner`` and score the links.
@@ -164,7 +164,7 @@ def evaluate_testset(
 
 
 def choose_head(
-    settings: AlignerSettings, testset: TestSet, *, progress: Callable[[int], None] | None = None
+    settings: AlignerSettings, testset: Corpus, *, progress: Callable[[int], None] | None = None
 ) -> tuple[AlignerSettings, str]:
     """Choose layer, head and alignment mode of ``settings.attention`` by AER on a test set, and say which it is.
 
@@ -213,7 +213,7 @@ def choose_head(
     return replace(settings, model=model, attention=chosen), said
 
 
-def testset_to_choose_on(name: str | None, source: str | None, target: str | None) -> TestSet:
+def testset_to_choose_on(name: str | None, source: str | None, target: str | None) -> Corpus:
     """The test set (by default the project's own of the two languages) that a head is chosen on, in their order.
 
     Raises:

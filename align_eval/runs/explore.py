@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from align_eval.aligners.heads import READINGS as MODE_READINGS
 from align_eval.aligners.heads import mode_name
-from align_eval.corpora import SentencePair, TestSet, read_links
+from align_eval.corpora import Corpus, SentencePair, read_links
 from align_eval.corpora.own_registry import kept_testset
+from align_eval.corpora.plain import as_pairs
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.files import StrPath
 from align_eval.links import GoldLinks
 from align_eval.links.table import LinkTable
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
-from align_eval.runs.plain import as_pairs
 from align_eval.runs.results import links_file_of, read_systems
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Gold = tuple[tuple[int, int, bool], ...]
 
 
 def explore_page(
-    data: TestSet | SentencePair | Iterable[SentencePair | tuple[Any, Any]],
+    data: Corpus | SentencePair | Iterable[SentencePair | tuple[Any, Any]],
     model: Any,
     *,
     layers: Any = "all",
@@ -100,7 +100,7 @@ def explore_page(
     left = ", ".join(f"{count} {what}" for count, what in reasons if count)
     if not live:
         _refuse(reader, pairs, empty, left)
-    name = data.name if isinstance(data, TestSet) else ""
+    name = data.name if isinstance(data, Corpus) else ""
     revision = getattr(model, "revision", "")
     subject: dict[str, Any] = {
         "model": shown_name(reader.name),

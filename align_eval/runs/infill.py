@@ -13,14 +13,13 @@ from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.infilling.analysis import Correlation, StrategyAnalysis, analyse, correlate, rounded
 from align_eval.infilling.measures import RowCollector, joined
 from align_eval.infilling.strategies import MaskingStrategy, Variants, make_strategy, masks_of
-from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
 from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
 from align_eval.runs.sweep import split
 from align_eval.signals.matrix import View
 from align_eval.statistics import Resampling
 
 if TYPE_CHECKING:
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
     from align_eval.runs.engines import Engine
 
 CHOICES = ("masked", "full", "model")
@@ -65,7 +64,7 @@ class Infilling:
         how: resamples, seed and level.
     """
 
-    corpus: InfillCorpus
+    corpus: Corpus
     model: str
     revision: str
     chosen: ChosenView
@@ -80,9 +79,9 @@ class Infilling:
         """What the numbers are of: corpus, direction, model, view and its rule."""
         view = self.chosen.view
         return {
-            "testset": self.corpus.name,
+            "testset": self.corpus.base_name,
             "direction": self.corpus.direction,
-            "links": self.corpus.gold,
+            "links": self.corpus.gold_kind,
             "model": self.model,
             "revision": self.revision,
             "layer": view.layer,
@@ -114,7 +113,7 @@ class Infilling:
 
 
 def infill_testset(
-    testset: TestSet | InfillCorpus,
+    corpus: Corpus,
     model: Any,
     plans: Sequence[str | MaskingStrategy],
     *,
@@ -138,7 +137,7 @@ def infill_testset(
     part, the same as ``align-eval sweep`` takes for the same seed, is then left out.
 
     Args:
-        testset: of :func:`align_eval.load_testset`, or a corpus (reversed, cut, from files).
+        corpus: a test set, or own data with gold links or without.
         model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`; or a
             :class:`align_eval.runs.infill_work.ModelLoader`, which loads it where the engine needs it. One of several
             languages takes those of the test set.
@@ -163,7 +162,7 @@ def infill_testset(
         UnknownNameError: an unknown plan or option of one, or a language without a list of function words.
         ModelError: the model cannot fill hidden words.
     """
-    corpus = testset if isinstance(testset, InfillCorpus) else corpus_of(testset)
+    check_words(corpus)
     how = Resampling(resamples, seed, confidence)
     made = list(
         {(plan := make_strategy(p, language=corpus.target_language or None)).spec: plan for p in plans}.values()
@@ -195,14 +194,22 @@ def infill_testset(
     analyses = tuple(
         analyse(spec, tables[spec], collectors[spec].masked, how, without=without[spec]) for spec in tables
     )
-    pooled = correlate(joined(list(tables.values()), renumbered=True), how) if corpus.gold != "none" else None
+    pooled = correlate(joined(list(tables.values()), renumbered=True), how) if corpus.table is not None else None
     return Infilling(
         corpus, work.facts.name, work.facts.revision, chosen, analyses, pooled, len(rest),
         len(corpus.pairs) - len(usable), unhideable, how,
     )  # fmt: skip
 
 
-def _check_left(corpus: InfillCorpus, work: InfillWork, on_long: str) -> None:
+def check_words(corpus: Corpus) -> None:
+    """Refuse a corpus without a sentence pair, and a single pair with a side without a word."""
+    if not corpus:
+        raise InputError(f"{corpus.base_name} has no sentence pairs")
+    if len(corpus) == 1 and not (corpus[0].source and corpus[0].target):
+        raise InputError("a side of the pair has no word", remedy="Give both sentences, words between spaces")
+
+
+def _check_left(corpus: Corpus, work: InfillWork, on_long: str) -> None:
     """Refuse pairs over the model's window if that is asked for, and a corpus of which nothing is left."""
     long = [pair.id for k, pair in enumerate(corpus.pairs) if work.looks[k] is None and pair.source and pair.target]
     if long and on_long == "raise":
@@ -212,14 +219,14 @@ def _check_left(corpus: InfillCorpus, work: InfillWork, on_long: str) -> None:
         )
     if all(look is None for look in work.looks.values()):
         raise InputError(
-            f"no sentence pair of {corpus.name} can be used: {len(long)} are longer than the window of "
+            f"no sentence pair of {corpus.base_name} can be used: {len(long)} are longer than the window of "
             f"{work.facts.name}, {len(corpus.pairs) - len(long)} have an empty side",
             remedy="Give pairs that have words and fit the model",
         )
 
 
 def pick_view(
-    corpus: InfillCorpus,
+    corpus: Corpus,
     model: Any,
     view: View | tuple[Any, ...] | None,
     development: float,
@@ -235,7 +242,7 @@ def pick_view(
         UnknownNameError: ``choose_by`` is not one of :data:`CHOICES`.
         InputError: a development part that leaves one side empty, or has no gold link.
     """
-    by_gold = view is None and corpus.gold != "none" and choose_by != "model"
+    by_gold = view is None and corpus.table is not None and choose_by != "model"
     numbers = split(len(corpus.pairs), development, seed)[0].tolist() if by_gold else []
     work = InfillWork(corpus, model, numbers=numbers, token_budget=token_budget, progress=progress)
     return chosen_view(work, view, development, seed, choose_by)
@@ -251,7 +258,7 @@ def chosen_view(
     if view is not None:
         given = View(view[0], view[1], view[2] if len(view) > 2 else work.facts.infill_reading)
         return ChosenView(given, "given by name")
-    if corpus.gold == "none":
+    if corpus.table is None:
         return ChosenView(work.facts.default[0], "the model's default (no gold links to choose by)")
     if choose_by == "model":
         return ChosenView(*work.facts.default)
@@ -262,18 +269,18 @@ def chosen_view(
     shares = work.gold_peaks(list(usable), views, masks)
     if np.isnan(shares).any():
         raise InputError(
-            f"the {len(numbers)} development pairs of {corpus.name} have no gold link to choose a view by",
+            f"the {len(numbers)} development pairs of {corpus.base_name} have no gold link to choose a view by",
             remedy="Name the view with --layer and --head, or make the development part larger",
         )
     best = int(shares.argmax())
     rule = (
-        f"of {len(views)} heads the one with the highest {corpus.gold} accuracy of {choose_by} rows on the dev "
+        f"of {len(views)} heads the one with the highest {corpus.gold_kind} accuracy of {choose_by} rows on the dev "
         f"split ({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{_HALF if masks else ''})"
     )
     return ChosenView(views[best], rule, tuple(numbers), float(shares[best]), len(views))
 
 
-def _choice_masks(corpus: InfillCorpus, looks: dict[int, Look], seed: int) -> list[Variants]:
+def _choice_masks(corpus: Corpus, looks: dict[int, Look], seed: int) -> list[Variants]:
     """What is hidden of the development pairs for the choice of a view, pair by pair."""
     pairs = [corpus.pairs[k] for k in looks]
     by_plan = [masks_of(make_strategy(spec), pairs, seed) for spec in CHOICE_PLANS]

@@ -11,13 +11,13 @@ from align_eval.infilling.measures import InfillResult
 from align_eval.infilling.probe import checked_heads, default_head, infill_with_maps, require_infiller
 from align_eval.infilling.strategies import masked_words
 from align_eval.runs.infill import ChosenView, pick_view
-from align_eval.runs.infill_corpus import InfillCorpus, in_languages
+from align_eval.runs.sweep import for_testset
 from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from align_eval.corpora import SentencePair
+    from align_eval.corpora import Corpus, SentencePair
     from align_eval.figures.heatmap import Arrangement
     from align_eval.figures.style import Width
     from align_eval.report.summary import Summary
@@ -128,7 +128,7 @@ def infill_pair(
 
 
 def run_pair(
-    corpus: InfillCorpus,
+    corpus: Corpus,
     number: int,
     mask: str,
     model: Any,
@@ -159,19 +159,19 @@ def run_pair(
         InputError: no such pair, words that cannot be hidden, and what :func:`infill_pair` raises.
     """
     if not 0 <= number < len(corpus.pairs):
-        raise InputError(f"{corpus.name} has {len(corpus.pairs)} sentence pairs, not a pair {number + 1}")
+        raise InputError(f"{corpus.base_name} has {len(corpus.pairs)} sentence pairs, not a pair {number + 1}")
     pair = corpus.pairs[number]
     masked = masked_words(mask, pair, language=corpus.target_language, seed=seed)
-    reader = require_infiller(in_languages(model, corpus))
+    reader = require_infiller(for_testset(model, corpus))
     if view is not None:
         chosen = ChosenView(View(*view[:2], reader.infill_reading), rule)
-    elif len(corpus.pairs) > 1 and corpus.gold != "none":
+    elif len(corpus.pairs) > 1 and corpus.table is not None:
         found = pick_view(corpus, reader, None, development, seed, token_budget=token_budget, choose_by=choose_by)
         among = "one of them" if number in found.development else "not one of them"
         chosen = replace(found, rule=f"{found.rule}; this pair is {among}") if found.development else found
     else:
         chosen = usual_view(reader)
-    return infill_pair(reader, pair, masked, chosen=chosen, top=top, kind=corpus.gold)
+    return infill_pair(reader, pair, masked, chosen=chosen, top=top, kind=corpus.gold_kind)
 
 
 def usual_view(model: Any) -> ChosenView:

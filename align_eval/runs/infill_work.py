@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,10 @@ from align_eval.infilling.probe import (
 from align_eval.models.batching import LEAST_BUDGET
 from align_eval.models.pairs import PairModel
 from align_eval.runs.engines import Engine, Given, LocalEngine
-from align_eval.runs.infill_corpus import in_languages
 from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
-    from align_eval.corpora import SentencePair
-    from align_eval.runs.infill_corpus import InfillCorpus
+    from align_eval.corpora import Corpus, SentencePair
 
 Progress = Callable[[int], None]
 Shares = NDArray[np.float64]
@@ -58,24 +56,16 @@ class ModelLoader:
         return load_model(self.name, **self.options)
 
 
-@dataclass(frozen=True)
-class _Languages:
-    """The languages of a corpus, which is all that a model must know of it."""
-
-    source_language: str
-    target_language: str
-
-
 @dataclass(frozen=True, eq=False)
 class _Maker:
     """Makes the model in the languages of a corpus, in the form that fills hidden words."""
 
     load: Callable[[], Any]
-    languages: _Languages
+    languages: tuple[str | None, str | None]
 
     def __call__(self) -> Filler:
         model = self.load()
-        reader = require_infiller(in_languages(model, cast("InfillCorpus", self.languages)))
+        reader = require_infiller(model.in_languages(*self.languages))
         return reader, str(getattr(model, "revision", "") or "")
 
 
@@ -136,7 +126,7 @@ class InfillWork:
 
     def __init__(
         self,
-        corpus: InfillCorpus,
+        corpus: Corpus,
         model: Any,
         engine: Engine | None = None,
         *,
@@ -148,7 +138,7 @@ class InfillWork:
         self.corpus, self.token_budget, self.progress = corpus, token_budget, progress
         self._engine = engine or LocalEngine()
         load = model if isinstance(model, ModelLoader) else Given(model)
-        self._make = _Maker(load, _Languages(corpus.source_language, corpus.target_language))
+        self._make = _Maker(load, (corpus.source_language or None, corpus.target_language or None))
         chosen = list(range(len(corpus.pairs)) if numbers is None else numbers)
         asked = partial(_facts, tuple(corpus.pairs[k] for k in chosen), None if view is None else tuple(view))
         self.facts = self._engine.ask(self._make, asked)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from align_eval.corpora import SentencePair, TestSet
+    from align_eval.corpora import Corpus, SentencePair
     from align_eval.links import Links
     from align_eval.links.table import LinkTable
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class AlignedSet:
     """A test set with the links that one system found in it."""
 
-    testset: TestSet
+    testset: Corpus
     name: str  # of the folder for its figures, such as ``mini-ende.argmax.layer7``
     title: str  # the system, as the figures name it
     links: LinkTable
@@ -71,7 +71,7 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
         if name not in known:
             raise UnknownNameError("system of the result folder", name, known)
     out: list[AlignedSet] = []
-    loaded: dict[str, TestSet] = {}
+    loaded: dict[str, Corpus] = {}
     for name in systems or known:
         row, path = known[name], base / "links" / f"{name}.talp"
         if row["testset"] not in loaded:
@@ -88,7 +88,7 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
     return out
 
 
-def align_set(testset: TestSet, aligner: Any, progress: Callable[[int], None] | None = None) -> list[AlignedSet]:
+def align_set(testset: Corpus, aligner: Any, progress: Callable[[int], None] | None = None) -> list[AlignedSet]:
     """The links of every system of an aligner in a test set, found now."""
     from align_eval.runs.evaluate import align_pairs
 

@@ -1,63 +1,18 @@
-"""A text to translate with its reference translation, from a test set."""
+"""A text to translate with its reference translation: a corpus in the direction and languages asked for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from align_eval.corpora.detokenize import load_detokenizer
 from align_eval.errors import EmptyGoldError, InputError
-from align_eval.links.table import LinkTable
 from align_eval.models.languages import ISO3
 
 if TYPE_CHECKING:
-    from align_eval.corpora import SentencePair, TestSet
+    from align_eval.corpora import Corpus
 
 _ISO1 = {three: two for two, three in ISO3.items()}
-
-
-@dataclass(frozen=True)
-class ParallelText:
-    """Sentences with their reference translations.
-
-    Attributes:
-        name: of the test set, or of the file.
-        pairs: source and reference words, with gold links if the text has them; turned round if asked for.
-        sources, references: the texts that are translated and scored against: words joined, or detokenised.
-        source_language, target_language: ISO 639-1 codes of the sides, ``None`` where they are not known.
-        gold: gold links of all pairs, or ``None``.
-        checksum: sha256 (hex): the test set's, or over the pairs.
-        base: index base of the gold file, where it is known.
-        reverse: the sides were turned round.
-        detokenize: how words became text, see :func:`align_eval.corpora.detokenize.load_detokenizer`.
-    """
-
-    name: str
-    pairs: tuple[SentencePair, ...] = field(repr=False)
-    sources: tuple[str, ...] = field(repr=False)
-    references: tuple[str, ...] = field(repr=False)
-    source_language: str | None
-    target_language: str | None
-    gold: LinkTable | None = field(repr=False)
-    checksum: str
-    base: int | None = None
-    reverse: bool = False
-    detokenize: str = "none"
-
-    def __len__(self) -> int:
-        """The number of sentence pairs."""
-        return len(self.pairs)
-
-    def part(self, kept: Sequence[int]) -> ParallelText:
-        """The pairs of the positions ``kept``."""
-        pairs = tuple(self.pairs[k] for k in kept)
-        gold = None if self.gold is None else LinkTable.from_links([self.gold.gold(k) for k in kept])
-        return ParallelText(
-            self.name, pairs, tuple(self.sources[k] for k in kept), tuple(self.references[k] for k in kept),
-            self.source_language, self.target_language, gold, self.checksum, self.base, self.reverse, self.detokenize,
-        )  # fmt: skip
 
 
 def plain_language(code: str | None) -> str | None:
@@ -73,23 +28,23 @@ def plain_language(code: str | None) -> str | None:
 
 
 def open_text(
-    testset: str | TestSet,
+    testset: str | Corpus,
     *,
     reverse: bool = False,
     source_language: str | None = None,
     target_language: str | None = None,
     detokenize: str = "none",
     limit: int | None = None,
-) -> ParallelText:
-    """A text to translate, in memory.
+) -> Corpus:
+    """The corpus to translate: ``source_texts`` are translated, and scored against ``target_texts``.
 
     Args:
-        testset: a named test set, or one of :func:`align_eval.make_testset`, with gold links or without.
-        reverse: translate the second side into the first; gold links are turned round.
+        testset: a named test set, or a corpus with gold links or without.
+        reverse: translate the second side into the first.
         source_language, target_language: of the sides as they are translated, in any form that
             :func:`plain_language` reads. A test set knows its own.
-        detokenize: ``none`` or ``moses``, see :mod:`align_eval.corpora.detokenize`. It changes the text that is
-            translated and scored against; gold links and attention keep the words.
+        detokenize: ``none`` or ``moses``, see :func:`align_eval.corpora.words.load_detokenizer`. It changes the text
+            that is translated and scored against; gold links and attention keep the words.
         limit: the first pairs only.
 
     Raises:
@@ -102,47 +57,28 @@ def open_text(
 
     given = load_testset(testset) if isinstance(testset, str) else testset
     named = (plain_language(source_language), plain_language(target_language))
-    own = (given.source_language or None, given.target_language or None)
-    languages = _checked(given.name, own[::-1] if reverse else own, named, reverse)
-    if languages[0] and languages[0] == languages[1]:
-        raise InputError(
-            f"the source and the target language are both {languages[0]}",
-            remedy="Give two languages with --source-language and --target-language",
-        )
-    pairs = given.pairs[:limit]
-    if given.table is not None and not any(pair.gold is not None and pair.gold.possible for pair in pairs):
-        raise EmptyGoldError(
-            f"{given.name} has gold links for {len(pairs)} sentence pairs but not a single one",
-            remedy="Give gold links, or a text without them",
-        )
-    if reverse:
-        pairs = [pair.reverse() for pair in pairs]
-    joined = [load_detokenizer(detokenize, language) for language in languages]
-    gold = None if given.table is None else LinkTable.from_links([p.gold for p in pairs if p.gold is not None])
-    return ParallelText(
-        given.name,
-        tuple(pairs),
-        tuple(joined[0](pair.source) for pair in pairs),
-        tuple(joined[1](pair.target) for pair in pairs),
-        *languages,
-        gold,
-        given.checksum,
-        given.base,
-        reverse,
-        detokenize,
-    )
-
-
-def _checked(
-    name: str, own: tuple[str | None, str | None], named: tuple[str | None, str | None], reverse: bool
-) -> tuple[str | None, str | None]:
-    """The languages of a test set, or those that the user named where it does not know them."""
-    for side, known, given in zip(("source", "target"), own, named, strict=True):
-        if given and known and given != known:
+    corpus = given.reverse() if reverse else given
+    own = (corpus.source_language, corpus.target_language)
+    for side, known, language in zip(("source", "target"), own, named, strict=True):
+        if language and known and language != known:
             turned = "Leave --reverse out" if reverse else "Give --reverse"
             what = "sources" if side == "source" else "references"
             raise InputError(
-                f"the {what} of {name} are {known}, not {given}",
-                remedy=f"{turned} to translate the other way" if given in own else f"Leave --{side}-language out",
+                f"the {what} of {given.name} are {known}, not {language}",
+                remedy=f"{turned} to translate the other way" if language in own else f"Leave --{side}-language out",
             )
-    return own[0] or named[0], own[1] or named[1]
+    source, target = own[0] or named[0] or "", own[1] or named[1] or ""
+    if source and source == target:
+        raise InputError(
+            f"the source and the target language are both {source}",
+            remedy="Give two languages with --source-language and --target-language",
+        )
+    corpus = corpus.part(range(len(corpus) if limit is None else min(limit, len(corpus))))
+    if corpus.table is not None and not corpus.table.links:
+        raise EmptyGoldError(
+            f"{given.name} has gold links for {len(corpus)} sentence pairs but not a single one",
+            remedy="Give gold links, or a text without them",
+        )
+    corpus = replace(corpus, source_language=source, target_language=target, detokenize=detokenize)
+    _ = corpus.source_texts, corpus.target_texts  # what is wrong with the detokeniser is said now
+    return corpus

@@ -33,7 +33,7 @@ from align_eval.tables import frame
 if TYPE_CHECKING:
     import pandas
 
-    from align_eval.corpora import SentencePair, TestSet
+    from align_eval.corpora import Corpus, SentencePair
 
 CELL_BUDGET = 1 << 22
 """Cells (heads x pairs x source x target words) that extraction sees at a time."""
@@ -179,7 +179,7 @@ class Sweep:
         fits: whether each pair fits the model's window, ``(N,)``; counts of the others are 0; scores leave them out.
     """
 
-    testset: TestSet
+    testset: Corpus
     model: str
     method: str
     attribution: str
@@ -287,7 +287,7 @@ def split(sentences: int, development: float, seed: int) -> tuple[NDArray[np.int
 
 
 def sweep_testset(
-    testset: TestSet,
+    testset: Corpus,
     model: Any,
     *,
     layers: Any = "all",
@@ -356,6 +356,6 @@ def _readings(reader: Any, modes: Sequence[str] | None) -> list[str] | None:
     return None if modes is None else [known[mode] for mode in modes]
 
 
-def for_testset(model: Any, testset: TestSet) -> Any:
+def for_testset(model: Any, testset: Corpus) -> Any:
     """The model with the languages of a test set, where the set has them and the model has none chosen yet."""
     return model.in_languages(testset.source_language or None, testset.target_language or None)

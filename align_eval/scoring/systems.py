@@ -121,7 +121,7 @@ def find_gold(name: str, options: ReadOptions, pairs: Iterable[SentencePair] | N
     if options.base != "auto" and int(options.base) != entry.base:
         raise InputError(f"the test set {name!r} counts from {entry.base}", remedy="Leave --gold-base out")
     testset = load_testset(name)
-    return GoldSource(name, testset.sentences, table=testset.gold, base=entry.base, checksum=testset.checksum)
+    return GoldSource(name, testset.read(), table=testset.gold, base=entry.base, checksum=testset.checksum)
 
 
 def side_by_side(

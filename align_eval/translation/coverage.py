@@ -29,8 +29,8 @@ from align_eval.translation.metrics import default_tokenizer
 
 if TYPE_CHECKING:
     from align_eval.aligners import Aligner
+    from align_eval.corpora import Corpus
     from align_eval.links import Links
-    from align_eval.runs.parallel_text import ParallelText
 
 LEVEL = 0.95  # of the intervals
 
@@ -196,16 +196,16 @@ def diagnostic_aligner(
     return make_aligner(AlignerSettings(spec, (method,), token_budget=token_budget, options=loading))
 
 
-def word_tokenizers(text: ParallelText, named: tuple[str | None, str | None]) -> tuple[str, str]:
+def word_tokenizers(text: Corpus, named: tuple[str | None, str | None]) -> tuple[str, str]:
     """The names of the tokenisers of source and translations for the diagnostics; an error if one cannot be loaded."""
-    source = "none" if text.gold is not None else default_tokenizer(text.source_language)
+    source = "none" if text.table is not None else default_tokenizer(text.source_language)
     chosen = (named[0] or source, named[1] or default_tokenizer(text.target_language))
     load_tokenizers(chosen)
     return chosen
 
 
 def diagnose(
-    text: ParallelText, outputs: Sequence[Sequence[str]], aligner: Aligner, tokenize: tuple[str, str], *,
+    text: Corpus, outputs: Sequence[Sequence[str]], aligner: Aligner, tokenize: tuple[str, str], *,
     punctuation: bool = False, progress: Callable[[int], None] | None = None, **options: Any,
 ) -> list[Diagnosis]:  # fmt: skip
     """Align the sources with each of several translations of them, all in one go, and count words without a link.
@@ -218,7 +218,7 @@ def diagnose(
     assert second is not None
     sources = [
         pair.source if tokenize[0] == "none" else tuple(first(given))
-        for pair, given in zip(text.pairs, text.sources, strict=True)
+        for pair, given in zip(text.pairs, text.source_texts, strict=True)
     ]
     pairs = [
         SentencePair(pair.id, source, tuple(second(line)))

@@ -40,8 +40,9 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
     """
     text = one.text
     row: dict[str, Any] = {
-        "testset": text.name, "model": one.model, "sentences": len(text), "source_language": text.source_language,
-        "target_language": text.target_language, "reverse": text.reverse,
+        "testset": text.base_name, "model": one.model, "sentences": len(text),
+        "source_language": text.source_language or None,
+        "target_language": text.target_language or None, "reverse": text.reversed,
         "detokenize": describe_detokenizer(text.detokenize),
         **{name: round(metric.score, DECIMALS) for name, metric in one.scores.items()},
         "aer": None, "uncovered_source": None, "unsupported_target": None,
@@ -107,9 +108,9 @@ def worst_row(one: TranslatedText, k: int) -> dict[str, Any]:
     uncovered, unsupported = _unlinked(one.diagnosis, k)
     return {
         "id": one.text.pairs[k].id,
-        "source": one.text.sources[k],
+        "source": one.text.source_texts[k],
         "translation": one.translations[k].text,
-        "reference": one.text.references[k],
+        "reference": one.text.target_texts[k],
         "uncovered": [list(word) for word in uncovered],
         "unsupported": [list(word) for word in unsupported],
     }
@@ -128,7 +129,7 @@ def render(found: Sequence[TranslatedText], worst: int = WORST) -> str:
     way = f"{text.source_language or '?'} to {text.target_language or '?'}"
     words = {"none": "words joined by spaces"}.get(text.detokenize, f"detokenised: {text.detokenize}")
     table = TextTable(
-        f"{text.name}: {len(text)} sentence pairs, {way}, {words}",
+        f"{text.base_name}: {len(text)} sentence pairs, {way}, {words}",
         ["model", "BLEU", "chrF", "TER", "AER", "uncovered %", "unsupported %"],
     )
     for one in found:
@@ -256,12 +257,14 @@ def write_folder(found: Sequence[TranslatedText], folder: StrPath, worst: int = 
 def sentence_rows(one: TranslatedText) -> list[list[str]]:
     """A head and a row a sentence: texts, sentence-level scores, words without a link (``index:word``, 0-based)."""
     text = one.text
-    scores = sentence_scores(one.hypotheses, text.references, language=text.target_language, tokenize=one.bleu_tokenize)
+    scores = sentence_scores(
+        one.hypotheses, text.target_texts, language=text.target_language, tokenize=one.bleu_tokenize
+    )
     head = ["id", "source", "reference", "translation", *METRICS, "uncovered", "unsupported", "at_limit", "pieces"]
     rows = [head]
     for k, translation in enumerate(one.translations):
         numbers = [f"{scores[name][k]:.2f}" for name in METRICS]
         unlinked = [" ".join(f"{i}:{word}" for i, word in side) for side in _unlinked(one.diagnosis, k)]
-        cells = [text.pairs[k].id, text.sources[k], text.references[k], translation.text, *numbers, *unlinked]
+        cells = [text.pairs[k].id, text.source_texts[k], text.target_texts[k], translation.text, *numbers, *unlinked]
         rows.append([cell(c) for c in (*cells, str(translation.at_limit).lower(), str(translation.pieces))])
     return rows

@@ -22,7 +22,7 @@ from align_eval.errors import InputError, LengthMismatchError
 from align_eval.files import StrPath, atomic_writer, parse_json, read_lines, sha256_of
 from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.models.translation import Decoding, Translation, Translator, load_translator
-from align_eval.runs.parallel_text import ParallelText, plain_language
+from align_eval.runs.parallel_text import plain_language
 from align_eval.runs.results import file_name, make_folder
 from align_eval.runs.sweep import Sweep, split, sweep_testset
 from align_eval.scoring import Score
@@ -37,6 +37,7 @@ from align_eval.translation.metrics import (
 )
 
 if TYPE_CHECKING:
+    from align_eval.corpora import Corpus
     from align_eval.models.seq2seq import Seq2Seq
     from align_eval.signals.matrix import View
 
@@ -137,7 +138,7 @@ class TranslatedText:
         bleu_tokenize: tokeniser of BLEU that was asked for; ``None``: that of the language.
     """
 
-    text: ParallelText
+    text: Corpus
     model: str
     decoding: dict[str, Any]
     translations: list[Translation] = field(repr=False)
@@ -157,7 +158,7 @@ class TranslatedText:
 
 
 def translate_and_score(
-    text: ParallelText, models: Sequence[str | Seq2Seq], settings: TranslateSettings = TranslateSettings(), *,
+    text: Corpus, models: Sequence[str | Seq2Seq], settings: TranslateSettings = TranslateSettings(), *,
     hypotheses: Sequence[Hypothesis] = (), folder: str | os.PathLike[str] | None = None, resume: bool = True,
     bars: Bars | None = None,
 ) -> list[TranslatedText]:  # fmt: skip
@@ -189,7 +190,7 @@ def translate_and_score(
         path = None if folder is None else make_folder(folder) / f"{file_stem(number, name)}.jsonl"
         with draw(f"translating with {name}", len(text)) as progress:
             translations = translate_text(text, translator, path=path, resume=resume, progress=progress)
-        if text.gold is not None:
+        if text.table is not None:
             leave = settings.decoding.on_long != "raise"
             with draw(f"attention of {name}", len(text)) as progress:
                 read: dict[str, Any] = {"leave_long": leave, "token_budget": budget, "progress": progress}
@@ -204,15 +205,15 @@ def translate_and_score(
     if aligner is not None:
         with draw("aligning translations", len(text) * (1 + len(outputs))) as progress:
             diagnoses = diagnose(
-                text, [list(text.references), *outputs], aligner, tokenize, punctuation=settings.punctuation,
+                text, [list(text.target_texts), *outputs], aligner, tokenize, punctuation=settings.punctuation,
                 progress=progress, **options,
             )  # fmt: skip
     metric: dict[str, Any] = {**options, "language": text.target_language, "tokenize": settings.bleu_tokenize}
-    scores = [score_translations(output, text.references, **metric) for output in outputs]
+    scores = [score_translations(output, text.target_texts, **metric) for output in outputs]
     tested: list[dict[str, dict[str, MetricTest]]] = [{} for _ in outputs]
     covered: list[dict[str, PairedTest]] = [{} for _ in outputs]
     if settings.resamples and settings.tests:
-        tested[1:] = paired_translation_tests(outputs, text.references, tests=settings.tests, **metric)
+        tested[1:] = paired_translation_tests(outputs, text.target_texts, tests=settings.tests, **metric)
         for k, later in enumerate(diagnoses[2:], 1):
             covered[k] = coverage_tests(diagnoses[1].coverage, later.coverage, tests=settings.tests, **options)
     return [
@@ -225,12 +226,12 @@ def translate_and_score(
     ]  # fmt: skip
 
 
-def _translator(text: ParallelText, named: str | Seq2Seq, settings: TranslateSettings) -> Translator:
+def _translator(text: Corpus, named: str | Seq2Seq, settings: TranslateSettings) -> Translator:
     """The model, loaded for the languages of the text (or those that the user named)."""
     loading = dict(settings.loading)
     languages = (
-        loading.pop("source_language", None) or text.source_language,
-        loading.pop("target_language", None) or text.target_language,
+        loading.pop("source_language", None) or text.source_language or None,
+        loading.pop("target_language", None) or text.target_language or None,
     )
     if isinstance(named, str):
         model = load_translator(named, source_language=languages[0], target_language=languages[1], **loading)
@@ -255,7 +256,7 @@ def file_stem(number: int, model: str) -> str:
 
 
 def translate_text(
-    text: ParallelText, translator: Translator, *, path: Path | None = None, resume: bool = True,
+    text: Corpus, translator: Translator, *, path: Path | None = None, resume: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> list[Translation]:  # fmt: skip
     """Translate all sentences, in blocks that are written to ``path`` (JSON lines) as they are done.
@@ -266,9 +267,9 @@ def translate_text(
     ids = [pair.id for pair in text.pairs]
     tell = progress or (lambda advance: None)
     if path is None:
-        return translator.translate(text.sources, ids, progress=progress)
+        return translator.translate(text.source_texts, ids, progress=progress)
     key = Key.of(
-        **translator.describe(), text=text.checksum, sentences=len(text), reverse=text.reverse,
+        **translator.describe(), text=text.checksum, sentences=len(text), reverse=text.reversed,
         detokenize=text.detokenize, prefix=[int(i) for i in translator.before],
         batch_tokens=translator.decoding.token_budget, block=BLOCK,
     )  # fmt: skip
@@ -281,7 +282,7 @@ def translate_text(
         tell(out.lines)
         for start in range(out.lines, len(text), BLOCK):
             part = slice(start, start + BLOCK)
-            found = translator.translate(text.sources[part], ids[part], progress=progress)
+            found = translator.translate(text.source_texts[part], ids[part], progress=progress)
             out.append([json.dumps(asdict(one), ensure_ascii=False) for one in found])
     except BaseException:
         out.close()
@@ -345,12 +346,11 @@ def read_hypotheses(paths: Sequence[StrPath], sentences: int, limit: int | None 
 
 
 def forced_counts(
-    text: ParallelText, model: Seq2Seq, choice: AttentionChoice, *, leave_long: bool = False, **options: Any
+    text: Corpus, model: Seq2Seq, choice: AttentionChoice, *, leave_long: bool = False, **options: Any
 ) -> Sweep:
     """Count the links of every head and mode of ``choice`` against gold, pairs over the window left out or refused."""
-    testset: Any = text
     return sweep_testset(
-        testset, model, layers="all" if choice.layer is None else [choice.layer],
+        replace(text, name=text.base_name), model, layers="all" if choice.layer is None else [choice.layer],
         heads=("all", "mean") if choice.head is None else [choice.head],
         modes=None if choice.mode is None else [choice.mode], method=choice.method,
         on_long="leave" if leave_long else "raise", **options,

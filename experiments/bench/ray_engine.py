@@ -142,11 +142,10 @@ def hidden(count: int, actors: int) -> list[dict[str, Any]]:
     import torch
 
     from align_eval import infill_testset
-    from align_eval.runs.infill_corpus import corpus_of
     from align_eval.runs.infill_work import ModelLoader
 
     torch.set_num_threads(1)
-    corpus = corpus_of(load_testset("mini-ende")).reverse().first(count)
+    corpus = load_testset("mini-ende").reverse().part(range(count))
     rows: list[dict[str, Any]] = []
     for name in ("local", "ray"):
         start = time.perf_counter()

@@ -10,7 +10,7 @@ import pytest
 
 from align_eval.cli import main
 from align_eval.cli._progress import LogBar, progress_bar
-from align_eval.corpora import Bitext, read_bitext, write_bitext
+from align_eval.corpora import Corpus, read_bitext, write_bitext
 from align_eval.runs.align_file import count_meanwhile
 from tests.runs.stub import Stub, make_pairs
 
@@ -112,7 +112,7 @@ def test_counting_meanwhile(bitext: Path, tmp_path: Path) -> None:
     assert told == [2100]
     assert thread.daemon
     assert count_meanwhile(read_bitext(bitext), ["-"], told.append) is None  # a stream
-    assert count_meanwhile(Bitext.from_pairs(make_pairs(3)), [bitext], told.append) is None
+    assert count_meanwhile(Corpus.from_pairs(make_pairs(3)), [bitext], told.append) is None
     waiting = count_meanwhile(read_bitext(bitext), [bitext], told.append, after=60)
     assert waiting is not None
     waiting.cancel()

@@ -1,4 +1,4 @@
-"""Bitext: laziness, slicing, length, streams; detection; two parallel files; tokenisation."""
+"""Corpus: laziness, slicing, length, streams; detection; two parallel files; tokenisation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from align_eval.corpora import Bitext, SentencePair, read_bitext
+from align_eval.corpora import Corpus, SentencePair, read_bitext
 from align_eval.corpora.formats import FORMATS, format_names
 from align_eval.corpora.readers import detect_format
 from align_eval.corpora.tokenize import load_tokenizer, tokenizer_names
@@ -44,7 +44,7 @@ def put(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def ids(bitext: Bitext) -> list[str]:
+def ids(bitext: Corpus) -> list[str]:
     return [pair.id for pair in bitext]
 
 
@@ -99,7 +99,7 @@ class TestBitext:
                 read.append(k)
                 yield SentencePair(str(k), (), ())
 
-        bitext = Bitext(pairs)
+        bitext = Corpus(pairs)
         assert len(bitext[3:6]) == 3
         assert ids(bitext[3:6]) == ["3", "4", "5"]
         assert bitext[2].id == "2"
@@ -107,10 +107,10 @@ class TestBitext:
         assert max(read) == 5
         assert len(bitext) == 1000
 
-    def test_materialise_keeps_pairs(self, pipes: Path) -> None:
-        kept = read_bitext(pipes).materialise()
+    def test_pairs_stay_in_memory(self, pipes: Path) -> None:
+        kept = read_bitext(pipes).part(range(10))
         pipes.unlink()
-        assert len(kept) == 10
+        assert len(kept) == len(kept.pairs) == 10
         assert kept[-1].target_text == "t9 b c"
         assert kept.format == "pipes"
 
@@ -137,18 +137,18 @@ class TestBitext:
             pair.id = "8"  # type: ignore[misc]
 
     def test_from_texts(self) -> None:
-        assert Bitext.from_texts(["a  b", ""], ["c", "d"])[0].source == ("a", "b")
+        assert Corpus.from_texts(["a  b", ""], ["c", "d"])[0].source == ("a", "b")
         with pytest.raises(InputError):
-            Bitext.from_texts(["a"], [])
+            Corpus.from_texts(["a"], [])
 
     def test_gold_as_a_table(self, tmp_path: Path) -> None:
-        table = read_bitext(put(tmp_path / "f", "a b\tc d\t0-0 1p1\na\tb\t\n")).gold()
+        table = read_bitext(put(tmp_path / "f", "a b\tc d\t0-0 1p1\na\tb\t\n")).table
         assert table is not None
         assert (table.sentences, table.links, table.sure_links, table.ids) == (2, 2, 1, ["1", "2"])
-        assert read_bitext(put(tmp_path / "g", "a ||| b\n")).gold() is None
+        assert read_bitext(put(tmp_path / "g", "a ||| b\n")).table is None
         mixed = '{"source": "a", "target": "b", "links": [[0, 0]]}\n{"source": "a", "target": "b"}\n'
         with pytest.raises(InputError, match="'2' has none"):
-            read_bitext(put(tmp_path / "h", mixed)).gold()
+            _ = read_bitext(put(tmp_path / "h", mixed)).table
 
 
 class TestStreams:
@@ -462,7 +462,7 @@ class TestPublishedSets:
     def test_xl_wa(self, gold_folder: Path, language: str, pairs: tuple[int, int]) -> None:
         for split, count in zip(("dev", "test"), pairs, strict=True):
             bitext = read_bitext(gold_folder / "xl-wa" / "data" / language / f"{split}.tsv")
-            table = bitext.gold()
+            table = bitext.table
             assert table is not None
             assert (bitext.format, len(bitext), table.sentences) == ("tsv", count, count)
             assert table.sure_links == table.links > count
@@ -504,7 +504,7 @@ def test_reading_text_imports_nothing_heavy(tmp_path: Path) -> None:
 def test_the_package_gives_its_names() -> None:
     import align_eval.corpora as corpora
 
-    assert {"Bitext", "read_bitext", "write_bitext", "read_links", "load_testset"} <= set(dir(corpora))
+    assert {"Corpus", "read_bitext", "write_bitext", "read_links", "load_testset"} <= set(dir(corpora))
     assert corpora.read_bitext is read_bitext
     with pytest.raises(AttributeError):
         corpora.nothing  # noqa: B018

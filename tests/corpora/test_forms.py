@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from align_eval.corpora import Bitext, read_bitext
+from align_eval.corpora import Corpus, read_bitext
 from align_eval.corpora.readers import detect_format
 from align_eval.errors import AlignEvalWarning, FormatError, LinkRangeError
 
@@ -18,7 +18,7 @@ def put(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def rows(bitext: Bitext) -> list[tuple[str, str, str]]:
+def rows(bitext: Corpus) -> list[tuple[str, str, str]]:
     found = [(p.source_text, p.target_text, "-" if p.gold is None else str(p.gold)) for p in bitext]
     assert len(bitext) == len(found)
     return found

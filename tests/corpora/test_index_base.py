@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from align_eval.corpora import Bitext, read_links
+from align_eval.corpora import Corpus, read_links
 from align_eval.corpora.index_base import parse_base, parse_order
 from align_eval.corpora.link_formats import LinkInput
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import FormatError, IndexBaseError, InputError, LinkRangeError
 
-TEXT = Bitext.from_texts(["a b c", "a b"], ["x y z w", "x y z"])  # 3 x 4 and 2 x 3 words
+TEXT = Corpus.from_texts(["a b c", "a b"], ["x y z w", "x y z"])  # 3 x 4 and 2 x 3 words
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_index_equal_to_a_length_proves_base_one(links, text: str) -> None:
 @pytest.mark.parametrize(
     ("bitext", "why"), [(None, "sentence lengths are not at hand"), (TEXT, "no index is equal to a sentence length")]
 )
-def test_without_evidence_it_asks(links, bitext: Bitext | None, why: str) -> None:
+def test_without_evidence_it_asks(links, bitext: Corpus | None, why: str) -> None:
     path = links("1-1\n1-2\n")
     with pytest.raises(IndexBaseError) as caught:
         read_links(path, bitext=bitext)
@@ -124,7 +124,7 @@ def test_contradiction_names_both_links_and_lengths(links) -> None:
 
 def test_contradiction_in_blocks_far_apart(links) -> None:
     count = 60_000
-    text = Bitext.from_texts(["a b c"] * count, ["x y z"] * count)
+    text = Corpus.from_texts(["a b c"] * count, ["x y z"] * count)
     path = links("0-0\n" + "1-1 1-2 2-1 1-1 2-2\n" * (count - 2) + "3-1\n")
     with pytest.raises(IndexBaseError) as caught:
         read_links(path, bitext=text)
@@ -168,7 +168,7 @@ def test_order_that_cannot_be_proven(links) -> None:
 
 def test_order_known_but_base_not(links) -> None:
     with pytest.raises(IndexBaseError, match="index base cannot be proven"):
-        read_links(links("1-3\n1-1\n"), order="auto", bitext=Bitext.from_texts(["a b", "a b"], ["x y z w", "x y z w"]))
+        read_links(links("1-3\n1-1\n"), order="auto", bitext=Corpus.from_texts(["a b", "a b"], ["x y z w", "x y z w"]))
 
 
 def test_formats_that_fix_their_base_need_no_proof(links) -> None:
@@ -182,7 +182,7 @@ def test_formats_that_fix_their_base_need_no_proof(links) -> None:
 def test_a_file_cannot_prove_its_own_order(links) -> None:
     with pytest.raises(IndexBaseError, match="side order cannot be proven"):
         read_links(links("a b\tx y z\t0-2\n"), order="auto")
-    proven = read_links_report(links("x y z\ta b\t2-0\n"), order="auto", bitext=Bitext.from_texts(["a b"], ["x y z"]))
+    proven = read_links_report(links("x y z\ta b\t2-0\n"), order="auto", bitext=Corpus.from_texts(["a b"], ["x y z"]))
     assert proven[1].order == "ts"
     assert str(proven[0][0]) == "0-2"
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from align_eval.corpora import Bitext, SentencePair, read_links, write_links
+from align_eval.corpora import Corpus, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import read_links_report
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.links import Links
 from align_eval.links.table import LinkTable
 
-TEXT = Bitext.from_texts(["the house and the garden", "yes"], ["das Haus und der Garten", "ja"])
+TEXT = Corpus.from_texts(["the house and the garden", "yes"], ["das Haus und der Garten", "ja"])
 YES = '[["yes", "ja"]]\n'
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from align_eval.corpora import Bitext, SentencePair, read_links, write_links
+from align_eval.corpora import Corpus, SentencePair, read_links, write_links
 from align_eval.corpora.link_formats import LINK_FORMATS
 from align_eval.corpora.linkio import link_format_of, read_links_report, sentences_of_links
 from align_eval.errors import (
@@ -29,7 +29,7 @@ from align_eval.errors import (
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
 
-TEXT = Bitext.from_texts(["the house", "a b c", "d"], ["das ist Haus", "x y", "z"])
+TEXT = Corpus.from_texts(["the house", "a b c", "d"], ["das ist Haus", "x y", "z"])
 GOLD = LinkTable.from_links(
     [GoldLinks(Links([(0, 0), (1, 2)]), Links([(0, 1)])), GoldLinks(Links([(2, 1)])), GoldLinks(Links())]
 )
@@ -122,7 +122,7 @@ def test_range_error_says_everything(file) -> None:
     assert "3 source and 2 target words" in caught.value.message
     assert caught.value.remedy
     with pytest.raises(LinkRangeError, match="Probably the sides are swapped"):
-        read_links(file("1-1\n3-1\n1-1\n"), base=1, order="st", bitext=Bitext.from_texts(["a"] * 3, ["x y z"] * 3))
+        read_links(file("1-1\n3-1\n1-1\n"), base=1, order="st", bitext=Corpus.from_texts(["a"] * 3, ["x y z"] * 3))
     with pytest.raises(LinkRangeError, match="Probably the indices count from 1"):
         read_links(file("1-1\n3-2\n\n"), base=0, bitext=TEXT)
 
@@ -179,7 +179,7 @@ def test_a3(file) -> None:
     assert table == SURE
     assert (report.format, report.base, report.nulls) == ("a3", 1, 3)
     assert table == read_links(path, bitext=TEXT)
-    turned = Bitext.from_pairs(pair.reverse() for pair in TEXT)
+    turned = Corpus.from_pairs(pair.reverse() for pair in TEXT)
     assert read_links(path, order="ts", bitext=turned) == SURE.reverse()
     assert sentences_of_links(path) == list(TEXT)
     assert sentences_of_links(path, order="ts") == list(turned)

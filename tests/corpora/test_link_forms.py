@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from align_eval.corpora import Bitext, read_bitext, read_links, write_links
+from align_eval.corpora import Corpus, read_bitext, read_links, write_links
 from align_eval.corpora.linkio import read_links_report, sentences_of_links
 from align_eval.errors import AlignEvalWarning, EncodingError, FormatError, InputError, LinkRangeError
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
 
-TEXT = Bitext.from_texts(["the house", "a b c", "d"], ["das ist Haus", "x y", "z"])
+TEXT = Corpus.from_texts(["the house", "a b c", "d"], ["das ist Haus", "x y", "z"])
 GOLD = LinkTable.from_links(
     [GoldLinks(Links([(0, 0), (1, 2)]), Links([(0, 1)])), GoldLinks(Links([(2, 1)])), GoldLinks(Links())]
 )
@@ -187,7 +187,7 @@ def test_one_schema_for_links_and_for_sentence_pairs(tmp_path: Path, form: str, 
         put(path, json.dumps(row) + "\n" if form == "lines" else json.dumps([row], indent=1))
     bitext = read_bitext(path)
     assert len(bitext) == 1
-    table = bitext.gold()
+    table = bitext.table
     assert table is not None
     assert gold(table) == gold(read_links(path)) == [want]
 

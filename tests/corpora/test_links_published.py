@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from align_eval.corpora import Bitext, SentencePair, read_links, write_links
+from align_eval.corpora import Corpus, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import IndexBaseError, LengthMismatchError, LinkRangeError
 from align_eval.links.table import LinkTable
@@ -19,17 +19,17 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(" ") if word)
 
 
-def piped(path: Path) -> Bitext:
+def piped(path: Path) -> Corpus:
     """``source ||| target``, undecodable bytes replaced (jaen.src-tgt has some)."""
     lines = path.read_bytes().decode("utf-8", errors="replace").removesuffix("\n").split("\n")
     sides = [line.split(" ||| ") for line in lines]
-    return Bitext.from_pairs(SentencePair(str(k), words(s[0]), words(s[1])) for k, s in enumerate(sides, 1))
+    return Corpus.from_pairs(SentencePair(str(k), words(s[0]), words(s[1])) for k, s in enumerate(sides, 1))
 
 
-def parallel(source: Path, target: Path) -> Bitext:
+def parallel(source: Path, target: Path) -> Corpus:
     sides = [path.read_text("utf-8").removesuffix("\n").split("\n") for path in (source, target)]
     pairs = zip(*sides, strict=True)
-    return Bitext.from_pairs(SentencePair(str(k), words(a), words(b)) for k, (a, b) in enumerate(pairs, 1))
+    return Corpus.from_pairs(SentencePair(str(k), words(a), words(b)) for k, (a, b) in enumerate(pairs, 1))
 
 
 SETS = {
@@ -86,7 +86,7 @@ def test_ideographic_space_is_a_word(gold_folder: Path) -> None:
     folder = gold_folder / "jaen-kftt"
     good = piped(folder / "test.ja-en")
     read_links(folder / "jaen.talp", bitext=good)
-    bad = Bitext.from_pairs(
+    bad = Corpus.from_pairs(
         SentencePair(p.id, tuple(" ".join(p.source).split()), tuple(" ".join(p.target).split())) for p in good
     )
     with pytest.raises(LinkRangeError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from align_eval.corpora import Bitext, read_bitext
+from align_eval.corpora import Corpus, read_bitext
 from align_eval.corpora.headers import is_header
 from align_eval.errors import AlignEvalWarning, FormatError
 
@@ -24,7 +24,7 @@ def segs(*texts: str, document: str = "d") -> str:
     return SGML.format(document, "\n".join(f'<seg id="{k}"> {text} </seg>' for k, text in enumerate(texts, 1)))
 
 
-def rows(bitext: Bitext) -> list[tuple[str, str, str]]:
+def rows(bitext: Corpus) -> list[tuple[str, str, str]]:
     found = [(pair.id, pair.source_text, pair.target_text) for pair in bitext]
     assert len(bitext) == len(found)
     return found
@@ -195,7 +195,7 @@ class TestHeaders:
         assert (len(bitext), len(said)) == (3, form == "csv")
 
     @staticmethod
-    def read(folder: Path, form: str, lines: list[list[str]], header: str | None = None) -> tuple[Bitext, list[str]]:
+    def read(folder: Path, form: str, lines: list[list[str]], header: str | None = None) -> tuple[Corpus, list[str]]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if form == "parallel":

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from align_eval.corpora import Bitext, SentencePair, read_links, write_links
+from align_eval.corpora import Corpus, SentencePair, read_links, write_links
 from align_eval.corpora.linkio import iter_link_blocks, read_links_report
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.links import Links
 from align_eval.links.table import LinkTable
 
-FOUR = Bitext.from_texts(["a b", "c", "d e f", "g h"], ["x y", "z", "u v w", "p q"])
+FOUR = Corpus.from_texts(["a b", "c", "d e f", "g h"], ["x y", "z", "u v w", "p q"])
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -92,7 +92,7 @@ def test_a_bitext_of_own_names(tmp_path: Path) -> None:
     assert [str(x) for x in read_links(path, bitext=named)] == ["", "", "0-0"]
     with pytest.raises(LengthMismatchError, match="names 's4'"):
         read_links(put(path, path.read_text().replace("s2", "s4")), bitext=named)
-    plain = Bitext.from_texts(["a"] * 3, ["b"] * 3)  # a text without names of its own: line for line
+    plain = Corpus.from_texts(["a"] * 3, ["b"] * 3)  # a text without names of its own: line for line
     assert [str(x) for x in read_links(path, bitext=plain)] == ["0-0", "", ""]
 
 

@@ -125,7 +125,7 @@ resamples = 20
 @pytest.fixture
 def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A tiny model in place of any that is loaded, and a test set of four pairs in place of mini-ende."""
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
     from align_eval.links import GoldLinks, Links
     from align_eval.links.table import LinkTable
     from tests.models import families
@@ -134,7 +134,7 @@ def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
     model.revision = "1"
     pairs = families.pairs()
     gold = LinkTable.from_links([GoldLinks(Links([(0, 0)]), Links([])) for _ in pairs])
-    found = TestSet("mini-ende", lambda: pairs, gold, "0" * 64, "de", "en")
+    found = Corpus(lambda: pairs, "mini-ende", "de", "en", links=gold, registered="0" * 64, kept=True)
     monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: model)
     monkeypatch.setattr("align_eval.corpora.load_testset", lambda name: found)
     return model

@@ -5,20 +5,16 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import align_eval as ae
 from align_eval.errors import InputError
-from align_eval.links.table import LinkTable
 from align_eval.models import families as loaded_families
 from align_eval.models.translation import Decoding
 from align_eval.runs.evaluate import attention_links
 from align_eval.runs.infill import infill_testset
-from align_eval.runs.infill_corpus import corpus_of
 from align_eval.runs.infill_pair import infill_pair
 from align_eval.runs.infill_work import ModelLoader
 from align_eval.runs.parallel_text import open_text
@@ -48,11 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def few() -> Any:
     whole = ae.load_testset("mini-ende")
-    pairs = [pair for pair in whole.pairs if len(pair.source) + len(pair.target) < 16][:6]
-    gold = LinkTable.from_links([p.gold for p in pairs if p.gold is not None])
-    return SimpleNamespace(
-        name="few", checksum="0" * 64, base=0, pairs=pairs, gold=gold, source_language="en", target_language="de"
-    )
+    return whole.part([k for k, pair in enumerate(whole) if len(pair.source) + len(pair.target) < 16][:6])
 
 
 @pytest.fixture
@@ -100,14 +92,14 @@ VERBS: dict[str, Callable[[dict[str, str], Any], Any]] = {
     "sweep": swept,
     "translate": translated,
     "infill": lambda folders, few: infill_testset(
-        replace(corpus_of(ae.load_testset("mini-ende")), pairs=tuple(few.pairs)),
+        few,
         ae.load_model(folders["masked"], target_language="en"),
         ["each"],
         view=(1, 1),
         resamples=10,
     ),
     "infill by name": lambda folders, few: infill_testset(
-        replace(corpus_of(ae.load_testset("mini-ende")), pairs=tuple(few.pairs)),
+        few,
         ModelLoader(folders["masked"], {"target_language": "en"}),
         ["each"],
         resamples=10,

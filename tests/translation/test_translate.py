@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import align_eval as ae
-from align_eval.corpora import make_testset
+from align_eval.corpora import Corpus, make_testset
 from align_eval.corpora.detokenize import load_detokenizer
 from align_eval.errors import InputError, LengthMismatchError, MissingFileError, SentenceTooLongError, UnknownNameError
 from align_eval.models.translation import Decoding, Translator
-from align_eval.runs.parallel_text import ParallelText, open_text
+from align_eval.runs.parallel_text import open_text
 from align_eval.runs.sweep import split, sweep_testset
 from align_eval.translation.coverage import coverage, diagnose, diagnostic_aligner, word_tokenizers
 from align_eval.translation.metrics import score_translations
@@ -35,7 +35,7 @@ from tests.runs.stub import Stub
 
 
 @pytest.fixture(scope="module")
-def text() -> ParallelText:
+def text() -> Corpus:
     return open_text("mini-ende", reverse=True, limit=8)
 
 
@@ -60,12 +60,11 @@ def bitext(folder: Path, **gold: Any) -> Path:
     return path
 
 
-def test_a_test_set_knows_its_languages_and_gold(text: ParallelText) -> None:
+def test_a_test_set_knows_its_languages_and_gold(text: Corpus) -> None:
     assert (text.source_language, text.target_language, len(text)) == ("de", "en", 8)
     forward = open_text("mini-ende", limit=8)
     assert (forward.source_language, forward.target_language) == ("en", "de")
-    assert forward.sources == text.references
-    assert forward.gold is not None
+    assert forward.source_texts == text.target_texts
     assert text.gold == forward.gold.reverse()
     assert text.checksum == ae.load_testset("mini-ende").checksum
     assert open_text("mini-ende", target_language="deu_Latn", limit=1).target_language == "de"
@@ -88,17 +87,17 @@ def test_a_bitext_is_a_file_or_two(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("das Haus\nein Haus .\n", "utf-8")
     (tmp_path / "b").write_text("the house\na house .\n", "utf-8")
     two = open_text(make_testset(tmp_path / "a", target=tmp_path / "b"))
-    assert two.sources == ("das Haus", "ein Haus .")
-    assert two.gold is None
+    assert two.source_texts == ("das Haus", "ein Haus .")
+    assert two.table is None
     one = open_text(make_testset(bitext(tmp_path)), limit=2)
-    assert (one.sources, one.references) == (two.sources, two.references)
+    assert (one.source_texts, one.target_texts) == (two.source_texts, two.target_texts)
     assert one.checksum != two.checksum, "of the whole data"
 
 
 def test_words_become_text_as_asked(tmp_path: Path) -> None:
     path = bitext(tmp_path)
     moses = open_text(make_testset(path), source_language="de", target_language="en", detokenize="moses", limit=2)
-    assert moses.sources == ("das Haus", "ein Haus.")
+    assert moses.source_texts == ("das Haus", "ein Haus.")
     assert moses.pairs[1].source == ("ein", "Haus", ".")
     with pytest.raises(InputError, match="needs the languages"):
         open_text(make_testset(path), detokenize="moses")
@@ -106,7 +105,7 @@ def test_words_become_text_as_asked(tmp_path: Path) -> None:
         load_detokenizer("mose", "de")
 
 
-def test_the_view_is_chosen_on_one_part_and_scored_on_the_other(text: ParallelText, model: Any) -> None:
+def test_the_view_is_chosen_on_one_part_and_scored_on_the_other(text: Corpus, model: Any) -> None:
     choice = AttentionChoice(development=0.25)
     forced = forced_counts(text, model, choice)
     assert len(forced.views) == 3 * 5 * 2  # layers, heads and their mean, readings
@@ -124,7 +123,7 @@ def test_the_view_is_chosen_on_one_part_and_scored_on_the_other(text: ParallelTe
         score_forced([forced], AttentionChoice(development=0.01))
 
 
-def test_a_named_view_is_scored_on_all(text: ParallelText, model: Any) -> None:
+def test_a_named_view_is_scored_on_all(text: Corpus, model: Any) -> None:
     choice = AttentionChoice(2, 1, "awi")
     (found,) = score_forced([forced_counts(text, model, choice)], choice, resamples=0)
     whole: Any = text
@@ -153,9 +152,7 @@ def test_pairs_over_a_window_are_left_out_for_all_models(tmp_path: Path, model: 
     assert np.array_equal(counts[0].counts[:, :2], forced_counts(text.part([0, 1]), short, choice).counts)
 
 
-def test_an_interrupted_run_goes_on(
-    text: ParallelText, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_goes_on(text: Corpus, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("align_eval.translation.translate.BLOCK", 3)
     translator = Translator(model, Decoding(2, 10))
     wanted = translate_text(text, translator)
@@ -187,8 +184,8 @@ def test_an_interrupted_run_goes_on(
     assert translate_text(text, other, path=path) == translate_text(text, other)
 
 
-def test_links_of_translations_are_counted(text: ParallelText) -> None:
-    outputs = [list(text.references), ["a b.", *text.references[1:]], [""] * 8]
+def test_links_of_translations_are_counted(text: Corpus) -> None:
+    outputs = [list(text.target_texts), ["a b.", *text.target_texts[1:]], [""] * 8]
     aligner = Stub()
     found = diagnose(text, outputs, aligner, ("none", "13a"), resamples=20)
     assert found[1].pairs[0].target == ("a", "b", ".")
@@ -201,7 +198,7 @@ def test_links_of_translations_are_counted(text: ParallelText) -> None:
     assert found[0].aligner == "model:stub|layer:7|method:stub"
 
 
-def test_words_of_the_diagnostics(text: ParallelText, tmp_path: Path) -> None:
+def test_words_of_the_diagnostics(text: Corpus, tmp_path: Path) -> None:
     assert word_tokenizers(text, (None, None)) == ("none", "13a")
     raw = open_text(make_testset(bitext(tmp_path)), source_language="zh", target_language="en", limit=1)
     assert word_tokenizers(raw, (None, None)) == ("zh", "13a")
@@ -217,7 +214,7 @@ def test_an_aligner_may_need_no_model() -> None:
     assert str(aligner.systems[0]) == "eflomal:sym=intersection"
 
 
-def test_models_side_by_side(text: ParallelText, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_side_by_side(text: Corpus, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("align_eval.translation.translate.diagnostic_aligner", lambda *given, **options: Stub())
     other = families.build("t5", source_prefix="translate German to English:")
     other.name = "t5"
@@ -225,7 +222,7 @@ def test_models_side_by_side(text: ParallelText, model: Any, tmp_path: Path, mon
     found = translate_and_score(text, [model, other], chosen, folder=tmp_path / "out")
     rows = json.loads(json.dumps([to_json(one) for one in found]))
     for one, row in zip(found, rows, strict=True):
-        assert one.scores == score_translations(one.hypotheses, text.references, resamples=40)
+        assert one.scores == score_translations(one.hypotheses, text.target_texts, resamples=40)
         assert [row[name] for name in ("bleu", "chrf", "ter")] == [round(s.score, 6) for s in one.scores.values()]
         assert set(row["ci"]) == {"bleu", "chrf", "ter", "aer", "uncovered_source", "unsupported_target"}
         assert set(row["signatures"]) == {"bleu", "chrf", "ter", "aer"}
@@ -250,7 +247,7 @@ def test_models_side_by_side(text: ParallelText, model: Any, tmp_path: Path, mon
     assert {len(row) for row in table} == {11}
 
 
-def test_a_model_of_one_direction(text: ParallelText) -> None:
+def test_a_model_of_one_direction(text: Corpus) -> None:
     model = families.build("marian")
     model.codes, model.tokenizer.supported_language_codes = {}, []
     model.tokenizer.source_lang, model.tokenizer.target_lang = "fr", "en"
@@ -262,7 +259,7 @@ def test_a_model_of_one_direction(text: ParallelText) -> None:
         translate_and_score(text, [model], settings())
 
 
-def test_wrong_options_are_said_before_anything_is_translated(text: ParallelText, model: Any) -> None:
+def test_wrong_options_are_said_before_anything_is_translated(text: Corpus, model: Any) -> None:
     with pytest.raises(UnknownNameError, match="13a"):
         translate_and_score(text, [model], settings(bleu_tokenize="13b"))
     with pytest.raises(InputError, match="no model"):

@@ -14,7 +14,7 @@ from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
     from align_eval.runs.pair_figures import AlignedSet
 
 
@@ -103,7 +103,7 @@ def _numbers(text: str, available: int) -> list[int]:
 
 
 def _align(
-    testset: TestSet, model: str, method: str, layer: int | None, loading: dict[str, Any]
+    testset: Corpus, model: str, method: str, layer: int | None, loading: dict[str, Any]
 ) -> tuple[Any, list[AlignedSet]]:
     """Align a test set now; the aligner is kept for its maps."""
     from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner

@@ -1,1 +1,1 @@
-"""Bitext formats, one file each. See :mod:`align_eval.corpora.formats`."""
+"""Corpus formats, one file each. See :mod:`align_eval.corpora.formats`."""

@@ -30,7 +30,7 @@ from align_eval.runs.results import environment, make_folder
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
 
 Bar = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
 """Given what is done and how much there is of it, a context that gives a function to call with each advance."""
@@ -77,16 +77,16 @@ class Experiment(ABC):
 
     def check_testsets(self) -> None:
         """Raise an error for the first test set that is unknown."""
-        from align_eval.corpora.testset import REVERSE
+        from align_eval.corpora.corpus import REVERSE
         from align_eval.corpora.testset_entries import get_entry
 
         for name in self.testsets:
             get_entry(name.removesuffix(REVERSE))
 
-    def load(self) -> list[TestSet]:
+    def load(self) -> list[Corpus]:
         """The test sets; those with ``:reverse`` behind their name with source and target swapped."""
         from align_eval.corpora import load_testset
-        from align_eval.corpora.testset import REVERSE
+        from align_eval.corpora.corpus import REVERSE
 
         found = {name: load_testset(name.removesuffix(REVERSE)) for name in self.testsets}
         return [one.reverse() if name.endswith(REVERSE) else one for name, one in found.items()]

@@ -32,14 +32,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.corpora.testset import REVERSE
+from align_eval.corpora.corpus import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.files import atomic_writer
 from align_eval.runs.experiments import KINDS, Cells, Experiment, Watch
 from align_eval.runs.results import file_name, make_folder
 
 if TYPE_CHECKING:
-    from align_eval.runs.infill_corpus import InfillCorpus
+    from align_eval.corpora import Corpus
 
 
 @KINDS.register("infill")
@@ -141,13 +141,12 @@ class InfillExperiment(Experiment):
             )  # fmt: skip
         return path
 
-    def _corpora(self, watch: Watch) -> Iterator[tuple[str, InfillCorpus]]:
+    def _corpora(self, watch: Watch) -> Iterator[tuple[str, Corpus]]:
         from align_eval.corpora import load_testset
-        from align_eval.runs.infill_corpus import corpus_of
 
         for name in (*self.testsets, *self.optional):
             try:
-                found = corpus_of(load_testset(name.removesuffix(REVERSE)))
+                found = load_testset(name.removesuffix(REVERSE))
             except (UnknownNameError, MissingFileError):
                 if name not in self.optional:
                     raise
@@ -155,7 +154,7 @@ class InfillExperiment(Experiment):
                 continue
             yield name, found.reverse() if name.endswith(REVERSE) else found
 
-    def _corpus(self, corpus: InfillCorpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
+    def _corpus(self, corpus: Corpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
         from align_eval.runs.infill import infill_testset
 
         with watch.bar(name, len(corpus.pairs)) as progress:
@@ -194,7 +193,7 @@ class InfillExperiment(Experiment):
         return parts[0], int(parts[1]), parts[2]
 
     def _draw(
-        self, text: str, corpora: dict[str, InfillCorpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
+        self, text: str, corpora: dict[str, Corpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
     ) -> list[str]:
         """Draw and read one pair with the view that its corpus was read with."""
         from align_eval.figures.style import FORMATS, save

@@ -40,7 +40,7 @@ from align_eval.runs.experiments.sweep import ViewExperiment, interval
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
 
 PLUS = "+parallel"
 OWN = ("signals", "aligners", "aligner_model", "parallel", "parallel_languages", "parallel_tokenize", "links")
@@ -106,7 +106,7 @@ class SignalsExperiment(ViewExperiment):
 
         self.fill(base / "signals.json", parts(), _said, self._body, watch)
 
-    def _signal(self, testset: TestSet, model: Any, signal: str, watch: Watch) -> dict[str, Any]:
+    def _signal(self, testset: Corpus, model: Any, signal: str, watch: Watch) -> dict[str, Any]:
         from align_eval.runs.selection import select
 
         try:
@@ -123,7 +123,7 @@ class SignalsExperiment(ViewExperiment):
             "score": row,
         }
 
-    def _others(self, testset: TestSet) -> Iterator[tuple[str, str, Make]]:
+    def _others(self, testset: Corpus) -> Iterator[tuple[str, str, Make]]:
         """The parts of aligners and given links."""
 
         def mark(*made_from: str) -> str:
@@ -143,7 +143,7 @@ class SignalsExperiment(ViewExperiment):
                 raise MissingFileError("no such file", file=path, remedy=f"Mend links = [{item!r}]")
             yield f"{testset.name}/{label}", mark(sha256_of(path)), partial(self._given, testset, path)
 
-    def _aligner(self, testset: TestSet, spec: str, files: tuple[Path, ...]) -> dict[str, Any]:
+    def _aligner(self, testset: Corpus, spec: str, files: tuple[Path, ...]) -> dict[str, Any]:
         from align_eval.aligners import AlignerSettings, make_aligner
         from align_eval.runs.evaluate import evaluate_testset
 
@@ -159,7 +159,7 @@ class SignalsExperiment(ViewExperiment):
         (found,) = evaluate_testset(testset, aligner, resamples=0, tests=())
         return {"score": self._score(testset, found.result.counts, found.score.signature)}
 
-    def _given(self, testset: TestSet, path: Path) -> dict[str, Any]:
+    def _given(self, testset: Corpus, path: Path) -> dict[str, Any]:
         from align_eval.corpora import read_links
         from align_eval.scoring import Signature
         from align_eval.scoring.measures import counts
@@ -169,7 +169,7 @@ class SignalsExperiment(ViewExperiment):
         signature = Signature(**named, nulls="drop", sym="none")
         return {"score": self._score(testset, counts(testset.gold, table), signature), "file": path.name}
 
-    def _score(self, testset: TestSet, rows: Any, signature: Any) -> dict[str, Any]:
+    def _score(self, testset: Corpus, rows: Any, signature: Any) -> dict[str, Any]:
         """Score of counts ``(sentence pairs, 4)`` on the test split."""
         from align_eval.runs.sweep import split
         from align_eval.scoring import score_counts

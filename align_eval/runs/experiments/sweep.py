@@ -26,7 +26,7 @@ from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
 from align_eval.runs.results import file_name
 
 if TYPE_CHECKING:
-    from align_eval.corpora import TestSet
+    from align_eval.corpora import Corpus
 
 COLUMNS = ("layer", "head", "mode", "aer", "precision", "recall", "f1", "links")
 
@@ -60,7 +60,7 @@ class ViewExperiment(Experiment):
         for rule in (self.keys, self.queries):
             require_rule(rule)
 
-    def swept(self, testset: TestSet, model: Any, signal: str, watch: Watch, what: str, keep: bool) -> tuple[Any, Any]:
+    def swept(self, testset: Corpus, model: Any, signal: str, watch: Watch, what: str, keep: bool) -> tuple[Any, Any]:
         """A sweep of one attribution method over a test set, and the two parts of it.
 
         ``what`` stands on the progress bar; ``keep``: the matrices of the dev split will be asked for.
@@ -117,7 +117,7 @@ class SweepExperiment(ViewExperiment):
 
         self.fill(base / "sweep.json", parts(), _said, partial(self._body, base), watch)
 
-    def _part(self, testset: TestSet, model: Any, watch: Watch, base: Path) -> dict[str, Any]:
+    def _part(self, testset: Corpus, model: Any, watch: Watch, base: Path) -> dict[str, Any]:
         from align_eval.runs.selection import Settings, select
 
         for path in _figures(base, testset.name):

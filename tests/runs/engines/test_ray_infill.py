@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from align_eval.corpora import load_testset
 from align_eval.errors import InputError
 from align_eval.runs.engines import Engine
 from align_eval.runs.infill import infill_testset
-from align_eval.runs.infill_corpus import InfillCorpus, corpus_of
 from align_eval.runs.infill_work import ModelLoader
 from tests.infilling.models import marian_folder
 
@@ -32,9 +30,9 @@ def one_thread() -> Iterator[None]:
 
 
 def test_equal_numbers(engine: Engine, one_thread: None) -> None:
-    found = corpus_of(load_testset("mini-ende"))
-    short = [p for p in found.pairs if len(p.source_text) < 60 and len(p.target_text) < 60]
-    corpus: InfillCorpus = replace(found, pairs=tuple(short[:6]))
+    found = load_testset("mini-ende")
+    short = [k for k, p in enumerate(found) if len(p.source_text) < 60 and len(p.target_text) < 60]
+    corpus = found.part(short[:6])
     model = ModelLoader(str(marian_folder(decoder_mode="masked")), {"target_language": "en"})
     told: dict[str, list[int]] = {"local": [], "ray": []}
     options: Any = {"resamples": 20, "token_budget": 128, "development": 0.3}

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import align_eval as ae
+from align_eval.corpora.plain import as_pairs, as_table
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, LengthMismatchError, UnknownNameError
-from align_eval.runs.plain import as_pairs, as_table
 
 Corpus = list[set[tuple[int, int]]]
 
@@ -176,7 +176,7 @@ def test_symmetrize_takes_the_same_forms() -> None:
         ["I give up ||| Ich gebe auf"],
         zip(["I give up"], ["Ich gebe auf"], strict=True),
         [ae.SentencePair("1", ("I", "give", "up"), ("Ich", "gebe", "auf"))],
-        ae.Bitext.from_texts(["I give up"], ["Ich gebe auf"]),
+        ae.Corpus.from_texts(["I give up"], ["Ich gebe auf"]),
     ],
 )
 def test_forms_of_sentence_pairs(pairs: Any) -> None:
