@@ -272,7 +272,7 @@ def logistic(found: Sweep, development: SENTENCES, settings: Settings) -> Select
         raise InputError(
             f"a logistic regression cannot be fitted on {len(development)} sentence pairs with {int(labels.sum())} "
             f"sure links among {len(labels)} cells",
-            remedy="Take a larger development part",
+            remedy="Take a larger dev split",
         )
     grid = _grid(features, labels)
     fold_of = np.random.default_rng(settings.seed).permutation(len(present)) % min(settings.folds, len(present))

@@ -152,7 +152,7 @@ class MapSource:
         if model is None:
             raise InputError(
                 "the maps of these sentence pairs were not kept, and the model is no longer in memory",
-                remedy="Keep the model until views are selected, or sweep with the development part given",
+                remedy="Keep the model until views are selected, or sweep with the dev split given",
             )
         chosen = [self.views[v] for v in views]
         numbers = sorted(wanted)
@@ -279,8 +279,8 @@ def split(sentences: int, development: float, seed: int) -> tuple[NDArray[np.int
     size = round(sentences * development)
     if not 0 < size < sentences:
         raise InputError(
-            f"a development part of {development:g} of {sentences} sentence pairs leaves one part empty",
-            remedy="Give more sentence pairs, or another share: --development 0.5 (development=0.5 in Python)",
+            f"a dev split of {development:g} of {sentences} sentence pairs leaves one part empty",
+            remedy="Give more sentence pairs, or another ratio: --development 0.5 (development=0.5 in Python)",
         )
     order = np.random.default_rng(seed).permutation(sentences)
     return np.sort(order[:size]), np.sort(order[size:])

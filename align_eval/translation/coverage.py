@@ -45,7 +45,7 @@ class SentenceCoverage:
     target_words: int
 
     @property
-    def share(self) -> float:
+    def ratio(self) -> float:
         """Words without a link, of both sides, as a fraction of all words counted; 0 for a pair without words."""
         words = self.source_words + self.target_words
         return (len(self.uncovered) + len(self.unsupported)) / words if words else 0.0
@@ -66,16 +66,16 @@ class Coverage:
     ci: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def worst(self, number: int) -> list[int]:
-        """The pairs with the greatest :attr:`SentenceCoverage.share`; of equal ones those with more such words."""
+        """The pairs with the greatest :attr:`SentenceCoverage.ratio`; of equal ones those with more such words."""
         ranked = [
-            (-one.share, -len(one.uncovered) - len(one.unsupported), k)
+            (-one.ratio, -len(one.uncovered) - len(one.unsupported), k)
             for k, one in enumerate(self.sentences)
-            if one.share > 0
+            if one.ratio > 0
         ]
         return [k for _, _, k in sorted(ranked)[:number]]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``json.dumps``: shares, counts, intervals."""
+        """Plain data for ``json.dumps``: percentages, counts, intervals."""
         sums = _rows(self.sentences).sum(axis=0, dtype=np.int64).tolist()
         return {
             "uncovered_source": rounded(self.uncovered_source),
@@ -119,14 +119,14 @@ def coverage(
     )
     rows = _rows(sentences)
     sums = rows.sum(axis=0, dtype=np.int64)
-    shares = [100 * float(sums[k]) / float(sums[k + 1]) if sums[k + 1] else None for k in (0, 2)]
+    parts = [100 * float(sums[k]) / float(sums[k + 1]) if sums[k + 1] else None for k in (0, 2)]
     ci = {}
     if resamples and len(rows):
         for name, found in studentise(rows, _fractions, resamples, seed).items():
             if len(found.sample):
                 low, high = found.interval(LEVEL)
                 ci[name] = 100 * low, 100 * high
-    return Coverage(sentences, shares[0], shares[1], ci)
+    return Coverage(sentences, parts[0], parts[1], ci)
 
 
 def coverage_tests(
@@ -144,12 +144,12 @@ def coverage_tests(
     if not resamples:
         raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
     a, b = _rows(first.sentences).astype(np.int64), _rows(other.sentences).astype(np.int64)
-    before, after = _shares(a.sum(axis=0)), _shares(b.sum(axis=0))
+    before, after = _percentages(a.sum(axis=0)), _percentages(b.sum(axis=0))
     observed = {name: float(after[name] - before[name]) for name in before}
-    return compare(a, b, _shares, observed, tests=tests, resamples=resamples, seed=seed, confidence=LEVEL)
+    return compare(a, b, _percentages, observed, tests=tests, resamples=resamples, seed=seed, confidence=LEVEL)
 
 
-def _shares(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+def _percentages(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """In percent, from sums ``(..., 4)``; NaN where no word is counted."""
     out = {}
     for name, column in (("uncovered_source", 0), ("unsupported_target", 2)):
@@ -159,7 +159,7 @@ def _shares(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _fractions(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    return {name: share / 100 for name, share in _shares(sums).items()}
+    return {name: value / 100 for name, value in _percentages(sums).items()}
 
 
 def _rows(sentences: Sequence[SentenceCoverage]) -> NDArray[np.int32]:

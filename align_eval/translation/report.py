@@ -136,9 +136,9 @@ def render(found: Sequence[TranslatedText], worst: int = WORST) -> str:
         row = [one.model, *(_with_interval(one.scores[name].score, one.scores[name].ci) for name in METRICS)]
         aer = one.attention
         row.append("-" if aer is None else _with_interval(aer.score.aer, aer.score.ci.get("aer")))
-        table.rows.append([*row, *_shares(one.diagnosis)])
+        table.rows.append([*row, *_unlinked_cells(one.diagnosis)])
     if found[0].reference is not None:
-        table.rows.append(["(reference)", "-", "-", "-", "-", *_shares(found[0].reference)])
+        table.rows.append(["(reference)", "-", "-", "-", "-", *_unlinked_cells(found[0].reference)])
     parts = [render_text([table, *_test_tables(found)])]
     parts.append("\n".join(map(shown, _rests_on(found))) + "\n")
     for one in found:
@@ -152,12 +152,12 @@ def _with_interval(score: float, ci: tuple[float, float] | None) -> str:
     return f"{score:.2f}" if ci is None else f"{score:.2f} ({ci[0]:.1f} - {ci[1]:.1f})"
 
 
-def _shares(diagnosis: Diagnosis | None) -> list[str]:
+def _unlinked_cells(diagnosis: Diagnosis | None) -> list[str]:
     if diagnosis is None:
         return ["-", "-"]
     found = diagnosis.coverage
-    shares = ((getattr(found, name), found.ci.get(name)) for name in _UNLINKED)
-    return ["-" if share is None else _with_interval(share, ci) for share, ci in shares]
+    values = ((getattr(found, name), found.ci.get(name)) for name in _UNLINKED)
+    return ["-" if value is None else _with_interval(value, ci) for value, ci in values]
 
 
 def _test_tables(found: Sequence[TranslatedText]) -> list[TextTable]:

@@ -367,12 +367,12 @@ def score_forced(
         InputError: the dev split or the test split would be empty.
     """
     common = np.logical_and.reduce([model.fits for model in models])
-    development, rest = np.empty(0, dtype=np.int64), np.arange(len(common))
+    development, test = np.empty(0, dtype=np.int64), np.arange(len(common))
     choose = any(len(model.views) > 1 for model in models)
     if choose:
-        development, rest = split(len(common), choice.development, seed)
-    development, rest = development[common[development]], rest[common[rest]]
-    if not len(rest) or (choose and not len(development)):
+        development, test = split(len(common), choice.development, seed)
+    development, test = development[common[development]], test[common[test]]
+    if not len(test) or (choose and not len(development)):
         raise InputError(
             "too few sentence pairs fit the windows of all models to choose a view and score it",
             remedy="Name the view with --layer, --head and --mode, or leave models out",
@@ -383,12 +383,12 @@ def score_forced(
     for sweep in models:
         several = len(sweep.views) > 1
         best = sweep.best(development) if several else 0
-        rows = sweep.counts[best, rest]
-        tested = (
-            {} if first is None or not resamples or not tests else paired_tests(first, rows, tests=tests, **options)
-        )
+        rows = sweep.counts[best, test]
+        tested = {}
+        if first is not None and resamples and tests:
+            tested = paired_tests(first, rows, tests=tests, **options)
         first = rows if first is None else first
-        score = sweep.score(best, rest, **options)
+        score = sweep.score(best, test, **options)
         if "randomisation" in tested:
             score = replace(score, signature=score.signature.extend(ar=resamples))
         chosen_on = len(development) if several else 0

@@ -22,7 +22,7 @@ def test_a_pair_by_hand() -> None:
     assert found.uncovered == (1, 4)
     assert found.unsupported == (3, 4)
     assert (found.source_words, found.target_words) == (5, 5)
-    assert found.share == pytest.approx(4 / 10)
+    assert found.ratio == pytest.approx(4 / 10)
 
 
 def test_a_pair_with_punctuation_counted() -> None:
