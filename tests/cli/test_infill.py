@@ -57,7 +57,7 @@ def test_one_pair_is_drawn_and_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "‘small house’ masked" in capsys.readouterr().out
 
 
-def test_a_pair_of_a_test_set_takes_the_view_of_its_development_part(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pair_of_a_test_set_takes_the_head_of_its_development_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("infill", "small-deen", "--pair", 2, "--mask", "suffix:2", "--json") == 0
     subject = json.loads(capsys.readouterr().out)["subject"]
     assert subject["hidden"] == ["house", "stands"]
@@ -65,7 +65,7 @@ def test_a_pair_of_a_test_set_takes_the_view_of_its_development_part(capsys: pyt
     assert "this pair is" in subject["chosen"]
 
 
-def test_a_test_set_by_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_test_set_by_strategies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shares = [word for share in (0.3, 0.6, 1) for word in ("--strategy", f"random:ratio={share}")]
     words = ("infill", "small-deen", *shares, "--strategy", "function", "--resamples", 100)
     assert run(*words, "--json", "-o", tmp_path / "out") == 0

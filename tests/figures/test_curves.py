@@ -36,7 +36,7 @@ def _row(plan: str, share: float, peak: float | None = 0.6, **more: Any) -> dict
 SPANS = [_row(f"span:ratio={share}", share) for share in (0.5, 0.25, 0.75)]
 
 
-def test_one_plan_has_its_nulls_and_its_visible_rows() -> None:
+def test_one_strategy_has_its_baselines_and_its_visible_rows() -> None:
     figure = redistribution_curves(SPANS, multiples=["gold peak"], model="tiny", rule="lowest AER")
     (axes,) = figure.axes
     curves = [
@@ -65,7 +65,7 @@ def test_links_are_called_what_they_are() -> None:
     assert "gold-aligned" not in told
 
 
-def test_several_plans_are_coloured_apart_and_show_the_highest_null() -> None:
+def test_several_strategies_are_coloured_apart_and_show_the_highest_baseline() -> None:
     rows = [*SPANS, _row("random:ratio=0.5", 0.5, 0.7), _row("content", 0.45, 0.65)]
     (axes,) = redistribution_curves(rows, multiples=["gold peak"]).axes
     assert {text.get_text() for text in axes.texts} == {"span", "random", "content"}

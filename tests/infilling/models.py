@@ -1,4 +1,4 @@
-"""Tiny models with random weights that fill hidden words, saved as folders and loaded as a user would."""
+"""Tiny models with random weights that fill masked words, saved as folders and loaded as a user would."""
 
 from __future__ import annotations
 

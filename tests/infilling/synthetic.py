@@ -31,7 +31,7 @@ def result(
 
 
 def fill(word: int) -> Filled:
-    """Every hidden word is the model's first choice."""
+    """Every masked word is the model's first choice."""
     return Filled(word, f"t{word}", -0.5, 1, ((f"t{word}", 0.6),))
 
 

@@ -1,4 +1,4 @@
-"""What is said of a plan, on made-up models whose answer is known."""
+"""What is said of a strategy, on made-up models whose answer is known."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ HOW = Resampling(1000, 1)
 
 
 def run(pairs: Sequence[SentencePair], spec: str, rows_of: RowsOf, filled: Any = fill) -> tuple[StrategyAnalysis, Any]:
-    plan = make_strategy(spec)
+    strategy = make_strategy(spec)
     collector = RowCollector()
     without = 0
-    for k, (pair, masks) in enumerate(zip(pairs, masks_of(plan, pairs, 1), strict=True)):
+    for k, (pair, masks) in enumerate(zip(pairs, masks_of(strategy, pairs, 1), strict=True)):
         without += not masks
         collector.add(result(k, pair, masks, rows_of, filled))
     table = collector.table()
-    return analyse(plan.spec, table, collector.masked, HOW, without=without), table
+    return analyse(strategy.spec, table, collector.masked, HOW, without=without), table
 
 
-def uniform_when_hidden(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
+def uniform_when_masked(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
     rows = gold_map(pair, 1.0)
     rows[list(masked)] = 1 / len(pair.source)
     return rows
@@ -42,9 +42,9 @@ def keeps_gold(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
     return rows
 
 
-def test_a_model_whose_hidden_rows_are_uniform() -> None:
-    """Full rows lie on one gold word of eight; hidden rows are flat; visible rows do not move."""
-    found, _ = run(corpus(40, 1, low=8, high=8), "span:ratio=0.5", uniform_when_hidden)
+def test_a_model_whose_masked_rows_are_uniform() -> None:
+    """Full rows lie on one gold word of eight; masked rows are flat; visible rows do not move."""
+    found, _ = run(corpus(40, 1, low=8, high=8), "span:ratio=0.5", uniform_when_masked)
     row = found.to_json()
     assert (row["rows_masked"], row["rows_visible"], row["mask_share"]) == (160, 160, 0.5)
     assert (row["accuracy_visible"], row["accuracy_full"]) == (1.0, 1.0)
@@ -67,7 +67,7 @@ def test_a_model_whose_hidden_rows_are_uniform() -> None:
     assert row["change"]["visible"]["entropy"]["p_value"] == 1.0
 
 
-def test_a_model_that_keeps_gold_beats_every_null() -> None:
+def test_a_model_that_keeps_gold_beats_every_baseline() -> None:
     found, _ = run(corpus(40, 2, low=6, high=10), "random:ratio=0.5", keeps_gold)
     row = found.to_json()
     assert row["accuracy_masked"] == row["accuracy_visible"] == 1.0
@@ -120,7 +120,7 @@ def test_the_correlation_is_seen_and_its_lack_too() -> None:
         assert found.words == found.all
 
 
-def test_plans_without_gold_rows_or_visible_rows() -> None:
+def test_strategies_without_gold_rows_or_visible_rows() -> None:
     pairs = [SentencePair(p.id, p.source, p.target, None) for p in corpus(5, 5)]
 
     def flat(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
@@ -148,10 +148,10 @@ def test_what_is_printed_is_complete_plain_and_the_same_each_time() -> None:
     }  # fmt: skip
     assert wanted <= set(first)
     assert set(first["baselines"]) == {"uniform", "position", "permuted"}
-    assert all({"accuracy_masked", "p_value"} <= set(null) for null in first["baselines"].values())
+    assert all({"accuracy_masked", "p_value"} <= set(baseline) for baseline in first["baselines"].values())
 
 
-def test_tables_of_several_plans_are_joined() -> None:
+def test_tables_of_several_strategies_are_joined() -> None:
     pairs = corpus(6, 7)
     tables = [run(pairs, spec, keeps_gold)[1] for spec in ("each", "span")]
     both = joined(tables, renumbered=True)

@@ -76,7 +76,7 @@ def test_a_clear_difference_has_the_least_p_value() -> None:
     assert (found.low, found.high) == (1.0, 1.0)
 
 
-def test_null_differences_are_seldom_significant() -> None:
+def test_baseline_differences_are_seldom_significant() -> None:
     rng = np.random.default_rng(7)
     small = sum(
         compare(rng.normal(size=60), rng.normal(size=60), np.repeat(np.arange(20), 3), Resampling(200, 1)).p_value  # type: ignore[operator,misc]

@@ -1,4 +1,4 @@
-"""Probability, rank and fillings of hidden words by hand."""
+"""Probability, rank and fillings of masked words by hand."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_measures_of_rows_by_hand() -> None:
         row_measures(rows, gold_cells(PAIR)[:2], punctuation_columns(PAIR))  # type: ignore[index]
 
 
-def test_the_table_keeps_hidden_and_visible_rows_apart() -> None:
+def test_the_table_keeps_masked_and_visible_rows_apart() -> None:
     def rows_of(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
         rows = ROWS / ROWS.sum(axis=1, keepdims=True)
         rows[list(masked)] = 0.25

@@ -173,8 +173,8 @@ def test_default_head() -> None:
 
 
 @pytest.mark.parametrize("which", ["masked", "bert"])
-def test_signals_of_predictions_hide_what_they_explain(which: str) -> None:
-    """Input x gradient on a masked model: the logits that are explained are those of the hidden sub-word."""
+def test_signals_of_predictions_mask_what_they_explain(which: str) -> None:
+    """Input x gradient on a masked model: the logits that are explained are those of the masked token."""
     model = load(which)
     reader = ATTRIBUTIONS.get("saliency")(model)
     layouts = reader.lay_out(pairs()[:1])

@@ -82,7 +82,7 @@ def test_full_rows_are_those_of_attention_softmap(model: Any) -> None:
                     assert np.abs(ours - values / values.sum(-1, keepdims=True)).max() < 1e-9
 
 
-def test_a_row_may_change_and_the_hidden_word_does_not_matter(model: Any) -> None:
+def test_a_row_may_change_and_the_masked_word_does_not_matter(model: Any) -> None:
     """Rows move when a word is hidden; and what stood there is not seen: another word gives the same numbers."""
     first, second = pairs()[0], SentencePair("x", pairs()[0].source, ("the", "s", "house"))
     other = SentencePair("y", first.source, ("the", "a", "house"))
@@ -134,7 +134,7 @@ def test_batched_is_single(model: Any) -> None:
 
 
 def test_predictions_are_those_of_the_plain_model(model: Any) -> None:
-    """Log-probability, rank and best fillings of a hidden word against a pass over the whole vocabulary."""
+    """Log-probability, rank and best fillings of a masked word against a pass over the whole vocabulary."""
     pair = pairs()[1]
     (result,) = infill(model, [pair], [[(1, 3)]], top=4)
     (layout,) = model.lay_out([pair])
@@ -180,7 +180,7 @@ def test_maps_for_figures(model: Any) -> None:
                 assert np.abs(maps.words().mass_left_out()[0, 0].numpy() - rows.outside[0]).max() < 1e-9
 
 
-def test_only_the_layers_of_the_views_are_read(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_layers_of_the_heads_are_read(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     from align_eval.infilling import word_rows
 

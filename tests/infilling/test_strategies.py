@@ -56,7 +56,7 @@ def variants(spec: str, pair: SentencePair = GERMAN, seed: int = 1) -> list[tupl
         ("unaligned:each=yes", [(2,)]),
     ],
 )
-def test_hidden_words(spec: str, expected: list[tuple[int, ...]]) -> None:
+def test_masked_words(spec: str, expected: list[tuple[int, ...]]) -> None:
     assert variants(spec) == expected
 
 
@@ -85,17 +85,17 @@ def test_every_place_of_a_span_is_drawn() -> None:
 
 def test_draws_hang_on_the_pair_alone() -> None:
     pairs = [SentencePair(str(k), ("a",), tuple("abcdefghij")) for k in range(6)]
-    plan = make_strategy("random:ratio=0.3")
-    whole = masks_of(plan, pairs, 7)
-    assert masks_of(plan, pairs[3:], 7) == whole[3:]
-    assert masks_of(plan, pairs, 8) != whole
+    strategy = make_strategy("random:ratio=0.3")
+    whole = masks_of(strategy, pairs, 7)
+    assert masks_of(strategy, pairs[3:], 7) == whole[3:]
+    assert masks_of(strategy, pairs, 8) != whole
     assert len({m[0] for m in whole}) > 1
 
 
 @pytest.mark.parametrize("name", STRATEGIES.names())
 def test_an_empty_target_has_no_variant(name: str) -> None:
-    plan = make_strategy({"positions": "positions:1"}.get(name, name), language="de")
-    assert plan(SentencePair("1", ("a",), (), GoldLinks(Links())), np.random.default_rng(0)) == []
+    strategy = make_strategy({"positions": "positions:1"}.get(name, name), language="de")
+    assert strategy(SentencePair("1", ("a",), (), GoldLinks(Links())), np.random.default_rng(0)) == []
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_an_empty_target_has_no_variant(name: str) -> None:
      "content:language=fr,each=yes", "each", "random:count=3", "aligned:each=yes"],
 )  # fmt: skip
 def test_specs_read_back(spec: str) -> None:
-    plan = make_strategy(spec)
-    assert plan.spec == spec
-    assert make_strategy(plan.spec) == plan
-    assert make_strategy(plan) is plan
+    strategy = make_strategy(spec)
+    assert strategy.spec == spec
+    assert make_strategy(strategy.spec) == strategy
+    assert make_strategy(strategy) is strategy
 
 
 def test_defaults_are_spelled_out_where_a_reader_asks() -> None:
@@ -144,7 +144,7 @@ def test_wrong_specs_name_the_remedy(spec: str, error: type[Exception], words: s
         make_strategy(spec)
 
 
-def test_what_a_plan_needs_of_a_pair_is_named() -> None:
+def test_what_a_strategy_needs_of_a_pair_is_named() -> None:
     bare = SentencePair("7", ("a",), ("b",))
     with pytest.raises(InputError, match="sentence pair 7 has none"):
         masks_of(make_strategy("aligned"), [bare], 1)

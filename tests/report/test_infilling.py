@@ -1,4 +1,4 @@
-"""The reading of a pair with hidden words: counts, weights and fillings by hand."""
+"""The reading of a pair with masked words: counts, weights and fillings by hand."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_word_without_sub_words_is_named() -> None:
     json.dumps(reading.to_json(), allow_nan=False)
 
 
-def test_many_hidden_words_are_counted_and_not_listed() -> None:
+def test_many_masked_words_are_counted_and_not_listed() -> None:
     words = tuple(f"w{k}" for k in range(12))
     even = _rows([[1 / 12] * 12] * 12, [0.0] * 12)
     filled = tuple(Filled(k, word, -1.0, 1, ()) for k, word in enumerate(words))

@@ -1,4 +1,4 @@
-"""The reading of a corpus with hidden words: statements hold where their tests say so."""
+"""The reading of a corpus with masked words: statements hold where their tests say so."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _row(plan: str, share: float, peak: float = 0.6, p: float = 0.0005, **more: 
     } | more  # fmt: skip
 
 
-def test_what_holds_for_all_plans_and_what_does_not() -> None:
+def test_what_holds_for_all_strategies_and_what_does_not() -> None:
     rows = [_row("span:ratio=0.25", 0.25, 0.7), _row("span:ratio=0.5", 0.5), _row("span:ratio=0.75", 0.75, 0.5, 0.2)]
     reading = summarise_corpus(rows)
     assert (
@@ -60,14 +60,14 @@ def test_what_holds_for_all_plans_and_what_does_not() -> None:
     json.dumps(reading.to_json(), allow_nan=False)
 
 
-def test_plans_of_several_corpora_are_told_apart() -> None:
+def test_strategies_of_several_corpora_are_told_apart() -> None:
     rows = [_row("each", 0.1, testset="a", direction="en-de", links="silver"), _row("each", 0.1, testset="b")]
     reading = summarise_corpus(rows)
     assert [group["name"] for group in reading.groups] == ["each, a en-de", "each, b"]
     assert "silver-aligned" in reading.findings[0]
 
 
-def test_a_plan_that_applies_nowhere_and_rows_without_links() -> None:
+def test_a_strategy_that_applies_nowhere_and_rows_without_links() -> None:
     empty = _row("content", 0.0, rows_masked=0, peak_gold_masked=None, recovered=None, baselines={}, correlation=None)
     bare = _row("each", 0.1, baselines={}, correlation=None, peak_gold_masked=None, peak_gold_visible=None)
     reading = summarise_corpus([empty, bare])

@@ -1,4 +1,4 @@
-"""A corpus with words hidden, end to end: views, splits, plans, output; the model is tiny and knows nothing."""
+"""A corpus with words masked, end to end: views, splits, plans, output; the model is tiny and knows nothing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_one_pass_over_a_test_set(mini: Corpus, model: Any) -> None:
     assert "rho" in LEGEND
 
 
-def test_the_best_view_of_the_full_rows_is_chosen(mini: Corpus, model: Any) -> None:
+def test_the_best_head_of_the_full_rows_is_chosen(mini: Corpus, model: Any) -> None:
     views = all_views(model)
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3, choose_by="full")
     shares = InfillWork(mini, model).gold_peaks(found.chosen.development, views)
@@ -82,8 +82,8 @@ def test_the_rule_calls_silver_links_silver(mini: Corpus, model: Any) -> None:
     assert "the one with the highest silver accuracy of masked rows" in found.chosen.rule
 
 
-def test_the_best_view_of_the_hidden_rows_is_chosen(mini: Corpus, model: Any) -> None:
-    """By hand: the peaks of hidden rows of the same masks, view by view."""
+def test_the_best_head_of_the_masked_rows_is_chosen(mini: Corpus, model: Any) -> None:
+    """By hand: the peaks of masked rows of the same masks, view by view."""
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
     assert "the highest gold accuracy of masked rows on the dev split (5 of 10 pairs, seed 3; half" in found.chosen.rule
     pairs = [mini.pairs[k] for k in found.chosen.development]
@@ -102,7 +102,7 @@ def test_the_best_view_of_the_hidden_rows_is_chosen(mini: Corpus, model: Any) ->
     assert len(set(hits)) > 1
 
 
-def test_the_view_that_the_model_names(mini: Corpus, model: Any) -> None:
+def test_the_head_that_the_model_names(mini: Corpus, model: Any) -> None:
     found = infill_testset(mini, model, ["each"], resamples=0, choose_by="model")
     assert found.chosen.view == default_head(model)[0]
     assert found.chosen.rule == "by rule: the mean over the heads of the last layer but one"
@@ -114,7 +114,7 @@ def test_rows_to_choose_by_are_named(mini: Corpus, model: Any) -> None:
         infill_testset(mini, model, ["each"], choose_by="ful")
 
 
-def test_a_named_view_takes_all_pairs_and_none_of_the_order_matters(mini: Corpus, model: Any) -> None:
+def test_a_named_head_takes_all_pairs_and_none_of_the_order_matters(mini: Corpus, model: Any) -> None:
     found = infill_testset(mini, model, ["span", "each"], view=(1, "mean"), resamples=20)
     assert found.sentences == 10
     assert found.chosen.rule == "given by name"
@@ -168,8 +168,8 @@ def test_wrong_requests_are_told_before_the_model_runs(mini: Corpus, model: Any)
         infill_testset(mini.part([]), model, ["each"])
 
 
-def test_a_model_whose_hidden_rows_are_uniform(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole run on a probe that is made up: full rows on gold, hidden rows flat."""
+def test_a_model_whose_masked_rows_are_uniform(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole run on a probe that is made up: full rows on gold, masked rows flat."""
 
     def probe(work: InfillWork, numbers: Any, masks: Any, view: Any) -> Any:
         from align_eval.infilling.measures import Variant

@@ -29,11 +29,11 @@ PAIR = SentencePair("1", ("x",), tuple(TEXT.split(" ")))
         ("function", (0, 1, 2, 6, 7, 10)),
     ],
 )
-def test_what_is_hidden(text: str, expected: tuple[int, ...]) -> None:
+def test_what_is_masked(text: str, expected: tuple[int, ...]) -> None:
     assert masked_words(text, PAIR, language="en") == expected
 
 
-def test_a_drawn_plan_hangs_on_the_seed() -> None:
+def test_a_drawn_strategy_hangs_on_the_seed() -> None:
     assert len(masked_words("span:count=4", PAIR)) == 4
     assert len({masked_words("span:count=4", PAIR, seed=s) for s in range(20)}) > 3
 
@@ -49,6 +49,6 @@ def test_a_drawn_plan_hangs_on_the_seed() -> None:
         ("", "neither a word"),
     ],
 )
-def test_what_cannot_be_hidden(text: str, words: str) -> None:
+def test_what_cannot_be_masked(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         masked_words(text, PAIR)
