@@ -109,11 +109,11 @@ def add_to(app: typer.Typer) -> None:
         check_words(corpus)
         named = testset is not None and not inputs.is_file(testset)  # own data hands its languages to the model itself
         read = loading.options(**(vars(languages) if named else {}))
-        view = None
+        chosen = None
         if layer is not None:
-            view = options.parse_number("--layer", layer), options.parse_number("--head", head or "mean")
+            chosen = options.parse_number("--layer", layer), options.parse_number("--head", head or "mean")
         settings = {
-            "view": view, "development": development, "choose_by": choose_by, "seed": seed,
+            "head": chosen, "development": development, "choose_by": choose_by, "seed": seed,
             "token_budget": batch_tokens,
         }  # fmt: skip
         if one:
@@ -170,14 +170,14 @@ def _corpus(
         found = infill_testset(corpus, model, strategies, progress=progress, engine=engine, **settings)
     options.say_count(found.left_out, "pair", "empty on a side or longer than the model's window: left out")
     if output is not None:
-        from align_eval.runs.infill_files import write_infilling
+        from align_eval.runs.infill import write_infilling
 
         options.say(f"written to {shown(output)}: {', '.join(write_infilling(found, output))}")
     if as_json:
         options.print_json(found.to_json())
         return
     from align_eval.report.infilling_corpus import LEGEND, infill_table
-    from align_eval.runs.infill_files import findings
+    from align_eval.runs.infill import findings
     from align_eval.tables import render_text
 
     rows = found.to_json()

@@ -80,7 +80,9 @@ class MaskKind(ABC):
     def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
         """A random mask of this kind, of parameters under which it is no other kind; n is 16 or more."""
         drawn: dict[str, Any] = {name: int(rng.integers(low, n // part + 1)) for name, (low, part) in cls.drawn.items()}
-        return cls(**drawn, causal=causal) if len(cls.directions) > 1 else cls(**drawn)
+        if len(cls.directions) > 1:
+            drawn["causal"] = causal
+        return cls(**drawn)
 
     @property
     def spec(self) -> str:

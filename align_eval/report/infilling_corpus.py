@@ -28,16 +28,16 @@ LEGEND = (
 )
 
 
-def infill_table(rows: Sequence[Row], *, title: str = "") -> TextTable:
+def infill_table(rows: Sequence[Row]) -> TextTable:
     """One row a strategy: accuracy of visible and masked rows against the baselines, and what else moved.
 
-    ``rows`` are of :meth:`align_eval.runs.infill.Infilling.to_json`; the title is made from the first unless given.
+    ``rows`` are of :meth:`align_eval.runs.infill.Infilling.to_json`.
     """
     columns = [
         "strategy", "masked %", "rows", "accuracy: visible", "masked", "unmasked", *BASELINES, "mass", "unmasked",
         "entropy", "unmasked", "JSD", "top-1", "rho",
     ]  # fmt: skip
-    table = TextTable(title or (subject_line(rows[0]) if rows else ""), columns)
+    table = TextTable(subject_line(rows[0]) if rows else "", columns)
     for row in rows:
         table.rows.append(
             [
@@ -157,7 +157,7 @@ STATEMENTS: tuple[tuple[str, str, Callable[[Row], Verdict | None]], ...] = (
 """Something that may hold for a strategy: its key among the numbers, the sentence, and the check of a row."""
 
 
-def summarise_corpus(rows: Sequence[Row], *, model: str = "", head: str = "", rule: str = "") -> Summary:
+def summarise_corpus(rows: Sequence[Row]) -> Summary:
     """Summarise the strategies of one or several corpora together.
 
     A statement holds for a strategy where the test over sentences finds the difference with p < 0.01 (of a correlation:
@@ -166,7 +166,6 @@ def summarise_corpus(rows: Sequence[Row], *, model: str = "", head: str = "", ru
     Args:
         rows: of :meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json`, with what a run adds: ``testset``,
             ``direction``, ``model``, ``layer``, ``head``, ``view_rule``, ``links`` as far as there.
-        model, head, rule: instead of what the rows say.
 
     Raises:
         InputError: no rows.
@@ -198,16 +197,15 @@ def summarise_corpus(rows: Sequence[Row], *, model: str = "", head: str = "", ru
     idle = [name for row, name in zip(rows, names, strict=True) if not row["rows_masked"]]
     if idle:
         anomalies.append(f"Applies to no sentence: {', '.join(idle)}.")
-    if not head and "layer" in first and "head" in first:
-        head = f"layer {first['layer']}, head {first['head']}"
+    head = f"layer {first['layer']}, head {first['head']}" if "layer" in first and "head" in first else ""
     return Summary(
         figure="redistribution of attention over the ratio of masked words",
         quantity="attention weight of rows of masked words",
         findings=tuple(findings),
         subject={
-            "model": model or first.get("model", ""),
+            "model": first.get("model", ""),
             "view": head,
-            "chosen": rule or first.get("view_rule", ""),
+            "chosen": first.get("view_rule", ""),
             "corpora": sorted({" ".join(str(part) for part in place if part) for place in places}),
             "links": links,
             "level": LEVEL,

@@ -1,4 +1,4 @@
-"""Hide words of a corpus by plans and say what that does to the attention, under one view, with null models."""
+"""Mask words of a corpus by strategies, and measure what that does to the attention of one head, against baselines."""
 
 from __future__ import annotations
 
@@ -10,88 +10,92 @@ import numpy as np
 
 from align_eval.aligners.heads import mode_name
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.files import StrPath, atomic_writer
 from align_eval.infilling.analysis import Correlation, StrategyAnalysis, analyse, correlate, rounded
 from align_eval.infilling.measures import RowCollector, joined
 from align_eval.infilling.strategies import MaskingStrategy, Variants, make_strategy, masks_of
-from align_eval.runs.infill_work import InfillWork, Look, Progress, all_views
+from align_eval.report.infilling_corpus import LEGEND, infill_table, subject_line, summarise_corpus
+from align_eval.runs.infill_work import InfillWork, Progress
+from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.runs.sweep import split
+from align_eval.shown import markdown
 from align_eval.signals.matrix import View
 from align_eval.statistics import Resampling
+from align_eval.tables import render_markdown
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus
     from align_eval.runs.engines import Engine
 
 CHOICES = ("masked", "full", "model")
-"""What chooses a view: gold peaks of the rows of hidden words, or of all rows when nothing is hidden; or the model."""
-CHOICE_PLANS = ("span:ratio=0.5,draws=4", "random:ratio=0.5,draws=4")
-"""What is hidden of the development part when hidden rows choose the view."""
-_HALF = "; half of the words masked, 4 spans and 4 random draws a pair"
+"""What chooses a head: the accuracy of rows of masked words, or of all rows of the unmasked run; or the model."""
+CHOICE_STRATEGIES = ("span:ratio=0.5,draws=4", "random:ratio=0.5,draws=4")
+"""What is masked in the dev split when masked rows choose the head."""
 
 
 @dataclass(frozen=True)
-class ChosenView:
-    """A view and why it is this one.
+class ChosenHead:
+    """A head and why it is this one.
 
     Attributes:
-        view: layer, head, reading.
+        head: layer, head, mode.
         rule: how it was chosen, one phrase.
         development: positions of the pairs that it was chosen on; empty if it was not chosen by gold.
-        peak_gold: share of gold peaks on those pairs; ``None`` if it was not chosen by gold.
-        candidates: how many views it was chosen from.
+        accuracy: on those pairs; ``None`` if it was not chosen by gold.
+        candidates: how many heads it was chosen from.
     """
 
-    view: View
+    head: View
     rule: str
     development: tuple[int, ...] = ()
-    peak_gold: float | None = None
+    accuracy: float | None = None
     candidates: int = 1
 
 
 @dataclass(frozen=True)
 class Infilling:
-    """A corpus with words hidden by several plans.
+    """A corpus with words masked by several strategies.
 
     Attributes:
         corpus: the corpus.
         model, revision: name and revision of the model.
-        chosen: the view and its rule; its development pairs take no part in what follows.
+        chosen: the head and its rule; its dev split takes no part in what follows.
         strategies: one analysis a masking strategy.
         pooled: the correlation over all strategies together; ``None`` without gold.
-        sentences: pairs that were looked at.
+        sentences: pairs that were read.
         left_out: pairs with an empty side or one that is too long for the model.
-        unhideable: words without a sub-word, which no plan can hide.
+        unmaskable: words without a token, which no strategy can mask.
         how: resamples, seed and level.
     """
 
     corpus: Corpus
     model: str
     revision: str
-    chosen: ChosenView
+    chosen: ChosenHead
     strategies: tuple[StrategyAnalysis, ...]
     pooled: Correlation | None
     sentences: int
     left_out: int
-    unhideable: int
+    unmaskable: int
     how: Resampling
 
     def subject(self) -> dict[str, Any]:
-        """What the numbers are of: corpus, direction, model, view and its rule."""
-        view = self.chosen.view
+        """What the numbers are of: corpus, direction, model, head and its rule."""
+        head = self.chosen.head
         return {
             "testset": self.corpus.base_name,
             "direction": self.corpus.direction,
             "links": self.corpus.gold_kind,
             "model": self.model,
             "revision": self.revision,
-            "layer": view.layer,
-            "head": view.head,
-            "mode": mode_name(view.reading),
+            "layer": head.layer,
+            "head": head.head,
+            "mode": mode_name(head.reading),
             "view_rule": self.chosen.rule,
             "development_sentences": len(self.chosen.development),
             "evaluated_sentences": self.sentences,
             "left_out": self.left_out,
-            "unhideable_words": self.unhideable,
+            "unhideable_words": self.unmaskable,
             "resamples": self.how.resamples,
             "seed": self.how.seed,
             "confidence": self.how.confidence,
@@ -100,13 +104,13 @@ class Infilling:
         }
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One row a plan; see :meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json` for its keys."""
+        """One row a strategy; see :meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json` for its keys."""
         return [{**self.subject(), **found.to_json()} for found in self.strategies]
 
     def summary(self) -> dict[str, Any]:
-        """All there is, for a file: subject, rows, and the correlation over all plans together."""
+        """All there is, for a file: subject, rows, and the correlation over all strategies together."""
         return {
-            "subject": {**self.subject(), "development_accuracy": rounded(self.chosen.peak_gold)},
+            "subject": {**self.subject(), "development_accuracy": rounded(self.chosen.accuracy)},
             "strategies": [found.to_json() for found in self.strategies],
             "correlation_all_strategies": None if self.pooled is None else rounded(self.pooled.to_json()),
         }
@@ -115,9 +119,9 @@ class Infilling:
 def infill_testset(
     corpus: Corpus,
     model: Any,
-    plans: Sequence[str | MaskingStrategy],
+    strategies: Sequence[str | MaskingStrategy],
     *,
-    view: View | tuple[Any, ...] | None = None,
+    head: View | tuple[Any, ...] | None = None,
     development: float = 0.2,
     seed: int = 12345,
     resamples: int = 2000,
@@ -128,76 +132,72 @@ def infill_testset(
     choose_by: str = "masked",
     on_long: str = "leave",
 ) -> Infilling:
-    """Hide target words by plans and measure every row before and after.
+    """Mask target words by strategies and measure every row unmasked and masked.
 
-    All plans of a sentence run in one pass, with one full run. The view is chosen among all layers and heads (and the
-    mean over the heads of each layer) on a development part, as the one whose rows of hidden words peak on a
-    gold-aligned word most often when half of the words are hidden (:data:`CHOICE_PLANS`), or, with
-    ``choose_by="full"``, whose rows do when nothing is hidden. The plans that are measured play no part in it. That
-    part, the same as ``align-eval sweep`` takes for the same seed, is then left out.
+    All strategies of a sentence run in one pass, with one unmasked run. The head is chosen among all layers and heads
+    (and the mean over the heads of each layer) on a dev split, as the one whose rows of masked words peak on a
+    gold-aligned word most often when half of the words are masked (:data:`CHOICE_STRATEGIES`), or, with
+    ``choose_by="full"``, whose rows of the unmasked run do. The strategies that are measured play no part in it. The
+    dev split, the same as ``align-eval sweep`` takes for the same seed, is then left out.
 
     Args:
         corpus: a test set, or own data with gold links or without.
-        model: of :func:`align_eval.models.load_model`, see :func:`align_eval.infilling.probe.require_infiller`; or a
+        model: of :func:`align_eval.load_model`, one that was trained to fill masked words; or a
             :class:`align_eval.runs.infill_work.ModelLoader`, which loads it where the engine needs it. One of several
-            languages takes those of the test set.
-        plans: specs such as ``"span:ratio=0.5"``; see :mod:`align_eval.infilling.strategies`. Doubles count once.
-        view: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
-            is :func:`align_eval.infilling.probe.default_head` unless given.
-        development: share of the pairs that the view is chosen on.
-        seed: of the split, the plans that draw, the resamples and the null that draws.
+            languages takes those of the corpus.
+        strategies: specs such as ``"span:ratio=0.5"``; see :mod:`align_eval.infilling.strategies`. Doubles count once.
+        head: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
+            is the model's default unless given.
+        development: ratio of the pairs that the head is chosen on.
+        seed: of the split, the strategies that draw, the resamples and the baseline that draws.
         resamples, confidence: of intervals and tests, over sentences.
-        token_budget: sub-words in a batch; it changes speed and memory only.
-        progress: told of the pairs done since the last call, of the development part too.
+        token_budget: tokens in a batch; it changes speed and memory only.
+        progress: called with the pairs done since the last call, of the dev split too.
         engine: where the model works; default this process. The batches are the same, and so are the results, as far
             as the model rounds alike (number of threads, kind of machine).
-        choose_by: ``"masked"`` or ``"full"``: the rows whose gold peaks choose the view; ``"model"``: nothing is chosen
-            and all pairs count, the view is :func:`align_eval.infilling.probe.default_head`, such as the guided head.
+        choose_by: ``"masked"`` or ``"full"``: the rows whose accuracy chooses the head; ``"model"``: nothing is chosen
+            and all pairs count, the head is the one guided in training, or the model's default.
         on_long: ``leave`` (pairs over the model's window are left out and counted) or ``raise``.
 
     Raises:
         SentenceTooLongError: a pair over the model's window, with ``on_long="raise"``.
         EngineError: the engine has failed.
-        InputError: no plan, an impossible option, a plan that needs gold links or a language where there is none.
-        UnknownNameError: an unknown plan or option of one, or a language without a list of function words.
-        ModelError: the model cannot fill hidden words.
+        InputError: no strategy, an impossible option, a strategy that needs gold links or a language where there is
+            none.
+        UnknownNameError: an unknown strategy or option of one, or a language without a list of function words.
+        ModelError: the model cannot fill masked words.
     """
     check_words(corpus)
     how = Resampling(resamples, seed, confidence)
-    made = list(
-        {(plan := make_strategy(p, language=corpus.target_language or None)).spec: plan for p in plans}.values()
-    )
+    given = (make_strategy(some, language=corpus.target_language or None) for some in strategies)
+    made = {strategy.spec: strategy for strategy in given}
     if not made:
         raise InputError("no masking strategy is given", remedy="Give one such as span:ratio=0.5")
-    work = InfillWork(corpus, model, engine, view=view, token_budget=token_budget, progress=progress)
-    usable = [k for k, look in work.looks.items() if look is not None]
+    work = InfillWork(corpus, model, engine, head=head, token_budget=token_budget, progress=progress)
+    maskable = {k: fit.maskable for k, fit in work.fits.items() if fit is not None}
     _check_left(corpus, work, on_long)
-    hideable = {k: look.hideable for k, look in work.looks.items() if look is not None}
-    masks: dict[str, dict[int, Variants]] = {}
-    for plan in made:
-        drawn = masks_of(plan, [corpus.pairs[k] for k in usable], seed)
-        masks[plan.spec] = dict(zip(usable, drawn, strict=True))
-    chosen = chosen_view(work, view, development, seed, choose_by)
-    rest = sorted(set(usable) - set(chosen.development))
-    wanted = [[_only_hideable(masks[plan.spec][k], hideable[k]) for plan in made] for k in rest]
-    unhideable = sum(len(corpus.pairs[k].target) - len(hideable[k]) for k in rest)
-    collectors = {plan.spec: RowCollector() for plan in made}
-    without = {plan.spec: 0 for plan in made}
-    runs = [[mask for variants in by_plan for mask in variants] for by_plan in wanted]
-    for result in sorted(work.infill(rest, runs, chosen.view), key=lambda r: r.index):
+    drawn = {spec: masks_of(some, [corpus.pairs[k] for k in maskable], seed) for spec, some in made.items()}
+    masks = {spec: dict(zip(maskable, of_pairs, strict=True)) for spec, of_pairs in drawn.items()}
+    chosen = chosen_head(work, head, development, seed, choose_by)
+    test = sorted(set(maskable) - set(chosen.development))
+    wanted = [{spec: _only(masks[spec][k], maskable[k]) for spec in made} for k in test]
+    collectors = {spec: RowCollector() for spec in made}
+    without = dict.fromkeys(made, 0)
+    runs = [[mask for variants in of_pair.values() for mask in variants] for of_pair in wanted]
+    for result in sorted(work.infill(test, runs, chosen.head), key=lambda r: r.index):
         start = 0
-        for plan, variants in zip(made, wanted[result.index], strict=True):
-            collectors[plan.spec].add(result, result.variants[start : start + len(variants)])
-            without[plan.spec] += not variants
+        for spec, variants in wanted[result.index].items():
+            collectors[spec].add(result, result.variants[start : start + len(variants)])
+            without[spec] += not variants
             start += len(variants)
     tables = {spec: collector.table() for spec, collector in collectors.items()}
-    analyses = tuple(
-        analyse(spec, tables[spec], collectors[spec].masked, how, without=without[spec]) for spec in tables
-    )
-    pooled = correlate(joined(list(tables.values()), renumbered=True), how) if corpus.table is not None else None
+    analyses = (analyse(spec, tables[spec], collectors[spec].masked, how, without=without[spec]) for spec in made)
+    gold = corpus.table is not None
+    pooled = correlate(joined(list(tables.values()), renumbered=True), how) if gold else None
+    unmaskable = sum(len(corpus.pairs[k].target) - len(maskable[k]) for k in test)
     return Infilling(
-        corpus, work.facts.name, work.facts.revision, chosen, analyses, pooled, len(rest),
-        len(corpus.pairs) - len(usable), unhideable, how,
+        corpus, work.facts.name, work.facts.revision, chosen, tuple(analyses), pooled, len(test),
+        len(corpus.pairs) - len(maskable), unmaskable, how,
     )  # fmt: skip
 
 
@@ -211,13 +211,13 @@ def check_words(corpus: Corpus) -> None:
 
 def _check_left(corpus: Corpus, work: InfillWork, on_long: str) -> None:
     """Refuse pairs over the model's window if that is asked for, and a corpus of which nothing is left."""
-    long = [pair.id for k, pair in enumerate(corpus.pairs) if work.looks[k] is None and pair.source and pair.target]
+    long = [pair.id for k, pair in enumerate(corpus.pairs) if work.fits[k] is None and pair.source and pair.target]
     if long and on_long == "raise":
         raise SentenceTooLongError(
             f"pair {long[0]} is longer than the window of {work.facts.name}",
             remedy="Leave such pairs out (--on-long leave) or split them",
         )
-    if all(look is None for look in work.looks.values()):
+    if all(fit is None for fit in work.fits.values()):
         raise InputError(
             f"no sentence pair of {corpus.base_name} can be used: {len(long)} are longer than the window of "
             f"{work.facts.name}, {len(corpus.pairs) - len(long)} have an empty side",
@@ -225,69 +225,107 @@ def _check_left(corpus: Corpus, work: InfillWork, on_long: str) -> None:
         )
 
 
-def pick_view(
-    corpus: Corpus,
-    model: Any,
-    view: View | tuple[Any, ...] | None,
-    development: float,
-    seed: int,
-    *,
-    token_budget: int | None = None,
-    progress: Progress | None = None,
-    choose_by: str = "masked",
-) -> ChosenView:
-    """The view to look at: the one given, else chosen on a development part, else the model's own rule.
+def chosen_head(
+    work: InfillWork, head: View | tuple[Any, ...] | None, development: float, seed: int, choose_by: str
+) -> ChosenHead:
+    """The head given, else the one chosen on a dev split, else the model's default.
 
     Raises:
         UnknownNameError: ``choose_by`` is not one of :data:`CHOICES`.
-        InputError: a development part that leaves one side empty, or has no gold link.
+        InputError: a dev split that leaves one side empty, or has no gold link.
     """
-    by_gold = view is None and corpus.table is not None and choose_by != "model"
-    numbers = split(len(corpus.pairs), development, seed)[0].tolist() if by_gold else []
-    work = InfillWork(corpus, model, numbers=numbers, token_budget=token_budget, progress=progress)
-    return chosen_view(work, view, development, seed, choose_by)
-
-
-def chosen_view(
-    work: InfillWork, view: View | tuple[Any, ...] | None, development: float, seed: int, choose_by: str = "masked"
-) -> ChosenView:
-    """As :func:`pick_view`, for a run that is under way."""
-    corpus = work.corpus
+    corpus, facts = work.corpus, work.facts
     if choose_by not in CHOICES:
-        raise UnknownNameError("rule to choose a view by", choose_by, CHOICES)
-    if view is not None:
-        given = View(view[0], view[1], view[2] if len(view) > 2 else work.facts.infill_reading)
-        return ChosenView(given, "given by name")
+        raise UnknownNameError("rule to choose a head by", choose_by, CHOICES)
+    if head is not None:
+        return ChosenHead(View(head[0], head[1], head[2] if len(head) > 2 else facts.mode), "given by name")
     if corpus.table is None:
-        return ChosenView(work.facts.default[0], "the model's default (no gold links to choose by)")
+        return ChosenHead(facts.default[0], "the model's default (no gold links to choose by)")
     if choose_by == "model":
-        return ChosenView(*work.facts.default)
+        return ChosenHead(*facts.default)
     numbers = split(len(corpus.pairs), development, seed)[0].tolist()
-    views = all_views(work.facts)
-    usable = {k: look for k in numbers if corpus.pairs[k].gold is not None and (look := work.looks[k]) is not None}
-    masks = _choice_masks(corpus, usable, seed) if choose_by == "masked" else None
-    shares = work.gold_peaks(list(usable), views, masks)
-    if np.isnan(shares).any():
+    maskable = {k: fit.maskable for k in numbers if corpus.pairs[k].gold is not None and (fit := work.fits[k])}
+    masks: list[Variants] | None = None
+    if choose_by == "masked":
+        pairs = [corpus.pairs[k] for k in maskable]
+        by_strategy = [masks_of(make_strategy(spec), pairs, seed) for spec in CHOICE_STRATEGIES]
+        drawn = ([mask for variants in of_pair for mask in variants] for of_pair in zip(*by_strategy, strict=True))
+        masks = [_only(some, present) for some, present in zip(drawn, maskable.values(), strict=True)]
+    accuracies = work.accuracies(list(maskable), facts.heads, masks)
+    if np.isnan(accuracies).any():
         raise InputError(
-            f"the {len(numbers)} development pairs of {corpus.base_name} have no gold link to choose a view by",
-            remedy="Name the view with --layer and --head, or make the development part larger",
+            f"the {len(numbers)} pairs of the dev split of {corpus.base_name} have no gold link to choose a head by",
+            remedy="Name the head with --layer and --head, or make the dev split larger",
         )
-    best = int(shares.argmax())
+    best = int(accuracies.argmax())
+    half = "; half of the words masked, 4 spans and 4 random draws a pair" if masks else ""
     rule = (
-        f"of {len(views)} heads the one with the highest {corpus.gold_kind} accuracy of {choose_by} rows on the dev "
-        f"split ({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{_HALF if masks else ''})"
+        f"of {len(facts.heads)} heads the one with the highest {corpus.gold_kind} accuracy of {choose_by} rows on the "
+        f"dev split ({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{half})"
     )
-    return ChosenView(views[best], rule, tuple(numbers), float(shares[best]), len(views))
+    return ChosenHead(facts.heads[best], rule, tuple(numbers), float(accuracies[best]), len(facts.heads))
 
 
-def _choice_masks(corpus: Corpus, looks: dict[int, Look], seed: int) -> list[Variants]:
-    """What is hidden of the development pairs for the choice of a view, pair by pair."""
-    pairs = [corpus.pairs[k] for k in looks]
-    by_plan = [masks_of(make_strategy(spec), pairs, seed) for spec in CHOICE_PLANS]
-    drawn = ([mask for variants in of_pair for mask in variants] for of_pair in zip(*by_plan, strict=True))
-    return [_only_hideable(some, look.hideable) for some, look in zip(drawn, looks.values(), strict=True)]
-
-
-def _only_hideable(variants: Variants, present: frozenset[int]) -> Variants:
-    kept = (tuple(word for word in mask if word in present) for mask in variants)
+def _only(variants: Variants, maskable: frozenset[int]) -> Variants:
+    """The variants without words that have no token."""
+    kept = (tuple(word for word in mask if word in maskable) for mask in variants)
     return list(dict.fromkeys(mask for mask in kept if mask))
+
+
+def write_infilling(found: Infilling, folder: StrPath) -> list[str]:
+    """Write numbers, a page, the summary and, where a strategy has three ratios or more, curves into a folder.
+
+    Returns:
+        the names of the files: ``infill.json``, ``README.md``, ``summary.json``, ``summary.md``, and ``curves.png``,
+        ``curves.svg`` and ``curves.pdf``.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    base = make_folder(folder)
+    rows = found.to_json()
+    write_json(base / "infill.json", {"environment": environment(), **found.summary()})
+    with atomic_writer(base / "README.md") as stream:
+        stream.write("\n".join([f"# Masked words: {markdown(subject_line(rows[0]))}", "", *page_lines(rows)]) + "\n")
+    written = [path.name for path in summarise_corpus(rows).write(base, "summary")]
+    return ["infill.json", "README.md", *written, *write_curves(rows, base)]
+
+
+def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Table, legend, what holds and what does not, as lines of Markdown."""
+    return [*render_markdown(infill_table(rows)), "", LEGEND, "", *(f"- {markdown(text)}" for text in findings(rows))]
+
+
+def findings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What holds over the strategies, then what does not, a sentence each."""
+    summary = summarise_corpus(rows)
+    return [*summary.findings, *summary.anomalies]
+
+
+def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath) -> list[str]:
+    """Draw curves of strategies with three ratios of masked words or more; returns the names of the files."""
+    ratios: dict[str, set[float]] = {}
+    kinds = [row["strategy"].partition(":")[0] for row in rows]
+    for row, kind in zip(rows, kinds, strict=True):
+        if row["rows_masked"]:
+            ratios.setdefault(kind, set()).add(row["mask_share"])
+    several = [row for row, kind in zip(rows, kinds, strict=True) if row["rows_masked"] and len(ratios[kind]) > 2]
+    if not several:
+        return []
+    from align_eval.figures.curves import redistribution_curves
+    from align_eval.figures.style import FORMATS, save
+
+    base, first = make_folder(folder), several[0]
+    where = ", ".join(part for part in (first["testset"], first["direction"]) if part)
+    figure = redistribution_curves(
+        several,
+        model=first["model"],
+        head=f"layer {first['layer']}, head {first['head']}",
+        rule=first["view_rule"],
+        title=f"{where}: {first['evaluated_sentences']} sentence pairs",
+        gold_name="silver" if first.get("links") == "silver" else "gold",
+    )
+    names = [f"curves.{ending}" for ending in FORMATS]
+    for name in names:
+        save(figure, base / name)
+    return names

@@ -1,4 +1,4 @@
-"""One sentence pair, whole and with words hidden: what the paired heatmaps and their summary are made from."""
+"""One sentence pair, unmasked and with words masked: what the paired heatmaps and their summary are made from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
 from align_eval.infilling.measures import InfillResult
-from align_eval.infilling.probe import checked_heads, default_head, infill_with_maps, require_infiller
+from align_eval.infilling.probe import TOP, checked_heads, default_head, infill_with_maps, require_infiller
 from align_eval.infilling.strategies import masked_words
-from align_eval.runs.infill import ChosenView, pick_view
-from align_eval.runs.sweep import for_testset
+from align_eval.runs.infill import ChosenHead, check_words, chosen_head
+from align_eval.runs.infill_work import InfillWork
+from align_eval.runs.sweep import for_testset, split
 from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
@@ -23,17 +24,15 @@ if TYPE_CHECKING:
     from align_eval.report.summary import Summary
     from align_eval.signals.matrix import ScoreMatrix
 
-TOP = 5
-
 
 @dataclass(frozen=True)
 class PairInfilling:
-    """A pair with one set of hidden words.
+    """A pair with one set of masked words.
 
     Attributes:
-        result: rows between words, and what the model fills in; one view, one variant.
-        full, masked: the maps between sub-words, on the same axes; the second with the words hidden.
-        chosen: the view and the rule that it was chosen by.
+        result: rows between words, and the model's predictions; one head, one variant.
+        full, masked: the maps between tokens, on the same axes; the second with the words masked.
+        chosen: the head and the rule that it was chosen by.
         model: name of the model.
         kind: what the links of the pair are: ``"gold"`` or ``"silver"``.
     """
@@ -41,17 +40,12 @@ class PairInfilling:
     result: InfillResult
     full: ScoreMatrix
     masked: ScoreMatrix
-    chosen: ChosenView
+    chosen: ChosenHead
     model: str
     kind: str = "gold"
 
-    @property
-    def hidden(self) -> tuple[int, ...]:
-        """The hidden target words, 0-based."""
-        return self.result.variants[0].masked
-
     def summary(self) -> Summary:
-        """What the two maps say, computed."""
+        """What the two maps show, computed."""
         from align_eval.report.infilling import summarise_infilling
 
         return summarise_infilling(self.result, gold_name=self.kind, model=self.model, rule=self.chosen.rule)
@@ -69,25 +63,25 @@ class PairInfilling:
         """The paired heatmaps.
 
         Args:
-            words: rows and columns are words, not sub-words; weight on what is no word is left out then.
+            words: rows and columns are words, not tokens; mass on what is no word is left out then.
             gold: frame the cells of links, if the pair has any.
-            difference: a third map, words hidden less nothing hidden.
+            difference: a third map, masked less unmasked.
             arrangement, width: see :func:`align_eval.paired_heatmaps`.
             names: what the rows and the columns are, such as their languages.
         """
         from align_eval.figures.heatmap import paired_heatmaps
 
-        pair, view = self.result.pair, self.chosen.view
+        head, hidden = self.chosen.head, self.result.variants[0].masked
         full, masked = (self.full.words(), self.masked.words()) if words else (self.full, self.masked)
-        links = pair.gold if gold else None
+        links = self.result.pair.gold if gold else None
         return paired_heatmaps(
             full,
             masked,
             titles=("unmasked", "words masked"),
-            masked_words=((), self.hidden),
+            masked_words=((), hidden),
             quantity=self.full.quantity,
             model=self.model,
-            head=f"layer {view.layer}, head {view.head}",
+            head=f"layer {head.layer}, head {head.head}",
             rule=self.chosen.rule,
             rows=names[0],
             columns=names[1],
@@ -104,27 +98,27 @@ def infill_pair(
     pair: SentencePair,
     masked: Sequence[int],
     *,
-    chosen: ChosenView | None = None,
+    chosen: ChosenHead | None = None,
     top: int = TOP,
     kind: str = "gold",
 ) -> PairInfilling:
-    """Run a model on a pair whole and with words hidden.
+    """Run a model on a pair unmasked and with words masked, in one forward pass.
 
     Args:
-        model: see :func:`align_eval.infilling.probe.require_infiller`.
+        model: of :func:`align_eval.load_model`, one that was trained to fill masked words.
         pair: the pair.
-        masked: the hidden target words, 0-based.
-        chosen: the view and its rule; ``None``: :func:`usual_view`.
-        top: fillings kept for each hidden word.
+        masked: the masked target words, 0-based.
+        chosen: the head and its rule; ``None``: the one guided in training, or the model's default.
+        top: fillings kept for each masked word.
         kind: what its links are, ``"gold"`` or ``"silver"``.
 
     Raises:
-        InputError, ModelError: as :func:`align_eval.infilling.probe.infill`.
+        InputError, ModelError: as :func:`align_eval.infill`.
     """
     reader = require_infiller(model)
-    view = usual_view(reader) if chosen is None else chosen
-    (head,) = checked_heads(reader, [view.view])
-    return PairInfilling(*infill_with_maps(reader, pair, masked, head, top), view, reader.name, kind)
+    chosen = ChosenHead(*default_head(reader)) if chosen is None else chosen
+    (head,) = checked_heads(reader, [chosen.head])
+    return PairInfilling(*infill_with_maps(reader, pair, masked, head, top), chosen, reader.name, kind)
 
 
 def run_pair(
@@ -133,48 +127,44 @@ def run_pair(
     mask: str,
     model: Any,
     *,
-    view: tuple[Any, Any] | None = None,
+    head: tuple[Any, Any] | None = None,
     rule: str = "given by name",
     development: float = 0.2,
     seed: int = 12345,
     token_budget: int | None = None,
-    top: int = TOP,
     choose_by: str = "masked",
 ) -> PairInfilling:
-    """Hide words of one pair of a corpus.
+    """Mask words of one pair of a corpus.
 
-    The view is the one given; else chosen on a development part, if the corpus is more than that pair and has gold
-    links; else :func:`usual_view`.
+    The head is the one given; else chosen on a dev split, if the corpus is more than that pair and has gold links;
+    else the one guided in training, or the model's default.
 
     Args:
         corpus: pairs and languages.
         number: which pair, 0-based.
         mask: which target words, see :func:`align_eval.infilling.strategies.masked_words`.
-        model: see :func:`align_eval.infilling.probe.require_infiller`; takes the languages of the corpus.
-        view: layer and head, from 1 or ``"mean"``; ``rule``: how it was chosen.
-        development, seed, token_budget, choose_by: see :func:`align_eval.runs.infill.infill_testset`.
-        top: fillings kept for each hidden word.
+        model: as of :func:`infill_pair`; takes the languages of the corpus.
+        head: layer and head, from 1 or ``"mean"``; ``rule``: how it was chosen.
+        development, seed, token_budget, choose_by: see :func:`align_eval.infill_testset`.
 
     Raises:
-        InputError: no such pair, words that cannot be hidden, and what :func:`infill_pair` raises.
+        InputError: no such pair, words that cannot be masked, and what :func:`infill_pair` raises.
     """
+    check_words(corpus)
     if not 0 <= number < len(corpus.pairs):
         raise InputError(f"{corpus.base_name} has {len(corpus.pairs)} sentence pairs, not a pair {number + 1}")
     pair = corpus.pairs[number]
     masked = masked_words(mask, pair, language=corpus.target_language, seed=seed)
     reader = require_infiller(for_testset(model, corpus))
-    if view is not None:
-        chosen = ChosenView(View(*view[:2], reader.infill_reading), rule)
+    chosen = None
+    if head is not None:
+        chosen = ChosenHead(View(*head, reader.infill_reading), rule)
     elif len(corpus.pairs) > 1 and corpus.table is not None:
-        found = pick_view(corpus, reader, None, development, seed, token_budget=token_budget, choose_by=choose_by)
-        among = "one of them" if number in found.development else "not one of them"
-        chosen = replace(found, rule=f"{found.rule}; this pair is {among}") if found.development else found
-    else:
-        chosen = usual_view(reader)
-    return infill_pair(reader, pair, masked, chosen=chosen, top=top, kind=corpus.gold_kind)
-
-
-def usual_view(model: Any) -> ChosenView:
-    """The view that needs no gold, :func:`align_eval.infilling.probe.default_head`, with its rule in words."""
-    reader = require_infiller(model)
-    return ChosenView(*default_head(reader))
+        by_gold = choose_by != "model"
+        numbers = split(len(corpus.pairs), development, seed)[0].tolist() if by_gold else []
+        work = InfillWork(corpus, reader, numbers=numbers, token_budget=token_budget)
+        chosen = chosen_head(work, None, development, seed, choose_by)
+        if chosen.development:
+            among = "one of them" if number in chosen.development else "not one of them"
+            chosen = replace(chosen, rule=f"{chosen.rule}; this pair is {among}")
+    return infill_pair(reader, pair, masked, chosen=chosen, kind=corpus.gold_kind)

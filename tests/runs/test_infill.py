@@ -16,9 +16,8 @@ from align_eval.infilling.measures import InfillResult, gold_cells
 from align_eval.infilling.probe import default_head, infill
 from align_eval.infilling.strategies import make_strategy, masks_of
 from align_eval.report.infilling_corpus import LEGEND, infill_table
-from align_eval.runs.infill import CHOICE_PLANS, infill_testset
-from align_eval.runs.infill_files import findings
-from align_eval.runs.infill_work import InfillWork, Look, all_views
+from align_eval.runs.infill import CHOICE_STRATEGIES, findings, infill_testset
+from align_eval.runs.infill_work import Fit, InfillWork
 from align_eval.runs.sweep import for_testset, split
 from align_eval.signals.matrix import View
 from align_eval.tables import render_text
@@ -47,7 +46,7 @@ def test_one_pass_over_a_test_set(mini: Corpus, model: Any) -> None:
     assert sum(told) == 10
     assert set(found.chosen.development) == set(split(10, 0.2, 12345)[0].tolist())
     assert found.sentences == 8
-    assert found.chosen.candidates == len(all_views(model))
+    assert found.chosen.candidates == 2 * (model.heads + 1)
     rest = sorted(set(range(10)) - set(found.chosen.development))
     words = sum(len(mini.pairs[k].target) for k in rest)
     rows = {row["strategy"]: row for row in found.to_json()}
@@ -68,11 +67,12 @@ def test_one_pass_over_a_test_set(mini: Corpus, model: Any) -> None:
 
 
 def test_the_best_head_of_the_full_rows_is_chosen(mini: Corpus, model: Any) -> None:
-    views = all_views(model)
+    work = InfillWork(mini, model)
+    heads = work.facts.heads
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3, choose_by="full")
-    shares = InfillWork(mini, model).gold_peaks(found.chosen.development, views)
-    assert found.chosen.view == views[int(shares.argmax())]
-    assert found.chosen.peak_gold == shares.max()
+    shares = work.accuracies(found.chosen.development, heads)
+    assert found.chosen.head == heads[int(shares.argmax())]
+    assert found.chosen.accuracy == shares.max()
     assert "the highest gold accuracy of full rows on the dev split (5 of 10 pairs, seed 3)" in found.chosen.rule
 
 
@@ -83,28 +83,28 @@ def test_the_rule_calls_silver_links_silver(mini: Corpus, model: Any) -> None:
 
 
 def test_the_best_head_of_the_masked_rows_is_chosen(mini: Corpus, model: Any) -> None:
-    """By hand: the peaks of masked rows of the same masks, view by view."""
+    """By hand: the peaks of masked rows of the same masks, head by head."""
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3)
     assert "the highest gold accuracy of masked rows on the dev split (5 of 10 pairs, seed 3; half" in found.chosen.rule
     pairs = [mini.pairs[k] for k in found.chosen.development]
-    drawn = [masks_of(make_strategy(spec), pairs, 3) for spec in CHOICE_PLANS]
+    drawn = [masks_of(make_strategy(spec), pairs, 3) for spec in CHOICE_STRATEGIES]
     masks = [list(dict.fromkeys(mask for plan in drawn for mask in plan[k])) for k in range(len(pairs))]
-    views = all_views(model)
-    hits = np.zeros(len(views))
-    for result in infill(for_testset(model, mini), pairs, masks, heads=views):
+    heads = InfillWork(mini, model).facts.heads
+    hits = np.zeros(len(heads))
+    for result in infill(for_testset(model, mini), pairs, masks, heads=heads):
         gold = gold_cells(result.pair)
         for variant in result.variants:
             for word in variant.masked:
                 if gold[word].any():
                     peaks = variant.rows.values[:, word].argmax(axis=1)
                     hits += gold[word][peaks]
-    assert found.chosen.view == views[int(hits.argmax())]
+    assert found.chosen.head == heads[int(hits.argmax())]
     assert len(set(hits)) > 1
 
 
 def test_the_head_that_the_model_names(mini: Corpus, model: Any) -> None:
     found = infill_testset(mini, model, ["each"], resamples=0, choose_by="model")
-    assert found.chosen.view == default_head(model)[0]
+    assert found.chosen.head == default_head(model)[0]
     assert found.chosen.rule == "by rule: the mean over the heads of the last layer but one"
     assert (found.sentences, found.chosen.development) == (10, ())
 
@@ -115,10 +115,10 @@ def test_rows_to_choose_by_are_named(mini: Corpus, model: Any) -> None:
 
 
 def test_a_named_head_takes_all_pairs_and_none_of_the_order_matters(mini: Corpus, model: Any) -> None:
-    found = infill_testset(mini, model, ["span", "each"], view=(1, "mean"), resamples=20)
+    found = infill_testset(mini, model, ["span", "each"], head=(1, "mean"), resamples=20)
     assert found.sentences == 10
     assert found.chosen.rule == "given by name"
-    other = infill_testset(mini, model, ["each", "span"], view=(1, "mean"), resamples=20, token_budget=64)
+    other = infill_testset(mini, model, ["each", "span"], head=(1, "mean"), resamples=20, token_budget=64)
     first, second = found.to_json()[0], other.to_json()[1]
     assert first["strategy"] == second["strategy"]
     assert first["entropy_masked"] == pytest.approx(second["entropy_masked"], abs=1e-4)
@@ -128,7 +128,7 @@ def test_a_named_head_takes_all_pairs_and_none_of_the_order_matters(mini: Corpus
 def test_the_other_direction(mini: Corpus, model: Any) -> None:
     turned = mini.reverse()
     assert (turned.direction, turned.pairs[0].target) == ("de-en", mini.pairs[0].source)
-    found = infill_testset(turned, model, ["function"], view=(1, 1), resamples=0)
+    found = infill_testset(turned, model, ["function"], head=(1, 1), resamples=0)
     (row,) = found.to_json()
     assert row["strategy"] == "function:language=en"
     assert row["ci"]["recovered"] is None
@@ -151,7 +151,7 @@ def test_empty_and_long_sides_are_left_out_and_told(mini: Corpus, model: Any) ->
     some = (*mini.pairs[:3], SentencePair("empty", (), ("x",), mini.pairs[0].gold))
     long = SentencePair("long", ("x",), ("y" * 200,), mini.pairs[0].gold)
     corpus = Corpus.from_pairs((*some, long), "some", "en", "de")
-    found = infill_testset(corpus, model, ["each"], view=(1, 1), resamples=0)
+    found = infill_testset(corpus, model, ["each"], head=(1, 1), resamples=0)
     assert (found.sentences, found.left_out) == (3, 2)
 
 
@@ -163,7 +163,7 @@ def test_wrong_requests_are_told_before_the_model_runs(mini: Corpus, model: Any)
     with pytest.raises(InputError, match="leaves one part empty"):
         infill_testset(mini.part(range(2)), model, ["each"])
     with pytest.raises(InputError, match="no head 9"):
-        infill_testset(mini, model, ["each"], view=(1, 9))
+        infill_testset(mini, model, ["each"], head=(1, 9))
     with pytest.raises(InputError, match="no sentence pairs"):
         infill_testset(mini.part([]), model, ["each"])
 
@@ -182,13 +182,13 @@ def test_a_model_whose_masked_rows_are_uniform(model: Any, monkeypatch: pytest.M
                 variants.append(Variant(mask, word_rows(rows), tuple(fill(w) for w in mask)))
             yield InfillResult(k, pair, (view,), word_rows(gold_map(pair, 1.0)), tuple(variants))
 
-    def look(reader: Any, pair: SentencePair) -> Look:
-        return Look(len(pair.target), frozenset(range(len(pair.target))))
+    def fit(reader: Any, pair: SentencePair) -> Fit:
+        return Fit(len(pair.target), frozenset(range(len(pair.target))))
 
     monkeypatch.setattr(InfillWork, "infill", probe)
-    monkeypatch.setattr("align_eval.runs.infill_work._look", look)
+    monkeypatch.setattr("align_eval.runs.infill_work._fit", fit)
     pairs = Corpus.from_pairs(made_up(40, 1, low=8, high=8), "made up", "de", "en")
-    (row,) = infill_testset(pairs, model, ["span"], view=View(1, 1, "own"), resamples=500).to_json()
+    (row,) = infill_testset(pairs, model, ["span"], head=View(1, 1, "own"), resamples=500).to_json()
     assert (row["accuracy_visible"], row["accuracy_masked"]) == (1.0, 0.125)
     assert [row["baselines"][n]["p_value"] for n in ("uniform", "position", "permuted")] == [1.0] * 3
     assert row["change"]["masked"]["entropy"]["p_value"] < 0.01

@@ -95,7 +95,7 @@ VERBS: dict[str, Callable[[dict[str, str], Any], Any]] = {
         few,
         ae.load_model(folders["masked"], target_language="en"),
         ["each"],
-        view=(1, 1),
+        head=(1, 1),
         resamples=10,
     ),
     "infill by name": lambda folders, few: infill_testset(

@@ -1,4 +1,4 @@
-"""Kind ``infill``: words of test sets hidden by plans, against the full run and three null models.
+"""Kind ``infill``: words of test sets masked by strategies, against the unmasked run and three baselines.
 
 ::
 
@@ -10,11 +10,11 @@
     strategies = ["span:ratio=0.5", "each", "content", "function"]
     pairs = ["mini-ende:reverse 1 6-9", "mini-ende:reverse 1 suffix:5"]
 
-``NAME:reverse`` is a test set seen from its other side. Sets of ``optional`` are left out, with a note, where they are
-not on this machine. The view is chosen for each set and direction on its development part. ``pairs`` are drawn: test
-set, number of the pair from 1, and which words are hidden (as ``--mask`` takes them).
+``NAME:reverse`` swaps source and target. Sets of ``optional`` are left out, with a note, where they are not on this
+machine. The head is chosen for each set and direction on its dev split. ``pairs`` are drawn: test set, number of the
+pair from 1, and which words are masked (as ``--mask`` takes them).
 
-A model that has no name but a place is told by ``folder``, in which variables of the environment are filled in;
+A model that has no name but a place is given by ``folder``, in which variables of the environment are filled in;
 ``model`` is then what the results call it::
 
     model = "tlm-e5-small"
@@ -29,13 +29,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.corpus import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
-from align_eval.files import atomic_writer
-from align_eval.runs.experiments import KINDS, Cells, Experiment, Watch
+from align_eval.runs.experiments import KINDS, Experiment, Make, Watch
 from align_eval.runs.results import file_name, make_folder
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class InfillExperiment(Experiment):
         strategies: masking strategies, see :mod:`align_eval.infilling.strategies`.
         optional: test sets that are left out where they are not on this machine.
         pairs: ``SET NUMBER MASK``: pairs that are drawn.
-        layer, head: of all sets, from 1 or ``mean``; empty: chosen on the development part of each.
-        development: share of the sentences that the view is chosen on.
-        choose_by: rows whose gold peaks choose it, ``masked`` or ``full``; or ``model``: the model's own view.
-        batch_tokens: padded sub-words in a batch; it changes speed and memory, not the results.
+        layer, head: of all sets, from 1 or ``mean``; empty: chosen on the dev split of each.
+        development: ratio of the sentences that the head is chosen on.
+        choose_by: rows whose accuracy chooses it, ``masked`` or ``full``; or ``model``: the model's own head.
+        batch_tokens: padded tokens in a batch; it changes speed and memory, not the results.
         folder: where the model is, from the experiment's file on or absolute, with variables (``$NAME``); empty: what
             ``model`` names.
     """
@@ -72,14 +72,12 @@ class InfillExperiment(Experiment):
     folder: str = ""
 
     def check(self) -> None:
-        from align_eval.corpora.testset_entries import get_entry
         from align_eval.infilling.strategies import make_strategy
         from align_eval.runs.infill import CHOICES
 
         if self.choose_by not in CHOICES:
             raise FormatError(f"choose_by = {self.choose_by!r} is not one of {', '.join(CHOICES)}", file=self.file)
-        for name in self.testsets:
-            get_entry(name.removesuffix(REVERSE))
+        self.check_testsets()
         for spec in self.strategies:
             make_strategy(spec)
         for pair in self.pairs:
@@ -88,38 +86,31 @@ class InfillExperiment(Experiment):
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
 
     def run(self, base: Path, watch: Watch) -> None:
+        from align_eval.models import load_model
         from align_eval.models.loaded import mark_of
 
-        cells = Cells(base / "infill.json")
-        model = self._model()
-        kept: dict[str, dict[str, Any]] = {}
+        model = load_model(str(self._folder()) if self.folder else self.model)
+        if self.folder:
+            model.name = self.model
         corpora = dict(self._corpora(watch))
-        for name, corpus in corpora.items():
-            mark = self.fingerprint(
-                corpus.checksum, corpus.direction, mark_of(model),
-                without=("pairs", "optional", "batch_tokens", "folder"),
-            )  # fmt: skip
-            cell = cells.get(name, mark)
-            if cell is None:
-                cell = cells.put(name, mark, self._corpus(corpus, model, watch, name))
-            kept[name] = cell
-            watch.note(f"{name}: {_told(cell)}")
-        cells.keep_only(list(kept))
-        body: list[str] = []
-        for name, cell in kept.items():
-            body += self._section(name, cell, base)
-        body += [line for pair in self.pairs for line in self._draw(pair, corpora, kept, model, base)]
-        with atomic_writer(base / "README.md") as stream:
-            stream.write(self.page(body))
+        sections: dict[str, list[str]] = {}
 
-    def _model(self) -> Any:
-        from align_eval.models import load_model
+        def parts() -> Iterator[tuple[str, str, Make]]:
+            for name, corpus in corpora.items():
+                mark = self.fingerprint(
+                    corpus.checksum, corpus.direction, mark_of(model),
+                    without=("pairs", "optional", "batch_tokens", "folder"),
+                )  # fmt: skip
+                yield name, mark, partial(self._measured, corpus, model, watch, name)
 
-        if not self.folder:
-            return load_model(self.model)
-        model = load_model(str(self._folder()))
-        model.name = self.model
-        return model
+        def body(kept: dict[str, dict[str, Any]]) -> list[str]:
+            for name, cell in kept.items():
+                sections[name] = sections.get(name) or self._section(name, cell, base)
+            whole = self.pairs if len(kept) == len(corpora) else ()
+            drawn = [line for pair in whole for line in self._draw(pair, corpora, kept, model, base)]
+            return [*(line for section in sections.values() for line in section), *drawn]
+
+        self.fill(base / "infill.json", parts(), _said, body, watch)
 
     def _folder(self) -> Path:
         """The folder of the model.
@@ -127,17 +118,12 @@ class InfillExperiment(Experiment):
         Raises:
             MissingFileError: a variable in its name is not set, or it is not there.
         """
-        named = os.path.expandvars(self.folder)
-        if "$" in named:
+        path = Path(self.file).parent / os.path.expandvars(self.folder)
+        unset = "$" in os.path.expandvars(self.folder)
+        if unset or not path.is_dir():
             raise MissingFileError(
-                f"folder = {self.folder!r}: the variable is not set", file=self.file,
-                remedy=f"Set it to the folder of the model {self.model}",
-            )  # fmt: skip
-        path = Path(self.file).parent / named
-        if not path.is_dir():
-            raise MissingFileError(
-                f"folder = {self.folder!r}: {path} is no folder", file=self.file,
-                remedy=f"Name the folder of the model {self.model}",
+                f"folder = {self.folder!r}: {'the variable is not set' if unset else f'{path} is no folder'}",
+                file=self.file, remedy=f"{'Set it to' if unset else 'Name'} the folder of the model {self.model}",
             )  # fmt: skip
         return path
 
@@ -154,31 +140,27 @@ class InfillExperiment(Experiment):
                 continue
             yield name, found.reverse() if name.endswith(REVERSE) else found
 
-    def _corpus(self, corpus: Corpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
+    def _measured(self, corpus: Corpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
         from align_eval.runs.infill import infill_testset
 
+        head = None
+        if self.layer:
+            head = tuple(int(n) if n.isdecimal() else n for n in (self.layer, self.head or "mean"))
         with watch.bar(name, len(corpus.pairs)) as progress:
-            found = infill_testset(
-                corpus, model, self.strategies, view=self._view(), development=self.development, seed=self.seed,
+            return infill_testset(
+                corpus, model, self.strategies, head=head, development=self.development, seed=self.seed,
                 resamples=self.resamples, token_budget=self.batch_tokens, progress=progress, choose_by=self.choose_by,
-            )  # fmt: skip
-        return found.summary()
-
-    def _view(self) -> tuple[int | str, int | str] | None:
-        if not self.layer:
-            return None
-        layer, head = (int(n) if n.isdecimal() else n for n in (self.layer, self.head or "mean"))
-        return layer, head
+            ).summary()  # fmt: skip
 
     def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
         """The part of the page for one corpus; writes its summary and curves."""
         from align_eval.report.infilling_corpus import subject_line, summarise_corpus
-        from align_eval.runs.infill_files import page_lines, write_curves
+        from align_eval.runs.infill import page_lines, write_curves
 
         rows = [{**cell["subject"], **found} for found in cell["strategies"]]
         folder = make_folder(base / file_name(name.replace(":", "-")))
         summarise_corpus(rows).write(folder, "summary")
-        curves = write_curves(rows, folder, "curves")
+        curves = write_curves(rows, folder)
         lines = [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
         lines += [f"![curves]({folder.name}/{curves[0]})", ""] if curves else []
         return [*lines, *_pooled(cell)]
@@ -195,7 +177,7 @@ class InfillExperiment(Experiment):
     def _draw(
         self, text: str, corpora: dict[str, Corpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
     ) -> list[str]:
-        """Draw and read one pair with the view that its corpus was read with."""
+        """Draw and summarise one pair with the head that its corpus was read with."""
         from align_eval.figures.style import FORMATS, save
         from align_eval.runs.infill_pair import run_pair
 
@@ -204,7 +186,7 @@ class InfillExperiment(Experiment):
             return []
         subject = kept[name]["subject"]
         found = run_pair(
-            corpora[name], number - 1, mask, model, view=(subject["layer"], subject["head"]), seed=self.seed,
+            corpora[name], number - 1, mask, model, head=(subject["layer"], subject["head"]), seed=self.seed,
             rule=subject["view_rule"],
         )  # fmt: skip
         stem = file_name("pair", name.replace(":", "-"), number, mask.replace(":", "-").replace(",", "_"))
@@ -217,15 +199,15 @@ class InfillExperiment(Experiment):
         return [*lines, *(f"- {sentence}" for sentence in summary.findings), ""]
 
 
-def _told(cell: dict[str, Any]) -> str:
+def _said(cell: dict[str, Any]) -> str:
     subject, first = cell["subject"], cell["strategies"][0]
-    peak = first["accuracy_masked"]
-    told = "no row with a link" if peak is None else f"{100 * peak:.1f} % of masked rows peak on gold"
-    return f"layer {subject['layer']}, head {subject['head']}; {first['strategy']}: {told}"
+    accuracy = first["accuracy_masked"]
+    found = "no row with a link" if accuracy is None else f"{100 * accuracy:.1f} % of masked rows peak on gold"
+    return f"layer {subject['layer']}, head {subject['head']}; {first['strategy']}: {found}"
 
 
 def _pooled(cell: dict[str, Any]) -> list[str]:
-    """The correlation over all plans together, by mask share."""
+    """The correlation over all strategies together, by ratio of masked words."""
     found = cell["correlation_all_strategies"]
     if not found or found["ci"] is None:
         return []

@@ -43,4 +43,4 @@ def test_equal_numbers(engine: Engine, one_thread: None) -> None:
     assert there.chosen.development
     assert told["ray"] == told["local"]
     with pytest.raises(InputError, match="no head 9"):
-        infill_testset(corpus, model, strategies, view=(1, 9), engine=engine)
+        infill_testset(corpus, model, strategies, head=(1, 9), engine=engine)
