@@ -129,9 +129,9 @@ def test_infilling() -> None:
     model = ae.load_model(str(marian_folder(decoder_mode="masked")), target_language="en")
     pairs = families.pairs()
     masks = [[(0,)] for _ in pairs]
-    wanted = list(infill(model, pairs, masks, views=[(1, 1)]))
+    wanted = list(infill(model, pairs, masks, heads=[(1, 1)]))
     with room_for(model.model.get_encoder(), 2) as sizes:
-        found = list(infill(model, pairs, masks, views=[(1, 1)]))
+        found = list(infill(model, pairs, masks, heads=[(1, 1)]))
     assert max(sizes) > 2
     order = {one.pair.id: one for one in found}
     for one in wanted:
