@@ -46,7 +46,7 @@ MEASURED = {
     "bench/growth.py": "aligners",
     "bench/int16.py": "aligners corpora.testsets models.cpu.compiled models.cpu.fused models.cpu.int16",
     "bench/aligners.py": "models.provider",
-    "bench/ray_engine.py": "aligners runs runs.engines runs.infill_corpus runs.infill_work",
+    "bench/ray_engine.py": "aligners runs runs.engines runs.infill_work",
     "bench/scoring.py": "scoring.measures scoring.systems statistics",
     "bench/statistical.py": "aligners",
     "bench/streaming.py": "aligners files io.resumable runs.align_file",
