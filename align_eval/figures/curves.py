@@ -8,21 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.figures.style import (
-    PALETTE,
-    QUIET_COLOUR,
-    TEXT_SIZE,
-    TWO_COLUMNS,
-    Width,
-    axes_at,
-    families,
-    measure,
-    new_figure,
-    style,
-    text_at,
-    width_in_inches,
-    wrap,
-)
+from align_eval.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +69,7 @@ def redistribution_curves(
     rule: str = "",
     title: str = "",
     gold_name: str = "gold",
-    width: Width | None = None,
+    width: style.Width | None = None,
 ) -> Figure:
     """Draw measures of masked rows over the ratio of words that are masked, a curve for each masking strategy.
 
@@ -125,33 +111,33 @@ def redistribution_curves(
     if any(curve.how.get("zorder") == 2 for curve in every):
         notes.append("dashed: baselines" if len(kinds) == 1 else "dashed: the highest of the baselines")
     caption = " · ".join(note for note in notes if note)
-    size = 7.0 if width == "one" else TEXT_SIZE
-    inches = width_in_inches(width) or TWO_COLUMNS
+    size = 7.0 if width == "one" else style.TEXT_SIZE
+    inches = style.width_in_inches(width) or style.TWO_COLUMNS
     across = 1 if inches < 5 else min(2, len(chosen))
     room = (inches - 2 * EDGE) / across
     labels = [[curve.label for curve in curves if curve.label] for curves in found]
-    with style(size):
-        label = max(float(measure(some or [""])[:, 0].max()) for some in labels) * size / 72
+    with style.settings(size):
+        label = max(float(style.measure(some or [""])[:, 0].max()) for some in labels) * size / 72
         plot_width = room - LEFT - LABELS - label
         plot_height = max(1.25, max(map(len, labels)) * LINE * size / 72)
         head_lines = [
             (line, points, colour)
-            for text, points, colour in ((title, size, "#000000"), (caption, 0.875 * size, QUIET_COLOUR))
+            for text, points, colour in ((title, size, "#000000"), (caption, 0.875 * size, style.QUIET_COLOUR))
             if text
-            for line in wrap(text, points, inches - 2 * EDGE)
+            for line in style.wrap(text, points, inches - 2 * EDGE)
         ]
         top = EDGE + sum(LINE * points / 72 for _, points, _ in head_lines)
         height = top + -(-len(chosen) // across) * (ABOVE + plot_height + BELOW)
-        figure = new_figure(inches, height, placed=True)
+        figure = style.new_figure(inches, height, placed=True)
         y = EDGE
         for line, points, colour in head_lines:
             y += LINE * points / 72
-            text_at(figure, EDGE, y, line, fontsize=points, color=colour)
+            style.text_at(figure, EDGE, y, line, fontsize=points, color=colour)
         largest = max(100 * float(row["mask_share"]) for row in rows)
         for k, (multiple, curves) in enumerate(zip(chosen, found, strict=True)):
             left = EDGE + (k % across) * room + LEFT
             down = top + (k // across) * (ABOVE + plot_height + BELOW) + ABOVE
-            axes = axes_at(figure, left, down, plot_width, plot_height)
+            axes = style.axes_at(figure, left, down, plot_width, plot_height)
             axes.set_title(multiple.name.replace("gold-", f"{gold_name}-"), loc="left", fontsize=size, pad=4)
             _draw(axes, multiple, curves, size, largest)
     return figure
@@ -161,7 +147,7 @@ def _curves(multiple: Multiple, kinds: Kinds) -> list[Curve]:
     """All that is drawn of one of the multiples."""
     several, found = len(kinds) > 1, []
     for k, (kind, rows) in enumerate(kinds.items()):
-        colour = PALETTE[k % len(PALETTE)]
+        colour = style.PALETTE[k % len(style.PALETTE)]
         points = _points(rows, multiple, multiple.main)
         if not len(points):
             continue
@@ -185,7 +171,7 @@ def _curves(multiple: Multiple, kinds: Kinds) -> list[Curve]:
             points = _baseline(rows, multiple, name)
             if len(points):
                 alone = {"marker": "_", "ms": 7, "ls": "none"} if len(points) == 1 else {"ls": dashes}
-                found.append(Curve(points, name, QUIET_COLOUR, {"lw": 1.0, "zorder": 2, **alone}))
+                found.append(Curve(points, name, style.QUIET_COLOUR, {"lw": 1.0, "zorder": 2, **alone}))
     return found
 
 
@@ -228,7 +214,7 @@ def _draw(axes: Axes, multiple: Multiple, curves: Sequence[Curve], size: float, 
         axes.spines[side].set_visible(False)
     ends = sorted((curve for curve in curves if curve.label), key=lambda curve: curve.points[-1, 1])
     if not ends:
-        axes.text(50, top / 2, "no gold links", ha="center", va="center", color=QUIET_COLOUR, fontsize=size)
+        axes.text(50, top / 2, "no gold links", ha="center", va="center", color=style.QUIET_COLOUR, fontsize=size)
         return
     inches = float(axes.get_position().height * axes.figure.get_size_inches()[1])  # type: ignore[union-attr]
     heights = spread([curve.points[-1, 1] / top for curve in ends], LINE * size / 72 / inches)
@@ -239,7 +225,7 @@ def _draw(axes: Axes, multiple: Multiple, curves: Sequence[Curve], size: float, 
         axes.plot([x, right, right * 1.035], [y, height * top, height * top], ls="-", **line)
         axes.text(
             right * 1.05, height * top, curve.label,
-            color=curve.colour, fontsize=size, va="center", clip_on=False, family=families(curve.label),
+            color=curve.colour, fontsize=size, va="center", clip_on=False, family=style.families(curve.label),
         )  # fmt: skip
 
 

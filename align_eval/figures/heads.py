@@ -12,22 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.figures.style import (
-    HEAT_MAP,
-    MIN_TEXT_SIZE,
-    QUIET_COLOUR,
-    SMALL_SIZE,
-    TWO_COLUMNS,
-    axes_at,
-    check_map,
-    colour_bar,
-    label_columns,
-    label_rows,
-    measure,
-    new_figure,
-    style,
-    text_style,
-)
+from align_eval.figures import style
 from align_eval.report.summary import Cell, Summary, bands_of, fraction, greatest
 
 if TYPE_CHECKING:
@@ -86,8 +71,8 @@ def head_zoom(
     if values.ndim != 2:
         raise InputError(f"a grid of shape {values.shape}")
     layers, heads = values.shape
-    check_map(values, layers, heads, "the heads")
-    check_map(zoomed, rows, columns, f"{rows} queries and {columns} keys")
+    style.check_map(values, layers, heads, "the heads")
+    style.check_map(zoomed, rows, columns, f"{rows} queries and {columns} keys")
     if not (1 <= cell[0] <= layers and 1 <= cell[1] <= heads):
         raise InputError(f"no layer {cell[0]}, head {cell[1]}: there are {layers} layers of {heads} heads")
     if thumbnails is not None and thumbnails.shape[:2] != values.shape:
@@ -95,37 +80,37 @@ def head_zoom(
     for group, size in (*((g, columns) for g in key_groups), *((g, rows) for g in query_groups)):
         if not 0 <= group.start < group.end <= size:
             raise InputError(f"group {group.name!r} is not inside of the axis")
-    with style():
-        below = float(measure(keys, columns=True)[:, 1].max()) * 7 / 72
-        beside = float(measure(queries)[:, 0].max()) * 7 / 72
+    with style.settings():
+        below = float(style.measure(keys, columns=True)[:, 1].max()) * 7 / 72
+        beside = float(style.measure(queries)[:, 0].max()) * 7 / 72
         right = 0.1 + beside + (0.32 if query_groups else 0.06)
         bottom = 0.12 + below + (0.3 if key_groups else 0.02) + 0.16
         grid_width = min(2.3, max(1.25, 0.17 * heads))
         left, gap, bar_room = 0.44, 0.52, 0.62
-        free = TWO_COLUMNS - left - grid_width - gap - right - bar_room
-        pitch = max(min(free / columns, 0.34, 4.6 / rows), 1.12 * MIN_TEXT_SIZE / 72)
-        label_size = min(7.0, max(MIN_TEXT_SIZE, 72 * pitch / 1.12))
+        free = style.TWO_COLUMNS - left - grid_width - gap - right - bar_room
+        pitch = max(min(free / columns, 0.34, 4.6 / rows), 1.12 * style.MIN_TEXT_SIZE / 72)
+        label_size = min(7.0, max(style.MIN_TEXT_SIZE, 72 * pitch / 1.12))
         wide, high = pitch * columns, pitch * rows
         top = 0.42
         grid_height = max(min(grid_width * layers / heads, high + bottom - 0.3), min(high, 4.0), 1.2)
         height = top + max(grid_height + 0.75, high + bottom)
         start = left + grid_width + gap
-        figure = new_figure(start + wide + right + bar_room, height, placed=True)
-        grid = axes_at(figure, left, top, grid_width, grid_height)
+        figure = style.new_figure(start + wide + right + bar_room, height, placed=True)
+        grid = style.axes_at(figure, left, top, grid_width, grid_height)
         _draw_grid(grid, values if thumbnails is None else _mosaic(thumbnails), layers, heads, thumbnails is not None)
         _outline(grid, cell)
-        below_grid = axes_at(figure, left, top + grid_height + 0.1, grid_width, 0.08)
-        bar = colour_bar(
-            figure, grid.images[0], textwrap.fill(grid_quantity, 24), SMALL_SIZE, cax=below_grid,
+        below_grid = style.axes_at(figure, left, top + grid_height + 0.1, grid_width, 0.08)
+        bar = style.colour_bar(
+            figure, grid.images[0], textwrap.fill(grid_quantity, 24), style.SMALL_SIZE, cax=below_grid,
             orientation="horizontal",
         )  # fmt: skip
         bar.ax.locator_params(nbins=3)
-        detail = axes_at(figure, start, top, wide, high)
+        detail = style.axes_at(figure, start, top, wide, high)
         _draw_map(detail, zoomed, queries, keys, label_size, (key_groups, query_groups))
         if title:
             detail.set_title(title, loc="left", pad=4, fontsize=7.5)
-        place = axes_at(figure, start + wide + right, top, 0.1, high)
-        bar = colour_bar(figure, detail.images[0], quantity, SMALL_SIZE, cax=place, orientation="vertical")
+        place = style.axes_at(figure, start + wide + right, top, 0.1, high)
+        bar = style.colour_bar(figure, detail.images[0], quantity, style.SMALL_SIZE, cax=place, orientation="vertical")
         bar.ax.locator_params(nbins=6)
         for corner, y in ((1.0, cell[0] - 0.5), (0.0, cell[0] + 0.5)):
             line = ConnectionPatch(
@@ -141,7 +126,7 @@ def _draw_grid(axes: Axes, values: NDArray[np.floating], layers: int, heads: int
     from matplotlib.colors import PowerNorm
 
     axes.imshow(
-        values, cmap=HEAT_MAP, norm=PowerNorm(0.5 if thumbnails else 1.0, 0, float(values.max(initial=0)) or 1.0),
+        values, cmap=style.HEAT_MAP, norm=PowerNorm(0.5 if thumbnails else 1.0, 0, float(values.max(initial=0)) or 1.0),
         extent=(0.5, heads + 0.5, layers + 0.5, 0.5), interpolation="nearest", aspect="auto",
     )  # fmt: skip
     if thumbnails:
@@ -150,7 +135,7 @@ def _draw_grid(axes: Axes, values: NDArray[np.floating], layers: int, heads: int
     for set_ticks, count in ((axes.set_xticks, heads), (axes.set_yticks, layers)):
         step = next((k for k in (1, 2, 5, 10, 20, 50, 100) if count / k <= 16), count)
         numbers = sorted({1, *range(step, count + 1, step)})
-        set_ticks(numbers, [str(k) for k in numbers], fontsize=SMALL_SIZE)
+        set_ticks(numbers, [str(k) for k in numbers], fontsize=style.SMALL_SIZE)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.tick_params(pad=2)
@@ -164,20 +149,20 @@ def _draw_map(
 ) -> None:  # fmt: skip
     """The map of one head, dark at 0, with brackets of the spans of keys and of queries."""
     top = float(values.max(initial=0)) or 1.0
-    axes.imshow(values, cmap=HEAT_MAP, vmin=0, vmax=top, interpolation="nearest", aspect="equal")
+    axes.imshow(values, cmap=style.HEAT_MAP, vmin=0, vmax=top, interpolation="nearest", aspect="equal")
     axes.yaxis.tick_right()
     axes.tick_params(pad=2)
-    label_rows(axes, queries, size)
-    label_columns(axes, keys, size)
-    axes.set_ylabel("query", color=QUIET_COLOUR, fontsize=SMALL_SIZE, labelpad=2)
-    below = float(measure(keys, columns=True)[:, 1].max()) * size / 72
-    beside = float(measure(queries)[:, 0].max()) * size / 72
+    style.label_rows(axes, queries, size)
+    style.label_columns(axes, keys, size)
+    axes.set_ylabel("query", color=style.QUIET_COLOUR, fontsize=style.SMALL_SIZE, labelpad=2)
+    below = float(style.measure(keys, columns=True)[:, 1].max()) * size / 72
+    beside = float(style.measure(queries)[:, 0].max()) * size / 72
     _bracket(axes, groups[0], 0.06 + below, size, below=True)
     _bracket(axes, groups[1], 0.06 + beside, size, below=False)
     depth = ARM + NAME_GAP + 1.25 * size / 72 if groups[0] else 0.0
     axes.annotate(
         "key", (0.5, 0), (0, -72 * (0.09 + below + depth)), xycoords="axes fraction", textcoords="offset points",
-        ha="center", va="top", color=QUIET_COLOUR, fontsize=SMALL_SIZE,
+        ha="center", va="top", color=style.QUIET_COLOUR, fontsize=style.SMALL_SIZE,
     )  # fmt: skip
 
 
@@ -198,7 +183,7 @@ def _bracket(axes: Axes, groups: Sequence[Group], offset: float, size: float, *,
         axes.add_line(Line2D(x, y, transform=place, color=INK, lw=0.8, clip_on=False))
         middle, end = (along[0] + along[2]) / 2, offset + ARM + NAME_GAP
         left, up = (middle, -end) if below else (end, middle)
-        axes.text(left, up, group.name, transform=place, size=size, **how, **text_style(group.name))
+        axes.text(left, up, group.name, transform=place, size=size, **how, **style.text_style(group.name))
 
 
 def _outline(axes: Axes, cell: tuple[int, int]) -> None:

@@ -8,24 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from align_eval.errors import InputError, UnknownNameError
+from align_eval.figures import style
 from align_eval.figures.layout import LINE, MARGIN, STRIP, Drawn, Scale, draw_map, lay_out, round_top, scale_bar
-from align_eval.figures.style import (
-    DIFFERENCE_MAP,
-    HEAT_MAP,
-    MIN_TEXT_SIZE,
-    QUIET_COLOUR,
-    TEXT_SIZE,
-    Width,
-    axes_at,
-    check_map,
-    families,
-    new_figure,
-    readable_labels,
-    style,
-    text_at,
-    to_bytes,
-    width_in_inches,
-)
 from align_eval.links import GoldLinks, Links
 
 if TYPE_CHECKING:
@@ -52,7 +36,7 @@ def heatmap(
     masked: Sequence[int] = (),
     gold: GoldLinks | None = None,
     top: float | None = None,
-    width: Width | None = None,
+    width: style.Width | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw one map: dark at 0, rows attend to columns.
@@ -103,7 +87,7 @@ def paired_heatmaps(
     arrangement: Arrangement = "stacked",
     difference: bool = False,
     top: float | None = None,
-    width: Width | None = None,
+    width: style.Width | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Figure:
     """Draw two maps with the same columns and one colour bar at the right, over the height of both.
@@ -151,7 +135,7 @@ def paired_heatmaps(
             )
         maps.append(second._replace(values=second.values - first.values, title="Second map less first"))
         limit = max(float(np.abs(maps[2].values).max()), 1e-9)
-        scales.append(Scale(-limit, limit, DIFFERENCE_MAP, "difference"))
+        scales.append(Scale(-limit, limit, style.DIFFERENCE_MAP, "difference"))
     notes = [quantity, model, head, rule and f"chosen: {rule}"]
     if gold is not None:
         dashed = any(one.possible is not None and one.possible.any() for one in maps)
@@ -189,12 +173,12 @@ def _drawn(matrix: Matrix, title: str, masked: Sequence[int], gold: GoldLinks | 
             raise InputError(f"a matrix of {len(matrix)} sentence pairs", remedy="Draw one of them: matrix[0]")
         values = np.asarray(matrix.select().by_head()[0, 0].detach().cpu().numpy(), dtype=np.float64)
         sides = (matrix.queries, matrix.keys)
-        rows, columns = (readable_labels(side.units(0)) for side in sides)
+        rows, columns = (style.readable_labels(side.units(0)) for side in sides)
         row_words, column_words = (side.words[0, : side.lengths[0]].cpu().numpy() for side in sides)
         words = matrix.queries.counts[0]
         if gold is not None and matrix.attends == "target":
             gold = gold.reverse()
-    check_map(values, len(rows), len(columns), f"{len(rows)} row and {len(columns)} column labels")
+    style.check_map(values, len(rows), len(columns), f"{len(rows)} row and {len(columns)} column labels")
     if any(not 0 <= word < words for word in masked):
         raise InputError(f"masked words {list(masked)} of {words}, counted from 0")
     cells: list[NDArray[np.bool_]] = []
@@ -216,7 +200,7 @@ def _scale(maps: Sequence[Drawn], top: float | None, name: str) -> Scale:
     """From 0, or the least value if it is lower, to the largest value of all maps."""
     low = min(0.0, *(float(one.values.min()) for one in maps))
     high = round_top(max(float(one.values.max()) for one in maps)) if top is None else top
-    return Scale(low, max(high, low + 1e-9), HEAT_MAP, name)
+    return Scale(low, max(high, low + 1e-9), style.HEAT_MAP, name)
 
 
 def _unequal(first: Sequence[str], second: Sequence[str]) -> str:
@@ -228,7 +212,7 @@ def _unequal(first: Sequence[str], second: Sequence[str]) -> str:
 
 def _draw(
     maps: Sequence[Drawn], scales: Sequence[Scale], *, title: str = "", caption: str = "",
-    names: tuple[str, str] = ("", ""), arrangement: Arrangement = "stacked", width: Width | None = None,
+    names: tuple[str, str] = ("", ""), arrangement: Arrangement = "stacked", width: style.Width | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Figure:  # fmt: skip
     """Draw maps with the same columns; those with equal scales share a colour bar, the last may have its own."""
@@ -238,29 +222,29 @@ def _draw(
         return _into(axes, maps, scales, "\n".join(text for text in (title, caption) if text))
     stacked, own_bar = arrangement == "stacked", scales[-1] != scales[0]
     layout = lay_out(
-        maps, stacked=stacked, difference=own_bar, title=title, caption=caption, width=width_in_inches(width),
+        maps, stacked=stacked, difference=own_bar, title=title, caption=caption, width=style.width_in_inches(width),
         names=names,
     )  # fmt: skip
     size = layout.size
-    quiet: dict[str, Any] = {"fontsize": size, "color": QUIET_COLOUR, "ha": "center"}
-    with style(size):
-        figure = new_figure(layout.width, layout.height, placed=True)
+    quiet: dict[str, Any] = {"fontsize": size, "color": style.QUIET_COLOUR, "ha": "center"}
+    with style.settings(size):
+        figure = style.new_figure(layout.width, layout.height, placed=True)
         weight = "bold" if all(line.isascii() for line in layout.title) else "normal"  # not every font has bold letters
         y = _lines(figure, layout.title, MARGIN, MARGIN, size, weight=weight)
-        _lines(figure, layout.caption, MARGIN, y, layout.small, color=QUIET_COLOUR)
+        _lines(figure, layout.caption, MARGIN, y, layout.small, color=style.QUIET_COLOUR)
         bars = iter(layout.bars)
         for k, (one, scale, place) in enumerate(zip(maps, scales, layout.maps, strict=True)):
             left, upper, wide, high = place
-            image = draw_map(axes_at(figure, *place), one, scale, size=size, strip=STRIP / layout.cell)
+            image = draw_map(style.axes_at(figure, *place), one, scale, size=size, strip=STRIP / layout.cell)
             lines = layout.map_titles[k]
             _lines(figure, lines, left, upper - 0.03 - LINE * size / 72 * len(lines), size)
             if names[0]:
                 x = left - layout.lefts[k] - 0.5 * LINE * size / 72
-                text_at(figure, x, upper + high / 2, names[0], rotation=90, va="center", **quiet)
+                style.text_at(figure, x, upper + high / 2, names[0], rotation=90, va="center", **quiet)
             if names[1] and (not stacked or k == len(maps) - 1):
-                text_at(figure, left + wide / 2, upper + high + layout.below, names[1], va="top", **quiet)
+                style.text_at(figure, left + wide / 2, upper + high + layout.below, names[1], va="top", **quiet)
             if k == 0 or scale != scales[k - 1]:
-                scale_bar(figure, image, scale, layout.small, cax=axes_at(figure, *next(bars)))
+                scale_bar(figure, image, scale, layout.small, cax=style.axes_at(figure, *next(bars)))
     return figure
 
 
@@ -273,16 +257,16 @@ def _into(axes: Sequence[Axes], maps: Sequence[Drawn], scales: Sequence[Scale], 
     for k, (axis, one, scale) in enumerate(zip(axes, maps, scales, strict=True)):
         width, height = axis.get_position().size * figure.get_size_inches()
         cell = min(width / len(one.columns), height / len(one.rows))
-        size = min(TEXT_SIZE, max(MIN_TEXT_SIZE, 72 * 0.8 * cell))
-        with style(size):
+        size = min(style.TEXT_SIZE, max(style.MIN_TEXT_SIZE, 72 * 0.8 * cell))
+        with style.settings(size):
             images.append(draw_map(axis, one, scale, size=size))
             heading = "\n".join(text for text in (head if k == 0 else "", one.title) if text)
-            axis.set_title(heading, loc="left", fontsize=size, family=families(heading))
+            axis.set_title(heading, loc="left", fontsize=size, family=style.families(heading))
     own = scales[-1] != scales[0]
-    with style():
+    with style.settings():
         groups = [(0, list(axes[:-1])), (-1, [axes[-1]])] if own else [(0, list(axes))]
         for k, group in groups:
-            scale_bar(figure, images[k], scales[k], TEXT_SIZE, ax=group, fraction=0.05, pad=0.02)
+            scale_bar(figure, images[k], scales[k], style.TEXT_SIZE, ax=group, fraction=0.05, pad=0.02)
     return figure
 
 
@@ -290,7 +274,7 @@ def _lines(figure: Figure, lines: Sequence[str], x: float, y: float, size: float
     """Write lines downwards from ``y`` inches; returns where they end."""
     step = LINE * size / 72
     for line in lines:
-        text_at(figure, x, y + 0.5 * step, line, fontsize=size, va="center_baseline", **more)
+        style.text_at(figure, x, y + 0.5 * step, line, fontsize=size, va="center_baseline", **more)
         y += step
     return y
 
@@ -309,15 +293,16 @@ def maps_figure(maps: ScoreMatrix) -> Figure:
     cut = "" if (layers, heads) == (len(maps.layers), len(maps.heads)) else f", the first {layers} x {heads}"
     side = THUMBNAIL * np.array([columns, rows]) / max(columns, rows)
     width, height = max(0.5 + heads * (side[0] + 0.06), 3.0), 0.55 + layers * (side[1] + 0.06)
-    with style(7):
-        figure = new_figure(width, height, placed=True)
+    limits: dict[str, Any] = {"cmap": style.HEAT_MAP, "vmin": min(0.0, values.min()), "vmax": values.max()}
+    with style.settings(7):
+        figure = style.new_figure(width, height, placed=True)
         caption = f"{maps.quantity} · {name}{cut}: layer down, head across"
-        text_at(figure, 0.08, 0.15, caption, color=QUIET_COLOUR, va="center")
+        style.text_at(figure, 0.08, 0.15, caption, color=style.QUIET_COLOUR, va="center")
         for i in range(layers):
             for j in range(heads):
                 left, top = 0.45 + j * (side[0] + 0.06), 0.45 + i * (side[1] + 0.06)
-                axes = axes_at(figure, left, top, *side)
-                axes.imshow(values[i, j], cmap=HEAT_MAP, vmin=min(0.0, values.min()), vmax=values.max(), aspect="auto")
+                axes = style.axes_at(figure, left, top, *side)
+                axes.imshow(values[i, j], aspect="auto", **limits)
                 axes.set_axis_off()
                 if i == 0:
                     axes.set_title(str(maps.heads[j]), pad=2)
@@ -329,7 +314,7 @@ def maps_figure(maps: ScoreMatrix) -> Figure:
 def maps_bundle(maps: ScoreMatrix) -> dict[str, object]:
     """:func:`maps_figure` as notebooks take it: a PNG, of a single map also an SVG, and a line of text."""
     figure = maps_figure(maps)
-    found: dict[str, object] = {"text/plain": repr(maps), "image/png": to_bytes(figure, "png")}
+    found: dict[str, object] = {"text/plain": repr(maps), "image/png": style.to_bytes(figure, "png")}
     if len(maps.views) == 1:
-        found["image/svg+xml"] = to_bytes(figure, "svg").decode("utf-8")
+        found["image/svg+xml"] = style.to_bytes(figure, "svg").decode("utf-8")
     return found

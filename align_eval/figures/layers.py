@@ -10,22 +10,7 @@ import numpy as np
 
 from align_eval.corpora.punctuation import is_punctuation, plain_word
 from align_eval.errors import InputError
-from align_eval.figures.style import (
-    GOLD_ON_DARK,
-    HEAT_MAP,
-    MIN_TEXT_SIZE,
-    QUIET_COLOUR,
-    SMALL_SIZE,
-    TWO_COLUMNS,
-    axes_at,
-    check_map,
-    colour_bar,
-    label_columns,
-    measure,
-    new_figure,
-    style,
-    text_at,
-)
+from align_eval.figures import style
 from align_eval.report.summary import Cell, Summary, bands_of, fraction, greatest
 
 if TYPE_CHECKING:
@@ -72,26 +57,26 @@ def layer_token_map(
     if marks is not None and len(marks) != count:
         raise InputError(f"{len(marks)} marks for {count} tokens")
     limit = high if high is not None else float(values.max()) or 1.0
-    with style():
-        free = TWO_COLUMNS - LEFT - RIGHT
-        lines = math.ceil(count / int(free / (1.15 * MIN_TEXT_SIZE / 72)))
+    with style.settings():
+        free = style.TWO_COLUMNS - LEFT - RIGHT
+        lines = math.ceil(count / int(free / (1.15 * style.MIN_TEXT_SIZE / 72)))
         width = math.ceil(count / lines)
         pitch = min(free / width, 0.3)
-        size = min(7.0, max(MIN_TEXT_SIZE, 72 * pitch / 1.15))
-        under = float(measure(tokens, columns=True)[:, 1].max()) * size / 72 + 0.08
+        size = min(7.0, max(style.MIN_TEXT_SIZE, 72 * pitch / 1.15))
+        under = float(style.measure(tokens, columns=True)[:, 1].max()) * size / 72 + 0.08
         tall = min(max(0.075 * layers, 0.9), 2.6)
         above = TOP + (0.09 if query is not None else 0)
         height = above + lines * (tall + under) + (lines - 1) * GAP + (0.22 if marks is not None else 0.02)
-        figure = new_figure(LEFT + pitch * width + RIGHT, height, placed=True)
+        figure = style.new_figure(LEFT + pitch * width + RIGHT, height, placed=True)
         for number in range(lines):
             first, last = number * width, min((number + 1) * width, count)
             y = above + number * (tall + under + GAP)
-            part = axes_at(figure, LEFT, y, pitch * (last - first), tall)
+            part = style.axes_at(figure, LEFT, y, pitch * (last - first), tall)
             _draw_line(part, values[:, first:last], tokens[first:last], first, limit, size, marks, query)
             if not number:
                 part.set_title(title, loc="left", fontsize=7.5, pad=4 + (7 if query is not None else 0))
-                beside = axes_at(figure, LEFT + pitch * width + 0.1, y, 0.1, tall)
-                colour_bar(figure, part.images[0], quantity, SMALL_SIZE, cax=beside)
+                beside = style.axes_at(figure, LEFT + pitch * width + 0.1, y, 0.1, tall)
+                style.colour_bar(figure, part.images[0], quantity, style.SMALL_SIZE, cax=beside)
         if marks is not None:
             _legend(figure, marks_label, height)
     return figure
@@ -106,26 +91,26 @@ def _draw_line(
 
     layers, count = values.shape
     axes.imshow(
-        values, cmap=HEAT_MAP, vmin=0, vmax=top, extent=(-0.5, count - 0.5, layers + 0.5, 0.5), aspect="auto",
+        values, cmap=style.HEAT_MAP, vmin=0, vmax=top, extent=(-0.5, count - 0.5, layers + 0.5, 0.5), aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
     axes.tick_params(pad=2)
-    label_columns(axes, tokens, size)
+    style.label_columns(axes, tokens, size)
     step = next(k for k in (1, 2, 5, 10, 20, 50, 1000) if layers / k <= 8)
     numbers = sorted({1, layers, *(k for k in range(step, layers + 1, step) if layers - k >= step / 2)})
-    axes.set_yticks(numbers, [str(k) for k in numbers], fontsize=SMALL_SIZE)
+    axes.set_yticks(numbers, [str(k) for k in numbers], fontsize=style.SMALL_SIZE)
     axes.set_ylabel("i-th layer", labelpad=2)
     if marks is not None:
         own = np.asarray(marks[first : first + count])
         (shown,) = np.nonzero(own <= layers)
         edge = [withStroke(linewidth=2.4, foreground="black")]
         axes.hlines(
-            own[shown] - 0.5, shown - 0.42, shown + 0.42, color=GOLD_ON_DARK, lw=1.4, path_effects=edge, zorder=4
+            own[shown] - 0.5, shown - 0.42, shown + 0.42, color=style.GOLD_ON_DARK, lw=1.4, path_effects=edge, zorder=4
         )
     if query is not None and first <= query < first + count:
         axes.annotate(
             "▼", (query - first, 1), (0, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
-            ha="center", va="bottom", fontsize=5.5, color=QUIET_COLOUR,
+            ha="center", va="bottom", fontsize=5.5, color=style.QUIET_COLOUR,
         )  # fmt: skip
 
 
@@ -133,8 +118,8 @@ def _legend(figure: Figure, text: str, height: float) -> None:
     from matplotlib.lines import Line2D
 
     width, y = figure.get_figwidth(), 0.1 / height
-    figure.add_artist(Line2D([LEFT / width, (LEFT + 0.2) / width], [y, y], color=GOLD_ON_DARK, lw=1.6))
-    text_at(figure, LEFT + 0.27, height - 0.1, text, va="center", fontsize=SMALL_SIZE)
+    figure.add_artist(Line2D([LEFT / width, (LEFT + 0.2) / width], [y, y], color=style.GOLD_ON_DARK, lw=1.6))
+    style.text_at(figure, LEFT + 0.27, height - 0.1, text, va="center", fontsize=style.SMALL_SIZE)
 
 
 def summarise_layers(
@@ -274,7 +259,7 @@ def summarise_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str,
 
 def _checked(values: NDArray[np.floating], tokens: Sequence[str]) -> tuple[int, int]:
     """The numbers of layers and tokens of a map that can be drawn."""
-    check_map(values, len(values), len(tokens), f"{len(tokens)} tokens")
+    style.check_map(values, len(values), len(tokens), f"{len(tokens)} tokens")
     return len(values), len(tokens)
 
 

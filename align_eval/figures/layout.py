@@ -11,18 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from align_eval.errors import AlignEvalWarning
-from align_eval.figures.style import (
-    GOLD_ON_DARK,
-    HEAT_MAP,
-    MASK_COLOUR,
-    MIN_TEXT_SIZE,
-    TEXT_SIZE,
-    colour_bar,
-    label_columns,
-    label_rows,
-    measure,
-    wrap,
-)
+from align_eval.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,14 +87,14 @@ def lay_out(
     Warns:
         AlignEvalWarning: labels would be smaller than 5 points at that width; the figure is wider than asked for.
     """
-    labels = [measure(one.rows, bold=one.masked) for one in maps]
-    below = measure(maps[0].columns, columns=True)
+    labels = [style.measure(one.rows, bold=one.masked) for one in maps]
+    below = style.measure(maps[0].columns, columns=True)
     columns, across = len(maps[0].columns), 1 if stacked else len(maps)
     label_widths = [float(found[:, 0].max()) for found in labels]
     if stacked:
         label_widths = [max(label_widths)]
     bar_width = BAR_GAP + BAR + BAR_TEXT
-    name_left = LINE * TEXT_SIZE / 72 if names[0] else 0.0
+    name_left = LINE * style.TEXT_SIZE / 72 if names[0] else 0.0
     bars = 2 if difference and not stacked else 1
     fixed = 2 * MARGIN + name_left + across * (STRIP + LABEL_GAP) + (across - 1) * GAP + bars * bar_width
     # Inches of cell that a point of text needs.
@@ -113,28 +102,28 @@ def lay_out(
     if width is None:
         longest = max(columns, sum(len(one.rows) for one in maps) if stacked else columns * across)
         cell = min(USUAL_CELL, max(SMALLEST_CELL, USUAL_LENGTH / longest))
-        size = min(TEXT_SIZE, max(MIN_TEXT_SIZE, cell / per_point))
+        size = min(style.TEXT_SIZE, max(style.MIN_TEXT_SIZE, cell / per_point))
         cell = max(cell, size * per_point)
     else:
         size = (width - fixed) / (per_point * columns * across + sum(label_widths) / 72)
-        if size < MIN_TEXT_SIZE:
-            cell, size = MIN_TEXT_SIZE * per_point, MIN_TEXT_SIZE
+        if size < style.MIN_TEXT_SIZE:
+            cell, size = style.MIN_TEXT_SIZE * per_point, style.MIN_TEXT_SIZE
         else:
-            size = min(TEXT_SIZE, size)
+            size = min(style.TEXT_SIZE, size)
             cell = min(LARGEST_CELL, (width - fixed - size * sum(label_widths) / 72) / (columns * across))
     lefts = [size * label / 72 + STRIP + LABEL_GAP for label in label_widths]
     used = fixed - across * (STRIP + LABEL_GAP) + sum(lefts) + across * columns * cell
     if width is not None and used > width + 1e-6:
         warnings.warn(
-            f"{columns} columns do not fit {width} inches with text of {MIN_TEXT_SIZE:g} points: the figure is "
+            f"{columns} columns do not fit {width} inches with text of {style.MIN_TEXT_SIZE:g} points: the figure is "
             f"{used:.1f} inches wide. Draw words instead of subwords, choose the wider column, or stack the maps",
             AlignEvalWarning,
             stacklevel=4,
         )
     full_width = max(used, NARROWEST if width is None else width)
-    small = max(MIN_TEXT_SIZE, SMALL * size)
+    small = max(style.MIN_TEXT_SIZE, SMALL * size)
     title_lines, caption_lines = (
-        wrap(text, points, full_width - 2 * MARGIN) if text else []
+        style.wrap(text, points, full_width - 2 * MARGIN) if text else []
         for text, points in ((title, size), (caption, small))
     )
     top = MARGIN + LINE / 72 * (size * len(title_lines) + small * len(caption_lines))
@@ -142,7 +131,7 @@ def lay_out(
     label_room = size * float(below[:, 1].max()) / 72 + LABEL_GAP + 0.02
     map_width = columns * cell
     titles = [
-        wrap(one.title, size, map_width + (bar_width if stacked else lefts[k])) if one.title else []
+        style.wrap(one.title, size, map_width + (bar_width if stacked else lefts[k])) if one.title else []
         for k, one in enumerate(maps)
     ]
     x = name_left + MARGIN + (full_width - used) / 2
@@ -199,17 +188,17 @@ def draw_map(axes: Axes, one: Drawn, scale: Scale, *, size: float, strip: float 
     cell = max(inches / columns, 1e-6)
     axes.tick_params(axis="y", pad=72 * strip * cell + 1.0)
     axes.tick_params(axis="x", pad=2.5)
-    label_columns(axes, one.columns, size)
-    texts = label_rows(axes, one.rows, size)
+    style.label_columns(axes, one.columns, size)
+    texts = style.label_rows(axes, one.rows, size)
     for row in one.masked:
-        texts[row].set_color(MASK_COLOUR)
+        texts[row].set_color(style.MASK_COLOUR)
         if one.rows[row].isascii():  # not every font has bold letters
             texts[row].set_fontweight("bold")
         place = (-0.5 - 0.75 * strip, row - 0.5)
-        axes.add_patch(Rectangle(place, 0.5 * strip, 1, color=MASK_COLOUR, lw=0, clip_on=False))
+        axes.add_patch(Rectangle(place, 0.5 * strip, 1, color=style.MASK_COLOUR, lw=0, clip_on=False))
     for cells, dashes in ((one.possible, (0, (2.0, 1.4))), (one.sure, "-")):
         if cells is not None:
-            colour = GOLD_ON_DARK if scale.colours == HEAT_MAP else "#000000"
+            colour = style.GOLD_ON_DARK if scale.colours == style.HEAT_MAP else "#000000"
             _frame(axes, cells, dashes, min(1.3, 6.5 * cell), colour)
     return image
 
@@ -253,6 +242,6 @@ def scale_bar(figure: Figure, image: Any, scale: Scale, size: float, **where: An
 
     span = scale.high - scale.low
     step = next((s for s in (0.2, 0.1, 0.05) if scale.low >= 0 and 2.4 * s <= span <= 6 * s), None)
-    bar = colour_bar(figure, image, scale.name, size, **where)
+    bar = style.colour_bar(figure, image, scale.name, size, **where)
     bar.locator = MaxNLocator(5, steps=[1, 2, 5, 10]) if step is None else MultipleLocator(step)
     bar.update_ticks()

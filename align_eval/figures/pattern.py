@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.figures.style import ONE_COLUMN, Width, new_figure, style, width_in_inches
+from align_eval.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ MOST_TICKS = 5
 # Up to this length a cell has several pixels of a PNG, and its edges are hard. Cells of longer patterns may be smaller
 # than a pixel, which then takes their mean: with hard edges it would be yellow if any of them is.
 MOST_SHARP = 128
-LETTERS = {"one": 44, "two": 96}  # in a line of the title, by the figure's width
+LETTERS = 44  # in a line of the title
 
 
 def context_pattern(
@@ -32,7 +32,6 @@ def context_pattern(
     title: str = "",
     x_label: str = "Context Length",
     y_label: str = "Context Length",
-    width: Width = "one",
 ) -> Figure:
     """Draw a pattern ``(queries, keys)``: queries down, keys across, yellow where a query attends to a key.
 
@@ -40,7 +39,6 @@ def context_pattern(
 
     Raises:
         InputError: the pattern is no matrix, or is empty.
-        UnknownNameError: an unknown width.
     """
     from matplotlib.patches import Patch, PathPatch
 
@@ -48,9 +46,9 @@ def context_pattern(
     if pattern.ndim != 2 or not pattern.size:
         raise InputError(f"a pattern of shape {pattern.shape}", remedy="Give a matrix, queries x keys")
     rows, columns = pattern.shape
-    wide = width_in_inches(width) or ONE_COLUMN
-    with style():
-        figure = new_figure(wide, min(2 * wide, (wide - 0.6) * rows / columns + 0.75))
+    wide = style.ONE_COLUMN
+    with style.settings():
+        figure = style.new_figure(wide, min(2 * wide, (wide - 0.6) * rows / columns + 0.75))
         axes = figure.add_subplot()
         axes.set_facecolor(ATTENDS_NOT)
         smooth = max(rows, columns) > MOST_SHARP
@@ -59,7 +57,7 @@ def context_pattern(
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.tick_params(length=2.5, width=0.6)
         if title:
-            axes.set_title(textwrap.fill(title, LETTERS[width]), loc="left")
+            axes.set_title(textwrap.fill(title, LETTERS), loc="left")
         figure.legend(
             handles=[
                 Patch(facecolor=ATTENDS, edgecolor=ATTENDS_NOT, linewidth=0.5, label="attends (row to column)"),

@@ -226,7 +226,7 @@ def measure(labels: Sequence[str], *, columns: bool = False, bold: Collection[in
 @lru_cache(maxsize=1 << 14)
 def _measured(text: str, rotation: float, bold: bool) -> tuple[float, float]:
     size = 72.0
-    with style(size):
+    with settings(size):
         figure = new_figure(1, 1, placed=True)
         figure.dpi = 72
         weight = "bold" if bold else "normal"
@@ -300,7 +300,7 @@ def check_map(values: NDArray[np.floating], rows: int, columns: int, of: str) ->
 
 
 @contextmanager
-def style(size: float = TEXT_SIZE) -> Iterator[None]:
+def settings(size: float = TEXT_SIZE) -> Iterator[None]:
     """Matplotlib's settings for the figures of this package, text of ``size`` points, for the time of a ``with`` block.
 
     They start from matplotlib's defaults, so that a user's settings (LaTeX text, style sheets, layouts) neither change
@@ -308,7 +308,7 @@ def style(size: float = TEXT_SIZE) -> Iterator[None]:
     """
     import matplotlib as mpl
 
-    settings: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "font.family": list(installed_fonts()) or ["sans-serif"],
         "font.size": size,
         "text.hinting": "no_hinting",  # text is as wide at every resolution as it was measured
@@ -325,7 +325,7 @@ def style(size: float = TEXT_SIZE) -> Iterator[None]:
     from matplotlib import style as sheets
 
     with mpl.rc_context():
-        sheets.use(["default", settings])
+        sheets.use(["default", wanted])
         yield
 
 
@@ -420,7 +420,7 @@ def _render(figure: Figure, ending: str) -> tuple[bytes, int]:
         lines = "\n".join(map(shown, text.get_text().split("\n")))
         if lines != text.get_text():
             text.set_text(lines)
-    with warnings.catch_warnings(record=True) as caught, style():
+    with warnings.catch_warnings(record=True) as caught, settings():
         warnings.simplefilter("always")
         dots = min(float(mpl.rcParams["savefig.dpi"]), PIXELS / max(figure.get_size_inches()))
         figure.savefig(buffer, format=ending, metadata=metadata, dpi=dots, **trim)

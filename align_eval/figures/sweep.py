@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.figures.style import HEAT_MAP, TWO_COLUMNS, colour_bar, new_figure, style
+from align_eval.figures import style
 from align_eval.report.summary import Cell, Summary
 
 if TYPE_CHECKING:
@@ -46,19 +46,19 @@ def aer_grid(rows: Sequence[Row], *, title: str = "") -> Figure:
     modes, layers, heads = _axes_of(rows)
     low, high = min(row["aer"] for row in rows), max(row["aer"] for row in rows)
     across = len(modes) * len(heads)
-    cell = min(0.3, (TWO_COLUMNS - 1.5 - 0.2 * (len(modes) - 1)) / across, (HEIGHT - 1.2) / len(layers))
+    cell = min(0.3, (style.TWO_COLUMNS - 1.5 - 0.2 * (len(modes) - 1)) / across, (HEIGHT - 1.2) / len(layers))
     size, room = (7.0, TICK) if cell >= 0.16 else (5.5, TICK - 1)
     step = max(1, int(np.ceil(room / (72 * cell))))
-    with style():
+    with style.settings():
         width = max(2.6, 1.5 + 0.2 * (len(modes) - 1) + cell * across)
-        figure = new_figure(min(width, TWO_COLUMNS), 1.2 + cell * len(layers))
+        figure = style.new_figure(min(width, style.TWO_COLUMNS), 1.2 + cell * len(layers))
         axes = list(np.atleast_1d(figure.subplots(1, len(modes), sharey=True)))
         for axis, mode in zip(axes, modes, strict=True):
             values = np.full((len(layers), len(heads)), np.nan)
             for row in rows:
                 if row["mode"] == mode:
                     values[layers.index(row["layer"]), heads.index(row["head"])] = row["aer"]
-            image = axis.imshow(values, cmap=HEAT_MAP, vmin=low, vmax=high, aspect="equal")
+            image = axis.imshow(values, cmap=style.HEAT_MAP, vmin=low, vmax=high, aspect="equal")
             down, right = np.unravel_index(np.nanargmin(values), values.shape)
             axis.add_patch(Rectangle((right - 0.5, down - 0.5), 1, 1, fill=False, ec=FRAME, lw=1.4, clip_on=False))
             axis.set_xticks(*_ticks(heads, step), rotation=90, fontsize=size)
@@ -66,7 +66,7 @@ def aer_grid(rows: Sequence[Row], *, title: str = "") -> Figure:
             axis.set_xlabel("head")
             axis.set_title(f"{MODE_NAMES.get(mode, mode)}\nbest: {values[down, right]:.1f}", fontsize=7)
         axes[0].set_ylabel("layer")
-        colour_bar(figure, image, "AER, percent", ax=axes, fraction=0.05, pad=0.02)
+        style.colour_bar(figure, image, "AER, percent", ax=axes, fraction=0.05, pad=0.02)
         if title:
             figure.suptitle(title, fontsize=8, x=0.01, ha="left")
     return figure

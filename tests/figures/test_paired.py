@@ -13,7 +13,7 @@ import torch
 from align_eval.errors import AlignEvalWarning, InputError, LinkRangeError, NonFiniteError, UnknownNameError
 from align_eval.figures.heatmap import heatmap, paired_heatmaps
 from align_eval.figures.layout import round_top
-from align_eval.figures.style import DIFFERENCE_MAP, HEAT_MAP, new_figure, save, style, texts_of
+from align_eval.figures.style import DIFFERENCE_MAP, HEAT_MAP, new_figure, save, settings, texts_of
 from align_eval.links import GoldLinks, Links
 from align_eval.signals.matrix import ScoreMatrix, Side, View
 from tests.figures.panels import COLUMNS, ENGLISH, GOLD, maps, need_fonts
@@ -39,7 +39,7 @@ def _boxes(texts: list[Any]) -> list[Any]:
 def _assert_readable(figure: Any, smallest: float = 5.0) -> None:
     """No label touches another or a map; none leaves the figure; none is too small."""
     figure.dpi = 200  # as it is saved
-    with style():
+    with settings():
         _check_places(figure, smallest)
 
 
