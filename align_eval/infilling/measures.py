@@ -166,32 +166,15 @@ def diagonal_distance(values: Floats) -> Floats:
         return np.asarray(distance / np.where(weight > 0, weight, np.nan))
 
 
-@dataclass(frozen=True)
-class RowMeasures:
-    """Measures of every row of every head, each ``(H, Q)``.
-
-    Attributes:
-        entropy: bits, over source words, end of sentence and the rest.
-        mass: mass on gold-aligned source words; NaN for rows without a gold link.
-        accuracy: whether the argmax is gold-aligned (see :func:`argmax_hit`); NaN for rows without a gold link.
-        end: mass on the end of the sentence.
-        punctuation: mass on source words that are punctuation.
-        distance: mean distance to the diagonal, see :func:`diagonal_distance`.
-    """
-
-    entropy: Floats
-    mass: Floats
-    accuracy: Floats
-    end: Floats
-    punctuation: Floats
-    distance: Floats
+# Of each row: its entropy in bits, over source words, end of sentence and the rest; mass on gold-aligned source words,
+# and whether the argmax is one (NaN without a gold link); mass on the end of the sentence and on punctuation; mean
+# distance to the diagonal.
+MEASURES = ("entropy", "mass", "accuracy", "end", "punctuation", "distance")
+Measures = dict[str, Floats]
 
 
-MEASURES = tuple(field.name for field in fields(RowMeasures))
-
-
-def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> RowMeasures:
-    """Measure all rows of a pair, with ``gold`` ``(Q, K)`` of :func:`gold_cells` and ``punctuation`` ``(K,)``.
+def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> Measures:
+    """Each of :data:`MEASURES` ``(H, Q)`` of all rows, with the pair's gold ``(Q, K)`` and punctuation ``(K,)``.
 
     Raises:
         InputError: shapes that do not fit together.
@@ -208,8 +191,10 @@ def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> RowM
         linked = gold.any(axis=1)
         mass = np.where(linked, mass_on(rows.values, gold), np.nan)
         accuracy = np.where(linked, argmax_hit(rows.values, gold), np.nan)
-    marks = mass_on(rows.values, punctuation)
-    return RowMeasures(entropy(rows.distributions()), mass, accuracy, rows.end, marks, diagonal_distance(rows.values))
+    return {
+        "entropy": entropy(rows.distributions()), "mass": mass, "accuracy": accuracy, "end": rows.end,
+        "punctuation": mass_on(rows.values, punctuation), "distance": diagonal_distance(rows.values),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -236,8 +221,8 @@ class RowTable:
     masked: Bools
     ratio: Floats
     punctuation: Bools
-    full: dict[str, Floats]
-    after: dict[str, Floats]
+    full: Measures
+    after: Measures
     divergence: Floats
     log_probability: Floats
     rank: Floats
@@ -312,11 +297,12 @@ class RowCollector:
             return
         pair, full_rows = result.pair, result.full.head(0)
         gold, marks = gold_cells(pair), punctuation_columns(pair)
-        full = _one(row_measures(full_rows, gold, marks))
+        full = {name: values[0] for name, values in row_measures(full_rows, gold, marks).items()}
         size = len(pair.target)
         punctuation = np.array([is_punctuation(word) for word in pair.target])
         for number, variant in enumerate(chosen):
             rows = variant.rows.head(0)
+            after = {name: values[0] for name, values in row_measures(rows, gold, marks).items()}
             masked = np.isin(np.arange(size), variant.masked)
             log_probability, rank = np.full(size, np.nan), np.full(size, np.nan)
             for filled in variant.filled:
@@ -329,8 +315,7 @@ class RowCollector:
             self._parts.append(
                 RowTable(
                     np.full(size, result.index), np.full(size, number), np.arange(size), masked,
-                    np.full(size, len(variant.masked) / size), punctuation, full,
-                    _one(row_measures(rows, gold, marks)),
+                    np.full(size, len(variant.masked) / size), punctuation, full, after,
                     jensen_shannon(full_rows.distributions(), rows.distributions())[0], log_probability, rank,
                 )
             )  # fmt: skip
@@ -341,8 +326,3 @@ class RowCollector:
     def table(self) -> RowTable:
         """All rows added so far, in the order in which they were added."""
         return joined(self._parts)
-
-
-def _one(measured: RowMeasures) -> dict[str, Floats]:
-    """The measures of the first head, by name."""
-    return {name: getattr(measured, name)[0] for name in MEASURES}

@@ -6,6 +6,7 @@ tokens are the same in all variants of a pair.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from align_eval.infilling.measures import Filled, InfillResult, Variant, WordRow
 from align_eval.infilling.word_rows import RowKeeper
 from align_eval.models.attention import AttentionPass
 from align_eval.models.batching import LEAST_BUDGET, buckets, budget_of, in_halves
-from align_eval.models.pairs import MASK_LABEL, Layout, PairModel, hide
+from align_eval.models.pairs import MASK_LABEL, Layout, PairModel, mask_tokens
 from align_eval.models.tokens import IdArray
 from align_eval.signals.collect import OVERHEAD
 from align_eval.signals.matrix import ScoreMatrix, View
@@ -293,7 +294,7 @@ def run_batch(
         (block,) = layout.blocks[reader.infill_reading]
         masked = np.isin(block.row_words, mask)
         rows = block.rows[masked]
-        changed = hide(layout, rows, int(reader.tokenizer.mask_token_id)) if mask else layout
+        changed = mask_tokens(layout, rows, int(reader.tokenizer.mask_token_id)) if mask else layout
         items.append(_Item(number, k, changed, rows, block.row_words[masked], layout.inputs[-1][rows]))
     found = in_halves([items], lambda some: _pass(reader, some, heads, top, maps))
     return [run for _, runs in found for run in runs]
@@ -307,33 +308,30 @@ def _pass(
     sites = {layer: reader.sites[layer - 1] for layer in keeper.layers}
     counts = [len(item.rows) for item in items]
     ends = np.cumsum(counts).tolist()
-    told: Any = None
-    if not ends[-1]:
-        for layer, weights in AttentionPass(reader.model, sites, lambda: reader.forward_variants(layouts), reader.name):
-            keeper.take(layer, weights)
-    else:
-        places, rows, tokens = (
-            torch.from_numpy(array).to(reader.device)
-            for array in (
-                np.repeat(np.arange(len(items)), counts),
-                np.concatenate([item.rows for item in items]),
-                np.concatenate([item.tokens for item in items]),
-            )
+    some = ends[-1] > 0  # masked tokens, whose logits ask for the whole pass
+    places, rows, tokens = (
+        torch.from_numpy(array).to(reader.device)
+        for array in (
+            np.repeat(np.arange(len(items)), counts),
+            np.concatenate([item.rows for item in items]),
+            np.concatenate([item.tokens for item in items]),
         )
-        with logits_at(reader.model, places, rows, reader.name) as seen:
-            attention = AttentionPass(
-                reader.model, sites, lambda: reader.forward_variants(layouts), reader.name, to_end=True
-            )
-            for layer, weights in attention:
-                keeper.take(layer, weights)
-        told = predictions(logits_of_pass(seen, attention.output, places, rows, reader.name), tokens, top, reader.name)
+    )
+    attention = AttentionPass(reader.model, sites, lambda: reader.forward_variants(layouts), reader.name, to_end=some)
+    at: Any = logits_at(reader.model, places, rows, reader.name) if some else contextlib.nullcontext([])
+    with at as seen:
+        for layer, weights in attention:
+            keeper.take(layer, weights)
+    found: Any = None
+    if some:
+        logits = logits_of_pass(seen, attention.output, places, rows, reader.name)
+        found = predictions(logits, tokens, top, reader.name)
     out: list[Run] = []
     for k, item in enumerate(items):
         filled: tuple[Filled, ...] = ()
         if counts[k]:
-            mask, words = np.unique(item.words).tolist(), item.layout.pair.target
-            part = told[slice(ends[k] - counts[k], ends[k])]
-            filled = fill_words(reader.tokenizer, part, item.words, words, mask, top)
+            mask, part = np.unique(item.words).tolist(), found[slice(ends[k] - counts[k], ends[k])]
+            filled = fill_words(reader.tokenizer, part, item.words, item.layout.pair.target, mask, top)
         out.append((item.pair, item.mask, keeper.rows(k), filled))
     if maps is not None:
         maps += [keeper.map(k) for k in range(len(items))]

@@ -173,7 +173,7 @@ class PairModel(Loaded, ABC):
             )
 
 
-def hide(layout: Layout, rows: IdArray, mask: int) -> Layout:
+def mask_tokens(layout: Layout, rows: IdArray, mask: int) -> Layout:
     """A layout with :data:`MASK_LABEL` and the id ``mask`` in place of sub-words of the target; all else stays.
 
     ``rows`` are their positions in the last of ``layout.inputs``, which are the rows of the readings ``own``, ``awo``

@@ -17,7 +17,7 @@ from align_eval.infilling.measures import (
     Filled,
     Floats,
     InfillResult,
-    RowMeasures,
+    Measures,
     WordRows,
     diagonal_distance,
     gold_cells,
@@ -54,8 +54,8 @@ class PairedRows:
     masked: Bools
     before_rows: WordRows
     after_rows: WordRows
-    before: RowMeasures
-    after: RowMeasures
+    before: Measures
+    after: Measures
     gold: Bools | None
     gold_name: str
 
@@ -182,11 +182,11 @@ def _masked_word(it: PairedRows, filled: Filled) -> dict[str, Any]:
             "looked_at": it.pair.source[then],
             "weight_before": float(it.before_rows.values[0, row, then]),
             "end": float(it.after_rows.end[0, row]),
-            "entropy": float(it.after.entropy[0, row]),
-            "entropy_before": float(it.before.entropy[0, row]),
+            "entropy": float(it.after["entropy"][0, row]),
+            "entropy_before": float(it.before["entropy"][0, row]),
         }
         if gold:
-            found |= {"aligned": now in gold, "mass_on_links": float(it.after.mass[0, row])}
+            found |= {"aligned": now in gold, "mass_on_links": float(it.after["mass"][0, row])}
     return found | {
         "probability": math.exp(filled.log_probability),
         "log_probability": filled.log_probability if math.isfinite(filled.log_probability) else None,
@@ -206,8 +206,8 @@ def _groups(it: PairedRows) -> list[dict[str, Any]]:
         ("visible words, unmasked", ~it.masked, it.before),
         ("visible rows", ~it.masked, it.after),
     ):
-        hits = measured.accuracy[0][which]
-        means = {measure: _mean(getattr(measured, measure)[0][which]) for measure in MEASURES}
+        hits = measured["accuracy"][0][which]
+        means = {measure: _mean(measured[measure][0][which]) for measure in MEASURES}
         counts = {"rows": int(which.sum()), "linked": int(np.isfinite(hits).sum())}
         found.append({"name": name, **counts, "peaks": round(float(np.nansum(hits)), 3), **means})
     return found
@@ -327,7 +327,7 @@ def _anomalies(it: PairedRows) -> list[str]:
         peaks.append(now)
         weight, end = float(it.after_rows.values[0, row, now]), float(it.after_rows.end[0, row])
         if linked and now not in linked:
-            wanted, mass = series([quoted(source[j]) for j in linked]), float(it.after.mass[0, row])
+            wanted, mass = series([quoted(source[j]) for j in linked]), float(it.after["mass"][0, row])
             found.append(
                 f"The [MASK] of {word} attends to {quoted(source[now])} ({weight:.2f}), not to {wanted} ({mass:.2f})."
             )

@@ -289,13 +289,13 @@ def _maps(
     masked = []
     if any(masks):
         from align_eval.infilling.probe import checked_mask
-        from align_eval.models.pairs import hide
+        from align_eval.models.pairs import mask_tokens
 
         for layout, mask in zip(layouts, masks, strict=True):
             if words := checked_mask(layout, mask):
                 (block,) = layout.blocks[reading]
                 rows = block.rows[np.isin(block.row_words, words)]
-                masked.append(hide(layout, rows, int(reader.tokenizer.mask_token_id)))
+                masked.append(mask_tokens(layout, rows, int(reader.tokenizer.mask_token_id)))
     both = layout_maps(reader, [*layouts, *masked], layers, heads, reading, token_budget, on_host=True)
     rest = iter(both[len(layouts) :])
     return both[: len(layouts)], [next(rest) if len(mask) else None for mask in masks]

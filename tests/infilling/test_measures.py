@@ -108,13 +108,13 @@ def test_measures_of_rows_by_hand() -> None:
     rows = WordRows(ROWS[None], np.array([[0.0, 0.0, 0.25]]), np.array([[0.0, 0.0, 0.25]]), np.zeros((1, 3)))
     assert rows.distributions().sum(axis=-1).tolist() == [[1.0, 1.0, 1.0]]
     found = row_measures(rows, gold_cells(PAIR), punctuation_columns(PAIR))
-    assert found.entropy[0] == pytest.approx([1.5, 2.0, 1.5])
-    assert found.mass[0] == pytest.approx([0.75, np.nan, 0.5], nan_ok=True)
-    assert found.accuracy[0] == pytest.approx([1.0, np.nan, 1.0], nan_ok=True)
-    assert found.end[0].tolist() == [0.0, 0.0, 0.25]
-    assert found.punctuation[0].tolist() == [0.25, 0.25, 0.0]
+    assert found["entropy"][0] == pytest.approx([1.5, 2.0, 1.5])
+    assert found["mass"][0] == pytest.approx([0.75, np.nan, 0.5], nan_ok=True)
+    assert found["accuracy"][0] == pytest.approx([1.0, np.nan, 1.0], nan_ok=True)
+    assert found["end"][0].tolist() == [0.0, 0.0, 0.25]
+    assert found["punctuation"][0].tolist() == [0.25, 0.25, 0.0]
     without = row_measures(rows, None, punctuation_columns(PAIR))
-    assert np.isnan(without.mass).all()
+    assert np.isnan(without["mass"]).all()
     with pytest.raises(InputError, match="gold"):
         row_measures(rows, gold_cells(PAIR)[:2], punctuation_columns(PAIR))  # type: ignore[index]
 
@@ -149,5 +149,7 @@ def test_the_table_keeps_masked_and_visible_rows_apart() -> None:
 def test_a_word_without_sub_words_does_not_count() -> None:
     rows = word_rows(np.array([[0.5, 0.5, 0, 0], [np.nan] * 4, [0, 0, 1, 0]]), np.array([0, np.nan, 0]))
     found = row_measures(rows, gold_cells(PAIR), punctuation_columns(PAIR))
-    assert np.isnan([found.entropy[0, 1], found.punctuation[0, 1], found.distance[0, 1], found.end[0, 1]]).all()
-    assert np.isfinite(found.entropy[0, [0, 2]]).all()
+    assert np.isnan(
+        [found["entropy"][0, 1], found["punctuation"][0, 1], found["distance"][0, 1], found["end"][0, 1]]
+    ).all()
+    assert np.isfinite(found["entropy"][0, [0, 2]]).all()

@@ -12,7 +12,7 @@ from align_eval.corpora import SentencePair
 from align_eval.errors import InputError
 from align_eval.infilling.measures import InfillResult
 from align_eval.infilling.probe import infill, infill_maps, require_infiller
-from align_eval.models.pairs import MASK_LABEL, hide
+from align_eval.models.pairs import MASK_LABEL, mask_tokens
 from align_eval.runs.infill_pair import infill_pair
 from align_eval.signals.collect import word_matrices
 from tests.infilling.models import load
@@ -100,7 +100,7 @@ def test_masking_changes_only_what_it_may(model: Any) -> None:
     (layout,) = model.lay_out(pairs()[1:2])
     (block,) = layout.blocks[model.infill_reading]
     rows = block.rows[block.row_words == 3]
-    hidden = hide(layout, rows, model.tokenizer.mask_token_id)
+    hidden = mask_tokens(layout, rows, model.tokenizer.mask_token_id)
     (after,) = hidden.blocks[model.infill_reading]
     assert len(rows) > 1
     for a, b in zip(layout.inputs[:-1], hidden.inputs[:-1], strict=True):
@@ -141,7 +141,7 @@ def test_predictions_are_those_of_the_plain_model(model: Any) -> None:
     (block,) = layout.blocks[model.infill_reading]
     rows = block.rows[np.isin(block.row_words, (1, 3))]
     with torch.no_grad():
-        logits = model.forward([hide(layout, rows, model.tokenizer.mask_token_id)]).logits[0].double()
+        logits = model.forward([mask_tokens(layout, rows, model.tokenizer.mask_token_id)]).logits[0].double()
     log_p = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
     for filled in result.variants[0].filled:
         own = block.rows[block.row_words == filled.word]
