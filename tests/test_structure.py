@@ -28,7 +28,7 @@ ORDER = (
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 BACK = {
-    ("io.parts", "corpora.tokenize"),  # words of a line of JSON, for its row of Parquet
+    ("io.parts", "corpora.words"),  # words of a line of JSON, for its row of Parquet
     ("signals.matrix", "figures.heatmap"),  # what a notebook shows of a score matrix
 }
 """Imports that run back all the same."""

@@ -136,7 +136,7 @@ class GoldPairs(Pairs):
         """The gold of one pair that was given as text: a file, or the links themselves."""
         if self.gold is None or is_file(self.gold):
             return self.gold
-        from align_eval.corpora.goldtext import looks_like_links
+        from align_eval.corpora.lines import looks_like_links
         from align_eval.errors import InputError
 
         if not looks_like_links(self.gold):

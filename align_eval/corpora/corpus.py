@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, overload
 
 from align_eval.corpora.pair import SentencePair
-from align_eval.corpora.tokenize import split_words
+from align_eval.corpora.words import split_words
 from align_eval.errors import InputError
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ class Corpus:
         return self._texts(self.target_language, [pair.target for pair in self.pairs])
 
     def _texts(self, language: str, sentences: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        from align_eval.corpora.detokenize import load_detokenizer
+        from align_eval.corpora.words import load_detokenizer
 
         return tuple(map(load_detokenizer(self.detokenize, language), sentences))
 

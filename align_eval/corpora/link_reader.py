@@ -12,8 +12,8 @@ from align_eval.corpora.index_base import Proof, parse_base, parse_order
 from align_eval.corpora.link_blocks import cut, head_of, join, join_raw, table_of
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
 from align_eval.corpora.link_formats._detect import detect
+from align_eval.corpora.matching import is_foreign, placed_in_text
 from align_eval.corpora.raw_links import Columns, Lengths, LinkReport, RawLinks, Translator
-from align_eval.corpora.sentence_names import is_foreign, placed
 from align_eval.corpora.sidecar import SUFFIX, sidecar_base
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.files import StrPath
@@ -155,7 +155,7 @@ class LinkReader:
             expected = self.ids if self.format.skips_empty else self.ids[done : done + raw.sentences]
             if raw.ids is not None and list(raw.ids) != expected and not is_foreign(raw.ids, self.ids):
                 rest = join_raw([raw, *blocks])
-                yield placed(rest, self.ids, done, self.format.skips_empty, self.report)
+                yield placed_in_text(rest, self.ids, done, self.format.skips_empty, self.report)
                 return
             yield raw
             done += raw.sentences

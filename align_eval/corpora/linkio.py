@@ -23,8 +23,8 @@ from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, WriteOption
 from align_eval.corpora.link_formats._detect import detect
 from align_eval.corpora.link_formats.naacl import written_names
 from align_eval.corpora.link_reader import LinkReader
+from align_eval.corpora.matching import listing
 from align_eval.corpora.raw_links import LinkReport
-from align_eval.corpora.sentence_names import listing
 from align_eval.corpora.sidecar import read_provenance, write_sidecar
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.files import StrPath, output_stream

@@ -1,9 +1,8 @@
-"""Tables of links of the same sentence pairs matched: by the names of the pairs, never closed up by rank.
+"""Links matched with other links and with a text by the names of their sentence pairs, never closed up by rank.
 
-A file that names its sentence pairs (NAACL's numbers, A3's, the ids of JSONL and Parquet) is matched with another one
-by these names. A pair that one file does not name is an error that lists the first few, or, asked for, a pair without
-links. A file without names (Pharaoh, TALP, TSV) has one line a sentence pair: its lines are numbers from 1, and where
-the other file's names are no such numbers, both must have as many pairs.
+A pair that one file does not name is an error that lists the first few, or, asked for, a pair without links. A file
+without names (Pharaoh, TALP, TSV) has one line a sentence pair: its lines are numbers from 1, and where the other
+file's names are no such numbers, both must have as many pairs.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from align_eval.corpora.link_blocks import moved
+from align_eval.corpora.raw_links import LinkReport, RawLinks
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.links.table import LinkTable, placed
 
@@ -26,6 +27,7 @@ REMEDY = (
 )
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_SHORT = re.compile(r"[0-9]{1,10}")  # of the names in a file of links
 _SHOWN = 5
 
 Keys = Sequence[int | str]
@@ -77,12 +79,8 @@ def same_pairs(tables: Sequence[LinkTable], done: int = 0) -> bool:
 def match_tables(tables: Sequence[LinkTable], how: Matching, done: int = 0) -> list[LinkTable]:
     """Tables with the same sentence pairs in the same order: that of the first one, then pairs of the others alone.
 
-    Where all names are whole numbers they are compared as such, and the pairs are in their order.
-
-    Args:
-        tables: tables of links, each of some sentence pairs.
-        how: see :class:`Matching`.
-        done: sentence pairs before the first ones of ``tables``, of all files alike.
+    Where all names are whole numbers they are compared as such, and the pairs are in their order. ``done`` sentence
+    pairs come before the first ones of ``tables``, of all files alike.
 
     Raises:
         LengthMismatchError: names on one side only, no name in common, or different numbers of sentence pairs without
@@ -215,11 +213,7 @@ def _lines(n: int, names: Keys, how: Matching, which: int, k: int, done: int) ->
 
 
 def _order(keys: Sequence[Keys], how: Matching) -> Keys:
-    """The names of all tables, in order.
-
-    Raises:
-        LengthMismatchError: a table lacks one that another has, unless that is asked for; or two share none.
-    """
+    """The names of all tables, in order; one that a table lacks, or tables that share none, are errors."""
     first: dict[int | str, None] = dict.fromkeys(keys[0])
     order = dict(first)
     for own, file in zip(keys[1:], how.files[1:], strict=True):
@@ -254,3 +248,72 @@ def _ids(order: Keys, tables: Sequence[LinkTable], keys: Sequence[Keys]) -> list
         if table.ids is not None:
             written |= dict(zip(own, table.ids, strict=True))
     return [written.get(name, str(name)) for name in order]
+
+
+def is_positional(names: Sequence[str]) -> bool:
+    """Whether the names are the positions from 1: the text has no names of its own."""
+    return all(name == str(k) for k, name in enumerate(names, 1))
+
+
+def is_foreign(names: Sequence[str], ids: Sequence[str]) -> bool:
+    """Whether ``names`` cannot be looked up among ``ids``, for these are positions and those are not all numbers."""
+    return not all(_SHORT.fullmatch(name) for name in names) and is_positional(ids)
+
+
+def placed_in_text(raw: RawLinks, ids: Sequence[str], done: int, may_lack: bool, report: LinkReport) -> RawLinks:
+    """The sentence pairs of ``raw``, which have names, in the order of ``ids[done:]``.
+
+    A name is looked up as it is, else as a number (``"0026"`` is ``"26"``); numbers from 0 are positions of a bitext
+    that has no names. Only where one of both sides has no names of its own, and both have as many sentence pairs, is
+    the order of the file that of the bitext.
+
+    Args:
+        raw: the links of sentence pairs, with names.
+        ids: the names of all pairs of the bitext.
+        done: how many of them have been read before.
+        may_lack: a pair that the file does not name is one without links (NAACL); else it is an error.
+        report: is told what a person should know.
+    """
+    names, among = list(raw.ids or ()), ids[done:]
+    own = is_positional(ids)
+    places = _places(names, among, own)
+    if None in places:
+        if len(names) == len(among) and (own or is_positional(names)):
+            if own and all(map(_SHORT.fullmatch, names)):
+                report.note(f"its numbers, {names[0]} to {names[-1]}, were taken in the order of the sentence pairs")
+            return raw
+        unknown = [name for name, place in zip(names, places, strict=True) if place is None]
+        raise LengthMismatchError(
+            f"names {listing(unknown)}, which {'is' if len(unknown) == 1 else 'are'} not among the {len(ids)} sentence "
+            f"pairs of text ({len(names) + done} are named here)",
+            file=report.file,
+            remedy="Check that the links and the sentences belong together",
+        )
+    found = np.array(places, dtype=np.intp)
+    if len(np.unique(found)) != len(found):
+        twice = next(name for k, name in enumerate(names) if places[k] in places[:k])
+        raise LengthMismatchError(
+            f"the sentence pair {twice[:40]!r} is there twice", file=report.file, remedy="Name each pair once"
+        )
+    if len(found) < len(among) and not may_lack:
+        lacking = [among[k] for k in sorted(set(range(len(among))) - set(found.tolist()))]
+        raise LengthMismatchError(
+            f"links of {len(names) + done} sentence pairs but {len(ids)} sentence pairs of text: {listing(lacking)} "
+            f"{'is' if len(lacking) == 1 else 'are'} not named here",
+            file=report.file,
+            remedy="Check that the links and the sentences belong together, or add a line without links for each",
+        )
+    return moved(raw, found, among)
+
+
+def _places(names: Sequence[str], among: Sequence[str], own: bool) -> list[int | None]:
+    """The place of each name among ``among``, ``None`` for one that is not there."""
+    exact = {name: k for k, name in enumerate(among)}
+    found: list[int | None] = [exact.get(name) for name in names]
+    if None not in found or not all(map(_SHORT.fullmatch, names)):
+        return found
+    numbers = [int(name) for name in names]
+    if own and 0 in numbers:  # a number 0 is no position from 1
+        return [number if number < len(among) else None for number in numbers]
+    values = {int(name): k for k, name in enumerate(among) if _SHORT.fullmatch(name)}
+    return [values.get(number) for number in numbers]

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from align_eval.corpora.corpus import Corpus
-from align_eval.corpora.goldtext import parse_gold
+from align_eval.corpora.lines import parse_gold
 from align_eval.corpora.pair import SentencePair
-from align_eval.corpora.tokenize import split_words
+from align_eval.corpora.words import split_words
 from align_eval.errors import AlignEvalError, InputError, LengthMismatchError, LinkRangeError, UnknownNameError
 from align_eval.files import StrPath
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
 
 if TYPE_CHECKING:
-    from align_eval.corpora.tokenize import Tokenize
+    from align_eval.corpora.words import Tokenize
 
 Sentence = str | Sequence[str]
 Pair = SentencePair | tuple[Sentence, Sentence]

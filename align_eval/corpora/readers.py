@@ -13,9 +13,8 @@ from align_eval.corpora.corpus import Corpus
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record
 from align_eval.corpora.inputs import Input, open_inputs
 from align_eval.corpora.pair import SentencePair, make_pair
-from align_eval.corpora.scripts import NAMES, TOKENIZERS, tokenizer_for, unsplit
-from align_eval.corpora.tokenize import Tokenize, Tokenizer, load_tokenizers
 from align_eval.corpora.unknown_forms import unknown_form
+from align_eval.corpora.words import NAMES, TOKENIZERS, Tokenize, Tokenizer, load_tokenizers, tokenizer_for, unsplit
 from align_eval.errors import (
     AlignEvalWarning,
     FormatError,
@@ -63,7 +62,7 @@ def read_bitext(
 
             ``columns`` are joined by ``+`` in text: ``jsonl:columns=en+de``.
         tokenize: ``None``: the words are what ASCII spaces separate. Else a name that
-            :func:`align_eval.corpora.tokenize.load_tokenizer` knows, ``auto`` (by the languages of the sides where
+            :func:`align_eval.corpora.words.load_tokenizer` knows, ``auto`` (by the languages of the sides where
             they are given, else by their scripts; told by a warning), a function from text to words, or two of those.
         order: ``st``, or ``ts`` if what stands first is the target; the pairs (and gold links) are then turned round.
         languages: of source and target, used where the format has the options ``source_language`` and

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora.formats import Options, Record, Side
-from align_eval.corpora.goldtext import BASE, check_base
+from align_eval.corpora.lines import BASE, check_base
 from align_eval.corpora.markup import check_sentence, fault_of
-from align_eval.corpora.tokenize import split_words
+from align_eval.corpora.words import split_words
 from align_eval.errors import EncodingError, FormatError, InputError
 from align_eval.registry import Option
 

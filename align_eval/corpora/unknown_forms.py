@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from align_eval.corpora.formats import Head
-from align_eval.corpora.goldtext import looks_like_links
+from align_eval.corpora.lines import looks_like_links
 from align_eval.files import parse_json
 
 _LINKS = re.compile(r"\s*(?:[0-9]+(?:[-:p?][0-9]+)(?:[-:][0-9.]+)?\s*)+")

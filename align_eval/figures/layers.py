@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.corpora.punctuation import is_punctuation, plain_word
+from align_eval.corpora.words import is_punctuation, plain_word
 from align_eval.errors import InputError
 from align_eval.figures import style
 from align_eval.report.summary import Cell, Summary, bands_of, fraction, greatest

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.corpora.punctuation import is_punctuation
+from align_eval.corpora.words import is_punctuation
 from align_eval.errors import InputError
 from align_eval.statistics import jensen_shannon
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from align_eval.corpora.punctuation import is_punctuation
+from align_eval.corpora.words import is_punctuation
 from align_eval.errors import InputError, nearest_names
 from align_eval.infilling.word_lists import is_function_word, list_languages
 from align_eval.registry import Registry, check_fields, option, options_of, parse_options, split_spec

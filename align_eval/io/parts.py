@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from align_eval.corpora.tokenize import split_words
+from align_eval.corpora.words import split_words
 from align_eval.errors import InputError
 from align_eval.files import StrPath, sha256_of
 from align_eval.io.locks import open_unlinked

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner
 from align_eval.corpora.pair import SentencePair
-from align_eval.corpora.punctuation import is_punctuation
-from align_eval.corpora.tokenize import load_tokenizers
+from align_eval.corpora.words import is_punctuation, load_tokenizers
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.runs.evaluate import align_pairs
 from align_eval.scoring.paired import PairedTest, compare

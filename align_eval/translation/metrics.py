@@ -70,7 +70,7 @@ def make_metrics(language: str | None = None, tokenize: str | None = None) -> di
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
-    from align_eval.corpora.tokenize import load_tokenizer
+    from align_eval.corpora.words import load_tokenizer
 
     name = tokenize or default_tokenizer(language)
     if name not in BLEU.TOKENIZERS:

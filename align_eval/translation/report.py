@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.corpora.detokenize import describe_detokenizer
-from align_eval.corpora.punctuation import PUNCTUATION_RULE
+from align_eval.corpora.words import PUNCTUATION_RULE, describe_detokenizer
 from align_eval.files import StrPath, atomic_writer
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.scoring.score import DECIMALS, rounded

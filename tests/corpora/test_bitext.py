@@ -18,7 +18,7 @@ import pytest
 from align_eval.corpora import Corpus, SentencePair, read_bitext
 from align_eval.corpora.formats import FORMATS, format_names
 from align_eval.corpora.readers import detect_format
-from align_eval.corpora.tokenize import load_tokenizer, tokenizer_names
+from align_eval.corpora.words import load_tokenizer, tokenizer_names
 from align_eval.errors import (
     AlignEvalError,
     EncodingError,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from align_eval.corpora import read_bitext
-from align_eval.corpora.scripts import script_of, tokenizer_for, unsplit
+from align_eval.corpora.words import script_of, tokenizer_for, unsplit
 from align_eval.errors import AlignEvalWarning
 
 TEXTS = {

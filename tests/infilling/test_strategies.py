@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.corpora.pair import SentencePair
-from align_eval.corpora.punctuation import is_punctuation
+from align_eval.corpora.words import is_punctuation
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.infilling.strategies import STRATEGIES, Positions, make_strategy, masks_of, number_text, parse_numbers
 from align_eval.infilling.word_lists import (

@@ -13,7 +13,7 @@ import pytest
 
 import align_eval as ae
 from align_eval.corpora import Corpus, make_testset
-from align_eval.corpora.detokenize import load_detokenizer
+from align_eval.corpora.words import load_detokenizer
 from align_eval.errors import InputError, LengthMismatchError, MissingFileError, SentenceTooLongError, UnknownNameError
 from align_eval.models.translation import Decoding, Translator
 from align_eval.runs.parallel_text import open_text

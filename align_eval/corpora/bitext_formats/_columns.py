@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from align_eval.corpora.formats import Options, Record
-from align_eval.corpora.goldtext import BASE, check_base, looks_like_links, parse_gold
 from align_eval.corpora.headers import HEADER, IDS, LINKS, POSSIBLE, has_header, place_of, plain, sides_of
+from align_eval.corpora.lines import BASE, check_base, looks_like_links, parse_gold
 from align_eval.errors import FormatError, InputError
 from align_eval.registry import Option
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.json_rows import json_rows, parsed
+from align_eval.corpora.lines import write_lines
 from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row, sides_row
-from align_eval.corpora.textout import write_lines
 from align_eval.errors import AlignEvalError
 from align_eval.registry import Option
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record, length_mismatch
 from align_eval.corpora.headers import HEADER, has_header
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.lines import encoded, joined
 from align_eval.corpora.markup import check_lines, first_lines, kind_of, note_of, same_name, sentences
-from align_eval.corpora.textout import encoded, joined
 from align_eval.errors import FormatError, InputError, LengthMismatchError
 from align_eval.files import output_stream
 from align_eval.registry import Option

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
-from align_eval.corpora.goldtext import BASE, check_base, looks_like_links, parse_gold
 from align_eval.corpora.headers import HEADER, has_header
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.lines import BASE, check_base, joined, looks_like_links, parse_gold, write_lines
 from align_eval.corpora.markup import check_piped
-from align_eval.corpora.textout import joined, write_lines
 from align_eval.errors import FormatError
 from align_eval.registry import Option
 

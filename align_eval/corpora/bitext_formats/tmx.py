@@ -11,9 +11,9 @@ from xml.parsers import expat
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.lines import encoded, joined
 from align_eval.corpora.markup import fault_of
 from align_eval.corpora.rows import languages_remedy
-from align_eval.corpora.textout import encoded, joined
 from align_eval.errors import AlignEvalError, EncodingError, FormatError, InputError
 from align_eval.files import output_stream, unpacking_errors
 from align_eval.first_bytes import utf8_remedy

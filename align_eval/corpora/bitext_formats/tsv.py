@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from align_eval.corpora.bitext_formats import _columns as columns
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
-from align_eval.corpora.goldtext import gold_text
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.lines import joined, write_lines
 from align_eval.corpora.markup import check_cells
-from align_eval.corpora.textout import joined, write_lines
 from align_eval.errors import InputError
 from align_eval.registry import Option
 
@@ -78,7 +77,7 @@ def _lines(pairs: Iterable[SentencePair]) -> Iterator[str]:
     for pair in pairs:
         row = [joined(pair.source, pair.id, "\t", "|||"), joined(pair.target, pair.id, "\t", "|||")]
         if pair.gold is not None:
-            row.append(gold_text(pair.gold))
+            row.append(str(pair.gold))
         width = width or len(row)
         if len(row) != width:
             raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO, ClassVar
 
-from align_eval.corpora.goldtext import looks_like_links
+from align_eval.corpora.lines import looks_like_links
 from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, WriteOptions
 from align_eval.corpora.link_formats._words import plain_words
 from align_eval.corpora.link_formats.tsv import Tsv

@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
-from align_eval.corpora.punctuation import plain_word
+from align_eval.corpora.words import plain_word
 from align_eval.errors import UnknownNameError
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’ʼ´`‘", "'"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from align_eval.corpora import SentencePair
-from align_eval.corpora.punctuation import is_punctuation
+from align_eval.corpora.words import is_punctuation
 from align_eval.figures.layers import kind_of
 from align_eval.infilling.measures import punctuation_columns
 from align_eval.infilling.strategies import masked_words
