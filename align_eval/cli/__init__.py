@@ -1,7 +1,6 @@
-"""The command ``align-eval``. One thin file a command; each registers itself with :func:`add_to`.
+"""The command ``align-eval``. One thin file a command, with a function of its name; a group of commands has ``add_to``.
 
-A command module defines ``add_to(app: typer.Typer) -> None`` and imports what is heavy inside its functions, so that
-``align-eval --help`` needs neither numpy nor torch.
+They import what is heavy inside their functions, so that ``align-eval --help`` needs neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any
 
 import typer
 
+from align_eval.cli._options import command
 from align_eval.cli._process import ending_signals, flush, prepare_streams, reader_left, silence
 from align_eval.errors import AlignEvalError, AlignEvalWarning
 from align_eval.shown import shown
@@ -29,11 +29,9 @@ def _version(value: bool) -> None:
 
 
 def build_app(words: Sequence[str] = (), asked: list[bool] | None = None) -> typer.Typer:
-    """The command-line application with every command of this package.
+    """The application with every command; if ``words`` begin with a command, that command's file alone is imported.
 
-    Args:
-        words: the command line. If it begins with a command, that command's file alone is imported.
-        asked: is not empty in the end if ``-v`` was given before the command.
+    ``asked`` is not empty in the end if ``-v`` was given before the command.
     """
     app = typer.Typer(
         name="align-eval",
@@ -56,7 +54,11 @@ def build_app(words: Sequence[str] = (), asked: list[bool] | None = None) -> typ
 
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
     for name in [words[0]] if words and words[0] in names else names:
-        importlib.import_module(f"{__name__}.{name}").add_to(app)
+        module = importlib.import_module(f"{__name__}.{name}")
+        if hasattr(module, "add_to"):
+            module.add_to(app)
+        else:
+            command(app)(getattr(module, name))
     return app
 
 
@@ -118,10 +120,10 @@ def main(arguments: list[str] | None = None) -> None:
     prepare_streams()
     try:
         with _warnings_as_lines(), ending_signals():
-            command: Any = typer.main.get_command(build_app(words, asked))
-            _add_verbose(command, asked)
+            program: Any = typer.main.get_command(build_app(words, asked))
+            _add_verbose(program, asked)
             try:
-                command(args=words, prog_name="align-eval")
+                program(args=words, prog_name="align-eval")
             finally:
                 flush()
     except SystemExit as left:

@@ -62,33 +62,34 @@ BATCH_TOKENS = typer.Option(
 )
 
 
-def command(app: typer.Typer, **settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command; a parameter whose type is a dataclass takes an option for each field of it."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function)
         groups: dict[str, Any] = {}
         parameters: list[inspect.Parameter] = []
-        for name, parameter in inspect.signature(function).parameters.items():
+        for key, parameter in inspect.signature(function).parameters.items():
             one = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            if not dataclasses.is_dataclass(hints[name]):
-                parameters.append(one.replace(annotation=hints[name]))
+            if not dataclasses.is_dataclass(hints[key]):
+                parameters.append(one.replace(annotation=hints[key]))
                 continue
-            groups[name], types = hints[name], get_type_hints(hints[name])
+            groups[key], types = hints[key], get_type_hints(hints[key])
             parameters += [
                 one.replace(name=field.name, default=field.default, annotation=types[field.name])
-                for field in dataclasses.fields(hints[name])
+                for field in dataclasses.fields(hints[key])
             ]
 
         def call(**given: Any) -> None:
-            for name, group in groups.items():
-                given[name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+            for key, group in groups.items():
+                given[key] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
             function(**given)
 
         call.__name__, call.__doc__ = function.__name__, function.__doc__
         call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        app.command(**settings)(call)
+        needed = [one for one in parameters if getattr(one.default, "default", None) is ...]
+        app.command(name, no_args_is_help=bool(needed))(call)
         return function
 
     return register

@@ -36,144 +36,140 @@ class Text(inputs.Pairs):
     )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+def align(
+    text: Text,
+    testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
+    model: str = options.MODEL,
+    method: str | None = typer.Option(
+        None, "--method", "-x", help=options.METHOD_HELP + " Default: argmax; with --attention reverse."
+    ),
+    layer: int | None = typer.Option(
+        None, min=0, help="0 is the embeddings. Default: two thirds of the way up; offline:e5-small: 7."
+    ),
+    *,
+    attention: options.Attention,
+    output: str | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        help="Output file (.gz, .xz, .zst compress), or folder for many files. Resumed if a run was interrupted.",
+    ),
+    format: Literal["pharaoh", "jsonl", "parquet"] = typer.Option(
+        "pharaoh", help="pharaoh: 0-0 1-2, counted from 0; jsonl, parquet (in shards): with link scores."
+    ),
+    tokenize: str | None = inputs.TOKENIZE,
+    keep_text: str | None = typer.Option(
+        None,
+        metavar="FILE",
+        help="Write the words that the links count to FILE (source ||| target). With --tokenize: OUTPUT.text, if "
+        "the output itself does not hold them as jsonl and parquet do.",
+    ),
+    subword: options.Subword = options.SUBWORD,
+    on_long: options.OnLong = options.ON_LONG,
+    shard_lines: int | None = typer.Option(
+        None, min=1, help="Write shards of so many lines, OUTPUT-00000 and on, each whole as soon as it is there."
+    ),
+    restart: bool = typer.Option(False, help="Start over instead of resuming an interrupted run."),
+    loading: options.Loading,
+    precision: str | None = options.PRECISION,
+    batch_tokens: int | None = options.BATCH_TOKENS,
+    spread: options.Spread,
+) -> None:
+    """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
 
-    @options.command(app)
-    def align(
-        text: Text,
-        testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
-        model: str = options.MODEL,
-        method: str | None = typer.Option(
-            None, "--method", "-x", help=options.METHOD_HELP + " Default: argmax; with --attention reverse."
-        ),
-        layer: int | None = typer.Option(
-            None, min=0, help="0 is the embeddings. Default: two thirds of the way up; offline:e5-small: 7."
-        ),
-        *,
-        attention: options.Attention,
-        output: str | None = typer.Option(
-            None,
-            "--output",
-            "-o",
-            help="Output file (.gz, .xz, .zst compress), or folder for many files. Resumed if a run was interrupted.",
-        ),
-        format: Literal["pharaoh", "jsonl", "parquet"] = typer.Option(
-            "pharaoh", help="pharaoh: 0-0 1-2, counted from 0; jsonl, parquet (in shards): with link scores."
-        ),
-        tokenize: str | None = inputs.TOKENIZE,
-        keep_text: str | None = typer.Option(
-            None,
-            metavar="FILE",
-            help="Write the words that the links count to FILE (source ||| target). With --tokenize: OUTPUT.text, if "
-            "the output itself does not hold them as jsonl and parquet do.",
-        ),
-        subword: options.Subword = options.SUBWORD,
-        on_long: options.OnLong = options.ON_LONG,
-        shard_lines: int | None = typer.Option(
-            None, min=1, help="Write shards of so many lines, OUTPUT-00000 and on, each whole as soon as it is there."
-        ),
-        restart: bool = typer.Option(False, help="Start over instead of resuming an interrupted run."),
-        loading: options.Loading,
-        precision: str | None = options.PRECISION,
-        batch_tokens: int | None = options.BATCH_TOKENS,
-        spread: options.Spread,
-    ) -> None:
-        """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
+    The model is of any family: links come from the similarity of its hidden states, or with --attention from one
+    of its attention heads. Words are what single spaces separate, unless --tokenize is given.
+    """
+    files = text.files()
+    if bool(files) == (testset is not None):
+        raise typer.BadParameter("give one of --bitext, --source with --target, or --testset")
 
-        The model is of any family: links come from the similarity of its hidden states, or with --attention from one
-        of its attention heads. Words are what single spaces separate, unless --tokenize is given.
-        """
-        files = text.files()
-        if bool(files) == (testset is not None):
-            raise typer.BadParameter("give one of --bitext, --source with --target, or --testset")
+    from align_eval.runs.align_file import file_tasks, names_files
 
-        from align_eval.runs.align_file import file_tasks, names_files
+    to_file = output is not None and output != "-"
+    many = text.bitext is not None and not text.bitext_format.startswith("datasets") and names_files(text.bitext)
+    if many and (not to_file or keep_text is not None):
+        raise typer.BadParameter("many files need a folder as --output, and go without --keep-text FILE")
+    if not to_file and (shard_lines is not None or format == "parquet" or spread.engine != "local"):
+        raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
+    if spread.engine != "local" and "-" in files:
+        raise typer.BadParameter("--engine ray reads files, not standard input")
+    runner, loading.device = spread.make(loading.device)
 
-        to_file = output is not None and output != "-"
-        many = text.bitext is not None and not text.bitext_format.startswith("datasets") and names_files(text.bitext)
-        if many and (not to_file or keep_text is not None):
-            raise typer.BadParameter("many files need a folder as --output, and go without --keep-text FILE")
-        if not to_file and (shard_lines is not None or format == "parquet" or spread.engine != "local"):
-            raise typer.BadParameter("--shard-lines, --format parquet and --engine ray need --output")
-        if spread.engine != "local" and "-" in files:
-            raise typer.BadParameter("--engine ray reads files, not standard input")
-        runner, loading.device = spread.make(loading.device)
+    from align_eval.aligners import AlignerSettings, make_aligner
+    from align_eval.runs.align_file import align_lines
 
-        from align_eval.aligners import AlignerSettings, make_aligner
-        from align_eval.runs.align_file import align_lines
+    head = attention.head()
+    pairs: Iterable[SentencePair] = ()
+    languages = (attention.source_language, attention.target_language)
+    reading = {"format": text.bitext_format, "tokenize": inputs.tokenizers_of(tokenize), "languages": languages}
+    tasks = file_tasks(text.bitext, output, format) if many and text.bitext and output else []
+    if tasks:
+        files = [task.file for task in tasks]
+    elif testset is not None:
+        from align_eval.corpora import load_testset
 
-        head = attention.head()
-        pairs: Iterable[SentencePair] = ()
-        languages = (attention.source_language, attention.target_language)
-        reading = {"format": text.bitext_format, "tokenize": inputs.tokenizers_of(tokenize), "languages": languages}
-        tasks = file_tasks(text.bitext, output, format) if many and text.bitext and output else []
-        if tasks:
-            files = [task.file for task in tasks]
-        elif testset is not None:
-            from align_eval.corpora import load_testset
+        if tokenize is not None:
+            raise typer.BadParameter("--tokenize does not go with --testset: its words are those of its gold links")
+        loaded = load_testset(testset)
+        pairs, files = loaded.pairs, [str(file) for file in loaded.files]
+        languages = languages[0] or loaded.source_language, languages[1] or loaded.target_language
+    else:
+        pairs = text.read(tokenize, languages) or ()
+    asked = AlignerSettings(
+        model, (method or ("argmax" if head is None else "reverse"),), () if layer is None else (layer,), subword,
+        on_long, batch_tokens, loading.options(precision=precision), head, *languages,
+    )  # fmt: skip
+    asked = attention.choose(asked)
+    words_lost = tokenize is not None and format == "pharaoh"
+    if output is None or not to_file:
+        aligner = make_aligner(asked)
+        for line in align_lines(aligner, pairs, format):
+            sys.stdout.write(line + "\n")
+        if keep_text is not None:
+            _keep_text(keep_text, pairs)
+        elif words_lost:
+            sys.stderr.write(
+                "align-eval: the links count words of the tokeniser, which are not kept: pass --keep-text FILE, or "
+                "--format jsonl\n"
+            )
+        options.say_long(aligner.take_long())
+        return
+    if spread.engine != "local" and not isinstance(asked.model, str):
+        asked = replace(asked, model=model)  # a loaded model cannot be sent to other processes
+    settings = {
+        "bitext_format": text.bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens,
+        "languages": [asked.source_language, asked.target_language],
+    }  # fmt: skip
+    common: dict[str, Any] = {"format": format, "settings": settings, "shard_lines": shard_lines}
+    make = partial(make_aligner, asked)
+    if tasks:
+        from align_eval.cli._progress import progress_bar
+        from align_eval.runs.align_file import align_files
 
-            if tokenize is not None:
-                raise typer.BadParameter("--tokenize does not go with --testset: its words are those of its gold links")
-            loaded = load_testset(testset)
-            pairs, files = loaded.pairs, [str(file) for file in loaded.files]
-            languages = languages[0] or loaded.source_language, languages[1] or loaded.target_language
-        else:
-            pairs = text.read(tokenize, languages) or ()
-        asked = AlignerSettings(
-            model, (method or ("argmax" if head is None else "reverse"),), () if layer is None else (layer,), subword,
-            on_long, batch_tokens, loading.options(precision=precision), head, *languages,
-        )  # fmt: skip
-        asked = attention.choose(asked)
-        words_lost = tokenize is not None and format == "pharaoh"
-        if output is None or not to_file:
-            aligner = make_aligner(asked)
-            for line in align_lines(aligner, pairs, format):
-                sys.stdout.write(line + "\n")
-            if keep_text is not None:
-                _keep_text(keep_text, pairs)
-            elif words_lost:
-                sys.stderr.write(
-                    "align-eval: the links count words of the tokeniser, which are not kept: pass --keep-text FILE, or "
-                    "--format jsonl\n"
-                )
-            options.say_long(aligner.take_long())
-            return
-        if spread.engine != "local" and not isinstance(asked.model, str):
-            asked = replace(asked, model=model)  # a loaded model cannot be sent to other processes
-        settings = {
-            "bitext_format": text.bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens,
-            "languages": [asked.source_language, asked.target_language],
-        }  # fmt: skip
-        common: dict[str, Any] = {"format": format, "settings": settings, "shard_lines": shard_lines}
-        make = partial(make_aligner, asked)
-        if tasks:
-            from align_eval.cli._progress import progress_bar
-            from align_eval.runs.align_file import align_files
-
-            with closing(runner), progress_bar("aligning files", len(tasks), "files", log_seconds=LOG_SECONDS) as bar:
-                done = align_files(
-                    make,
-                    tasks,
-                    reading=reading,
-                    resume=not restart,
-                    keep_text=words_lost,
-                    progress=bar,
-                    engine=runner,
-                    **common,
-                )
-            options.say_long(done.long)
-            options.say(f"{done.lines} lines of {done.files} files in {shown(output)}")
-            return
-        long: Counter[str] = Counter()
-        named = [] if "-" in files else files
-        resume = not restart and "-" not in files
-        lines = _to_file(make, pairs, output, files=named, resume=resume, long=long, engine=runner, **common)
-        options.say_long(long)
-        if keep_text is not None or words_lost:
-            _keep_text(keep_text or f"{output}.text", pairs)
-        into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"
-        options.say(f"{lines} lines in {shown(into)}")
+        with closing(runner), progress_bar("aligning files", len(tasks), "files", log_seconds=LOG_SECONDS) as bar:
+            done = align_files(
+                make,
+                tasks,
+                reading=reading,
+                resume=not restart,
+                keep_text=words_lost,
+                progress=bar,
+                engine=runner,
+                **common,
+            )
+        options.say_long(done.long)
+        options.say(f"{done.lines} lines of {done.files} files in {shown(output)}")
+        return
+    long: Counter[str] = Counter()
+    named = [] if "-" in files else files
+    resume = not restart and "-" not in files
+    lines = _to_file(make, pairs, output, files=named, resume=resume, long=long, engine=runner, **common)
+    options.say_long(long)
+    if keep_text is not None or words_lost:
+        _keep_text(keep_text or f"{output}.text", pairs)
+    into = output if shard_lines is None else f"the shards that {output}.shards.jsonl lists"
+    options.say(f"{lines} lines in {shown(into)}")
 
 
 def _keep_text(file: str, pairs: Iterable[SentencePair]) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from align_eval.cli import _input as inputs
-from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
@@ -23,68 +22,64 @@ _FORMATS = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, ans
 _NO_SCORES = "scores are not kept by {}"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+def convert(
+    source_file: str = typer.Argument(..., metavar="IN", help="File of links; '-' is standard input."),
+    target_file: str = typer.Argument(..., metavar="OUT", help="File to write; '-' is standard output."),
+    from_format: str = typer.Option("auto", "--from", help=f"Format of IN: auto, {_FORMATS}."),
+    to_format: str = typer.Option("auto", "--to", help=f"Format of OUT: auto (by its name), {_FORMATS}."),
+    base_in: inputs.Base = typer.Option("auto", help="Index base of IN: 0, 1, or auto (proven, never guessed)."),
+    base_out: inputs.Base = typer.Option("auto", help="Index base of OUT: 0, 1, or auto (that of the format)."),
+    order_in: inputs.Order = typer.Option("st", help="Side order of IN: st, ts, or auto (needs the sentences)."),
+    order_out: Literal["st", "ts"] = typer.Option("st", help="Side order of OUT: st or ts."),
+    nulls: Literal["drop", "raise"] = typer.Option(
+        "drop", help="Null links (a word joined with nothing): drop or raise."
+    ),
+    out_of_range: Literal["raise", "drop"] = typer.Option(
+        "raise", help="Links outside their sentence pair: raise or drop."
+    ),
+    *,
+    text: inputs.Pairs,
+) -> None:
+    """Convert links between formats, index bases and side orders.
 
-    @options.command(app, no_args_is_help=True)
-    def convert(
-        source_file: str = typer.Argument(..., metavar="IN", help="File of links; '-' is standard input."),
-        target_file: str = typer.Argument(..., metavar="OUT", help="File to write; '-' is standard output."),
-        from_format: str = typer.Option("auto", "--from", help=f"Format of IN: auto, {_FORMATS}."),
-        to_format: str = typer.Option("auto", "--to", help=f"Format of OUT: auto (by its name), {_FORMATS}."),
-        base_in: inputs.Base = typer.Option("auto", help="Index base of IN: 0, 1, or auto (proven, never guessed)."),
-        base_out: inputs.Base = typer.Option("auto", help="Index base of OUT: 0, 1, or auto (that of the format)."),
-        order_in: inputs.Order = typer.Option("st", help="Side order of IN: st, ts, or auto (needs the sentences)."),
-        order_out: Literal["st", "ts"] = typer.Option("st", help="Side order of OUT: st or ts."),
-        nulls: Literal["drop", "raise"] = typer.Option(
-            "drop", help="Null links (a word joined with nothing): drop or raise."
-        ),
-        out_of_range: Literal["raise", "drop"] = typer.Option(
-            "raise", help="Links outside their sentence pair: raise or drop."
-        ),
-        *,
-        text: inputs.Pairs,
-    ) -> None:
-        """Convert links between formats, index bases and side orders.
+    What was read and left out is told on standard error.
+    """
+    from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
+    from align_eval.corpora.link_reader import LinkReader
+    from align_eval.corpora.linkio import (
+        BLOCK,
+        NotInBlocksError,
+        link_format_of,
+        read_links_report,
+        sentences_of_links,
+        write_link_blocks,
+        write_links,
+    )
+    from align_eval.corpora.sidecar import read_provenance
 
-        What was read and left out is told on standard error.
-        """
-        from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
-        from align_eval.corpora.link_reader import LinkReader
-        from align_eval.corpora.linkio import (
-            BLOCK,
-            NotInBlocksError,
-            link_format_of,
-            read_links_report,
-            sentences_of_links,
-            write_link_blocks,
-            write_links,
-        )
-        from align_eval.corpora.sidecar import read_provenance
-
-        name = link_format_of(target_file) if to_format == "auto" else to_format
-        written = LINK_FORMATS.get(name)
-        pairs: Iterable[SentencePair] | None = text.read()
-        with inputs.warnings_printed():
-            base = None if base_out == "auto" else int(base_out)
-            given = LinkInput(source_file)
-            if pairs is None and order_in != "auto" and written.writes_in_blocks:
-                reader = LinkReader(given, from_format, base_in, order_in, None, nulls, out_of_range)
-                with contextlib.suppress(NotInBlocksError):
-                    lost = write_link_blocks(
-                        target_file, reader.tables(BLOCK), format=name, base=base, order=order_out,
-                        provenance=lambda: read_provenance(source_file),
-                    )  # fmt: skip
-                    _tell(reader.report, name, [_NO_SCORES.format(name)] if lost else [])
-                    return
-            table, report = read_links_report(
-                given, format=from_format, base=base_in, order=order_in, bitext=pairs, nulls=nulls,
-                out_of_range=out_of_range,
-            )  # fmt: skip
-            if pairs is None and written.needs_sentences and os.path.isfile(source_file):
-                pairs = sentences_of_links(source_file, format=report.format, order=report.order)
-            write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
-        _tell(report, name, _lost(table, name, written))
+    name = link_format_of(target_file) if to_format == "auto" else to_format
+    written = LINK_FORMATS.get(name)
+    pairs: Iterable[SentencePair] | None = text.read()
+    with inputs.warnings_printed():
+        base = None if base_out == "auto" else int(base_out)
+        given = LinkInput(source_file)
+        if pairs is None and order_in != "auto" and written.writes_in_blocks:
+            reader = LinkReader(given, from_format, base_in, order_in, None, nulls, out_of_range)
+            with contextlib.suppress(NotInBlocksError):
+                lost = write_link_blocks(
+                    target_file, reader.tables(BLOCK), format=name, base=base, order=order_out,
+                    provenance=lambda: read_provenance(source_file),
+                )  # fmt: skip
+                _tell(reader.report, name, [_NO_SCORES.format(name)] if lost else [])
+                return
+        table, report = read_links_report(
+            given, format=from_format, base=base_in, order=order_in, bitext=pairs, nulls=nulls,
+            out_of_range=out_of_range,
+        )  # fmt: skip
+        if pairs is None and written.needs_sentences and os.path.isfile(source_file):
+            pairs = sentences_of_links(source_file, format=report.format, order=report.order)
+        write_links(target_file, table, format=name, base=base, order=order_out, bitext=pairs)
+    _tell(report, name, _lost(table, name, written))
 
 
 def _lost(table: LinkTable, name: str, written: type[LinkFormat]) -> list[str]:

@@ -16,89 +16,85 @@ if TYPE_CHECKING:
     from align_eval.runs.evaluate import Evaluation
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+def evaluate(
+    testsets: list[str] = typer.Argument(
+        None, metavar="[TESTSET...]", help="Names (align-eval testsets list), or files of sentence pairs."
+    ),
+    *,
+    data: inputs.GoldPairs,
+    model: str = options.MODEL,
+    method: list[str] | None = typer.Option(
+        None,
+        "--method",
+        "-x",
+        help="One or several, or 'all'. " + options.METHOD_HELP + " Default: argmax; with --attention reverse.",
+    ),
+    layers: str | None = typer.Option(
+        None,
+        "--layers",
+        "--layer",
+        help="7, 5-8, 1,3,5-8 or all. Default: two thirds of the way up; offline:e5-small: 7.",
+    ),
+    attention: options.Attention,
+    json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a test set and system."),
+    latex: bool = typer.Option(False, "--latex", help="Print LaTeX tables (package booktabs)."),
+    output: str | None = typer.Option(
+        None, "--output", "-o", metavar="FOLDER", help="Also write scores.json and the links of every system here."
+    ),
+    statistics: options.Statistics,
+    subword: options.Subword = options.SUBWORD,
+    on_long: options.OnLong = options.ON_LONG,
+    loading: options.Loading,
+    precision: str | None = options.PRECISION,
+    batch_tokens: int | None = options.BATCH_TOKENS,
+) -> None:
+    """Align test sets with a model of any family and score the links against gold, with intervals and signatures.
 
-    @options.command(app)
-    def evaluate(
-        testsets: list[str] = typer.Argument(
-            None, metavar="[TESTSET...]", help="Names (align-eval testsets list), or files of sentence pairs."
-        ),
-        *,
-        data: inputs.GoldPairs,
-        model: str = options.MODEL,
-        method: list[str] | None = typer.Option(
-            None,
-            "--method",
-            "-x",
-            help="One or several, or 'all'. " + options.METHOD_HELP + " Default: argmax; with --attention reverse.",
-        ),
-        layers: str | None = typer.Option(
-            None,
-            "--layers",
-            "--layer",
-            help="7, 5-8, 1,3,5-8 or all. Default: two thirds of the way up; offline:e5-small: 7.",
-        ),
-        attention: options.Attention,
-        json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a test set and system."),
-        latex: bool = typer.Option(False, "--latex", help="Print LaTeX tables (package booktabs)."),
-        output: str | None = typer.Option(
-            None, "--output", "-o", metavar="FOLDER", help="Also write scores.json and the links of every system here."
-        ),
-        statistics: options.Statistics,
-        subword: options.Subword = options.SUBWORD,
-        on_long: options.OnLong = options.ON_LONG,
-        loading: options.Loading,
-        precision: str | None = options.PRECISION,
-        batch_tokens: int | None = options.BATCH_TOKENS,
-    ) -> None:
-        """Align test sets with a model of any family and score the links against gold, with intervals and signatures.
+    Test sets are named ones, or your own data with gold links. All layers and methods share one pass of the model.
+    Systems are tested against the first one of their test set.
+    """
+    if json_ and latex:
+        raise typer.BadParameter("--json and --latex exclude each other")
 
-        Test sets are named ones, or your own data with gold links. All layers and methods share one pass of the model.
-        Systems are tested against the first one of their test set.
-        """
-        if json_ and latex:
-            raise typer.BadParameter("--json and --latex exclude each other")
+    from align_eval.aligners import AlignerSettings, needs_model
+    from align_eval.cli._progress import progress_bar
+    from align_eval.runs.evaluate import aligners_for, evaluate_testset
 
-        from align_eval.aligners import AlignerSettings, needs_model
-        from align_eval.cli._progress import progress_bar
-        from align_eval.runs.evaluate import aligners_for, evaluate_testset
+    head = attention.head()
+    names, methods = _split(testsets or [], method or ["argmax" if head is None else "reverse"])
+    languages = (attention.source_language, attention.target_language)
+    loaded = [data.testset(name, languages, what="a TESTSET") for name in (names or (None,))]
+    for testset in loaded:
+        testset.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
+    found_model: Any = None
+    chosen: tuple[int, ...] = ()
+    if needs_model(methods):
+        found_model = loading.load(model, precision=precision)
+        chosen = () if layers is None else _layers(layers, found_model, loaded[0], languages)
+    elif layers is not None:
+        raise typer.BadParameter("--layers does not go with a method that has no model")
+    asked = AlignerSettings(
+        found_model, tuple(methods), chosen, subword, on_long, batch_tokens, attention=head,
+        source_language=languages[0], target_language=languages[1],
+    )  # fmt: skip
+    found: list[Evaluation] = []
+    for testset, aligner, said in aligners_for(asked, loaded, attention.choose_on):
+        if said:
+            options.say(said)
+        with progress_bar(testset.name, len(testset.pairs)) as progress:
+            found += evaluate_testset(testset, aligner, progress=progress, **vars(statistics))
+        options.say_long(found[-1].long)
+    if output is not None:
+        from align_eval.corpora.own_registry import keep_testset
+        from align_eval.runs.results import write_evaluations
 
-        head = attention.head()
-        names, methods = _split(testsets or [], method or ["argmax" if head is None else "reverse"])
-        languages = (attention.source_language, attention.target_language)
-        loaded = [data.testset(name, languages, what="a TESTSET") for name in (names or (None,))]
+        write_evaluations(found, output)
         for testset in loaded:
-            testset.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
-        found_model: Any = None
-        chosen: tuple[int, ...] = ()
-        if needs_model(methods):
-            found_model = loading.load(model, precision=precision)
-            chosen = () if layers is None else _layers(layers, found_model, loaded[0], languages)
-        elif layers is not None:
-            raise typer.BadParameter("--layers does not go with a method that has no model")
-        asked = AlignerSettings(
-            found_model, tuple(methods), chosen, subword, on_long, batch_tokens, attention=head,
-            source_language=languages[0], target_language=languages[1],
-        )  # fmt: skip
-        found: list[Evaluation] = []
-        for testset, aligner, said in aligners_for(asked, loaded, attention.choose_on):
-            if said:
-                options.say(said)
-            with progress_bar(testset.name, len(testset.pairs)) as progress:
-                found += evaluate_testset(testset, aligner, progress=progress, **vars(statistics))
-            options.say_long(found[-1].long)
-        if output is not None:
-            from align_eval.corpora.own_registry import keep_testset
-            from align_eval.runs.results import write_evaluations
-
-            write_evaluations(found, output)
-            for testset in loaded:
-                keep_testset(testset, output)
-        if json_:
-            options.print_json([e.to_json() for e in found])
-        else:
-            sys.stdout.write(tables(found, latex))
+            keep_testset(testset, output)
+    if json_:
+        options.print_json([e.to_json() for e in found])
+    else:
+        sys.stdout.write(tables(found, latex))
 
 
 def _split(names: list[str], methods: list[str]) -> tuple[list[str], list[str]]:

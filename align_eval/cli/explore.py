@@ -17,105 +17,101 @@ if TYPE_CHECKING:
 MASK_SEED = 12345
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+def explore(
+    data: str | None = typer.Argument(
+        None, metavar="[TESTSET|FOLDER]", help="A named test set, or a folder that evaluate -o or demo wrote."
+    ),
+    *,
+    pairs: inputs.GoldPairsOrOne,
+    text: str | None = typer.Option(None, help="A text, whose self-attention is shown instead of a pair."),
+    output: str = typer.Option("explore.html", "--output", "-o", metavar="FILE", help="The page goes here."),
+    model: str = options.MODEL,
+    mask: str | None = typer.Option(
+        None,
+        help="Also show the maps with target words masked, and the difference: positions:5-8 (from 1), "
+        "span:ratio=0.5, suffix:count=5, aligned, ... The model must fill masked words.",
+    ),
+    signal: str = typer.Option(
+        "attention", help="What is read: attention, norms, rollout, alti, value-zeroing, or a gradient signal."
+    ),
+    mode: str | None = typer.Option(
+        None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: the first."
+    ),
+    layers: str = options.LAYERS,
+    heads: str = typer.Option("all", "--heads", "--head", help="As --layers, for heads."),
+    method: str = typer.Option("reverse", "--method", "-x", help="How maps become links; none: without links."),
+    keys: str = options.KEYS,
+    queries: str = options.QUERIES,
+    limit: int | None = options.LIMIT,
+    bits: int | None = typer.Option(None, help="8 or 16 bits a stored value. Default: 16, over 50 pairs 8."),
+    testset: str | None = typer.Option(None, help="Which test set of a result folder."),
+    title: str = typer.Option("", help="Heads the page. Default: model and test set."),
+    languages: inputs.CorpusLanguages,
+    json_: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
+    loading: options.Loading,
+    batch_tokens: int | None = options.BATCH_TOKENS,
+    on_long: options.OnLongPair = options.ON_LONG_PAIR,
+) -> None:
+    """Write one HTML file to explore every layer and head: of a pair, a text, a test set, or a result folder.
 
-    @options.command(app)
-    def explore(
-        data: str | None = typer.Argument(
-            None, metavar="[TESTSET|FOLDER]", help="A named test set, or a folder that evaluate -o or demo wrote."
-        ),
-        *,
-        pairs: inputs.GoldPairsOrOne,
-        text: str | None = typer.Option(None, help="A text, whose self-attention is shown instead of a pair."),
-        output: str = typer.Option("explore.html", "--output", "-o", metavar="FILE", help="The page goes here."),
-        model: str = options.MODEL,
-        mask: str | None = typer.Option(
-            None,
-            help="Also show the maps with target words masked, and the difference: positions:5-8 (from 1), "
-            "span:ratio=0.5, suffix:count=5, aligned, ... The model must fill masked words.",
-        ),
-        signal: str = typer.Option(
-            "attention", help="What is read: attention, norms, rollout, alti, value-zeroing, or a gradient signal."
-        ),
-        mode: str | None = typer.Option(
-            None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: the first."
-        ),
-        layers: str = options.LAYERS,
-        heads: str = typer.Option("all", "--heads", "--head", help="As --layers, for heads."),
-        method: str = typer.Option("reverse", "--method", "-x", help="How maps become links; none: without links."),
-        keys: str = options.KEYS,
-        queries: str = options.QUERIES,
-        limit: int | None = options.LIMIT,
-        bits: int | None = typer.Option(None, help="8 or 16 bits a stored value. Default: 16, over 50 pairs 8."),
-        testset: str | None = typer.Option(None, help="Which test set of a result folder."),
-        title: str = typer.Option("", help="Heads the page. Default: model and test set."),
-        languages: inputs.CorpusLanguages,
-        json_: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
-        loading: options.Loading,
-        batch_tokens: int | None = options.BATCH_TOKENS,
-        on_long: options.OnLongPair = options.ON_LONG_PAIR,
-    ) -> None:
-        """Write one HTML file to explore every layer and head: of a pair, a text, a test set, or a result folder.
+    The file needs no network and can be sent to others. Of a test set it lists all pairs with their scores under
+    the layer and head that are chosen, and leads to the maps of each.
+    """
+    if text is not None and (data is not None or pairs.files()):
+        raise typer.BadParameter("--text goes without a test set, --bitext, --source and --target")
+    if bits not in (None, 8, 16):
+        raise typer.BadParameter("--bits must be 8 or 16")
+    if text is not None and (mask is not None or signal != "attention" or mode is not None):
+        raise typer.BadParameter("--mask, --signal and --mode do not go with --text")
 
-        The file needs no network and can be sent to others. Of a test set it lists all pairs with their scores under
-        the layer and head that are chosen, and leads to the maps of each.
-        """
-        if text is not None and (data is not None or pairs.files()):
-            raise typer.BadParameter("--text goes without a test set, --bitext, --source and --target")
-        if bits not in (None, 8, 16):
-            raise typer.BadParameter("--bits must be 8 or 16")
-        if text is not None and (mask is not None or signal != "attention" or mode is not None):
-            raise typer.BadParameter("--mask, --signal and --mode do not go with --text")
+    from pathlib import Path
 
-        from pathlib import Path
+    if data is not None and Path(data).is_dir():
+        from align_eval.runs.explore import explore_folder
 
-        if data is not None and Path(data).is_dir():
-            from align_eval.runs.explore import explore_folder
+        if pairs.gold is not None or pairs.files():
+            raise typer.BadParameter(inputs.HELD)
+        _write(explore_folder(data, testset, limit=limit, title=title), output, json_)
+        return
+    from align_eval.cli._progress import progress_bar
 
-            if pairs.gold is not None or pairs.files():
-                raise typer.BadParameter(inputs.HELD)
-            _write(explore_folder(data, testset, limit=limit, title=title), output, json_)
-            return
-        from align_eval.cli._progress import progress_bar
+    given: Any = None
+    if text is None:
+        given = pairs.testset(data, languages.both, sentences=True, what="TESTSET, FOLDER")
+    loaded = loading.load(model, **languages.of_model(data))
+    common: dict[str, Any] = {
+        "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
+        "keys": keys, "queries": queries, "title": title,
+    }  # fmt: skip
+    if text is not None:
+        from align_eval.runs.explore import explore_text
 
-        given: Any = None
-        if text is None:
-            given = pairs.testset(data, languages.both, sentences=True, what="TESTSET, FOLDER")
-        loaded = loading.load(model, **languages.of_model(data))
-        common: dict[str, Any] = {
-            "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
-            "keys": keys, "queries": queries, "title": title,
-        }  # fmt: skip
-        if text is not None:
-            from align_eval.runs.explore import explore_text
+        _write(explore_text(loaded, text, bits=bits or 16, **common), output, json_)
+        return
+    from align_eval.runs.explore import explore_page
+    from align_eval.runs.sweep import for_testset
 
-            _write(explore_text(loaded, text, bits=bits or 16, **common), output, json_)
-            return
-        from align_eval.runs.explore import explore_page
-        from align_eval.runs.sweep import for_testset
+    loaded = for_testset(loaded, given)
+    shown_pairs = given.pairs[:limit]
+    masks = None
+    if mask is not None:
+        from align_eval.infilling.strategies import make_strategy, masks_of
 
-        loaded = for_testset(loaded, given)
-        shown_pairs = given.pairs[:limit]
-        masks = None
-        if mask is not None:
-            from align_eval.infilling.strategies import make_strategy, masks_of
-
-            language = languages.target_language or given.target_language or None
-            masks = [
-                found[0] if found else ()
-                for found in masks_of(make_strategy(mask, language=language), shown_pairs, MASK_SEED)
-            ]
-            if not any(masks):
-                raise typer.BadParameter(f"--mask {mask} hides no word of any pair")
-        with progress_bar(given.name, len(shown_pairs)) as progress:
-            one = given.pairs[0] if not given.files and len(shown_pairs) == 1 else given
-            page = explore_page(
-                one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
-                mode=mode, attribution=signal, method=None if method == "none" else method, masks=masks, limit=limit,
-                bits=bits, token_budget=batch_tokens, on_long=on_long, progress=progress, **common,
-            )  # fmt: skip
-        _write(page, output, json_)
+        language = languages.target_language or given.target_language or None
+        masks = [
+            found[0] if found else ()
+            for found in masks_of(make_strategy(mask, language=language), shown_pairs, MASK_SEED)
+        ]
+        if not any(masks):
+            raise typer.BadParameter(f"--mask {mask} hides no word of any pair")
+    with progress_bar(given.name, len(shown_pairs)) as progress:
+        one = given.pairs[0] if not given.files and len(shown_pairs) == 1 else given
+        page = explore_page(
+            one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
+            mode=mode, attribution=signal, method=None if method == "none" else method, masks=masks, limit=limit,
+            bits=bits, token_budget=batch_tokens, on_long=on_long, progress=progress, **common,
+        )  # fmt: skip
+    _write(page, output, json_)
 
 
 def _write(page: Page, output: str, as_json: bool) -> None:

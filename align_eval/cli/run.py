@@ -10,25 +10,21 @@ from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+def run(
+    experiment: str = typer.Argument(..., metavar="FILE", help="An experiment file, such as experiments/*.toml."),
+    output: str = typer.Option("results", "--output", "-o", metavar="FOLDER", help="Results go to FOLDER/NAME."),
+) -> None:
+    """Run an experiment file; its tables, figures and a page with the best of them are written to results/NAME.
 
-    @app.command()
-    def run(
-        experiment: str = typer.Argument(..., metavar="FILE", help="An experiment file, such as experiments/*.toml."),
-        output: str = typer.Option("results", "--output", "-o", metavar="FOLDER", help="Results go to FOLDER/NAME."),
-    ) -> None:
-        """Run an experiment file; its tables, figures and a page with the best of them are written to results/NAME.
+    The file's kind says what is done: evaluate, sweep, signals or infill. An interrupted run goes on where it
+    stopped: what was made with the same settings is kept.
+    """
+    from align_eval.cli._progress import progress_bar
+    from align_eval.runs.experiments import read_experiment, run_experiment
 
-        The file's kind says what is done: evaluate, sweep, signals or infill. An interrupted run goes on where it
-        stopped: what was made with the same settings is kept.
-        """
-        from align_eval.cli._progress import progress_bar
-        from align_eval.runs.experiments import read_experiment, run_experiment
-
-        asked = read_experiment(experiment)
-        written = run_experiment(
-            asked, output, parse_layers=options.parse_layers, bar=progress_bar,
-            note=lambda text: typer.echo(text, err=True),
-        )  # fmt: skip
-        sys.stdout.write(f"{shown(str(written))}\n")
+    asked = read_experiment(experiment)
+    written = run_experiment(
+        asked, output, parse_layers=options.parse_layers, bar=progress_bar,
+        note=lambda text: typer.echo(text, err=True),
+    )  # fmt: skip
+    sys.stdout.write(f"{shown(str(written))}\n")

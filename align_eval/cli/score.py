@@ -16,97 +16,93 @@ if TYPE_CHECKING:
     from align_eval.scoring.systems import SystemScore
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+def score(
+    *,
+    gold: str = typer.Argument(
+        ...,
+        metavar="GOLD",
+        help="A file of gold links, or the name of a test set (align-eval testsets list). A file goes first.",
+    ),
+    hypotheses: list[str] = typer.Argument(
+        ...,
+        metavar="HYP...",
+        help="Files of links, one a system; - is standard input. What align-eval wrote beside one when it made it "
+        "(FILE.meta.json: model, method, symmetrisation) goes into its signature, unless it has changed since.",
+    ),
+    pairs: inputs.Pairs,
+    gold_base: inputs.Base = inputs.GOLD_BASE,
+    hyp_base: inputs.Base = typer.Option(
+        "auto", help="What the indices of the system files count from; auto proves it or fails, for each file."
+    ),
+    hyp_order: inputs.Order = typer.Option(
+        "st", help="Side order of the system files: source-target, target-source, or proven from the sentences."
+    ),
+    gold_format: str = inputs.GOLD_FORMAT,
+    hyp_format: str = typer.Option("auto", help="Format of the system files; auto tells it by content."),
+    nulls: Literal["drop", "count", "raise"] = typer.Option(
+        "drop",
+        help="Links of a word with nothing (0 in a 1-based file, -1, a side left out): drop them and say how many, "
+        "count them as links on both sides, or fail.",
+    ),
+    out_of_range: Literal["drop", "raise"] = typer.Option(
+        "raise", help="Links outside of their sentence pair: fail, or drop them and say how many."
+    ),
+    missing_sentences: inputs.Missing = inputs.MISSING_SENTENCES,
+    unannotated: Literal["count", "skip"] = typer.Option(
+        "count", help="Sentence pairs without any gold link: count them (links there are wrong), or skip them."
+    ),
+    first: int | None = typer.Option(
+        None, min=1, metavar="N", help="Score the first N sentence pairs of the gold alone."
+    ),
+    json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a system."),
+    latex: bool = typer.Option(False, "--latex", help="Print a LaTeX table (package booktabs)."),
+    breakdown: bool = typer.Option(
+        False, help="Also score parts: by length, distance, kind of link, null words, word pairs."
+    ),
+    per_sentence: str | None = typer.Option(
+        None, metavar="FILE", help="Write counts and AER of every sentence pair to this file (TSV)."
+    ),
+    statistics: options.Statistics,
+    paired: options.Paired = typer.Option(
+        "randomisation",
+        help="Test of later systems against the first. The bootstrap is slow from 100 000 sentence pairs on.",
+    ),
+) -> None:
+    """Score the links of one or more systems against gold: AER, precision, recall, F1, with intervals.
 
-    @options.command(app)
-    def score(
-        *,
-        gold: str = typer.Argument(
-            ...,
-            metavar="GOLD",
-            help="A file of gold links, or the name of a test set (align-eval testsets list). A file goes first.",
-        ),
-        hypotheses: list[str] = typer.Argument(
-            ...,
-            metavar="HYP...",
-            help="Files of links, one a system; - is standard input. What align-eval wrote beside one when it made it "
-            "(FILE.meta.json: model, method, symmetrisation) goes into its signature, unless it has changed since.",
-        ),
-        pairs: inputs.Pairs,
-        gold_base: inputs.Base = inputs.GOLD_BASE,
-        hyp_base: inputs.Base = typer.Option(
-            "auto", help="What the indices of the system files count from; auto proves it or fails, for each file."
-        ),
-        hyp_order: inputs.Order = typer.Option(
-            "st", help="Side order of the system files: source-target, target-source, or proven from the sentences."
-        ),
-        gold_format: str = inputs.GOLD_FORMAT,
-        hyp_format: str = typer.Option("auto", help="Format of the system files; auto tells it by content."),
-        nulls: Literal["drop", "count", "raise"] = typer.Option(
-            "drop",
-            help="Links of a word with nothing (0 in a 1-based file, -1, a side left out): drop them and say how many, "
-            "count them as links on both sides, or fail.",
-        ),
-        out_of_range: Literal["drop", "raise"] = typer.Option(
-            "raise", help="Links outside of their sentence pair: fail, or drop them and say how many."
-        ),
-        missing_sentences: inputs.Missing = inputs.MISSING_SENTENCES,
-        unannotated: Literal["count", "skip"] = typer.Option(
-            "count", help="Sentence pairs without any gold link: count them (links there are wrong), or skip them."
-        ),
-        first: int | None = typer.Option(
-            None, min=1, metavar="N", help="Score the first N sentence pairs of the gold alone."
-        ),
-        json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a system."),
-        latex: bool = typer.Option(False, "--latex", help="Print a LaTeX table (package booktabs)."),
-        breakdown: bool = typer.Option(
-            False, help="Also score parts: by length, distance, kind of link, null words, word pairs."
-        ),
-        per_sentence: str | None = typer.Option(
-            None, metavar="FILE", help="Write counts and AER of every sentence pair to this file (TSV)."
-        ),
-        statistics: options.Statistics,
-        paired: options.Paired = typer.Option(
-            "randomisation",
-            help="Test of later systems against the first. The bootstrap is slow from 100 000 sentence pairs on.",
-        ),
-    ) -> None:
-        """Score the links of one or more systems against gold: AER, precision, recall, F1, with intervals.
+    Scores are those of the corpus, in percent. Several systems are tested against the first one. Files that name
+    their sentence pairs are matched by name, others line by line. A measure with nothing to divide by is "-"; AER
+    is 0 where nothing is proposed and the gold has no sure link.
+    """
+    if json_ and latex:
+        raise typer.BadParameter("--json and --latex exclude each other")
 
-        Scores are those of the corpus, in percent. Several systems are tested against the first one. Files that name
-        their sentence pairs are matched by name, others line by line. A measure with nothing to divide by is "-"; AER
-        is 0 where nothing is proposed and the gold has no sure link.
-        """
-        if json_ and latex:
-            raise typer.BadParameter("--json and --latex exclude each other")
+    # Starting the threads of numpy's linear algebra takes longer than all of its work here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from align_eval.scoring.systems import ReadOptions, score_files
 
-        # Starting the threads of numpy's linear algebra takes longer than all of its work here.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from align_eval.scoring.systems import ReadOptions, score_files
+    with inputs.warnings_printed():
+        systems = score_files(
+            gold,
+            hypotheses,
+            pairs=pairs.read(),
+            gold_options=ReadOptions(gold_format, gold_base, "st", nulls, out_of_range),
+            hypothesis_options=ReadOptions(hyp_format, hyp_base, hyp_order, nulls, out_of_range),
+            missing_sentences=missing_sentences,
+            unannotated=unannotated,
+            first=first,
+            tests=options.tests_of(paired),
+            with_breakdown=breakdown,
+            **vars(statistics),
+        )
+    if per_sentence is not None:
+        from align_eval.scoring.tables import write_sentences
 
-        with inputs.warnings_printed():
-            systems = score_files(
-                gold,
-                hypotheses,
-                pairs=pairs.read(),
-                gold_options=ReadOptions(gold_format, gold_base, "st", nulls, out_of_range),
-                hypothesis_options=ReadOptions(hyp_format, hyp_base, hyp_order, nulls, out_of_range),
-                missing_sentences=missing_sentences,
-                unannotated=unannotated,
-                first=first,
-                tests=options.tests_of(paired),
-                with_breakdown=breakdown,
-                **vars(statistics),
-            )
-        if per_sentence is not None:
-            from align_eval.scoring.tables import write_sentences
-
-            write_sentences(per_sentence, systems)
-        if json_:
-            options.print_json([system.to_json() for system in systems])
-        else:
-            sys.stdout.write(_tables(systems, latex))
+        write_sentences(per_sentence, systems)
+    if json_:
+        options.print_json([system.to_json() for system in systems])
+    else:
+        sys.stdout.write(_tables(systems, latex))
 
 
 def _tables(systems: list[SystemScore], latex: bool) -> str:

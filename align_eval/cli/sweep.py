@@ -16,134 +16,127 @@ if TYPE_CHECKING:
     from align_eval.runs.sweep import Sweep
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+def sweep(
+    testset: str | None = inputs.TESTSET,
+    *,
+    data: inputs.GoldPairs,
+    model: str = options.MODEL,
+    reverse: bool = typer.Option(False, "--reverse", help="Swap source and target of the test set."),
+    method: str = typer.Option(
+        "reverse", "--method", "-x", help="How maps become links; reverse: each target word to its best source word."
+    ),
+    signal: str = typer.Option(
+        "attention",
+        help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, value-zeroing, or a gradient "
+        "signal; options after a colon, as in smoothgrad:samples=8.",
+    ),
+    layers: str = options.LAYERS,
+    modes: str | None = typer.Option(
+        None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: all."
+    ),
+    keys: str = options.KEYS,
+    queries: str = options.QUERIES,
+    select: str = typer.Option(
+        "best",
+        help="What is chosen on the development part and scored on the rest: best (one view), greedy (views whose "
+        "maps are averaged), logistic (views weighted by L1-regularised logistic regression), or all three.",
+    ),
+    development: float = typer.Option(
+        0.2, help="Share of the sentences that views are chosen on; what is chosen is scored on the rest."
+    ),
+    max_heads: int = typer.Option(8, min=1, help="Views that greedy takes at most."),
+    seed: int = typer.Option(12345, min=0, help="Seed of that split, of cross-validation and of the resamples."),
+    languages: inputs.CorpusLanguages,
+    json_: bool = typer.Option(
+        False, "--json", help="Print a JSON list: an object a layer, head and mode, then one a selection."
+    ),
+    output: str | None = typer.Option(
+        None, "--output", "-o", metavar="FOLDER", help="Also write sweep.json and heatmaps (PNG, PDF) here."
+    ),
+    links: str | None = typer.Option(
+        None, metavar="FILE", help="Also write the links of the chosen view (--select best), for all sentences."
+    ),
+    both: str | None = typer.Option(
+        None,
+        metavar="METHOD",
+        help="With --links: that view in both directions, symmetrised: intersection, grow, "
+        "grow-diag, grow-diag-final, grow-diag-final-and or union.",
+    ),
+    loading: options.Loading,
+    batch_tokens: int | None = options.BATCH_TOKENS,
+    on_long: options.OnLongPair = options.ON_LONG_PAIR,
+) -> None:
+    """Read alignments out of a model's attention: AER of every layer x head, in one pass over a test set.
 
-    @options.command(app)
-    def sweep(
-        testset: str | None = inputs.TESTSET,
-        *,
-        data: inputs.GoldPairs,
-        model: str = options.MODEL,
-        reverse: bool = typer.Option(False, "--reverse", help="Swap source and target of the test set."),
-        method: str = typer.Option(
-            "reverse",
-            "--method",
-            "-x",
-            help="How maps become links; reverse: each target word to its best source word.",
-        ),
-        signal: str = typer.Option(
-            "attention",
-            help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, value-zeroing, or a gradient "
-            "signal; options after a colon, as in smoothgrad:samples=8.",
-        ),
-        layers: str = options.LAYERS,
-        modes: str | None = typer.Option(
-            None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: all."
-        ),
-        keys: str = options.KEYS,
-        queries: str = options.QUERIES,
-        select: str = typer.Option(
-            "best",
-            help="What is chosen on the development part and scored on the rest: best (one view), greedy (views whose "
-            "maps are averaged), logistic (views weighted by L1-regularised logistic regression), or all three.",
-        ),
-        development: float = typer.Option(
-            0.2, help="Share of the sentences that views are chosen on; what is chosen is scored on the rest."
-        ),
-        max_heads: int = typer.Option(8, min=1, help="Views that greedy takes at most."),
-        seed: int = typer.Option(12345, min=0, help="Seed of that split, of cross-validation and of the resamples."),
-        languages: inputs.CorpusLanguages,
-        json_: bool = typer.Option(
-            False, "--json", help="Print a JSON list: an object a layer, head and mode, then one a selection."
-        ),
-        output: str | None = typer.Option(
-            None, "--output", "-o", metavar="FOLDER", help="Also write sweep.json and heatmaps (PNG, PDF) here."
-        ),
-        links: str | None = typer.Option(
-            None, metavar="FILE", help="Also write the links of the chosen view (--select best), for all sentences."
-        ),
-        both: str | None = typer.Option(
-            None,
-            metavar="METHOD",
-            help="With --links: that view in both directions, symmetrised: intersection, grow, "
-            "grow-diag, grow-diag-final, grow-diag-final-and or union.",
-        ),
-        loading: options.Loading,
-        batch_tokens: int | None = options.BATCH_TOKENS,
-        on_long: options.OnLongPair = options.ON_LONG_PAIR,
-    ) -> None:
-        """Read alignments out of a model's attention: AER of every layer x head, in one pass over a test set.
+    Layers and heads count from 1; head "mean" is the mean over heads. Rows are over the whole set and show where
+    alignment lives; what --select chooses is chosen on a development part and scored on the disjoint rest.
+    """
+    from align_eval.cli._progress import progress_bar
+    from align_eval.runs.selection import SELECTORS, Settings
+    from align_eval.runs.selection import select as select_views
+    from align_eval.runs.sweep import for_testset, split, sweep_testset
+    from align_eval.signals import attribution_options
 
-        Layers and heads count from 1; head "mean" is the mean over heads. Rows are over the whole set and show where
-        alignment lives; what --select chooses is chosen on a development part and scored on the disjoint rest.
-        """
-        from align_eval.cli._progress import progress_bar
-        from align_eval.runs.selection import SELECTORS, Settings
-        from align_eval.runs.selection import select as select_views
-        from align_eval.runs.sweep import for_testset, split, sweep_testset
-        from align_eval.signals import attribution_options
+    if both is not None and links is None:
+        raise typer.BadParameter("--both goes with --links FILE")
+    names = SELECTORS.names() if select == "all" else [SELECTORS.canonical(name) for name in select.split(",")]
+    if links is not None and "best" not in names:
+        raise typer.BadParameter("--links writes the links of one view: add best to --select")
+    if both is not None:  # before the sweep, which may take long
+        from align_eval.links.symmetrization import check_names
 
-        if both is not None and links is None:
-            raise typer.BadParameter("--both goes with --links FILE")
-        names = SELECTORS.names() if select == "all" else [SELECTORS.canonical(name) for name in select.split(",")]
-        if links is not None and "best" not in names:
-            raise typer.BadParameter("--links writes the links of one view: add best to --select")
-        if both is not None:  # before the sweep, which may take long
-            from align_eval.links.symmetrization import check_names
+        check_names(both)
+    attribution_options(signal)
+    loaded = data.testset(testset, languages.both)
+    if reverse:
+        loaded = loaded.reverse()
+    loaded.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
+    parts = split(len(loaded.pairs), development, seed)
+    named = languages.of_model(testset, reverse)
+    if both is not None and testset is None:
+        named = {}  # each direction takes the languages of the data
+    elif both is not None and named:
+        raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
+    asked = loading.load(model, **named)
+    encoder = for_testset(asked, loaded)
+    with progress_bar(loaded.name, len(loaded.pairs)) as progress:
+        found = sweep_testset(
+            loaded,
+            encoder,
+            layers="all" if layers == "all" else options.parse_layers(layers, encoder.layers),
+            modes=None if modes is None else modes.split(","),
+            attribution=signal,
+            method=method,
+            keys=keys,
+            queries=queries,
+            token_budget=batch_tokens,
+            development=parts[0] if set(names) - {"best"} else None,
+            on_long=on_long,
+            progress=progress,
+        )
+    options.say_long({"left_out": found.left_out})
+    settings = Settings(max_heads=max_heads, seed=seed)
+    selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
+    if output is not None:
+        _write(found, selected, output)
+    if links is not None:
+        from align_eval.corpora import write_links
+        from align_eval.runs.evaluate import attention_links
 
-            check_names(both)
-        attribution_options(signal)
-        loaded = data.testset(testset, languages.both)
-        if reverse:
-            loaded = loaded.reverse()
-        loaded.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
-        parts = split(len(loaded.pairs), development, seed)
-        named = languages.of_model(testset, reverse)
-        if both is not None and testset is None:
-            named = {}  # each direction takes the languages of the data
-        elif both is not None and named:
-            raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
-        asked = loading.load(model, **named)
-        encoder = for_testset(asked, loaded)
-        with progress_bar(loaded.name, len(loaded.pairs)) as progress:
-            found = sweep_testset(
-                loaded,
-                encoder,
-                layers="all" if layers == "all" else options.parse_layers(layers, encoder.layers),
-                modes=None if modes is None else modes.split(","),
-                attribution=signal,
-                method=method,
-                keys=keys,
-                queries=queries,
-                token_budget=batch_tokens,
-                development=parts[0] if set(names) - {"best"} else None,
-                on_long=on_long,
-                progress=progress,
-            )
-        options.say_long({"left_out": found.left_out})
-        settings = Settings(max_heads=max_heads, seed=seed)
-        selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
-        if output is not None:
-            _write(found, selected, output)
-        if links is not None:
-            from align_eval.corpora import write_links
-            from align_eval.runs.evaluate import attention_links
-
-            chosen = selected[names.index("best")]
-            view = found.views[chosen.selection.views[0]]
-            rules: dict[str, Any] = {"attribution": signal, "method": method, "keys": keys, "queries": queries}
-            rules |= {"token_budget": batch_tokens, "on_long": on_long}
-            if both is not None:
-                rules |= {"symmetrize": (both, "both"), "languages": (loaded.source_language, loaded.target_language)}
-            table = attention_links(loaded.pairs, encoder if both is None else asked, view, **rules)
-            table.provenance["selection"] = chosen.score.signature["selection"]
-            write_links(links, table)
-        if json_:
-            rows = [*found.to_json(), *(one.to_json(found) for one in selected)]
-            options.print_json(rows)
-        else:
-            sys.stdout.write(_text(found, selected))
+        chosen = selected[names.index("best")]
+        view = found.views[chosen.selection.views[0]]
+        rules: dict[str, Any] = {"attribution": signal, "method": method, "keys": keys, "queries": queries}
+        rules |= {"token_budget": batch_tokens, "on_long": on_long}
+        if both is not None:
+            rules |= {"symmetrize": (both, "both"), "languages": (loaded.source_language, loaded.target_language)}
+        table = attention_links(loaded.pairs, encoder if both is None else asked, view, **rules)
+        table.provenance["selection"] = chosen.score.signature["selection"]
+        write_links(links, table)
+    if json_:
+        rows = [*found.to_json(), *(one.to_json(found) for one in selected)]
+        options.print_json(rows)
+    else:
+        sys.stdout.write(_text(found, selected))
 
 
 def _text(found: Sweep, selected: list[Selected]) -> str:

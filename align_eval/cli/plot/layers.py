@@ -9,60 +9,56 @@ import typer
 from align_eval.cli import _options as options
 
 
-def add_to(plot_app: typer.Typer) -> None:
-    """Register the figure."""
+def layers(
+    *,
+    text: str | None = typer.Option(None, help="Draw this text; or give --prompt with --answer or --generate."),
+    prompt: str | None = typer.Option(None, help="What stands before the answer; it is read but not drawn."),
+    answer: str | None = typer.Option(None, help="The answer to draw, as it goes on after the prompt."),
+    generate: int | None = typer.Option(None, min=1, help="Let the model answer, in this many subwords at most."),
+    chat: bool = typer.Option(False, "--chat", help="Write the prompt in the model's chat format."),
+    quantity: Literal["attention", "saliency", "divergence"] = typer.Option(
+        "divergence",
+        help="attention: of the query's row; saliency: | attention x gradient | for the token "
+        "after the query; divergence: of each layer's logit lens from the last layer, in bits.",
+    ),
+    query: str = typer.Option(
+        "-1",
+        help="The position that reads: a token (its last occurrence), or a number from 0 in what is drawn, "
+        "-1 the last; text:13 for a token that is a number.",
+    ),
+    head: str = typer.Option("mean", help="One head from 1, or mean; of saliency the sum over heads."),
+    rows: str = typer.Option("own", help="Saliency: own (what the query reads) or all (what all positions read)."),
+    norm: bool = typer.Option(True, "--norm/--no-norm", help="Divergence: the final norm before the unembedding."),
+    threshold: float = typer.Option(0.5, min=0, max=1, help="Divergence: a token has settled below this, in bits."),
+    scale: Literal["auto", "unit", "max"] = typer.Option(
+        "auto", help="Light end of the colours: unit (1.0), max (greatest value); auto: unit for divergence."
+    ),
+    model: str = typer.Option(
+        "offline:smollm2-135m", "--model", "-m", help="offline:NAME, a hub name, or a folder; decoder-only."
+    ),
+    files: options.FigureFiles,
+    loading: options.Loading,
+) -> None:
+    """Draw layers (1 down to the last) by the tokens of an answer: attention, saliency, or logit lens depth."""
+    files.check()
+    _check(text, prompt, answer, generate, chat, head, rows)
+    from align_eval.signals.text import generate_text, read_text, require_decoder
 
-    @options.command(plot_app)
-    def layers(
-        *,
-        text: str | None = typer.Option(None, help="Draw this text; or give --prompt with --answer or --generate."),
-        prompt: str | None = typer.Option(None, help="What stands before the answer; it is read but not drawn."),
-        answer: str | None = typer.Option(None, help="The answer to draw, as it goes on after the prompt."),
-        generate: int | None = typer.Option(None, min=1, help="Let the model answer, in this many subwords at most."),
-        chat: bool = typer.Option(False, "--chat", help="Write the prompt in the model's chat format."),
-        quantity: Literal["attention", "saliency", "divergence"] = typer.Option(
-            "divergence",
-            help="attention: of the query's row; saliency: | attention x gradient | for the token "
-            "after the query; divergence: of each layer's logit lens from the last layer, in bits.",
-        ),
-        query: str = typer.Option(
-            "-1",
-            help="The position that reads: a token (its last occurrence), or a number from 0 in what is drawn, "
-            "-1 the last; text:13 for a token that is a number.",
-        ),
-        head: str = typer.Option("mean", help="One head from 1, or mean; of saliency the sum over heads."),
-        rows: str = typer.Option("own", help="Saliency: own (what the query reads) or all (what all positions read)."),
-        norm: bool = typer.Option(True, "--norm/--no-norm", help="Divergence: the final norm before the unembedding."),
-        threshold: float = typer.Option(0.5, min=0, max=1, help="Divergence: a token has settled below this, in bits."),
-        scale: Literal["auto", "unit", "max"] = typer.Option(
-            "auto", help="Light end of the colours: unit (1.0), max (greatest value); auto: unit for divergence."
-        ),
-        model: str = typer.Option(
-            "offline:smollm2-135m", "--model", "-m", help="offline:NAME, a hub name, or a folder; decoder-only."
-        ),
-        files: options.FigureFiles,
-        loading: options.Loading,
-    ) -> None:
-        """Draw layers (1 down to the last) by the tokens of an answer: attention, saliency, or logit lens depth."""
-        files.check()
-        _check(text, prompt, answer, generate, chat, head, rows)
-        from align_eval.signals.text import generate_text, read_text, require_decoder
-
-        loaded = loading.load(model)
-        require_decoder(loaded, "a layer x token map")
-        if generate is not None:
-            plain = generate_text(loaded, prompt or "", generate, chat=chat)
-        else:
-            plain = read_text(loaded, text or prompt or "", answer or "", chat=chat)
-        drawn = loaded.tokenizer.decode(plain.ids[plain.start :].tolist())
-        subject = {"model": loaded.name, "prompt": prompt or "", "chat": chat, "text": drawn}
-        top = {"auto": 1.0 if quantity == "divergence" else None, "unit": 1.0, "max": None}[scale]
-        if quantity == "divergence":
-            figure, summary = _divergence(loaded, plain, norm, threshold, top, subject)
-        else:
-            number = "mean" if head == "mean" else int(head)
-            figure, summary = _row(loaded, plain, quantity, query, number, rows, top, subject)
-        files.finish(figure, summary)
+    loaded = loading.load(model)
+    require_decoder(loaded, "a layer x token map")
+    if generate is not None:
+        plain = generate_text(loaded, prompt or "", generate, chat=chat)
+    else:
+        plain = read_text(loaded, text or prompt or "", answer or "", chat=chat)
+    drawn = loaded.tokenizer.decode(plain.ids[plain.start :].tolist())
+    subject = {"model": loaded.name, "prompt": prompt or "", "chat": chat, "text": drawn}
+    top = {"auto": 1.0 if quantity == "divergence" else None, "unit": 1.0, "max": None}[scale]
+    if quantity == "divergence":
+        figure, summary = _divergence(loaded, plain, norm, threshold, top, subject)
+    else:
+        number = "mean" if head == "mean" else int(head)
+        figure, summary = _row(loaded, plain, quantity, query, number, rows, top, subject)
+    files.finish(figure, summary)
 
 
 def _check(

@@ -18,81 +18,77 @@ if TYPE_CHECKING:
     from align_eval.runs.pair_figures import AlignedSet
 
 
-def add_to(plot_app: typer.Typer) -> None:
-    """Register the figures."""
+def pairs(
+    data: str | None = typer.Argument(
+        None,
+        metavar="[RESULTFOLDER|TESTSET]",
+        help="A folder of evaluate -o or demo, or a named test set to align now. Your own: "
+        "--bitext, or --source with --target, and --gold if you have gold links.",
+    ),
+    *,
+    text: inputs.GoldPairs,
+    system: list[str] | None = typer.Option(
+        None,
+        "--system",
+        "-s",
+        help="Of a result folder: only this one, such as mini-ende.argmax.layer7. May be "
+        "given several times. Default: all.",
+    ),
+    model: str | None = typer.Option(
+        None, "--model", "-m", help="Of a test set: the encoder (default offline:e5-small)."
+    ),
+    method: str = typer.Option("argmax", "--method", "-x", help="Of a test set: " + options.METHOD_HELP),
+    layer: int | None = typer.Option(None, min=0, help="Of a test set: the layer. Default: the model's own."),
+    strength: bool = typer.Option(
+        False, "--strength", help="Colour the cells by similarity; runs the encoder that found the links."
+    ),
+    only: str = typer.Option("all", help="Pairs to draw, by number from 1: 7, 1-20, 1,3,5-8 or all."),
+    format: Literal["png", "svg", "pdf"] = typer.Option("png", help="png, svg or pdf."),
+    jobs: int | None = typer.Option(None, min=1, help="Processes that draw. Default: one a processor."),
+    output: str | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="A folder a system is made here. Default: pairs/ in the result folder.",
+    ),
+    restart: bool = typer.Option(False, "--restart", help="Draw anew what stands there already."),
+    loading: options.Loading,
+) -> None:
+    """Draw all sentence pairs of a test set: words as a grid, links found as dots, gold as frames.
 
-    @options.command(plot_app)
-    def pairs(
-        data: str | None = typer.Argument(
-            None,
-            metavar="[RESULTFOLDER|TESTSET]",
-            help="A folder of evaluate -o or demo, or a named test set to align now. Your own: "
-            "--bitext, or --source with --target, and --gold if you have gold links.",
-        ),
-        *,
-        text: inputs.GoldPairs,
-        system: list[str] | None = typer.Option(
-            None,
-            "--system",
-            "-s",
-            help="Of a result folder: only this one, such as mini-ende.argmax.layer7. May be "
-            "given several times. Default: all.",
-        ),
-        model: str | None = typer.Option(
-            None, "--model", "-m", help="Of a test set: the encoder (default offline:e5-small)."
-        ),
-        method: str = typer.Option("argmax", "--method", "-x", help="Of a test set: " + options.METHOD_HELP),
-        layer: int | None = typer.Option(None, min=0, help="Of a test set: the layer. Default: the model's own."),
-        strength: bool = typer.Option(
-            False, "--strength", help="Colour the cells by similarity; runs the encoder that found the links."
-        ),
-        only: str = typer.Option("all", help="Pairs to draw, by number from 1: 7, 1-20, 1,3,5-8 or all."),
-        format: Literal["png", "svg", "pdf"] = typer.Option("png", help="png, svg or pdf."),
-        jobs: int | None = typer.Option(None, min=1, help="Processes that draw. Default: one a processor."),
-        output: str | None = typer.Option(
-            None,
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            help="A folder a system is made here. Default: pairs/ in the result folder.",
-        ),
-        restart: bool = typer.Option(False, "--restart", help="Draw anew what stands there already."),
-        loading: options.Loading,
-    ) -> None:
-        """Draw all sentence pairs of a test set: words as a grid, links found as dots, gold as frames.
+    Interrupted, it goes on where it stopped when started again. Beside the figures, pairs.tsv has counts and AER
+    of each pair, so that the worst can be found.
+    """
+    folder = data is not None and Path(data).is_dir()
+    if folder and (model is not None or layer is not None):
+        raise typer.BadParameter("a result folder names its own models: leave out --model and --layer")
+    if not folder and system:
+        raise typer.BadParameter("--system is for result folders; use --method", param_hint="--system")
+    if not folder and output is None:
+        raise typer.BadParameter("say where the figures go: -o FOLDER", param_hint="--output")
+    from align_eval.cli._progress import progress_bar
+    from align_eval.runs.pair_figures import draw_pairs, sets_of_folder
 
-        Interrupted, it goes on where it stopped when started again. Beside the figures, pairs.tsv has counts and AER
-        of each pair, so that the worst can be found.
-        """
-        folder = data is not None and Path(data).is_dir()
-        if folder and (model is not None or layer is not None):
-            raise typer.BadParameter("a result folder names its own models: leave out --model and --layer")
-        if not folder and system:
-            raise typer.BadParameter("--system is for result folders; use --method", param_hint="--system")
-        if not folder and output is None:
-            raise typer.BadParameter("say where the figures go: -o FOLDER", param_hint="--output")
-        from align_eval.cli._progress import progress_bar
-        from align_eval.runs.pair_figures import draw_pairs, sets_of_folder
-
-        aligner: Any = None
-        if folder:
-            if text.gold is not None or text.files():
-                raise typer.BadParameter(inputs.HELD)
-            sets = sets_of_folder(data or "", system or ())
-        else:
-            loaded = text.testset(data, what="RESULTFOLDER, TESTSET")
-            aligner, sets = _align(loaded, model or options.DEFAULT_MODEL, method, layer, loading.options())
-        base = Path(output) if output else Path(data or "") / "pairs"
-        for item in sets:
-            numbers = _numbers(only, len(item.testset.pairs))
-            maps, made_by = _maps(item, aligner, loading.options()) if strength else (None, None)
-            with progress_bar(item.name, len(numbers), unit="figures") as progress:
-                drawn = draw_pairs(
-                    item, base / item.name, numbers=numbers, format=format, strength=maps, made_by=made_by,
-                    quantity="similarity, (cosine + 1) / 2", jobs=jobs or os.cpu_count() or 1, restart=restart,
-                    progress=progress,
-                )  # fmt: skip
-            sys.stdout.write(f"{len(drawn)} figures: {shown(str(base / item.name))}\n")
+    aligner: Any = None
+    if folder:
+        if text.gold is not None or text.files():
+            raise typer.BadParameter(inputs.HELD)
+        sets = sets_of_folder(data or "", system or ())
+    else:
+        loaded = text.testset(data, what="RESULTFOLDER, TESTSET")
+        aligner, sets = _align(loaded, model or options.DEFAULT_MODEL, method, layer, loading.options())
+    base = Path(output) if output else Path(data or "") / "pairs"
+    for item in sets:
+        numbers = _numbers(only, len(item.testset.pairs))
+        maps, made_by = _maps(item, aligner, loading.options()) if strength else (None, None)
+        with progress_bar(item.name, len(numbers), unit="figures") as progress:
+            drawn = draw_pairs(
+                item, base / item.name, numbers=numbers, format=format, strength=maps, made_by=made_by,
+                quantity="similarity, (cosine + 1) / 2", jobs=jobs or os.cpu_count() or 1, restart=restart,
+                progress=progress,
+            )  # fmt: skip
+        sys.stdout.write(f"{len(drawn)} figures: {shown(str(base / item.name))}\n")
 
 
 def _numbers(text: str, available: int) -> list[int]:

@@ -18,77 +18,73 @@ DEFAULT_MASS = 0.9
 DEFAULT_LENGTH = 64
 
 
-def add_to(plot_app: typer.Typer) -> None:
-    """Register the figure."""
+def pattern(
+    *,
+    kind: str | None = typer.Option(
+        None, "--kind", "-k", metavar="SPEC", help="A mask by construction, as in sink-window:sinks=4,window=16."
+    ),
+    kinds: bool = typer.Option(False, "--kinds", help="List the kinds of masks with their parameters, and leave."),
+    model: str | None = typer.Option(
+        None, "--model", "-m", help="Attention of a model: offline:NAME, a hub name, or a folder."
+    ),
+    text: str | None = typer.Option(None, help="What the model reads; the source of an encoder-decoder model."),
+    target: str | None = typer.Option(None, help="The translation, for an encoder-decoder model."),
+    part: str | None = typer.Option(
+        None, "--attention", help="Of an encoder-decoder model: encoder-self, cross or decoder-self."
+    ),
+    layer: int | None = typer.Option(None, min=1, help="Layer, counted from 1."),
+    head: int | None = typer.Option(None, min=1, help="Head, counted from 1."),
+    best: str | None = typer.Option(
+        None, metavar="KIND", help="In place of layer and head: of all heads the one that this kind explains best."
+    ),
+    mass: float | None = typer.Option(
+        None, help=f"A query attends to the fewest keys with this share of its weight. Default {DEFAULT_MASS}."
+    ),
+    weight: float | None = typer.Option(None, help="A query attends to the keys of this weight or more."),
+    n: int | None = typer.Option(
+        None, "--n", min=2, help=f"Context length. Default {DEFAULT_LENGTH}; of a model's text all its sub-words."
+    ),
+    noise: float = typer.Option(
+        0.0, help="Flip each cell with this probability; of a causal mask, those on and under the diagonal."
+    ),
+    seed: int = typer.Option(12345, min=0, help="Seed of the noise."),
+    title: str | None = typer.Option(None, help="Above the map; by default what it was drawn from."),
+    source_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
+    target_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
+    files: options.FigureFiles,
+    loading: options.Loading,
+) -> None:
+    """Draw a context pattern: a mask by construction (--kind), or a head's attention, binarised (--model).
 
-    @options.command(plot_app)
-    def pattern(
-        *,
-        kind: str | None = typer.Option(
-            None, "--kind", "-k", metavar="SPEC", help="A mask by construction, as in sink-window:sinks=4,window=16."
-        ),
-        kinds: bool = typer.Option(False, "--kinds", help="List the kinds of masks with their parameters, and leave."),
-        model: str | None = typer.Option(
-            None, "--model", "-m", help="Attention of a model: offline:NAME, a hub name, or a folder."
-        ),
-        text: str | None = typer.Option(None, help="What the model reads; the source of an encoder-decoder model."),
-        target: str | None = typer.Option(None, help="The translation, for an encoder-decoder model."),
-        part: str | None = typer.Option(
-            None, "--attention", help="Of an encoder-decoder model: encoder-self, cross or decoder-self."
-        ),
-        layer: int | None = typer.Option(None, min=1, help="Layer, counted from 1."),
-        head: int | None = typer.Option(None, min=1, help="Head, counted from 1."),
-        best: str | None = typer.Option(
-            None, metavar="KIND", help="In place of layer and head: of all heads the one that this kind explains best."
-        ),
-        mass: float | None = typer.Option(
-            None, help=f"A query attends to the fewest keys with this share of its weight. Default {DEFAULT_MASS}."
-        ),
-        weight: float | None = typer.Option(None, help="A query attends to the keys of this weight or more."),
-        n: int | None = typer.Option(
-            None, "--n", min=2, help=f"Context length. Default {DEFAULT_LENGTH}; of a model's text all its sub-words."
-        ),
-        noise: float = typer.Option(
-            0.0, help="Flip each cell with this probability; of a causal mask, those on and under the diagonal."
-        ),
-        seed: int = typer.Option(12345, min=0, help="Seed of the noise."),
-        title: str | None = typer.Option(None, help="Above the map; by default what it was drawn from."),
-        source_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
-        target_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
-        files: options.FigureFiles,
-        loading: options.Loading,
-    ) -> None:
-        """Draw a context pattern: a mask by construction (--kind), or a head's attention, binarised (--model).
+    The summary names the kind of mask that explains the pattern best, with its parameters, against all kinds.
+    """
+    if kinds:
+        sys.stdout.write(_listing())
+        return
+    files.check()
+    if (kind is None) == (model is None):
+        raise typer.BadParameter("give either --kind or --model")
+    if not 0 <= noise <= 1:
+        raise typer.BadParameter("a share from 0 to 1", param_hint="--noise")
+    if kind is not None:
+        drawn = _by_construction(kind, DEFAULT_LENGTH if n is None else n)
+    else:
+        if text is None or (best is None) == (layer is None or head is None):
+            raise typer.BadParameter("--model needs --text, and either --layer and --head, or --best KIND")
+        if mass is not None and weight is not None:
+            raise typer.BadParameter("give either --mass or --weight")
+        from align_eval.patterns.attention import text_attention
 
-        The summary names the kind of mask that explains the pattern best, with its parameters, against all kinds.
-        """
-        if kinds:
-            sys.stdout.write(_listing())
-            return
-        files.check()
-        if (kind is None) == (model is None):
-            raise typer.BadParameter("give either --kind or --model")
-        if not 0 <= noise <= 1:
-            raise typer.BadParameter("a share from 0 to 1", param_hint="--noise")
-        if kind is not None:
-            drawn = _by_construction(kind, DEFAULT_LENGTH if n is None else n)
-        else:
-            if text is None or (best is None) == (layer is None or head is None):
-                raise typer.BadParameter("--model needs --text, and either --layer and --head, or --best KIND")
-            if mass is not None and weight is not None:
-                raise typer.BadParameter("give either --mass or --weight")
-            from align_eval.patterns.attention import text_attention
-
-            loaded = loading.load(str(model), source_language=source_language, target_language=target_language)
-            attention = text_attention(
-                loaded, text, layers=None if layer is None else [layer], target=target, part=part, tokens=n
-            )
-            rule = {"weight": weight} if weight is not None else {"mass": DEFAULT_MASS if mass is None else mass}
-            drawn = _of_head(attention, layer, head, best, rule)
-            drawn.subject.update({"text": text} | ({} if target is None else {"target": target}))
-        if noise:
-            drawn = drawn.with_noise(noise, seed)
-        _finish(drawn, drawn.heading if title is None else title, files)
+        loaded = loading.load(str(model), source_language=source_language, target_language=target_language)
+        attention = text_attention(
+            loaded, text, layers=None if layer is None else [layer], target=target, part=part, tokens=n
+        )
+        rule = {"weight": weight} if weight is not None else {"mass": DEFAULT_MASS if mass is None else mass}
+        drawn = _of_head(attention, layer, head, best, rule)
+        drawn.subject.update({"text": text} | ({} if target is None else {"target": target}))
+    if noise:
+        drawn = drawn.with_noise(noise, seed)
+    _finish(drawn, drawn.heading if title is None else title, files)
 
 
 class _Drawn(NamedTuple):
