@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from align_eval.aligners import AlignerSettings
     from align_eval.report.summary import Summary
     from align_eval.runs.engines import Engine
+    from align_eval.tables import TextTable
 
 Subword = Literal["any", "mean"]
 OnLong = Literal["window", "raise", "leave"]
@@ -238,6 +239,29 @@ class Statistics:
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
             raise typer.BadParameter("--confidence must be between 0 and 1, for example 0.95")
+
+
+@dataclass
+class ScoreOutput:
+    """How scores are printed."""
+
+    json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a system (of a test set).")
+    latex: bool = typer.Option(False, "--latex", help="Print LaTeX tables (package booktabs).")
+
+    def __post_init__(self) -> None:
+        if self.json_ and self.latex:
+            raise typer.BadParameter("--json and --latex exclude each other")
+
+    def print(self, scores: Sequence[Any], tables: list[TextTable], signatures: Sequence[str], *heading: str) -> None:
+        """Print tables and signatures, or what ``to_json`` of each of the scores gives."""
+        from align_eval.tables import render_latex, render_text
+
+        if self.json_:
+            print_json([score.to_json() for score in scores])
+        elif self.latex:
+            sys.stdout.write(render_latex(tables, map(shown, signatures)))
+        else:
+            sys.stdout.write("\n".join([render_text(tables), *heading, *map(shown, signatures)]) + "\n")
 
 
 @dataclass

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
-from align_eval.shown import shown
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus
@@ -36,8 +34,7 @@ def evaluate(
         help="7, 5-8, 1,3,5-8 or all. Default: two thirds of the way up; offline:e5-small: 7.",
     ),
     attention: options.Attention,
-    json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a test set and system."),
-    latex: bool = typer.Option(False, "--latex", help="Print LaTeX tables (package booktabs)."),
+    printed: options.ScoreOutput,
     output: str | None = typer.Option(
         None, "--output", "-o", metavar="FOLDER", help="Also write scores.json and the links of every system here."
     ),
@@ -53,12 +50,10 @@ def evaluate(
     Test sets are named ones, or your own data with gold links. All layers and methods share one pass of the model.
     Systems are tested against the first one of their test set.
     """
-    if json_ and latex:
-        raise typer.BadParameter("--json and --latex exclude each other")
-
     from align_eval.aligners import AlignerSettings, needs_model
     from align_eval.cli._progress import progress_bar
     from align_eval.runs.evaluate import aligners_for, evaluate_testset
+    from align_eval.scoring.tables import score_table
 
     head = attention.head()
     names, methods = _split(testsets or [], method or ["argmax" if head is None else "reverse"])
@@ -91,10 +86,11 @@ def evaluate(
         write_evaluations(found, output)
         for testset in loaded:
             keep_testset(testset, output)
-    if json_:
-        options.print_json([e.to_json() for e in found])
-    else:
-        sys.stdout.write(tables(found, latex))
+    groups = [[e for e in found if e.testset == name] for name in dict.fromkeys(e.testset for e in found)]
+    best = [min(group, key=lambda e: e.score.aer) for group in groups]  # all signatures are in the JSON
+    signatures = [f"{e.result.name}: {e.score.signature}" for e in best]
+    tables = [score_table([e.result for e in group]) for group in groups]
+    printed.print(found, tables, signatures, "Best of each set:")
 
 
 def _split(names: list[str], methods: list[str]) -> tuple[list[str], list[str]]:
@@ -120,19 +116,3 @@ def _layers(text: str, model: Any, testset: Corpus, languages: tuple[str | None,
 
     source, target = languages[0] or testset.source_language, languages[1] or testset.target_language
     return tuple(options.parse_layers(text, vector_models(model.in_languages(source, target))[0].layers))
-
-
-def tables(found: list[Evaluation], latex: bool = False) -> str:
-    """A table a test set, and the signature of its best system (all signatures are in the JSON)."""
-    from align_eval.scoring.tables import score_table
-    from align_eval.tables import render_latex, render_text
-
-    by_testset: dict[str, list[Evaluation]] = {}
-    for evaluation in found:
-        by_testset.setdefault(evaluation.testset, []).append(evaluation)
-    parts = [score_table([e.result for e in group]) for group in by_testset.values()]
-    best = [min(group, key=lambda e: e.score.aer) for group in by_testset.values()]
-    signatures = [shown(f"{e.result.name}: {e.score.signature}") for e in best]
-    if latex:
-        return render_latex(parts, signatures)
-    return render_text(parts) + "\nBest of each set:\n" + "\n".join(signatures) + "\n"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import TYPE_CHECKING, Literal
+from itertools import chain
+from typing import Literal
 
 import typer
 
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
-from align_eval.shown import shown
-
-if TYPE_CHECKING:
-    from align_eval.scoring.systems import SystemScore
 
 
 def score(
@@ -54,8 +50,7 @@ def score(
     first: int | None = typer.Option(
         None, min=1, metavar="N", help="Score the first N sentence pairs of the gold alone."
     ),
-    json_: bool = typer.Option(False, "--json", help="Print a JSON list, one object a system."),
-    latex: bool = typer.Option(False, "--latex", help="Print a LaTeX table (package booktabs)."),
+    output: options.ScoreOutput,
     breakdown: bool = typer.Option(
         False, help="Also score parts: by length, distance, kind of link, null words, word pairs."
     ),
@@ -74,46 +69,21 @@ def score(
     their sentence pairs are matched by name, others line by line. A measure with nothing to divide by is "-"; AER
     is 0 where nothing is proposed and the gold has no sure link.
     """
-    if json_ and latex:
-        raise typer.BadParameter("--json and --latex exclude each other")
-
     # Starting the threads of numpy's linear algebra takes longer than all of its work here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from align_eval.scoring.systems import ReadOptions, score_files
+    from align_eval.scoring.tables import breakdown_tables, score_table, write_sentences
 
     with inputs.warnings_printed():
         systems = score_files(
-            gold,
-            hypotheses,
-            pairs=pairs.read(),
+            gold, hypotheses, pairs=pairs.read(),
             gold_options=ReadOptions(gold_format, gold_base, "st", nulls, out_of_range),
             hypothesis_options=ReadOptions(hyp_format, hyp_base, hyp_order, nulls, out_of_range),
-            missing_sentences=missing_sentences,
-            unannotated=unannotated,
-            first=first,
-            tests=options.tests_of(paired),
-            with_breakdown=breakdown,
-            **vars(statistics),
-        )
+            missing_sentences=missing_sentences, unannotated=unannotated, first=first,
+            tests=options.tests_of(paired), with_breakdown=breakdown, **vars(statistics),
+        )  # fmt: skip
     if per_sentence is not None:
-        from align_eval.scoring.tables import write_sentences
-
         write_sentences(per_sentence, systems)
-    if json_:
-        options.print_json([system.to_json() for system in systems])
-    else:
-        sys.stdout.write(_tables(systems, latex))
-
-
-def _tables(systems: list[SystemScore], latex: bool) -> str:
-    from align_eval.scoring.tables import breakdown_tables, score_table
-    from align_eval.tables import render_latex, render_text
-
-    tables = [score_table(systems)]
-    for system in systems:
-        if system.breakdown is not None:
-            tables += breakdown_tables(system.name, system.breakdown)
-    signatures = [shown(f"{system.name}: {system.score.signature}") for system in systems]
-    if latex:
-        return render_latex(tables, signatures)
-    return render_text(tables) + "\n" + "\n".join(signatures) + "\n"
+    parts = [breakdown_tables(system.name, system.breakdown) for system in systems if system.breakdown is not None]
+    signatures = [f"{system.name}: {system.score.signature}" for system in systems]
+    output.print(systems, [score_table(systems), *chain.from_iterable(parts)], signatures)
