@@ -173,24 +173,18 @@ def option(default: Any, **about: Any) -> Any:
 
 def options_of(owner: type | Callable[..., Any]) -> dict[str, Option]:
     """The options of a dataclass (its fields) or of a function (its parameters): those that have a default."""
-    found: dict[str, Option] = {}
+    none = (dataclasses.MISSING, inspect.Parameter.empty)
     if dataclasses.is_dataclass(owner):
-        for field in dataclasses.fields(owner):
-            if field.init and field.default is not dataclasses.MISSING:
-                found[field.name] = _option(field.default, field.metadata.get(_KEY, {}))
-        return found
-    for key, parameter in inspect.signature(owner).parameters.items():
-        if parameter.default is not inspect.Parameter.empty:
-            found[key] = _option(parameter.default, {})
-    return found
+        given = [(f.name, f.default, f.metadata.get(_KEY, {})) for f in dataclasses.fields(owner) if f.init]
+    else:
+        given = [(key, parameter.default, {}) for key, parameter in inspect.signature(owner).parameters.items()]
+    return {key: _option(default, about) for key, default, about in given if default not in none}
 
 
 def _option(default: Any, about: Mapping[str, Any]) -> Option:
-    if isinstance(default, tuple):
-        given = {"kind": type(default[0]) if default else str, "many": "+", **about}
-    else:
-        given = {"kind": type(default) if isinstance(default, (bool, int, float, str)) else str, **about}
-    return Option(default=default, **given)
+    one = default[0] if isinstance(default, tuple) and default else default
+    kind = type(one) if isinstance(one, (bool, int, float, str)) else str
+    return Option(**{"default": default, "kind": kind, "many": "+" if isinstance(default, tuple) else "", **about})
 
 
 def check_fields(thing: Any, what: str) -> None:
@@ -265,7 +259,8 @@ def checked(what: str, key: str, value: Any, kind: Option, name: str = "") -> An
 
 def _value(text: str, what: str, key: str, kind: Option, name: str) -> Any:
     try:
-        read = _read(text, kind)
+        several = kind.many == "+"
+        read = tuple(_read(part.strip(), kind.kind) for part in text.split("+")) if several else _read(text, kind.kind)
     except ValueError:
         raise _malformed(f"{key}={text}", what, key, kind, name) from None
     if not kind.allows(read):
@@ -281,33 +276,16 @@ def _malformed(shown: str, what: str, key: str, kind: Option, name: str) -> Inpu
 
 
 def _out_of_range(text: str, what: str, kind: Option) -> InputError:
+    start, bounds = f"option {text} of {what} is", kind.bounds()
     if kind.choices:
-        return InputError(
-            f"option {text} of {what} is not one of its values", remedy=f"Known: {', '.join(kind.choices)}"
-        )
-    bounds = kind.bounds()
-    return InputError(
-        f"option {text} of {what} is out of range",
-        remedy=f"Give a {'' if bounds else 'finite '}number {bounds}".strip(),
-    )
+        return InputError(f"{start} not one of its values", remedy=f"Known: {', '.join(kind.choices)}")
+    return InputError(f"{start} out of range", remedy=f"Give a {'' if bounds else 'finite '}number {bounds}".strip())
 
 
-def _read(text: str, kind: Option) -> Any:
-    if kind.many == "+":
-        single = dataclasses.replace(kind, many="")
-        return tuple(_read(part.strip(), single) for part in text.split("+"))
-    if not text:
+def _read(text: str, kind: type) -> Any:
+    """A value of a kind; a ``ValueError`` where it is none."""
+    if not text or (kind is int and not _INTEGER.fullmatch(text)) or (kind is float and "_" in text):
         raise ValueError
-    if kind.kind is bool:
-        if text.lower() not in _FLAGS:
-            raise ValueError
-        return _FLAGS[text.lower()]
-    if kind.kind is int:
-        if not _INTEGER.fullmatch(text):
-            raise ValueError
-        return int(text)
-    if kind.kind is float:
-        if "_" in text:
-            raise ValueError
-        return float(text)
-    return text
+    if kind is bool and text.lower() not in _FLAGS:
+        raise ValueError
+    return _FLAGS[text.lower()] if kind is bool else kind(text) if kind in (int, float) else text
