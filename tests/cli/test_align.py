@@ -108,7 +108,7 @@ def test_demo_writes_scores_links_and_a_picture(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "demo" / "aligned-pair.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "demo" / "hidden-words.png").read_bytes().startswith(b"\x89PNG")
     reading = json.loads((tmp_path / "demo" / "hidden-words.json").read_text("utf-8"))
-    assert reading["findings"][1].startswith("‘laws of the universe’ hidden:")
+    assert reading["findings"][1].startswith("‘laws of the universe’ masked:")
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text("utf-8"))
     assert len(summary) == 8
     assert summary[0]["aer"] < 10
