@@ -19,10 +19,9 @@ import numpy as np
 from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models.attention import attention_sites
-from align_eval.models.languages import NAMES
 from align_eval.models.loading_errors import forward_errors
 from align_eval.models.pairs import Block, Layout, PairModel
-from align_eval.models.tokens import Span, readable, span_owners, word_spans
+from align_eval.models.tokens import NAMES, Span, readable, span_owners, word_spans
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -131,16 +130,15 @@ class PromptTemplate:
     """How a pair is written.
 
     Args:
-        text: the form of one pair, with ``{source}`` before ``{target}``, each once; ``{source_language}`` and
+        text: the form of one pair, with ``{source}`` before ``{target}``, each once (a model that reads from left to
+            right could not look from the target at a source behind it); ``{source_language}`` and
             ``{target_language}`` as often as wanted. Other braces are text.
         shots: pairs that are written in the same form before it (few-shot); their words are context, not rows.
         separator: what stands between two of them.
         source_language, target_language: codes (``de``) or names (``German``).
 
     Raises:
-        InputError: ``{source}`` or ``{target}`` is missing, stands twice, or the target comes first: a model that
-            reads from left to right could then not look from the target at the source.
-        UnknownNameError: a field of another name.
+        InputError, UnknownNameError: ``text`` has another form, or a field of another name.
     """
 
     text: str = DEFAULT

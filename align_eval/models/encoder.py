@@ -91,14 +91,7 @@ class Encoder(VectorModel):
 
 
 class PairEncoder(PairModel):
-    """BERT, XLM-R and their kin over concatenated pairs.
-
-    Args:
-        encoder: a model of :func:`align_eval.models.load_model`; its weights are shared.
-
-    Raises:
-        ModelError: no self-attention is found, or the tokenizer has no form for pairs.
-    """
+    """BERT, XLM-R and their kin over concatenated pairs; the weights of ``encoder`` are shared."""
 
     family = "encoder"
     readings = ("block", "block-st", "block-ts")

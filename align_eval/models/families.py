@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.files import parse_json
@@ -14,22 +14,28 @@ from align_eval.models.offline import MODELS, PREFIX
 if TYPE_CHECKING:
     from align_eval.models.decoder import PromptTemplate
 
-FAMILIES = ("encoder", "seq2seq", "decoder")
+
+class Family(NamedTuple):
+    """A family in words, the class of ``transformers`` that loads it, and the options that only some families take."""
+
+    title: str
+    auto: str
+    options: tuple[str, ...]
+
+
+FAMILIES = {
+    "encoder": Family("an encoder", "AutoModel", ("head", "precision")),
+    "seq2seq": Family(
+        "a seq2seq model", "AutoModelForSeq2SeqLM",
+        ("source_language", "target_language", "source_prefix", "decoder_mode"),
+    ),
+    "decoder": Family("a decoder model", "AutoModelForCausalLM", ("source_language", "target_language", "template")),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FamilyOptions:
-    """What only some families take.
-
-    Attributes:
-        source_language, target_language: language codes; of an encoder-decoder model, or for the names of the
-            languages in a decoder's prompt.
-        source_prefix: text before each source sentence (encoder-decoder only).
-        template: the prompt (decoder-only).
-        head: ``"mlm"``: with the head that predicts masked words (encoder only).
-        decoder_mode: how the decoder reads its target, see :mod:`align_eval.models.masked` (encoder-decoder).
-        precision: ``int16`` (encoder only, without a head).
-    """
+    """What only some families take, as :func:`align_eval.models.load_model` has it."""
 
     source_language: str | None = None
     target_language: str | None = None
@@ -41,13 +47,8 @@ class FamilyOptions:
 
     def check(self, family: str, name: str) -> None:
         """Raise :class:`InputError` if an option is given that ``family`` does not take."""
-        allowed = {
-            "encoder": ("head", "precision"),
-            "seq2seq": ("source_language", "target_language", "source_prefix", "decoder_mode"),
-            "decoder": ("source_language", "target_language", "template"),
-        }[family]
         for option, value in vars(self).items():
-            if value is not None and option not in allowed:
+            if value is not None and option not in FAMILIES[family].options:
                 raise InputError(f"{name} is of the family {family}, which takes no {option}", remedy="Leave it out")
         if self.head is not None and self.precision is not None:
             raise InputError("a head does not go with a precision", remedy="Leave out one of them")
@@ -59,20 +60,17 @@ def choose_family(name: str, config: Any, family: str) -> str:
         raise UnknownNameError("family of models", family, (*FAMILIES, "auto"))
     found = family_of(config)
     if family not in ("auto", found):
-        kind, remedy = f"a {family} model", f"Leave out the family, or name a {family} model"
+        title, remedy = FAMILIES[family].title, f"Leave out the family, or name a {family} model"
         if family == "encoder":
-            kind, remedy = "an encoder", "Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5"
-        raise ModelError(f"{name} is a {found} model ({config.model_type}), not {kind}", remedy=remedy)
+            remedy = "Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5"
+        raise ModelError(f"{name} is a {found} model ({config.model_type}), not {title}", remedy=remedy)
     return found
-
-
-HEADS = ("mlm",)
 
 
 def wants_head(family: str, name: str, config: Any, options: FamilyOptions) -> bool:
     """Whether an encoder is loaded with its head for masked words: if it is asked for, or its checkpoint is of one."""
-    if options.head is not None and options.head not in HEADS:
-        raise UnknownNameError("head", options.head, HEADS)
+    if options.head not in (None, "mlm"):
+        raise UnknownNameError("head", options.head, ("mlm",))
     if family != "encoder":
         return False
     from transformers import MODEL_FOR_MASKED_LM_MAPPING
@@ -93,18 +91,13 @@ def auto_class(family: str, *, head: bool = False) -> Any:
     """The class of ``transformers`` that loads a family; ``head``: with the head for masked words."""
     import transformers
 
-    if head:
-        return transformers.AutoModelForMaskedLM
-    names = {"encoder": "AutoModel", "seq2seq": "AutoModelForSeq2SeqLM", "decoder": "AutoModelForCausalLM"}
-    return getattr(transformers, names[family])
+    return getattr(transformers, "AutoModelForMaskedLM" if head else FAMILIES[family].auto)
 
 
 def require_tokenizer(family: str, name: str, tokenizer: Any) -> None:
     """Check that sub-words can be traced to words, and that the tokenizer knows more than special tokens.
 
-    Raises:
-        ModelError: an encoder or a decoder-only model without a fast tokenizer (encoder-decoder models check theirs);
-            the files of the vocabulary are missing, without which a tokenizer is made empty, without a word.
+    Without the files of its vocabulary it is made empty, without a word. Encoder-decoder models check theirs for words.
     """
     if family != "seq2seq" and not getattr(tokenizer, "is_fast", False):
         raise ModelError(

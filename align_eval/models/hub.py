@@ -56,8 +56,7 @@ def find(
     """The folder of a model, fetched from the hub if it is not here.
 
     Args:
-        name: a folder, or a name of the model hub.
-        revision: branch, tag or commit of a hub model.
+        name: a folder, or a name of the model hub; ``revision``: branch, tag or commit there.
         trust_remote_code: code that comes with it is needed too.
         only_config: weights are not needed.
 
@@ -84,8 +83,7 @@ def find(
 def local_folder(name: str) -> Path | None:
     """The folder that ``name`` means, or ``None`` if it is a name of the model hub (``owner/model`` or ``model``).
 
-    Raises:
-        MissingFileError: ``name`` can only be a path, and no such folder exists, or it holds no model.
+    What can only be a path, and is no folder with a model, is a :class:`MissingFileError`.
     """
     path = Path(name).expanduser()
     if name and path.is_dir():
@@ -282,11 +280,7 @@ def revision_of(folder: Path, weights: Weights | None) -> str:
 
 
 def weights_of(folder: Path, name: str) -> Weights:
-    """The weights that a folder's model is loaded from: safetensors if there are any, else ``pytorch_model.bin``.
-
-    Raises:
-        ModelError: there are none, a shard is missing, or a file is a pointer of Git LFS.
-    """
+    """The weights that a folder's model is loaded from: safetensors if there are any, else ``pytorch_model.bin``."""
     present = {path.name for path in folder.iterdir()}
     if ADAPTER in present:
         raise _adapter(name, folder, "or remove adapter_config.json if that is done already")

@@ -41,11 +41,9 @@ TOLERANCE = {"torch.float64": 1e-9, "torch.float32": 1e-3, "torch.float16": 2e-2
 class Form:
     """Where the values of the heads stand in what a projection gives out.
 
-    Attributes:
-        heads, shared: query heads, and key-value heads, each of which serves ``heads / shared`` neighbours.
-        width: of a head's value.
-        order: ``"alone"``: values only; ``"last"``: all queries, all keys, all values; ``"grouped"``: for each
-            key-value head its queries, its key, its value.
+    ``shared`` key-value heads, each of ``width``, serve ``heads / shared`` neighbouring query heads. ``order`` is
+    ``"alone"``: values only; ``"last"``: all queries, all keys, all values; ``"grouped"``: for each key-value head its
+    queries, its key, its value.
     """
 
     heads: int
@@ -174,10 +172,8 @@ class Residual:
 class LinearNorm:
     """A layer norm as the linear map that it is once its statistics are fixed: ``norm(u) = scale L(u) + bias``.
 
-    Attributes:
-        scale: 1 / standard deviation (or 1 / root mean square) of each vector, ``(..., 1)``.
-        weight, bias: ``(d,)``.
-        centred: whether L takes the mean away (LayerNorm) or not (RMSNorm).
+    ``scale`` is 1 / standard deviation (or 1 / root mean square) of each vector, ``(..., 1)``; ``weight`` and ``bias``
+    are ``(d,)``. L takes the mean away if it is ``centred`` (LayerNorm, not RMSNorm).
     """
 
     scale: torch.Tensor
@@ -249,12 +245,7 @@ class _Trace:
 
 
 def parts_of(reader: PairModel, sites: Sequence[nn.Module]) -> list[Part]:
-    """The parts of attention modules (of :func:`align_eval.models.attention.attention_sites`) in the order given.
-
-    Raises:
-        ModelError: a module's output is no sum of projected values (a gate, a norm of the heads), or its projections
-            are not found.
-    """
+    """The parts of attention modules in the order given; one that is more than a sum of projected values is refused."""
     trace = _record(reader, sites)
     ends = sorted(end for _, end in trace.sites.values())
     return [_part(reader, trace, site, ends) for site in sites]

@@ -44,14 +44,9 @@ class Loaded:
     def in_languages(self, source: str | None, target: str | None) -> Any:
         """The model for a direction, where it takes languages; those that it was loaded with go first.
 
-        An encoder-decoder model of several languages translates from ``source`` to ``target``; a decoder-only model's
-        prompt names them. An encoder is given back as it is.
-
-        Args:
-            source, target: language codes; ``None``: not known.
-
-        Raises:
-            InputError: an encoder-decoder model that does not have these languages, or translates into another one.
+        An encoder-decoder model of several languages translates from ``source`` to ``target`` (codes; ``None``: not
+        known), a decoder-only model's prompt names them, an encoder stays as it is. :class:`InputError` for a model
+        that does not have these languages, or translates into another one.
         """
         return self
 

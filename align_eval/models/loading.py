@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from align_eval.errors import InputError, ModelError
 from align_eval.models import hub
@@ -11,8 +11,6 @@ from align_eval.models.offline import MODELS, PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from typing_extensions import Unpack
 
     from align_eval.models.decoder import Decoder, PromptTemplate
     from align_eval.models.encoder import Encoder
@@ -23,47 +21,22 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
-class LoadOptions(TypedDict, total=False):
-    """The options of :func:`load_model`."""
-
-    device: str
-    dtype: str
-    revision: str | None
-    trust_remote_code: bool
-    source_language: str | None
-    target_language: str | None
-    source_prefix: str | None
-    template: PromptTemplate | None
-    decoder_mode: str | None
-    precision: str | None
-
-
 @overload
-def load_model(name: str, *, head: Literal["mlm"], **options: Unpack[LoadOptions]) -> MaskedEncoder: ...
+def load_model(name: str, *, head: Literal["mlm"], **options: Any) -> MaskedEncoder: ...
 @overload
-def load_model(name: str, *, family: Literal["encoder"], **options: Unpack[LoadOptions]) -> Encoder: ...
+def load_model(name: str, *, family: Literal["encoder"], **options: Any) -> Encoder: ...
 @overload
-def load_model(name: str, *, family: Literal["seq2seq"], **options: Unpack[LoadOptions]) -> Seq2Seq: ...
+def load_model(name: str, *, family: Literal["seq2seq"], **options: Any) -> Seq2Seq: ...
 @overload
-def load_model(name: str, *, family: Literal["decoder"], **options: Unpack[LoadOptions]) -> Decoder: ...
+def load_model(name: str, *, family: Literal["decoder"], **options: Any) -> Decoder: ...
 @overload
-def load_model(name: str, *, family: str = ..., head: str | None = ..., **options: Unpack[LoadOptions]) -> Any: ...
+def load_model(name: str, *, family: str = ..., head: str | None = ..., **options: Any) -> Any: ...
 def load_model(
-    name: str,
-    *,
-    family: str = "auto",
-    device: str = "auto",
-    dtype: str = "float32",
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    source_language: str | None = None,
-    target_language: str | None = None,
-    source_prefix: str | None = None,
-    template: PromptTemplate | None = None,
-    head: str | None = None,
-    decoder_mode: str | None = None,
-    precision: str | None = None,
-) -> Any:
+    name: str, *, family: str = "auto", device: str = "auto", dtype: str = "float32", revision: str | None = None,
+    trust_remote_code: bool = False, source_language: str | None = None, target_language: str | None = None,
+    source_prefix: str | None = None, template: PromptTemplate | None = None, head: str | None = None,
+    decoder_mode: str | None = None, precision: str | None = None,
+) -> Any:  # fmt: skip
     """Load a model: an ``Encoder``, a ``Seq2Seq`` (encoder-decoder) or a ``Decoder`` (decoder-only).
 
     Models that fill masked words: an encoder-decoder model whose ``config.json`` says ``"decoder_mode": "masked"`` is
@@ -174,11 +147,7 @@ def _weights(auto: Any, where: str, config: Any, dtype: Any, options: dict[str, 
 def _whole(
     name: str, family: str, model: Any, report: dict[str, Any], with_head: bool, asked: str | None
 ) -> tuple[Any, bool]:
-    """The model without a layer that has no weights, and whether the head for masked words has them all.
-
-    Raises:
-        ModelError: weights are missing, or of another shape.
-    """
+    """The model without a layer that has no weights, and whether the head for masked words has them all."""
     lacking = [str(key) for key in report["missing_keys"] if "pooler" not in key]
     other = [key if isinstance(key, str) else str(key[0]) for key in report["mismatched_keys"]]
     body = f"{model.base_model_prefix}."
@@ -208,12 +177,7 @@ def _whole(
 
 
 def torch_device(name: str = "auto", dtype: str = "float32") -> Any:
-    """The ``torch.device`` that a name means; ``auto``: a GPU that is there and has the number type, else the CPU.
-
-    Raises:
-        InputError: an unknown name, or MPS with float64.
-        ModelError: there is no such device.
-    """
+    """The ``torch.device`` that a name means; ``auto``: a GPU that is there and has the number type, else the CPU."""
     import torch
 
     if name == "auto":

@@ -1,17 +1,14 @@
 """Models that were trained to fill masked words of the target from the source.
 
-- **A masked language model over both sentences of a pair**, the masked side the target (XLM's TLM). Translation
-  language modelling (Conneau & Lample 2019, arXiv:1901.07291) masks words of a concatenated pair, so that they can be
-  read from either sentence. Here words of the second sentence are masked, and their rows over the first one are read
-  (``block-ts``). Any model of ``AutoModelForMaskedLM`` does; one that was not trained on pairs (mBERT, XLM-R) reads
-  them all the same, which is said with its numbers.
-- Encoder-decoder models, by the key ``decoder_mode`` of ``config.json`` (or the option of that name of ``load_model``).
-  ``masked``: a **conditional masked language model** (Ghazvininejad et al. 2019, Mask-Predict, arXiv:1904.09324). The
-  decoder sees the whole target at once through a full mask, some words of it ``<mask>``; nothing is shifted, and row i
-  predicts word i. Its only reading is ``own``. ``causal-masked``: a decoder that reads from left to right, and was
-  trained with masked words in its input. The rule: words are masked in the target, then the target is moved right by
-  one as the model does; the row that gives out a masked word (``awo``) predicts it from the source and what stands
-  before it.
+- **A masked language model over both sentences of a pair**, the masked side the target (TLM; Conneau & Lample 2019,
+  arXiv:1901.07291): the rows of masked words over the first sentence are read (``block-ts``). Any model of
+  ``AutoModelForMaskedLM`` does; one that was not trained on pairs (mBERT, XLM-R) reads them all the same, which is said
+  with its numbers.
+- Encoder-decoder models, by ``decoder_mode`` of ``config.json`` (or of ``load_model``). ``masked``: a **conditional
+  masked language model** (Ghazvininejad et al. 2019, Mask-Predict, arXiv:1904.09324). The decoder sees the whole target
+  at once, some words of it ``<mask>``; nothing is shifted, and row i predicts word i (``own``). ``causal-masked``: a
+  decoder that reads from left to right, and was trained with masked words in its input: words are masked, then the
+  target is moved right by one; the row that gives out a masked word (``awo``) predicts it.
 
 An encoder-decoder model without that key (BART, mBART, Marian, T5 as published) was trained to restore its *source*, or
 to translate; its decoder has never read a mask, and what it would say of a masked word means nothing.
@@ -41,14 +38,8 @@ if TYPE_CHECKING:
 class MaskedEncoder(PairEncoder):
     """BERT, XLM-R and their kin with the trained head that predicts masked words, over concatenated pairs.
 
-    Made by ``load_model(NAME, head="mlm")``, or of an :class:`~align_eval.models.encoder.Encoder` that has the head.
-    The readings are those of :class:`PairEncoder`; ``block-ts`` is the one that fills.
-
-    Args:
-        encoder: with ``masked_lm``; its weights are shared.
-
-    Raises:
-        ModelError: it has no trained head, or its tokenizer no mask token or no form for pairs.
+    Made by ``load_model(NAME, head="mlm")``, or of an :class:`~align_eval.models.encoder.Encoder` with ``masked_lm``,
+    whose weights are shared. The readings are those of :class:`PairEncoder`; ``block-ts`` is the one that fills.
     """
 
     infill_reading = "block-ts"

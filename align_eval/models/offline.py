@@ -35,6 +35,7 @@ class OfflineModel(ABC):
         origin: the published model that the weights are of.
         citation: the paper.
         similarity_layer: the layer whose vectors align best, where that is known.
+        source: the file in a published package that it is made from.
     """
 
     name: str
@@ -48,6 +49,7 @@ class OfflineModel(ABC):
     origin: str
     citation: str = ""
     similarity_layer: int | None = None
+    source: store.Source | None = None
 
     @property
     @abstractmethod
@@ -60,14 +62,14 @@ class OfflineModel(ABC):
         """The folder that ``transformers`` loads, whether it exists yet or not."""
 
     @property
-    @abstractmethod
     def place(self) -> str:
         """Where it comes from, in a word or two, for lists."""
+        return self.source.requirement if self.source else "shipped"
 
     @property
-    @abstractmethod
     def provenance(self) -> str:
         """What file of what it is made from, for descriptions."""
+        return f"{self.source.file} of {self.source.requirement}" if self.source else "shipped with align-eval"
 
     @abstractmethod
     def state(self) -> str:
@@ -99,7 +101,6 @@ class ConvertedModel(OfflineModel):
     """A model that is converted once, into the cache, from a file in a published Python package.
 
     Args:
-        source: the file that it is made from.
         convert: given the verified bytes of that file, writes what ``transformers`` loads into an empty folder.
         version: of the converter; another number makes a new folder in the cache.
     """
@@ -116,14 +117,6 @@ class ConvertedModel(OfflineModel):
     @property
     def path(self) -> Path:
         return files.cache_folder() / "models" / f"{self.name}-{self.source.sha256[:8]}-{self.version}"
-
-    @property
-    def place(self) -> str:
-        return self.source.requirement
-
-    @property
-    def provenance(self) -> str:
-        return f"{self.source.file} of {self.source.requirement}"
 
     def state(self) -> str:
         if store.is_whole(self.path, sizes=True):
@@ -142,12 +135,7 @@ class ConvertedModel(OfflineModel):
         return store.build(self.path, fill, thorough=True)
 
     def make(self, data: bytes, into: Path) -> None:
-        """Convert the content of a source file into the folder ``into``.
-
-        Raises:
-            FormatError: it is damaged, or of another kind.
-            OSError: the folder cannot be written.
-        """
+        """Convert the content of a source file into the folder ``into``; what is damaged is a :class:`FormatError`."""
         try:
             self.convert(data, into)
         except (AlignEvalError, OSError, MemoryError):
@@ -176,9 +164,6 @@ class ShippedModel(OfflineModel):
             return hashlib.sha256((self.path / store.SUMS).read_bytes()).hexdigest()[:12]
         except OSError:
             return ""
-
-    place = "shipped"
-    provenance = "shipped with align-eval"
 
     def state(self) -> str:
         """``"ready"``, or ``"absent"`` if a file is missing. Nothing is read but the list."""

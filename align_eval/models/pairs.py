@@ -107,11 +107,7 @@ class PairModel(Loaded, ABC):
 
     @abstractmethod
     def lay_out(self, pairs: Sequence[SentencePair]) -> list[Layout]:
-        """Tokenise pairs and say where their words lie. No model is run.
-
-        Raises:
-            SentenceTooLongError: a pair does not fit the model; names it and both counts.
-        """
+        """Tokenise pairs and say where their words lie; no model is run. A pair that does not fit is refused."""
 
     @abstractmethod
     def forward(self, layouts: Sequence[Layout]) -> Any:

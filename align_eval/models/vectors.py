@@ -67,13 +67,7 @@ class HiddenStates:
 
     The state after block ``k`` is read as the input of block ``k + 1``, and the forward pass ends there. So the numbers
     are those of ``output_hidden_states=True``, and no weight is copied. A model without a list of blocks runs in full.
-
-    Args:
-        model: the model (without a head that gives out words), in evaluation mode.
-        config: its configuration, if it has none of its own.
-
-    Raises:
-        ModelError: it gives out no hidden states.
+    ``config`` is the configuration of a model that has none of its own.
     """
 
     def __init__(self, model: nn.Module, config: Any = None) -> None:
@@ -94,9 +88,7 @@ class HiddenStates:
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, layers: Sequence[int]) -> list[torch.Tensor]:
         """The states of ``layers`` (0 to ``self.layers``), each ``(B, T, width)``, in the order asked for.
 
-        Args:
-            ids: ``(B, T)``.
-            mask: ``(B, T)``, 1 for sub-words and 0 for padding; ``None``: no padding.
+        ``ids`` are ``(B, T)``, ``mask`` too: 1 for sub-words and 0 for padding; ``None``: no padding.
         """
         inputs: dict[str, Any] = {"input_ids": ids, **self._fixed}
         if mask is not None:

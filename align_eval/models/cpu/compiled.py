@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -50,8 +49,7 @@ class _Block(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True)
-class Packed:
+class Packed(NamedTuple):
     """The weights of a product in the order in which a compiled function reads them.
 
     In float32: for each part of up to ``DEPTH`` inputs ``(out / 16, depth, 16)``, one after the other. Integers:
@@ -67,10 +65,8 @@ class Packed:
 class Numbers(Protocol):
     """What products are computed in."""
 
-    #: As in the names of the compiled functions.
-    name: str
-    #: Number type of packed weights, as numpy names it.
-    kind: str
+    name: str  # as in the names of the compiled functions
+    kind: str  # number type of packed weights, as numpy names it
 
     def pack(self, weight: Tensor) -> Packed:
         """Weights ``(out, in)`` float32, both multiples of ``OUTPUTS`` (in float32 ``in`` is any)."""
@@ -254,10 +250,8 @@ class CompiledBlocks:
         made = _Block(
             *(structure(self.numbers, weight) for weight in packed),
             *(address(vector, "float32", size) for vector, size in zip(vectors, sizes, strict=True)),
-            float(first.LayerNorm.eps),
-            float(second.LayerNorm.eps),
-            self.heads,
-        )
+            float(first.LayerNorm.eps), float(second.LayerNorm.eps), self.heads,
+        )  # fmt: skip
         return _Ready(made_of, numbers_of, made, (packed, vectors))
 
     def _room(self, rows: int, longest: int) -> tuple[Tensor, Tensor, int]:

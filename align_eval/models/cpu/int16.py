@@ -24,6 +24,7 @@ from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models.adapters.bert import KINDS
 from align_eval.models.cpu.compiled import OUTPUTS, CompiledBlocks, Floats, Modules, Packed
 from align_eval.models.cpu.fused import HEAD, functions
+from align_eval.models.cpu.unpadded import embedded, stacked
 
 if TYPE_CHECKING:
     from align_eval.models.encoder import Encoder
@@ -37,10 +38,7 @@ _SUM = 2**31 - 1
 
 
 def check_precision(name: str | None, dtype: str, device: Any) -> None:
-    """Check what is asked for; no model is needed for that.
-
-    Args:
-        name: of the precision; ``dtype``: asked for beside it; ``device``: of torch.
+    """Check a precision, the number type and the device that are asked for; no model is needed for that.
 
     Raises:
         UnknownNameError: no such precision.
@@ -64,13 +62,10 @@ def check_precision(name: str | None, dtype: str, device: Any) -> None:
 
 
 def pack(weight: Tensor) -> Packed:
-    """Round weights to integers, output by output, as finely as the sum of products allows.
+    """Round weights ``(out, in)``, multiples of 16 and of 2, output by output, as finely as the sum of products allows.
 
     With ``|x_j| <= 8191`` a sum of ``x_j w_j`` is at most 8191 times the sum of ``|w_j|``: the scale of an output makes
     this less than 2^31, the rounding of each weight (by up to a half) taken into account.
-
-    Args:
-        weight: ``(out, in)`` float32; ``out`` is a multiple of 16, ``in`` of 2.
     """
     outputs, inputs = weight.shape
     exact = weight.detach().cpu().double()
@@ -86,21 +81,15 @@ class Integers:
     """Products in 16-bit integers (``integers.c``)."""
 
     name = kind = "int16"
-
-    def pack(self, weight: Tensor) -> Packed:
-        return pack(weight)
+    pack = staticmethod(pack)
 
 
 class Int16States:
     """The hidden states of an encoder of the BERT kind; called as ``PackedStates`` is.
 
-    Args:
-        encoder: loaded in float32 on the CPU.
-
     Raises:
-        UnknownNameError, InputError: as :func:`check_precision`.
-        ModelError: the same, or the model is not of the BERT kind, computes something else than the names of its
-            modules say, or has widths that the compiled functions do not take.
+        ModelError: the model is not of the BERT kind, computes something else than the names of its modules say, or has
+            widths that the compiled functions do not take; and what :func:`check_precision` raises.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -112,30 +101,13 @@ class Int16States:
         self.modules = Modules(encoder.model)
 
     def __call__(self, runs: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
-        """The states of ``layers`` (0: embeddings, ``k``: output of block ``k``) in the order asked for.
-
-        Args:
-            runs: ids ``(B, T)`` of sentences of one length, special sub-words included; several such lengths.
-
-        Returns:
-            ``(len(layers), sum of B x T, width)`` float32: the sub-words of the first run sentence by sentence, and so
-            on.
-
-        Raises:
-            ModelError: integers are too coarse for the weights.
-        """
+        """As :class:`align_eval.models.cpu.unpadded.PackedStates`; integers too coarse for the weights are refused."""
         if max(layers) > self.checked:
             self._check_vectors(max(layers))
-        embedded = torch.cat([self.model.embeddings(input_ids=ids).flatten(0, 1) for ids in runs])
-        states = self.blocks(embedded, [tuple(ids.shape) for ids in runs], layers)
-        return torch.stack(states) if len(states) > 1 else states[0][None]
+        return stacked(self.blocks(embedded(self.model, runs), [tuple(ids.shape) for ids in runs], layers))
 
     def current(self) -> bool:
-        """True: the model's modules still are those that were read. Weights that were changed are read again.
-
-        Raises:
-            ModelError: modules were replaced, patched or hooked.
-        """
+        """True: the modules still are those that were read, else refused. Weights that were changed are read again."""
         if self.blocks.refresh():
             self.checked = 0
         if self.modules.changed():
@@ -146,17 +118,13 @@ class Int16States:
         return True
 
     def _check_vectors(self, deepest: int) -> None:
-        """Compare the states of the layers up to ``deepest`` with those in float32.
-
-        Raises:
-            ModelError: a vector is further away than ``FARTHEST``.
-        """
+        """Refuse vectors of the layers up to ``deepest`` further than ``FARTHEST`` from those in float32."""
         ids = _probe_ids(int(self.model.config.vocab_size), int(self.model.config.max_position_embeddings) - 2)
         layers = range(1, deepest + 1)
         floats = CompiledBlocks(self.blocks.blocks, self.blocks.heads, Floats(), self.blocks.compiled)
         with torch.inference_mode():
-            embedded = self.model.embeddings(input_ids=ids).flatten(0, 1)
-            exact, rounded = (blocks(embedded, [tuple(ids.shape)], layers) for blocks in (floats, self.blocks))
+            x = embedded(self.model, [ids])
+            exact, rounded = (blocks(x, [tuple(ids.shape)], layers) for blocks in (floats, self.blocks))
         for layer, a, b in zip(layers, exact, rounded, strict=True):
             apart = float(((a - b).norm(dim=1) / a.norm(dim=1).clamp_min(1e-30)).max())
             if not apart <= FARTHEST and bool(torch.isfinite(b).all()):  # what is not finite is told by its sentence
@@ -211,7 +179,7 @@ def _agree(model: Any, blocks: CompiledBlocks) -> bool:
     ids = torch.arange(5, 13, device="cpu").remainder(int(model.config.vocab_size))[None, :]
     with torch.inference_mode():
         own = model(input_ids=ids, output_hidden_states=True).hidden_states
-        found = blocks(model.embeddings(input_ids=ids)[0], [(1, ids.shape[1])], range(1, len(blocks.blocks) + 1))
+        found = blocks(embedded(model, [ids]), [(1, ids.shape[1])], range(1, len(blocks.blocks) + 1))
     return len(own) == len(found) + 1 and all(
         torch.allclose(a[0], b, rtol=1e-3, atol=1e-4) for a, b in zip(own[1:], found, strict=True)
     )
