@@ -11,7 +11,6 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -41,16 +40,15 @@ class Decoder(PairModel):
     readings = ("awi", "awo")
 
     def __init__(
-        self, name: str, model: Any, tokenizer: Any, *, template: PromptTemplate | None = None, revision: str = "",
-        path: Path | None = None, licence: str = "unknown",
-    ) -> None:  # fmt: skip
+        self, name: str, model: Any, tokenizer: Any, *, template: PromptTemplate | None = None, **known: Any
+    ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError(
                 f"the tokenizer of {name} ({type(tokenizer).__name__}) does not say where its sub-words stand in the "
                 "text, so that they cannot be traced to words",
                 remedy="Choose a model with a fast tokenizer (tokenizer.json)",
             )
-        self._take(name, model, tokenizer, revision=revision, path=path, licence=licence)
+        self._take(name, model, tokenizer, **known)
         self.template = template or PromptTemplate()
         self.sites = attention_sites(model, "self", name)
         self.layers = len(self.sites)

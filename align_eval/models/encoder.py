@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,10 +43,16 @@ class Encoder(VectorModel):
     family = "encoder"
 
     def __init__(
-        self, name: str, model: Any, tokenizer: Any, *, revision: str = "", path: Path | None = None,
-        licence: str = "unknown", masked_lm: Any = None, precision: str | None = None,
-    ) -> None:  # fmt: skip
-        self._take(name, model, tokenizer, revision=revision, path=path, licence=licence)
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        *,
+        masked_lm: Any = None,
+        precision: str | None = None,
+        **known: Any,
+    ) -> None:
+        self._take(name, model, tokenizer, **known)
         self.masked_lm = None if masked_lm is None else masked_lm.eval()
         self.heads = int(getattr(model.config, "num_attention_heads", 0))
         self.hidden_size = int(model.config.hidden_size)

@@ -94,7 +94,17 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
 
     def __init__(self, name: str, model: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(name, model, tokenizer, **options)
-        self._require_both_sides()
+        # The first row of the decoder's own attention over three sub-words must see the last.
+        ids = np.full(3, self.tokenizer.mask_token_id, dtype=np.int64)
+        layout = Layout(SentencePair("probe", (), ()), (ids, ids), {})
+        first = attention_sites(self.model, "decoder-self", self.name)[0]
+        ((_, weights),) = AttentionPass(self.model, {1: first}, lambda: self.forward([layout]), self.name)
+        if not bool((weights[0, :, 0, 1:] > 0).any()):
+            raise ModelError(
+                f"the decoder of {self.name} ({self.model.config.model_type}) adds a causal mask to the full one",
+                remedy="Choose an architecture whose decoder takes a mask of four dimensions as it is (Marian, BART, "
+                "mBART, M2M100), or load it with decoder_mode='causal-masked'",
+            )
 
     def _blocks(
         self, ids: IdArray, labels: IdArray, columns: IdArray, words: IdArray, start: str
@@ -116,19 +126,6 @@ class MaskedSeq2Seq(InfillingSeq2Seq):
         full = torch.zeros(closed.shape, dtype=self.dtype, device=self.device)
         full = full.masked_fill(closed, torch.finfo(self.dtype).min)
         return self._shift(labels), full.expand(-1, -1, labels.shape[1], -1).contiguous()
-
-    def _require_both_sides(self) -> None:
-        """Look at the decoder's own attention over three sub-words: the first row must see the last."""
-        ids = np.full(3, self.tokenizer.mask_token_id, dtype=np.int64)
-        layout = Layout(SentencePair("probe", (), ()), (ids, ids), {})
-        first = attention_sites(self.model, "decoder-self", self.name)[0]
-        ((_, weights),) = AttentionPass(self.model, {1: first}, lambda: self.forward([layout]), self.name)
-        if not bool((weights[0, :, 0, 1:] > 0).any()):
-            raise ModelError(
-                f"the decoder of {self.name} ({self.model.config.model_type}) adds a causal mask to the full one",
-                remedy="Choose an architecture whose decoder takes a mask of four dimensions as it is (Marian, BART, "
-                "mBART, M2M100), or load it with decoder_mode='causal-masked'",
-            )
 
 
 def _require_mask(name: str, tokenizer: Any, otherwise: str) -> None:

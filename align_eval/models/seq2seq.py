@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,10 +48,9 @@ class Seq2Seq(PairModel):
 
     def __init__(
         self, name: str, model: Any, tokenizer: Any, *, source_language: str | None = None,
-        target_language: str | None = None, source_prefix: str | None = None, revision: str = "",
-        path: Path | None = None, licence: str = "unknown",
+        target_language: str | None = None, source_prefix: str | None = None, **known: Any,
     ) -> None:  # fmt: skip
-        self._take(name, model, tokenizer, revision=revision, path=path, licence=licence)
+        self._take(name, model, tokenizer, **known)
         self.sites = attention_sites(model, "cross", name)
         self.layers = len(self.sites)
         decoder, encoder = model.get_decoder(), model.get_encoder()
