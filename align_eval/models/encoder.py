@@ -43,15 +43,9 @@ class Encoder(VectorModel):
     family = "encoder"
 
     def __init__(
-        self,
-        name: str,
-        model: Any,
-        tokenizer: Any,
-        *,
-        masked_lm: Any = None,
-        precision: str | None = None,
+        self, name: str, model: Any, tokenizer: Any, *, masked_lm: Any = None, precision: str | None = None,
         **known: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._take(name, model, tokenizer, **known)
         self.masked_lm = None if masked_lm is None else masked_lm.eval()
         self.heads = int(getattr(model.config, "num_attention_heads", 0))
