@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from align_eval.errors import InputError, ModelError
 from align_eval.models import hub
@@ -11,6 +11,8 @@ from align_eval.models.offline import MODELS, PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from typing_extensions import Unpack
 
     from align_eval.models.decoder import Decoder, PromptTemplate
     from align_eval.models.encoder import Encoder
@@ -21,16 +23,31 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
+class LoadOptions(TypedDict, total=False):
+    """The options of :func:`load_model`."""
+
+    device: str
+    dtype: str
+    revision: str | None
+    trust_remote_code: bool
+    source_language: str | None
+    target_language: str | None
+    source_prefix: str | None
+    template: PromptTemplate | None
+    decoder_mode: str | None
+    precision: str | None
+
+
 @overload
-def load_model(name: str, *, head: Literal["mlm"], **options: Any) -> MaskedEncoder: ...
+def load_model(name: str, *, head: Literal["mlm"], **options: Unpack[LoadOptions]) -> MaskedEncoder: ...
 @overload
-def load_model(name: str, *, family: Literal["encoder"], **options: Any) -> Encoder: ...
+def load_model(name: str, *, family: Literal["encoder"], **options: Unpack[LoadOptions]) -> Encoder: ...
 @overload
-def load_model(name: str, *, family: Literal["seq2seq"], **options: Any) -> Seq2Seq: ...
+def load_model(name: str, *, family: Literal["seq2seq"], **options: Unpack[LoadOptions]) -> Seq2Seq: ...
 @overload
-def load_model(name: str, *, family: Literal["decoder"], **options: Any) -> Decoder: ...
+def load_model(name: str, *, family: Literal["decoder"], **options: Unpack[LoadOptions]) -> Decoder: ...
 @overload
-def load_model(name: str, *, family: str = ..., head: str | None = ..., **options: Any) -> Any: ...
+def load_model(name: str, *, family: str = ..., head: str | None = ..., **options: Unpack[LoadOptions]) -> Any: ...
 def load_model(
     name: str, *, family: str = "auto", device: str = "auto", dtype: str = "float32", revision: str | None = None,
     trust_remote_code: bool = False, source_language: str | None = None, target_language: str | None = None,
