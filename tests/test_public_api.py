@@ -40,12 +40,12 @@ def test_pages_use_the_public_names_only(page: Path) -> None:
 
 
 MEASURED = {
-    "bench/efficiency.py": "models.cpu.compiled models.cpu.fused models.cpu.parallel",
-    "bench/equal.py": "aligners models.hidden_states",
+    "bench/efficiency.py": "models.cpu.compiled models.cpu.fused models.cpu.unpadded",
+    "bench/equal.py": "aligners models.vectors",
     "bench/forms.py": "models",
     "bench/growth.py": "aligners",
     "bench/int16.py": "aligners corpora.testsets models.cpu.compiled models.cpu.fused models.cpu.int16",
-    "bench/aligners.py": "models.provider",
+    "bench/aligners.py": "models.offline",
     "bench/ray_engine.py": "aligners runs runs.engines runs.infill_work",
     "bench/scoring.py": "scoring.measures scoring.systems statistics",
     "bench/statistical.py": "aligners",
@@ -56,7 +56,7 @@ MEASURED = {
     "page_size.py": "report.page",
     "pattern_heads.py": "patterns.attention",
     "train_mlm/export.py": "models.store",
-    "train_mlm/prepare.py": "models.provider",
+    "train_mlm/prepare.py": "models.offline",
     "train_tiny_deen/export.py": "models.store",
     "train_tiny_deen/silver_encoder.py": "aligners",
     "update_testset_registry.py": "corpora.testset_entries files",
