@@ -49,31 +49,27 @@ def require_infiller(model: Any) -> PairModel:
     reader = with_head(model)
     if isinstance(reader, PairModel) and reader.infill_reading:
         return reader
-    family, name = getattr(reader, "family", None), getattr(reader, "name", "")
+    family = getattr(reader, "family", None)
     if family == "encoder":
-        raise ModelError(
-            f"{name} is an encoder whose weights have no trained head that predicts masked words",
-            remedy=f"{FILLERS}; attention_maps and similarity take this one",
+        why = "is an encoder whose weights have no trained head that predicts masked words"
+        instead = "attention_maps and similarity take this one"
+    elif family == "decoder":
+        why = "is a decoder-only model: it reads from left to right and was never trained to fill masked words"
+        instead = "attention_maps gives its attention to a given target"
+    elif family == "seq2seq":
+        why = "cannot fill masked words of the target: its tokenizer has no mask token"
+        if getattr(reader.tokenizer, "mask_token_id", None) is not None:
+            why = (
+                "cannot fill masked words of the target: it was trained to translate, or to restore masked text of "
+                "its source, and its decoder has never read a mask"
+            )
+        instead = (
+            "a decoder that was trained with masks in its input loads with decoder_mode='masked' or 'causal-masked'; "
+            "attention_maps gives the cross-attention to a given target"
         )
-    if family == "decoder":
-        raise ModelError(
-            f"{name} is a decoder-only model: it reads from left to right and was never trained to fill masked words",
-            remedy=f"{FILLERS}; attention_maps gives its attention to a given target",
-        )
-    if family == "seq2seq":
-        mask = getattr(reader.tokenizer, "mask_token_id", None)
-        what = (
-            "its tokenizer has no mask token"
-            if mask is None
-            else "it was trained to translate, or to restore masked text of its source, and its decoder has never read "
-            "a mask"
-        )
-        raise ModelError(
-            f"{name} cannot fill masked words of the target: {what}",
-            remedy=f"{FILLERS}; a decoder that was trained with masks in its input loads with decoder_mode='masked' or "
-            "'causal-masked'; attention_maps gives the cross-attention to a given target",
-        )
-    raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
+    else:
+        raise InputError(f"{type(model).__name__} is no model", remedy="Load one with align_eval.load_model")
+    raise ModelError(f"{reader.name} {why}", remedy=f"{FILLERS}; {instead}")
 
 
 def default_head(model: Any) -> tuple[View, str]:

@@ -62,12 +62,7 @@ class MaskingStrategy(ABC):
 
     @classmethod
     def from_options(cls, text: str) -> MaskingStrategy:
-        """The strategy from what follows the colon of its spec: ``ratio=0.3,draws=2``.
-
-        Raises:
-            UnknownNameError: an unknown option.
-            InputError: a value of the wrong kind or out of range, an option given twice or without a name.
-        """
+        """The strategy from what follows the colon of its spec: ``ratio=0.3,draws=2``."""
         return cls(**parse_options(f"the masking strategy {cls.name}", text, options_of(cls)))
 
 
@@ -77,9 +72,8 @@ STRATEGIES: Registry[type[MaskingStrategy]] = Registry("masking strategy")
 def make_strategy(spec: str | MaskingStrategy, *, language: str | None = None) -> MaskingStrategy:
     """Build a masking strategy from ``name`` or ``name:option=value,option=value``.
 
-    Args:
-        spec: a spec; a strategy is given back as it is, but for its language.
-        language: of the target side; used by the strategies that have the option ``language`` and were not given one.
+    A strategy is given back as it is. ``language``, of the target side, is used by the strategies that have that option
+    and were not given one.
 
     Raises:
         UnknownNameError: an unknown strategy or option; the message lists what exists.
@@ -402,11 +396,7 @@ def masked_words(text: str, pair: SentencePair, *, language: str = "", seed: int
       everywhere; numbers pick one place. Composed and decomposed letters are the same.
     * a masking strategy that gives one set of words: ``suffix:5``, ``span:ratio=0.5``, ``content``.
 
-    Args:
-        text: one of these.
-        pair: the pair.
-        language: of the target side, for the strategies that ask for it.
-        seed: for the strategies that draw.
+    ``language`` is that of the target side, for the strategies that ask for it; ``seed`` for those that draw.
 
     Raises:
         InputError: a number or a word that the target does not have, or a strategy that gives none or several sets.
