@@ -356,9 +356,8 @@ SCORES = {
 
 
 def _note_readers(folder: Path) -> list[Reader]:
-    from align_eval.corpora.own_registry import _text, entry_text
     from align_eval.corpora.sidecar import read_provenance, sidecar_base, sidecar_names, write_sidecar
-    from align_eval.corpora.testset_entries import read_registry
+    from align_eval.corpora.testset_entries import entry_text, read_registry, toml_text
     from align_eval.files import digest_of
     from align_eval.io.resumable import Key
     from align_eval.models.store import is_whole, read_sums
@@ -388,7 +387,7 @@ def _note_readers(folder: Path) -> list[Reader]:
 
     def recipe_again(value: Any, path: Path) -> None:
         lines = [
-            f"{f.name} = {_text(list(v) if isinstance(v, tuple) else v)}\n"
+            f"{f.name} = {toml_text(list(v) if isinstance(v, tuple) else v)}\n"
             for f in fields(value)
             if f.name != "file" and (v := getattr(value, f.name)) == v
         ]
@@ -400,13 +399,13 @@ def _note_readers(folder: Path) -> list[Reader]:
         return ae().make_testset(path, name="own") if path.stat().st_size % 2 else _added(path)
 
     def _added(path: Path) -> Any:
-        from align_eval.corpora.own_registry import add_testset
+        from align_eval.corpora.testsets import add_testset
 
         add_testset("own", path, replace=True)
         return ae().load_testset("own")
 
     def own_again(value: Any, path: Path) -> None:
-        from align_eval.corpora.own_registry import keep_testset, kept_testset
+        from align_eval.corpora.testsets import keep_testset, kept_testset
 
         shutil.rmtree(path.parent / "kept", ignore_errors=True)
         (path.parent / "kept").mkdir()

@@ -80,7 +80,7 @@ def evaluate(
             found += evaluate_testset(testset, aligner, progress=progress, **vars(statistics))
         options.say_long(found[-1].long)
     if output is not None:
-        from align_eval.corpora.own_registry import keep_testset
+        from align_eval.corpora.testsets import keep_testset
         from align_eval.runs.results import write_evaluations
 
         write_evaluations(found, output)

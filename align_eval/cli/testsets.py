@@ -158,7 +158,7 @@ def add_own(
     files = data.files()
     if not files:
         raise typer.BadParameter("give --bitext, or --source with --target")
-    from align_eval.corpora.own_registry import add_testset
+    from align_eval.corpora.testsets import add_testset
 
     entry = add_testset(
         name, files[0], data.gold, target=files[1] if len(files) == 2 else None, format=data.bitext_format,
@@ -173,7 +173,7 @@ def add_own(
 
 def remove_own(name: str = typer.Argument(help="A test set that you added.")) -> None:
     """Take a test set of your own out of its registry; its files stay."""
-    from align_eval.corpora.own_registry import remove_testset
+    from align_eval.corpora.testsets import remove_testset
 
     typer.echo(shown(f"{name}: removed from {remove_testset(name)}"))
 

@@ -161,12 +161,14 @@ class Corpus:
                 return sum(1 for _ in read())
             return len(range(len(self))[start:stop:step])
 
-        return replace(self, read=read, name=name, count=count, kept=False, links=None, registered="", whole=None)
+        return replace(
+            self, read=read, name=name, count=count, kept=False, links=None, registered="", version="", whole=None
+        )  # fmt: skip
 
     def part(self, kept: Iterable[int]) -> Corpus:
         """The pairs at these positions, from 0, in memory; name and checksum stay those of the whole."""
         pairs = [self.pairs[k] for k in kept]
-        return replace(self, read=partial(list, pairs), links=None, count=None, kept=True, whole=self)
+        return replace(self, read=partial(list, pairs), links=None, count=None, kept=True, version="", whole=self)
 
     def reverse(self) -> Corpus:
         """The corpus with source and target swapped, ``:reverse`` behind its name (or gone), read as this one is."""

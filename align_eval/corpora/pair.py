@@ -71,13 +71,7 @@ def pair_size_error(pair: SentencePair, subwords: Sequence[int] = (0, 0)) -> Sen
 
 
 def size_error(name: str, words: Sequence[str], subwords: int = 0) -> SentenceTooLongError | None:
-    """The error of a sentence that is no sentence: base64, minified code, a whole file in a line; else ``None``.
-
-    Args:
-        name: what it is called in the message.
-        words: its words.
-        subwords: its sub-words, once they are known.
-    """
+    """The error of a sentence that is no sentence: base64, minified code, a whole file in a line; else ``None``."""
     for (variable, usual), size, what in (
         (MOST_WORDS, len(words), "words"),
         (MOST_SUBWORDS, subwords, "sub-words"),

@@ -40,15 +40,7 @@ def write_sidecar(
 
     Where there is nothing to say there is no note; pipes and ``-`` get none.
 
-    Args:
-        path: the file of links.
-        signature: how the links came about, by the keys of a signature; those that are not :data:`KEYS` are left out.
-        sentences: number of sentence pairs.
-        names: the names of all of them, where the file does not tell them.
-        base: what the indices of the file count from.
-
-    Raises:
-        OutputError: the note cannot be written.
+    Of ``signature`` only :data:`KEYS` are kept; ``names`` are those of all pairs, where the file does not tell them.
     """
     name = os.fspath(path)
     if name == "-" or not os.path.isfile(name):
@@ -74,17 +66,14 @@ def write_sidecar(
 def read_provenance(path: StrPath) -> dict[str, str]:
     """What the signature of a score can say of the origin of a file of links.
 
-    Args:
-        path: the file of links. Pipes and ``-`` (standard input) have no note.
-
-    Returns:
-        some of :data:`KEYS` and their values; nothing if there is no note or it does not count. The latter is told by
-            an :class:`~align_eval.errors.AlignEvalWarning`: the note is damaged, or the file was changed since.
+    That is some of :data:`KEYS` and their values; nothing if there is no note (pipes and standard input have none)
+    or it does not count, which an :class:`~align_eval.errors.AlignEvalWarning` says: damaged, or of another file.
     """
     data, why = _read(path)
     if why is not None:
         warnings.warn(AlignEvalWarning(f"{why} is left out of the signature"), stacklevel=2)
-    return {} if data is None else _values(data["signature"])
+    signature = {} if data is None else data["signature"]
+    return {key: str(signature[key]) for key in KEYS if signature.get(key) is not None}
 
 
 def sidecar_names(path: StrPath) -> list[str] | None:
@@ -126,10 +115,5 @@ def _is_note(data: Any) -> bool:
         return False
     if not isinstance(data.get("sha256"), str) or not _SHA256.fullmatch(data["sha256"]):
         return False
-    return all(isinstance(data["signature"].get(key, 0), (str, int, type(None))) for key in KEYS) and all(
-        data["signature"].get(key) != "" for key in KEYS
-    )
-
-
-def _values(signature: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(signature[key]) for key in KEYS if signature.get(key) is not None}
+    values = [data["signature"].get(key) for key in KEYS]
+    return all(isinstance(value, (str, int, type(None))) and value != "" for value in values)

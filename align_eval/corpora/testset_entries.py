@@ -33,16 +33,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
-from align_eval.errors import FormatError, MissingFileError, UnknownNameError
-from align_eval.files import config_folder
+from align_eval.errors import FormatError, InputError, MissingFileError, UnknownNameError
+from align_eval.files import atomic_writer, config_folder, output_errors
+from align_eval.io.locks import alone
 
 #: The registry file of the package.
 REGISTRY_FILE = Path(__file__).with_name("testsets.toml")
@@ -56,6 +58,7 @@ _LAYOUTS = [
 ]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_HEAD = re.compile(r'\s*\[+\s*(testset|source)\s*\.\s*("[^"]*"|[A-Za-z0-9_-]+)')
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class FileEntry:
 class TestSetEntry:
     """What the registry says of one test set. Counts are what its files must hold; ``possible`` is all of P."""
 
-    __test__ = False
+    __test__: ClassVar[bool] = False
 
     name: str
     title: str
@@ -123,11 +126,7 @@ def all_entries(*, missing: bool = False) -> dict[str, TestSetEntry]:
     """The entries of all test sets by name, in the order of the registry files.
 
     Args:
-        missing: leave out registry files that do not exist.
-
-    Raises:
-        MissingFileError: a file named by ``ALIGN_EVAL_TESTSETS`` does not exist.
-        FormatError: a registry file is malformed, or names a set that exists already.
+        missing: leave out registry files that do not exist, which are errors otherwise.
     """
     entries = dict(_packaged_entries())
     for path in registries():
@@ -155,20 +154,13 @@ def registries() -> list[Path]:
 
 
 def user_registry() -> Path:
-    """Where ``align-eval testsets add`` writes; it need not exist.
-
-    The first file of ``ALIGN_EVAL_TESTSETS``, else ``testsets.toml`` of :func:`align_eval.files.config_folder`.
-    """
+    """Where ``align-eval testsets add`` writes: the first file of ``ALIGN_EVAL_TESTSETS``, else the user's."""
     named = os.environ.get("ALIGN_EVAL_TESTSETS", "").split(os.pathsep)[0]
     return Path(named).expanduser() if named else config_folder() / "testsets.toml"
 
 
 def get_entry(name: str) -> TestSetEntry:
-    """The entry of the test set ``name``.
-
-    Raises:
-        UnknownNameError: no such test set; the message lists the nearest names.
-    """
+    """The entry of the test set ``name``; the error of a name that is unknown lists the nearest ones."""
     entries = all_entries()
     if name not in entries:
         raise UnknownNameError("test set", name, entries)
@@ -181,12 +173,7 @@ def _packaged_entries() -> Mapping[str, TestSetEntry]:
 
 
 def read_registry(path: Path) -> dict[str, TestSetEntry]:
-    """Read one registry file.
-
-    Raises:
-        MissingFileError: it does not exist.
-        FormatError: it is not TOML, or an entry lacks something or has what cannot be; names the entry.
-    """
+    """The entries of one registry file; an entry that lacks something or has what cannot be is named by the error."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -199,11 +186,7 @@ def read_registry(path: Path) -> dict[str, TestSetEntry]:
 
 
 def parse_registry(path: Path, data: bytes) -> dict[str, TestSetEntry]:
-    """The entries of the content ``data`` of the registry file ``path``.
-
-    Raises:
-        FormatError: as :func:`read_registry`.
-    """
+    """The entries of the content ``data`` of the registry file ``path``."""
     try:
         tables = parse_toml(data.decode("utf-8"))
     except ValueError as error:
@@ -359,3 +342,54 @@ def is_inner_path(path: str) -> bool:
     if not path or "\\" in path or ":" in path or "\0" in path or path.endswith("/"):
         return False
     return not PurePosixPath(path).is_absolute() and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def entry_text(name: str, values: dict[str, Any], files: list[dict[str, str]]) -> str:
+    """An entry as TOML."""
+    lines = [f"[testset.{toml_text(name)}]", *(f"{key} = {toml_text(value)}" for key, value in values.items())]
+    for file in files:
+        lines += [
+            "",
+            f"[[testset.{toml_text(name)}.files]]",
+            *(f"{key} = {toml_text(value)}" for key, value in file.items()),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def toml_text(value: Any) -> str:
+    """A value as TOML, which writes texts, lists and numbers as JSON does, but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def put_entry(registry: Path, name: str, entry: str, replace: bool) -> None:
+    """Add an entry to a registry file, or put it in the place of the one of that name."""
+    with output_errors(registry):
+        registry.parent.mkdir(parents=True, exist_ok=True)
+    with output_errors(registry), alone(registry):
+        text = registry.read_text("utf-8") if registry.is_file() else ""
+        known = set(parse_registry(registry, text.encode())) if text.strip() else set()
+        if name in known and not replace:
+            raise InputError(f"the test set {name!r} is registered already", file=registry, remedy="Give another name")
+        text = without_entry(text, name) if name in known else text
+        gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+        write_registry(registry, f"{text}{gap}{entry}", known | {name})
+
+
+def write_registry(registry: Path, text: str, wanted: set[str]) -> None:
+    """Write a registry that was changed as text, if it holds the sets that it should."""
+    if set(parse_registry(registry, text.encode())) != wanted:
+        raise InputError("the registry is not of the form that can be changed", file=registry, remedy="Edit it by hand")
+    with atomic_writer(registry) as stream:
+        stream.write(text)
+
+
+def without_entry(text: str, name: str) -> str:
+    """A registry without the tables of one test set; what else stands in it, comments included, stays."""
+    kept, mine = [], False
+    for line in text.splitlines(keepends=True):
+        head = _HEAD.match(line)
+        if head:
+            mine = head[1] == "testset" and head[2].strip('"') == name
+        if not mine:
+            kept.append(line)
+    return "".join(kept)

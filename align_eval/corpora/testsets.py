@@ -1,4 +1,4 @@
-"""Named test sets: found on this machine, verified against the registry, loaded with their gold links.
+"""Named test sets: found on this machine, verified against the registry, loaded; and those that a user registers.
 
 The files of a set are looked for in this order: the project's own data (for the sets that come with align-eval); beside
 the registry file (for sets of ``ALIGN_EVAL_TESTSETS``); the folder that ``ALIGN_EVAL_DATA`` names; the cache folder,
@@ -8,14 +8,29 @@ is compared again when the file has been read.
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from align_eval.corpora.corpus import Corpus
-from align_eval.corpora.testset_entries import REGISTRY_FILE, FileEntry, TestSetEntry, all_entries, get_entry
+from align_eval.corpora.testset_entries import (
+    REGISTRY_FILE,
+    FileEntry,
+    TestSetEntry,
+    all_entries,
+    entry_text,
+    get_entry,
+    is_name,
+    parse_registry,
+    put_entry,
+    user_registry,
+    without_entry,
+    write_registry,
+)
 from align_eval.errors import (
     AlignEvalError,
     ChecksumError,
@@ -24,8 +39,10 @@ from align_eval.errors import (
     LengthMismatchError,
     LinkRangeError,
     MissingFileError,
+    UnknownNameError,
 )
-from align_eval.files import cache_folder, data_folder, sha256_of
+from align_eval.files import StrPath, cache_folder, data_folder, output_errors, sha256_of
+from align_eval.io.locks import alone
 
 if TYPE_CHECKING:
     from align_eval.corpora.fetching import Progress
@@ -49,11 +66,7 @@ class TestSetCheck:
 
 
 def testset_names() -> list[str]:
-    """The names of all test sets, in the order of the registry.
-
-    Raises:
-        FormatError, MissingFileError: a registry file named by ``ALIGN_EVAL_TESTSETS`` cannot be used.
-    """
+    """The names of all test sets, in the order of the registry."""
     return list(all_entries())
 
 
@@ -96,9 +109,6 @@ def locate_testset(name: str) -> tuple[str, Path] | None:
     """Where the files of a test set lie: ``("packaged" | "registry folder" | "data folder" | "cache", folder)``.
 
     ``None``: not on this machine. Only their presence is looked at; :func:`check_testset` verifies them.
-
-    Raises:
-        UnknownNameError: no such test set.
     """
     return _locate(get_entry(name))
 
@@ -114,11 +124,7 @@ def fetch_testset(
         timeout: seconds without a sign of the server that are waited.
         progress: called as bytes come in, for each file.
 
-    Returns:
-        The verified files.
-
     Raises:
-        UnknownNameError: no such test set.
         InputError: the set is not on this machine and its entry has no addresses.
         DownloadError, ChecksumError, OutputError: see :func:`align_eval.corpora.fetching.fetch_file`; a wrong file in
             a data folder, which would be used before the cache, is a ChecksumError too.
@@ -140,11 +146,7 @@ def fetch_testset(
 
 
 def check_testset(name: str) -> TestSetCheck:
-    """Verify the files of a test set: sha256, number of sentences and links, and that every link is in range.
-
-    Raises:
-        UnknownNameError: no such test set.
-    """
+    """Verify the files of a test set: sha256, number of sentences and links, and that every link is in range."""
     entry = get_entry(name)
     found = _locate(entry)
     if found is None:
@@ -169,6 +171,141 @@ def check_testset(name: str) -> TestSetCheck:
 def testset_cache() -> Path:
     """The folder that test sets are fetched to."""
     return cache_folder() / "testsets"
+
+
+def add_testset(
+    name: str,
+    bitext: StrPath,
+    gold: StrPath | None = None,
+    *,
+    target: StrPath | None = None,
+    format: str = "auto",
+    gold_format: str = "auto",
+    gold_base: int | str = "auto",
+    source_language: str = "",
+    target_language: str = "",
+    title: str = "",
+    citation: tuple[str, ...] = (),
+    licence: str = "",
+    replace: bool = False,
+) -> TestSetEntry:
+    """Register a test set of your own: :func:`align_eval.load_testset` and every command then know it by ``name``.
+
+    The files stay where they are and are named by their absolute paths. Counts and sha256 sums are made now, and each
+    later use compares them.
+
+    Args:
+        name: letters, digits, ``.``, ``_`` and ``-``.
+        bitext, gold, target, format, gold_format, gold_base, source_language, target_language: see
+            :func:`align_eval.make_testset`; files.
+        title, citation, licence: what is shown with the set; may be empty.
+        replace: put it in the place of an own set of that name.
+    """
+    from align_eval.corpora.linkio import read_links_report
+    from align_eval.corpora.plain import make_testset
+    from align_eval.corpora.readers import read_bitext
+    from align_eval.registry import split_spec
+
+    if not is_name(name):
+        raise InputError(
+            f"{name!r} cannot be the name of a test set",
+            remedy="Write letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        )
+    if "-" in (bitext, target, gold):
+        raise InputError("standard input is gone when the test set is used", remedy="Name files")
+    registry = user_registry()
+    known = all_entries(missing=True)
+    if name in known and (known[name].registry != registry or not replace):
+        more = ", or --replace (replace=True in Python)" if known[name].registry == registry else ""
+        raise InputError(
+            f"the test set {name!r} is registered already", file=known[name].registry,
+            remedy=f"Give another name{more}",
+        )  # fmt: skip
+    made = make_testset(
+        bitext, gold, target=target, format=format, gold_format=gold_format, gold_base=gold_base,
+        source_language=source_language, target_language=target_language,
+    )  # fmt: skip
+    languages = (source_language or None, target_language or None)
+    found = read_bitext(bitext, target, format=format, languages=languages).format
+    written = split_spec(format)[1]
+    told = f"{found}:{written}" if written else found
+    files: list[tuple[str, StrPath, str]] = [("source", bitext, told)]
+    if target is not None:
+        files.append(("target", target, told))
+    elif gold is None and made.table is not None:
+        files = [("sentences+gold", bitext, told)]
+    else:
+        files = [("sentences", bitext, told)]
+    if gold is not None:
+        report = read_links_report(gold, format=gold_format, base=made.base, bitext=made.pairs)[1]
+        files.append(("gold", gold, report.format))
+    values = {"title": title or name, "citation": list(citation), "licence": licence, **_values(made, made.base)}
+    listed = [
+        {"role": role, "path": os.path.abspath(path), "format": kind, "sha256": sha256_of(path)}
+        for role, path, kind in files
+    ]
+    put_entry(registry, name, entry_text(name, values, listed), replace)
+    return get_entry(name)
+
+
+def remove_testset(name: str) -> Path:
+    """Take an own test set out of its registry; its files stay. Returns the registry."""
+    registry = user_registry()
+    known = parse_registry(registry, registry.read_bytes()) if registry.is_file() else {}
+    if name not in known:
+        if name in all_entries(missing=True):
+            raise InputError(
+                f"the test set {name!r} is not one of yours: it is registered in {get_entry(name).registry}",
+                remedy="Edit that file, or leave the set",
+            )
+        raise UnknownNameError("own test set", name, known)
+    with output_errors(registry), alone(registry):
+        write_registry(registry, without_entry(registry.read_text("utf-8"), name), {k for k in known if k != name})
+    return registry
+
+
+def keep_testset(testset: Corpus, folder: StrPath) -> None:
+    """Put a test set of own data into a result folder, so that the results can be looked at wherever they go.
+
+    It is written as ``testsets/NAME.jsonl`` and registered in ``testsets.toml`` of the folder. A registered set is left
+    out: it is known by its name.
+    """
+    from align_eval.corpora.writers import write_bitext
+
+    if testset.version:
+        return
+    base = Path(folder)
+    stem = _stem(testset.name)
+    inner = f"testsets/{stem}.jsonl"
+    with output_errors(base):
+        (base / "testsets").mkdir(parents=True, exist_ok=True)
+    write_bitext(os.fspath(base / inner), testset.pairs, format="jsonl")
+    values = {"title": testset.title or testset.name, **_values(testset, 0)}
+    role = "sentences" if testset.table is None else "sentences+gold"
+    file = {"role": role, "path": inner, "format": "jsonl", "sha256": sha256_of(base / inner)}
+    put_entry(base / "testsets.toml", stem, entry_text(stem, values, [file]), replace=True)
+
+
+def _values(testset: Corpus, base: int) -> dict[str, Any]:
+    """What an entry says of its content."""
+    table = testset.table
+    return {
+        "source_language": testset.source_language, "target_language": testset.target_language, "version": "1",
+        "base": base, "sentences": len(testset), "sure": 0 if table is None else table.sure_links,
+        "possible": 0 if table is None else table.links,
+    }  # fmt: skip
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "own"
+
+
+def kept_testset(folder: StrPath, name: str) -> Corpus:
+    """The test set ``name`` of a result folder: that of :func:`keep_testset`, else the registered one."""
+    registry = Path(folder) / "testsets.toml"
+    stem = _stem(name)
+    kept = parse_registry(registry, registry.read_bytes()) if registry.is_file() else {}
+    return dataclasses.replace(load_entry(kept[stem]), name=name) if stem in kept else load_testset(name)
 
 
 def _folders(entry: TestSetEntry) -> list[tuple[str, Path]]:

@@ -28,7 +28,7 @@ def write_bitext(
 
     Args:
         path: the file; ``-`` is standard output; ``.gz``, ``.xz``, ``.zst`` are compressed.
-        pairs: the pairs, taken one after the other.
+        pairs: taken one after the other.
         format: ``pipes``, ``tsv``, ``jsonl``, ``parquet``, ``tmx`` or ``parallel``.
         target: the file for the target side, for ``parallel``.
         drop_gold: leave gold links out where the format cannot hold them, instead of raising.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from align_eval.aligners.heads import READINGS as MODE_READINGS
 from align_eval.aligners.heads import mode_name
 from align_eval.corpora import Corpus, SentencePair, read_links
-from align_eval.corpora.own_registry import kept_testset
 from align_eval.corpora.plain import as_pairs
+from align_eval.corpora.testsets import kept_testset
 from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
 from align_eval.files import StrPath
 from align_eval.links import GoldLinks

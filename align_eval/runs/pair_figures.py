@@ -63,7 +63,7 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
     ``systems``: those to take, such as ``mini-ende.argmax.layer7``; none: all.
     """
     from align_eval.corpora import read_links
-    from align_eval.corpora.own_registry import kept_testset
+    from align_eval.corpora.testsets import kept_testset
 
     base = Path(folder)
     known = {links_file_of(row).removesuffix(".talp"): row for row in read_systems(base)}

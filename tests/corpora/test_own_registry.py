@@ -11,8 +11,8 @@ import pytest
 from align_eval import corpora
 from align_eval.cli import main
 from align_eval.corpora import load_testset, make_testset
-from align_eval.corpora.own_registry import add_testset, keep_testset, kept_testset, remove_testset
 from align_eval.corpora.testset_entries import user_registry
+from align_eval.corpora.testsets import add_testset, keep_testset, kept_testset, remove_testset
 from align_eval.errors import AlignEvalError, ChecksumError, FormatError, InputError, MissingFileError
 
 PAIRS = [("das kleine Haus", "the little house"), ("ja", "yes , yes")]
