@@ -20,6 +20,7 @@ from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.words import is_punctuation, load_tokenizers
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.runs.evaluate import align_pairs
+from align_eval.scoring.measures import known
 from align_eval.scoring.paired import PairedTest, compare
 from align_eval.scoring.score import DECIMALS, rounded
 from align_eval.scoring.signature import Signature
@@ -117,15 +118,14 @@ def coverage(
         sentence_coverage(pair, found, punctuation=punctuation) for pair, found in zip(pairs, links, strict=True)
     )
     rows = _rows(sentences)
-    sums = rows.sum(axis=0, dtype=np.int64)
-    parts = [100 * float(sums[k]) / float(sums[k + 1]) if sums[k + 1] else None for k in (0, 2)]
+    values = {name: known(float(value)) for name, value in _percentages(rows.sum(axis=0, dtype=np.int64)).items()}
     ci = {}
     if resamples and len(rows):
         for name, found in studentise(rows, _fractions, resamples, seed).items():
             if len(found.sample):
                 low, high = found.interval(LEVEL)
                 ci[name] = 100 * low, 100 * high
-    return Coverage(sentences, parts[0], parts[1], ci)
+    return Coverage(sentences, **values, ci=ci)
 
 
 def coverage_tests(
