@@ -26,12 +26,15 @@ IntArray = NDArray[np.int64]
 CAUSAL_HELP = "yes: no query attends to a key after it"
 
 
+MASK_KINDS: Registry[type[MaskKind]] = Registry("mask kind")
+
+
 @dataclasses.dataclass(frozen=True)
 class MaskKind(ABC):
     """A kind of mask with its parameters; call it with a length n for the ``(n, n)`` bool mask, queries down.
 
-    Attributes:
-        name: what it is registered as.
+    Keywords of a subclass, which registers itself (``also``: under this name, too):
+        name: of the kind.
         directions: the values of ``causal`` that the kind has; ``fit`` and ``draw`` are asked for these alone.
         drawn: of parameters that ``draw`` draws the least value, and the divisor of n that gives the greatest.
 
@@ -42,6 +45,13 @@ class MaskKind(ABC):
     name: ClassVar[str] = ""
     directions: ClassVar[tuple[bool, ...]] = (True, False)
     drawn: ClassVar[dict[str, tuple[int, int]]] = {}
+
+    def __init_subclass__(
+        cls, *, name: str, also: str = "", directions: tuple[bool, ...] = (True, False),
+        drawn: dict[str, tuple[int, int]] | None = None,
+    ) -> None:  # fmt: skip
+        cls.name, cls.directions, cls.drawn = name, directions, drawn or {}
+        MASK_KINDS.register(name, *([also] if also else []))(cls)
 
     def __post_init__(self) -> None:
         check_fields(self, f"the mask {self.name}")
@@ -102,9 +112,6 @@ class MaskKind(ABC):
         if not self.parameters.get("causal", True):
             parts.append("both directions")
         return self.name.replace("-", " ") + (f" ({', '.join(parts)})" if parts else "")
-
-
-MASK_KINDS: Registry[type[MaskKind]] = Registry("mask kind")
 
 
 def make_mask_kind(spec: str | MaskKind) -> MaskKind:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from align_eval.errors import InputError
 from align_eval.patterns.base import (
-    MASK_KINDS,
     BoolArray,
     Evidence,
     MaskKind,
@@ -33,13 +31,9 @@ PENALTIES = (0, 1, 2, 4, 8, 16)
 """Cells that a segment more must explain, in turn; which number of segments is right is decided by its bits."""
 
 
-@MASK_KINDS.register("full", "bidirectional")
 @dataclass(frozen=True)
-class Full(MaskKind):
+class Full(MaskKind, name="full", also="bidirectional", directions=BOTH_WAYS):
     """All cells attend (Vaswani et al. 2017, arXiv:1706.03762, the encoder; Devlin et al. 2019, arXiv:1810.04805)."""
-
-    name: ClassVar[str] = "full"
-    directions: ClassVar[tuple[bool, ...]] = BOTH_WAYS
 
     def mask(self, n: int) -> BoolArray:
         return np.ones((n, n), dtype=bool)
@@ -49,25 +43,18 @@ class Full(MaskKind):
         return [cls()]
 
 
-@MASK_KINDS.register("causal")
-class Causal(Full):
+class Causal(Full, name="causal", directions=CAUSAL_ONLY):
     """Query i attends to key j iff j <= i (Vaswani et al. 2017, arXiv:1706.03762, section 3.2.3, the decoder)."""
 
-    name = "causal"
-    directions = CAUSAL_ONLY
 
-
-@MASK_KINDS.register("prefix")
 @dataclass(frozen=True)
-class Prefix(MaskKind):
+class Prefix(MaskKind, name="prefix", directions=BOTH_WAYS):
     """Query i attends to key j iff j <= i or j < length: PrefixLM.
 
     Raffel et al. 2020, arXiv:1910.10683, section 3.2.1 ("causal with prefix"); Dong et al. 2019, *UniLM*,
     arXiv:1905.03197 (sequence-to-sequence mask).
     """
 
-    name: ClassVar[str] = "prefix"
-    directions: ClassVar[tuple[bool, ...]] = BOTH_WAYS
     length: int = option(16, low=1, help="tokens that every query attends to")
 
     def mask(self, n: int) -> BoolArray:
@@ -83,17 +70,14 @@ class Prefix(MaskKind):
         return cls(int(rng.integers(n // 4, 3 * n // 4 + 1)))
 
 
-@MASK_KINDS.register("sliding-window")
 @dataclass(frozen=True)
-class SlidingWindow(MaskKind):
+class SlidingWindow(MaskKind, name="sliding-window", drawn={"width": (2, 2)}):
     """Query i attends to key j iff 0 <= i - j < width; in both directions iff ``|i - j|`` < width.
 
     Beltagy et al. 2020, *Longformer*, arXiv:2004.05150, section 3.1 (whose w is 2 width - 1 here); the causal form as
     in Mistral 7B (Jiang et al. 2023, arXiv:2310.06825, section 2), which counts the query's own key in the width.
     """
 
-    name: ClassVar[str] = "sliding-window"
-    drawn: ClassVar[dict[str, tuple[int, int]]] = {"width": (2, 2)}
     width: int = option(16, low=1, help=WIDTH_HELP)
     causal: bool = direction()
 
@@ -105,16 +89,14 @@ class SlidingWindow(MaskKind):
         return [cls(int(evidence.by_distance(causal).cumsum().argmax()) + 1, causal)]
 
 
-@MASK_KINDS.register("dilated")
 @dataclass(frozen=True)
-class Dilated(MaskKind):
+class Dilated(MaskKind, name="dilated"):
     """Query i attends to key j iff i - j is one of 0, d, 2d ... (width - 1) d, d the dilation.
 
     Beltagy et al. 2020, *Longformer*, arXiv:2004.05150, section 3.1 (after the dilated convolutions of van den Oord et
     al. 2016, arXiv:1609.03499). In both directions ``|i - j|`` is taken.
     """
 
-    name: ClassVar[str] = "dilated"
     dilation: int = option(2, low=1, help="from one key to the next")
     width: int = option(8, low=1, help=WIDTH_HELP)
     causal: bool = direction()
@@ -138,17 +120,14 @@ class Dilated(MaskKind):
         return cls(dilation, int(rng.integers(3, n // dilation + 1)), causal)
 
 
-@MASK_KINDS.register("strided")
 @dataclass(frozen=True)
-class Strided(MaskKind):
+class Strided(MaskKind, name="strided", drawn={"stride": (3, 3)}):
     """Query i attends to key j iff 0 <= i - j <= stride, or i - j >= 0 is a multiple of the stride.
 
     Child et al. 2019, *Generating Long Sequences with Sparse Transformers*, arXiv:1904.10509, section 4.3: the union of
     A(1) = {t .. i}, t = max(0, i - l), and A(2) = {j : (i - j) mod l = 0}. In both directions ``|i - j|`` is taken.
     """
 
-    name: ClassVar[str] = "strided"
-    drawn: ClassVar[dict[str, tuple[int, int]]] = {"stride": (3, 3)}
     stride: int = option(8, low=1, help="length of the band, and step between the keys before it")
     causal: bool = direction()
 
@@ -164,9 +143,8 @@ class Strided(MaskKind):
         return [cls(int(np.argmax(sums)) + 1, causal)] if sums else []
 
 
-@MASK_KINDS.register("sink-window")
 @dataclass(frozen=True)
-class SinkWindow(MaskKind):
+class SinkWindow(MaskKind, name="sink-window", drawn={"sinks": (1, 8), "window": (2, 4)}):
     """Query i attends to key j <= i iff j < sinks or i - j < window; in both directions ``|i - j|`` is taken.
 
     Xiao et al. 2023, *Efficient Streaming Language Models with Attention Sinks* (StreamingLLM), arXiv:2309.17453,
@@ -174,8 +152,6 @@ class SinkWindow(MaskKind):
     MInference (Jiang et al. 2024, arXiv:2407.02490).
     """
 
-    name: ClassVar[str] = "sink-window"
-    drawn: ClassVar[dict[str, tuple[int, int]]] = {"sinks": (1, 8), "window": (2, 4)}
     sinks: int = option(4, low=1, help="first keys, which every query attends to")
     window: int = option(16, low=1, help=WIDTH_HELP)
     causal: bool = direction()
@@ -189,18 +165,14 @@ class SinkWindow(MaskKind):
         return [cls(*evidence.best_union(column, causal), causal)]
 
 
-@MASK_KINDS.register("global-window")
 @dataclass(frozen=True)
-class GlobalWindow(MaskKind):
+class GlobalWindow(MaskKind, name="global-window", directions=BOTH_WAYS, drawn={"tokens": (1, 8), "window": (2, 4)}):
     """Query i attends to key j iff i < tokens, j < tokens or ``|i - j|`` < window; both directions.
 
     Beltagy et al. 2020, *Longformer*, arXiv:2004.05150, section 3.1 (global attention is symmetric); the internal form
     of Zaheer et al. 2020, *BigBird*, arXiv:2007.14062, without its random keys. A causal model has sink-window instead.
     """
 
-    name: ClassVar[str] = "global-window"
-    drawn: ClassVar[dict[str, tuple[int, int]]] = {"tokens": (1, 8), "window": (2, 4)}
-    directions: ClassVar[tuple[bool, ...]] = BOTH_WAYS
     tokens: int = option(2, low=1, help="first tokens, which attend to all and are attended to by all")
     window: int = option(8, low=1, help=WIDTH_HELP)
 
@@ -217,17 +189,14 @@ def _earlier(n: int) -> np.ndarray:
     return np.minimum(np.arange(n)[:, None], np.arange(n)[None, :])
 
 
-@MASK_KINDS.register("block")
 @dataclass(frozen=True)
-class Block(MaskKind):
+class Block(MaskKind, name="block", drawn={"size": (3, 2)}):
     """Query i attends to key j iff floor(i / size) = floor(j / size), and j <= i if causal.
 
     The block-diagonal permutation of Qiu et al. 2020, *Blockwise Self-Attention for Long Document Understanding*,
     arXiv:1911.02972; also documents of one length that are packed into one context.
     """
 
-    name: ClassVar[str] = "block"
-    drawn: ClassVar[dict[str, tuple[int, int]]] = {"size": (3, 2)}
     size: int = option(8, low=1, help="tokens of a block")
     causal: bool = direction()
 
@@ -245,9 +214,8 @@ def _same(part: np.ndarray) -> BoolArray:
     return np.asarray(part[:, None] == part[None, :])
 
 
-@MASK_KINDS.register("fixed")
 @dataclass(frozen=True)
-class Fixed(MaskKind):
+class Fixed(MaskKind, name="fixed", directions=CAUSAL_ONLY):
     """Query i attends to key j <= i iff both are in one block, or j mod size >= size - summary.
 
     Child et al. 2019, *Generating Long Sequences with Sparse Transformers*, arXiv:1904.10509, section 4.3: the union of
@@ -255,8 +223,6 @@ class Fixed(MaskKind):
     ``summary`` c.
     """
 
-    name: ClassVar[str] = "fixed"
-    directions: ClassVar[tuple[bool, ...]] = CAUSAL_ONLY
     size: int = option(8, low=1, help="tokens of a block")
     summary: int = option(1, low=1, help="keys at the end of a block that all later queries attend to")
 
@@ -285,9 +251,8 @@ class Fixed(MaskKind):
         return cls(size, int(rng.integers(1, max(1, size // 4) + 1)))
 
 
-@MASK_KINDS.register("masked-rows")
 @dataclass(frozen=True)
-class MaskedRows(MaskKind):
+class MaskedRows(MaskKind, name="masked-rows"):
     """Masked rows attend to their last ``keep`` keys, themselves counted; the others are causal, or see everything.
 
     The rows of queries that are cut off from their context, as padded or masked tokens are, or the tokens of an
@@ -299,7 +264,6 @@ class MaskedRows(MaskKind):
         InputError: a row outside of the context.
     """
 
-    name: ClassVar[str] = "masked-rows"
     period: int = option(8, low=2, help="from one masked row to the next")
     offset: int = option(-1, low=-1, help="the first masked row, counted from 0; -1: the last one of each period")
     rows: tuple[int, ...] = option((), kind=int, low=0, help="the masked rows, counted from 0, in place of a period")
@@ -360,9 +324,8 @@ class MaskedRows(MaskKind):
         return cls(period, int(rng.integers(-1, period - 1)), (), keep, causal)
 
 
-@MASK_KINDS.register("segments", "documents")
 @dataclass(frozen=True)
-class Segments(MaskKind):
+class Segments(MaskKind, name="segments", also="documents"):
     """Query i attends to key j iff no segment begins after the one and up to the other, and j <= i if causal.
 
     Documents packed into one context that do not see each other (Krell et al. 2021, *Efficient Sequence Packing without
@@ -373,7 +336,6 @@ class Segments(MaskKind):
         InputError: a segment that begins outside of the context.
     """
 
-    name: ClassVar[str] = "segments"
     starts: tuple[int, ...] = option((8, 24, 40), low=1, help="where the second segment begins, the third ...")
     causal: bool = direction()
 
@@ -427,9 +389,8 @@ class Segments(MaskKind):
                 return cls(tuple(starts.tolist()), causal)
 
 
-@MASK_KINDS.register("vertical-slash")
 @dataclass(frozen=True)
-class VerticalSlash(MaskKind):
+class VerticalSlash(MaskKind, name="vertical-slash"):
     """Query i attends to key j iff j is one of ``columns``, or i - j one of ``slashes``; j <= i if causal.
 
     Jiang et al. 2024, *MInference 1.0*, arXiv:2407.02490, section 3.1, which finds it in most heads of long-context
@@ -440,7 +401,6 @@ class VerticalSlash(MaskKind):
         InputError: a line outside of the context.
     """
 
-    name: ClassVar[str] = "vertical-slash"
     columns: tuple[int, ...] = option((0,), low=0, help="keys that every query attends to, counted from 0")
     slashes: tuple[int, ...] = option((0, 1), low=0, help="distances from query to key")
     causal: bool = direction()

@@ -11,12 +11,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence, IntArray, MaskKind
+from align_eval.patterns.base import BoolArray, Evidence, IntArray, MaskKind
 from align_eval.registry import option
 
 ORDERS = ("breadth", "depth")
@@ -24,9 +23,8 @@ FEW = 128
 """Up to this length regular trees are tried behind several ends of the context."""
 
 
-@MASK_KINDS.register("tree", "speculative")
 @dataclass(frozen=True)
-class Tree(MaskKind):
+class Tree(MaskKind, name="tree", also="speculative", directions=(True,)):
     """Of n tokens the last ``drafts`` are a tree of guesses, each seeing the context, its ancestors and itself.
 
     Miao et al. 2024, *SpecInfer*, arXiv:2305.09781, section 4.2 (topology-aware causal mask, branch by branch); Cai et
@@ -40,8 +38,6 @@ class Tree(MaskKind):
         InputError: a parent that is no earlier draft; more drafts than tokens.
     """
 
-    name: ClassVar[str] = "tree"
-    directions: ClassVar[tuple[bool, ...]] = (True,)
     drafts: int = option(64, low=1, help="draft tokens at the end of the context")
     branching: tuple[int, ...] = option((4, 3, 2, 1), low=1, help="children by depth, the last one repeated")
     order: str = option("breadth", choices=ORDERS, help="numbering of the drafts")
