@@ -12,9 +12,6 @@ def isolated(code: str, *arguments: str) -> list[str]:
     """The command that runs ``code`` in a Python of its own, which imports from where this one does.
 
     Python itself would put the working folder first, and take the code that lies there for its own modules.
-
-    Args:
-        arguments: ``sys.argv[1:]`` of that process.
     """
     places = [path for path in sys.path if path]
     return [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {places!r}; {code}", *arguments]

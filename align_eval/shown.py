@@ -62,28 +62,12 @@ def markdown_code(text: str) -> str:
     return f"{'`' * (longest + 1)}{space}{text}{space}{'`' * (longest + 1)}"
 
 
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "_": r"\_",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "Δ": r"$\Delta$",
-        "<": "$<$",
-        ">": "$>$",
-        "|": "$|$",
-        '"': r"\textquotedbl{}",
-        "`": r"\textasciigrave{}",
-        "[": "{[}",  # at the start of a row it would be an option of the line before
-        "*": "{*}",
-    }
-)
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "Δ": r"$\Delta$", "<": "$<$", ">": "$>$", "|": "$|$",
+    '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "[": "{[}",  # at the start of a row it would be an option
+    "*": "{*}",
+})  # fmt: skip
 
 
 def latex(text: str) -> str:

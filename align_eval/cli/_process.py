@@ -32,7 +32,7 @@ class _Closed(io.TextIOBase):
 
 
 def prepare_streams() -> None:
-    """Make the standard streams fit to be used, whatever the process was started with.
+    """Make the standard streams fit to be used.
 
     Closed ones are given to the null device, so that no file that is opened later takes their number, and raise when
     they are read or written. What an encoding does not have is written as an escape.
@@ -87,12 +87,7 @@ def reader_left(error: BaseException | None) -> bool:
 
 
 def flush() -> None:
-    """Write what standard output still holds.
-
-    Raises:
-        BrokenPipeError: its reader has left.
-        OutputError: the disk is full, for example.
-    """
+    """Write what standard output still holds; a ``BrokenPipeError`` if its reader has left."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

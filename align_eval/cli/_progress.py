@@ -23,16 +23,7 @@ class Bar:
 
 
 class LogBar(Bar):
-    """Writes a line to standard error every ``seconds``; nothing if all is done before.
-
-    Args:
-        what: stands before the numbers.
-        total: how many there are; ``None`` if that is not known (yet).
-        unit: of what the rate counts.
-        seconds: between two lines.
-        clock: seconds that never go back.
-        write: takes a line.
-    """
+    """Writes a line to standard error every ``seconds``; nothing if all is done before. ``total``: if known."""
 
     def __init__(
         self,
@@ -72,14 +63,7 @@ class LogBar(Bar):
 
 @contextmanager
 def progress_bar(what: str, total: int | None, unit: str = "pairs", log_seconds: float | None = None) -> Iterator[Bar]:
-    """A function that is told of each advance; it draws a bar if standard error is a terminal.
-
-    Args:
-        what: stands before the bar.
-        total: how many there are; ``None`` if that is not known.
-        unit: of what the rate counts.
-        log_seconds: where there is no terminal, write a line so often; ``None``: never.
-    """
+    """A function that is told of each advance: a bar on a terminal, else a line every ``log_seconds``, if given."""
     if not sys.stderr.isatty():
         yield Bar() if log_seconds is None else LogBar(what, total, unit, log_seconds)
         return

@@ -26,24 +26,14 @@ Counts = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class PairedTest:
-    """What one test says of a system and the first system.
+    """What one test says of a system and the first system, by measure; ``None`` where one is undefined."""
 
-    Attributes:
-        test: ``bootstrap`` or ``randomisation``.
-        difference: this system minus the first, percent points, for each measure; ``None`` where a system's measure is
-            undefined.
-        p_value: two-sided, for each measure; ``None`` likewise.
-        ci: (low, high) of the difference in percent points; bootstrap only.
-        trials: number of resamples or trials.
-        left_out: in how many of them a measure is undefined, where there are any; they do not count for it.
-    """
-
-    test: str
-    difference: dict[str, float | None]
-    p_value: dict[str, float | None]
-    ci: dict[str, tuple[float, float]] = field(default_factory=dict)
-    trials: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
+    test: str  #: ``bootstrap`` or ``randomisation``
+    difference: dict[str, float | None]  #: this system minus the first, percent points
+    p_value: dict[str, float | None]  #: two-sided
+    ci: dict[str, tuple[float, float]] = field(default_factory=dict)  #: (low, high) of the difference; bootstrap only
+    trials: int = 0  #: number of resamples or trials
+    left_out: dict[str, int] = field(default_factory=dict)  #: in how many of them a measure is undefined
 
     def to_json(self) -> dict[str, Any]:
         """The test as plain data for ``json.dumps``."""

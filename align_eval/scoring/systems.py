@@ -232,26 +232,15 @@ def _sha256(file: LinkInput) -> str:
 
 @dataclass(frozen=True)
 class SystemScore:
-    """One system's score, its counts a sentence pair, and what else was asked for.
+    """One system's score, its counts a sentence pair, and what else was asked for."""
 
-    Attributes:
-        name: the system's file.
-        score: corpus scores.
-        counts: |A|, |S|, |A∩S|, |A∩P| of every sentence pair, ``(sentence pairs, 4)``.
-        against: name of the first system, for those after it.
-        paired: the paired tests against the first system, by name of the test.
-        breakdown: parts, if asked for.
-        sentences: the name of each sentence pair that was scored, or its number from 1, where a file names them or
-            some were left out; ``None``: numbers from 1.
-    """
-
-    name: str
+    name: str  #: the system's file
     score: Score
-    counts: IntArray
-    against: str | None = None
-    paired: dict[str, PairedTest] = field(default_factory=dict)
+    counts: IntArray  #: |A|, |S|, |A∩S|, |A∩P| of every sentence pair, ``(sentence pairs, 4)``
+    against: str | None = None  #: the first system, for those after it
+    paired: dict[str, PairedTest] = field(default_factory=dict)  #: tests against the first system
     breakdown: Breakdown | None = None
-    sentences: list[str] | None = None
+    sentences: list[str] | None = None  #: names of the sentence pairs scored; ``None``: all, numbered from 1
 
     @property
     def headline(self) -> PairedTest | None:
