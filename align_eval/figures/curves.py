@@ -61,16 +61,9 @@ class Curve(NamedTuple):
 
 
 def redistribution_curves(
-    rows: Sequence[Row],
-    *,
-    multiples: Sequence[str] = DEFAULT,
-    model: str = "",
-    head: str = "",
-    rule: str = "",
-    title: str = "",
-    gold_name: str = "gold",
-    width: style.Width | None = None,
-) -> Figure:
+    rows: Sequence[Row], *, multiples: Sequence[str] = DEFAULT, model: str = "", head: str = "", rule: str = "",
+    title: str = "", gold_name: str = "gold", width: style.Width | None = None,
+) -> Figure:  # fmt: skip
     """Draw measures of masked rows over the ratio of words that are masked, a curve for each masking strategy.
 
     A kind is a strategy without its settings: ``span:ratio=0.25`` and ``span:ratio=0.5`` are two points of the curve

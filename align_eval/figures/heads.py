@@ -34,19 +34,11 @@ SUPPORTS, OPPOSES = "supports the prediction", "opposes the prediction"
 
 
 def head_zoom(
-    values: NDArray[np.floating],
-    cell: tuple[int, int],
-    zoomed: NDArray[np.floating],
-    queries: Sequence[str],
-    keys: Sequence[str],
-    *,
-    quantity: str = "saliency",
-    grid_quantity: str = "greatest saliency of the head",
-    title: str = "",
-    key_groups: Sequence[Group] = (),
-    query_groups: Sequence[Group] = (),
+    values: NDArray[np.floating], cell: tuple[int, int], zoomed: NDArray[np.floating], queries: Sequence[str],
+    keys: Sequence[str], *, quantity: str = "saliency", grid_quantity: str = "greatest saliency of the head",
+    title: str = "", key_groups: Sequence[Group] = (), query_groups: Sequence[Group] = (),
     thumbnails: NDArray[np.floating] | None = None,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw the grid of heads and, led to by two yellow lines, the map of the head outlined in it.
 
     The figure is as wide as two columns of a paper, and wider where the subwords would be too small to read.
@@ -211,13 +203,9 @@ def _mosaic(maps: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def summarise_heads(
-    flow: TextFlow,
-    cell: tuple[int, int] | None = None,
-    *,
-    scalar: str = "max",
-    groups: Sequence[Group] = (),
+    flow: TextFlow, cell: tuple[int, int] | None = None, *, scalar: str = "max", groups: Sequence[Group] = (),
     chosen: str = "",
-) -> Summary:
+) -> Summary:  # fmt: skip
     """Say what the grid and the zoomed head show.
 
     The strongest cells are those from one subword to another, in all heads; in a map between the same subwords the

@@ -25,16 +25,9 @@ STRONGEST = 10
 
 
 def layer_token_map(
-    values: NDArray[np.floating],
-    tokens: Sequence[str],
-    *,
-    quantity: str,
-    high: float | None = None,
-    title: str = "",
-    marks: Sequence[int] | None = None,
-    marks_label: str = "",
-    query: int | None = None,
-) -> Figure:
+    values: NDArray[np.floating], tokens: Sequence[str], *, quantity: str, high: float | None = None, title: str = "",
+    marks: Sequence[int] | None = None, marks_label: str = "", query: int | None = None,
+) -> Figure:  # fmt: skip
     """Draw layers by tokens, dark at 0 and light at ``high``, as wide as two columns of a paper.
 
     More tokens than can be read in one line are continued in further lines below, on the same colour scale.
@@ -123,15 +116,9 @@ def _legend(figure: Figure, text: str, height: float) -> None:
 
 
 def summarise_layers(
-    values: NDArray[np.floating],
-    tokens: Sequence[str],
-    *,
-    quantity: str,
-    first: int = 0,
-    query: int | None = None,
-    subject: Mapping[str, Any] | None = None,
-    elsewhere: NDArray[np.floating] | None = None,
-) -> Summary:
+    values: NDArray[np.floating], tokens: Sequence[str], *, quantity: str, first: int = 0, query: int | None = None,
+    subject: Mapping[str, Any] | None = None, elsewhere: NDArray[np.floating] | None = None,
+) -> Summary:  # fmt: skip
     """Say what a map of attention or saliency shows: where its mass lies, by band of layers and by token.
 
     Args:

@@ -21,13 +21,9 @@ MOST_WORDS = 500  # of a side: with more, labels are too small to read at style.
 
 
 def aligned_pair(
-    pair: SentencePair,
-    values: NDArray[np.floating] | None,
-    links: Links,
-    *,
-    quantity: str = "similarity",
+    pair: SentencePair, values: NDArray[np.floating] | None, links: Links, *, quantity: str = "similarity",
     title: str = "",
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw a pair: source words down, target words across, strength as colour, links as dots, gold as frames.
 
     A full frame is a sure gold link, a dashed one a possible link; a dot is a link found (0-based). ``values``:

@@ -27,12 +27,8 @@ LETTERS = 44  # in a line of the title
 
 
 def context_pattern(
-    pattern: BoolArray,
-    *,
-    title: str = "",
-    x_label: str = "Context Length",
-    y_label: str = "Context Length",
-) -> Figure:
+    pattern: BoolArray, *, title: str = "", x_label: str = "Context Length", y_label: str = "Context Length",
+) -> Figure:  # fmt: skip
     """Draw a pattern ``(queries, keys)``: queries down, keys across, yellow where a query attends to a key.
 
     The cells that attend are one filled outline, not an image: they stay sharp at any size, in vector files too.

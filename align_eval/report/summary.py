@@ -37,9 +37,8 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """What applies, and nothing else."""
-        named = {k: v for k, v in vars(self).items() if v is not None and v != ""}
         order = ("layer", "head", "query", "key", "query_index", "key_index", "value", "note")
-        return {k: named[k] for k in order if k in named}
+        return {name: value for name in order if (value := getattr(self, name)) is not None and value != ""}
 
     def __str__(self) -> str:
         place = [f"{axis} {value}" for axis, value in (("layer", self.layer), ("head", self.head)) if value is not None]

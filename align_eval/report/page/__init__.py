@@ -96,21 +96,13 @@ class Page:
 
     def index(self) -> dict[str, Any]:
         """What the page reads first: titles, axes and the texts of all entries, as plain values."""
+        subject = {str(k): v if isinstance(v, (int, float)) else str(v) for k, v in self.subject.items()}
         return {
-            "format": 1,
-            "title": self.title,
-            "quantity": self.quantity,
-            "rows": self.rows._asdict(),
-            "columns": self.columns._asdict(),
-            "rules": {"keys": self.rules[0], "queries": self.rules[1]},
-            "distribution": self.distribution,
-            "method": self.method,
-            "bits": self.bits,
-            "error": float(f"{self.error:.3g}"),
-            "subject": {str(k): v if isinstance(v, (int, float)) else str(v) for k, v in self.subject.items()},
-            "version": __version__,
-            "entries": self._entries,
-        }
+            "format": 1, "title": self.title, "quantity": self.quantity, "rows": self.rows._asdict(),
+            "columns": self.columns._asdict(), "rules": {"keys": self.rules[0], "queries": self.rules[1]},
+            "distribution": self.distribution, "method": self.method, "bits": self.bits,
+            "error": float(f"{self.error:.3g}"), "subject": subject, "version": __version__, "entries": self._entries,
+        }  # fmt: skip
 
     def parts(self) -> Iterator[str]:
         """The whole file, part by part."""

@@ -22,7 +22,6 @@ from align_eval.errors import InputError, NonFiniteError
 from align_eval.shown import shown
 
 SIDES = ("source", "target", "text")
-COUNTS = ("links", "links_sure", "links_possible")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Entry:
     changed_words: tuple[int, ...] = ()  # the words (0-based) of the query side that were changed
     gold: tuple[tuple[int, int, bool], ...] | None = None  # (query word, key word, sure) of each link; None: no gold
     links: NDArray[np.bool_] | None = None  # (R, C, query words, key words), found in each view; None: not sought
-    counts: NDArray[np.integer[Any]] | None = None  # (R, C, 3), as in COUNTS; None without gold or links
+    counts: NDArray[np.integer[Any]] | None = None  # (R, C, 3): links, sure ones, possible ones; None: no gold
     words_only: bool = False  # there are no subwords to show
 
     def __post_init__(self) -> None:
