@@ -1,1 +1,1 @@
-"""Soft maps and links -> pictures."""
+"""Score matrices, links and measures as pictures, each with its summary."""

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from align_eval.signals.matrix import ScoreMatrix
 
-    Values: TypeAlias = NDArray[np.floating] | Links
+    Values: TypeAlias = NDArray[np.floating] | Tensor | Links | Sequence[Sequence[float]]
     Matrix: TypeAlias = ScoreMatrix | Values | tuple[Values, Sequence[str], Sequence[str]]
 
 Arrangement = Literal["stacked", "side by side"]
@@ -43,8 +44,8 @@ def heatmap(
 
     Args:
         matrix: a :class:`~align_eval.signals.matrix.ScoreMatrix` of one pair and one head (``matrix[2].select(3, 1)``);
-            or ``(values, row labels, column labels)``, where values are an array ``(Q, K)`` or links of row to column;
-            or values alone, whose rows and columns are numbered from 0.
+            or ``(values, row labels, column labels)``, where values are numbers ``(Q, K)`` (array, tensor, rows), or
+            links of row to column; or values alone, whose rows and columns are numbered from 0.
         quantity: what the values are; it stands at the colour bar. By default that of the matrix.
         title, caption: above the map.
         masked: the words of the rows that were masked, 0-based; of an array its rows. They stand out.
@@ -58,7 +59,7 @@ def heatmap(
         the figure; :func:`align_eval.save_figure` writes it.
 
     Raises:
-        InputError: several pairs or heads, labels or words that do not fit the values, nothing to draw.
+        InputError: several pairs or heads, labels, words or gold that do not fit the values, nothing to draw.
         NonFiniteError: a value is NaN or infinite.
 
     Warns:
@@ -148,39 +149,28 @@ def paired_heatmaps(
     )  # fmt: skip
 
 
-def _drawn(matrix: Matrix, title: str, masked: Sequence[int], gold: GoldLinks | None) -> Drawn:
+def _drawn(matrix: Any, title: str, masked: Sequence[int], gold: GoldLinks | None) -> Drawn:
     """A map as it is drawn; ``masked`` and ``gold`` name words, of which each row and column is a part."""
-    if isinstance(matrix, np.ndarray | Links | tuple):
-        given, rows, columns = matrix if isinstance(matrix, tuple) else (matrix, None, None)
-        if isinstance(given, Links):
-            sizes = (given.pairs.max(axis=0, initial=-1) + 1).tolist()
-            sizes = [n if names is None else len(names) for n, names in zip(sizes, (rows, columns), strict=True)]
-            given.check_range(*sizes)
-            values = np.zeros(sizes)
-            values[tuple(given.pairs.T)] = 1.0 if given.scores is None else given.scores
-        else:
-            values = np.asarray(given, dtype=np.float64)
-            if values.ndim != 2:
-                raise InputError(f"a map of shape {values.shape}", remedy="Give rows x columns")
-        rows, columns = (
-            [str(k) for k in range(n)] if names is None else list(names)
-            for n, names in zip(values.shape, (rows, columns), strict=True)
-        )
-        row_words, column_words = np.arange(len(rows)), np.arange(len(columns))
-        words = len(rows)
-    else:
+    if hasattr(matrix, "by_head"):  # a ScoreMatrix, whose module loads torch
         if len(matrix) != 1:
             raise InputError(f"a matrix of {len(matrix)} sentence pairs", remedy="Draw one of them: matrix[0]")
         values = np.asarray(matrix.select().by_head()[0, 0].detach().cpu().numpy(), dtype=np.float64)
         sides = (matrix.queries, matrix.keys)
         rows, columns = (style.readable_labels(side.units(0)) for side in sides)
         row_words, column_words = (side.words[0, : side.lengths[0]].cpu().numpy() for side in sides)
-        words = matrix.queries.counts[0]
+        words = [side.counts[0] for side in sides]
         if gold is not None and matrix.attends == "target":
             gold = gold.reverse()
+    else:
+        parts = matrix if isinstance(matrix, tuple) and len(matrix) == 3 else (matrix,)
+        values, rows, columns = _labelled(*parts)
+        row_words, column_words = np.arange(len(rows)), np.arange(len(columns))
+        words = [len(rows), len(columns)]
     style.check_map(values, len(rows), len(columns), f"{len(rows)} row and {len(columns)} column labels")
-    if any(not 0 <= word < words for word in masked):
-        raise InputError(f"masked words {list(masked)} of {words}, counted from 0")
+    if any(not 0 <= word < words[0] for word in masked):
+        raise InputError(f"masked words {list(masked)} of {words[0]}, counted from 0")
+    if gold is not None:
+        gold.possible.check_range(*words)
     cells: list[NDArray[np.bool_]] = []
     for links in () if gold is None else (gold.sure, gold.possible):
         found = np.zeros(values.shape, dtype=bool)
@@ -191,9 +181,33 @@ def _drawn(matrix: Matrix, title: str, masked: Sequence[int], gold: GoldLinks | 
     return Drawn(values, rows, columns, title, where, *cells)
 
 
+def _labelled(
+    given: Any, rows: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    """An array of numbers or links as values with labels; numbers from 0 where there are none."""
+    if isinstance(given, Links):
+        sizes = (given.pairs.max(axis=0, initial=-1) + 1).tolist()
+        sizes = [n if names is None else len(names) for n, names in zip(sizes, (rows, columns), strict=True)]
+        given.check_range(*sizes)
+        values = np.zeros(sizes)
+        values[tuple(given.pairs.T)] = 1.0 if given.scores is None else given.scores
+    else:
+        given = given.detach().cpu().double() if hasattr(given, "detach") else given
+        try:
+            values = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError):
+            values = np.zeros(0)
+        if values.ndim != 2:
+            raise InputError(
+                f"{type(given).__name__} is not a score matrix",
+                remedy="Give rows x columns of numbers, links, or (values, row labels, column labels)",
+            )
+    labels = [range(n) if names is None else names for n, names in zip(values.shape, (rows, columns), strict=True)]
+    return values, [str(label) for label in labels[0]], [str(label) for label in labels[1]]
+
+
 def _quantity(matrix: Matrix) -> str:
-    plain = isinstance(matrix, np.ndarray | Links | tuple)
-    return "score" if plain else matrix.quantity  # type: ignore[union-attr]
+    return str(getattr(matrix, "quantity", "score"))
 
 
 def _scale(maps: Sequence[Drawn], top: float | None, name: str) -> Scale:

@@ -220,12 +220,15 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         heatmap((np.zeros((1, 1)), ("a",), ("x",)), masked=[1])
     with pytest.raises(InputError, match="cannot be drawn"):
         heatmap((np.zeros((0, 1)), (), ("x",)))
-    with pytest.raises(InputError, match="rows x columns"):
-        heatmap(np.zeros(3))
+    for bad in (np.zeros(3), [[1.0], [1.0, 2.0]], "text", (np.zeros((1, 1)), ("a",))):
+        with pytest.raises(InputError, match="rows x columns"):
+            heatmap(bad)  # type: ignore[arg-type]
     with pytest.raises(NonFiniteError):
         heatmap(np.full((1, 1), np.nan))
     with pytest.raises(LinkRangeError):
         heatmap((Links([(0, 1)]), ("a",), ("x",)))
+    with pytest.raises(LinkRangeError):
+        heatmap(np.ones((1, 1)), gold=GoldLinks(Links([(0, 1)]), Links([(0, 1)])))
 
 
 def test_arrays_and_links_go_in_as_they_are() -> None:
@@ -238,6 +241,9 @@ def test_arrays_and_links_go_in_as_they_are() -> None:
     linked = heatmap((Links([(0, 0), (2, 1)]), ("a", "b", "c"), ("x", "y")), title="links").axes[0]
     assert _mesh(linked).get_array().tolist() == [[1, 0], [0, 0], [0, 1]]
     assert [t.get_text() for t in linked.get_yticklabels()] == ["a", "b", "c"]
+    listed = heatmap([[0.1, 0.2]], masked=[0])
+    assert _mesh(heatmap(torch.tensor([[0.1, 0.2]], requires_grad=True)).axes[0]).get_array().shape == (1, 2)
+    assert _mesh(listed.axes[0]).get_array().tolist() == [[0.1, 0.2]]
     scored = heatmap(Links([(0, 1)], [0.25])).axes[0]
     assert _mesh(scored).get_array().tolist() == [[0, 0.25]]
 

@@ -1,4 +1,4 @@
-// Packed blocks (align_eval/report/page/packing.py) back into arrays, and sub-words into words.
+// Packed blocks (align_eval/report/page/entry.py) back into arrays, and sub-words into words.
 async function unpack(id) {
   const element = document.getElementById(id);
   if (!element) return null;
