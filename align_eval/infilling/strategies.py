@@ -29,11 +29,19 @@ Variants = list[tuple[int, ...]]
 """Sets of masked target words, 0-based, ascending."""
 
 
+STRATEGIES: Registry[type[MaskingStrategy]] = Registry("masking strategy")
+
+
 @dataclass(frozen=True)
 class MaskingStrategy(ABC):
-    """A rule that says which target words are masked. Its options are the fields of the dataclass."""
+    """A rule that says which target words are masked. Its options are the fields; a ``name`` registers a subclass."""
 
     name: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, name: str = "") -> None:
+        cls.name = name
+        if name:
+            STRATEGIES.register(name)(cls)
 
     def __post_init__(self) -> None:
         check_fields(self, f"the masking strategy {self.name}")
@@ -64,9 +72,6 @@ class MaskingStrategy(ABC):
     def from_options(cls, text: str) -> MaskingStrategy:
         """The strategy from what follows the colon of its spec: ``ratio=0.3,draws=2``."""
         return cls(**parse_options(f"the masking strategy {cls.name}", text, options_of(cls)))
-
-
-STRATEGIES: Registry[type[MaskingStrategy]] = Registry("masking strategy")
 
 
 def make_strategy(spec: str | MaskingStrategy, *, language: str | None = None) -> MaskingStrategy:
@@ -111,20 +116,16 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@STRATEGIES.register("each")
 @dataclass(frozen=True)
-class Each(MaskingStrategy):
+class Each(MaskingStrategy, name="each"):
     """One variant a word, with that word alone masked."""
-
-    name = "each"
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
         return [(word,) for word in range(len(pair.target))]
 
 
-@STRATEGIES.register("nth")
 @dataclass(frozen=True)
-class Nth(MaskingStrategy):
+class Nth(MaskingStrategy, name="nth"):
     """Mask every n-th word.
 
     Args:
@@ -132,7 +133,6 @@ class Nth(MaskingStrategy):
         offset: how many words stand before the first masked one, 0 to n - 1.
     """
 
-    name = "nth"
     n: int = 3
     offset: int = 0
 
@@ -147,9 +147,8 @@ class Nth(MaskingStrategy):
         return [tuple(range(self.offset, len(pair.target), self.n))]
 
 
-@STRATEGIES.register("positions")
 @dataclass(frozen=True)
-class Positions(MaskingStrategy):
+class Positions(MaskingStrategy, name="positions"):
     """Mask the words at given positions, all together; a pair that lacks one of them has no variant.
 
     In a spec words count **from 1**, as in a text that a person reads: ``positions:5-8`` or ``positions:1,3,5-8``.
@@ -161,7 +160,6 @@ class Positions(MaskingStrategy):
     'positions:5-8'
     """
 
-    name = "positions"
     words: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -244,9 +242,8 @@ class _Part(MaskingStrategy):
         return min(words, max(1, int(self.ratio * words + 0.5)))
 
 
-@STRATEGIES.register("random")
 @dataclass(frozen=True)
-class Random(_Part):
+class Random(_Part, name="random"):
     """Mask words drawn without replacement.
 
     Args:
@@ -255,7 +252,6 @@ class Random(_Part):
         draws: how many sets are drawn; those drawn twice count once.
     """
 
-    name = "random"
     draws: int = option(1, low=1)
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
@@ -263,9 +259,8 @@ class Random(_Part):
         return [tuple(sorted(rng.permutation(words)[:size].tolist())) for _ in range(self.draws)]
 
 
-@STRATEGIES.register("span")
 @dataclass(frozen=True)
-class Span(_Part):
+class Span(_Part, name="span"):
     """Mask one contiguous span, at a place that is drawn: every place is as likely.
 
     Args:
@@ -274,7 +269,6 @@ class Span(_Part):
         draws: how many spans are drawn; those drawn twice count once.
     """
 
-    name = "span"
     draws: int = option(1, low=1)
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
@@ -285,17 +279,14 @@ class Span(_Part):
         return [tuple(range(start, start + size)) for start in starts]
 
 
-@STRATEGIES.register("suffix")
 @dataclass(frozen=True)
-class Suffix(_Part):
+class Suffix(_Part, name="suffix"):
     """Mask the last words, as a model does that drafts several words at once (Xia et al. 2023).
 
     Args:
         ratio: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
         count: so many words instead; a pair that is shorter has no variant. ``suffix:5`` is ``suffix:count=5``.
     """
-
-    name = "suffix"
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
         words = len(pair.target)
@@ -306,9 +297,8 @@ class Suffix(_Part):
         return super().from_options(f"count={text}" if text.strip().isdecimal() else text)
 
 
-@STRATEGIES.register("content")
 @dataclass(frozen=True)
-class Content(MaskingStrategy):
+class Content(MaskingStrategy, name="content"):
     """Mask the words that are neither in the language's list of closed-class words nor punctuation.
 
     Args:
@@ -319,7 +309,6 @@ class Content(MaskingStrategy):
         InputError: no language, once it is applied; UnknownNameError: one without a list.
     """
 
-    name = "content"
     language: str = option("", example="de")
     each: bool = option(False, example="yes")
 
@@ -335,8 +324,7 @@ class Content(MaskingStrategy):
         return _together(listed, self.each)
 
 
-@STRATEGIES.register("function")
-class Function(Content):
+class Function(Content, name="function"):
     """Mask the words in the language's list of closed-class words: articles, pronouns, prepositions, auxiliaries ...
 
     Args:
@@ -344,19 +332,15 @@ class Function(Content):
         each: one variant a word instead of all together.
     """
 
-    name = "function"
 
-
-@STRATEGIES.register("aligned")
 @dataclass(frozen=True)
-class Aligned(MaskingStrategy):
+class Aligned(MaskingStrategy, name="aligned"):
     """Mask the words that have a gold link, sure or possible.
 
     Args:
         each: one variant a word instead of all together.
     """
 
-    name = "aligned"
     each: bool = option(False, example="yes")
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
@@ -369,15 +353,12 @@ class Aligned(MaskingStrategy):
         return _together([(k in linked) == (self.name == "aligned") for k in range(len(pair.target))], self.each)
 
 
-@STRATEGIES.register("unaligned")
-class Unaligned(Aligned):
+class Unaligned(Aligned, name="unaligned"):
     """Mask the words that have no gold link; entropy and top-1 accuracy are measured of them, accuracy on gold is not.
 
     Args:
         each: one variant a word instead of all together.
     """
-
-    name = "unaligned"
 
 
 def _together(chosen: Sequence[bool], each: bool) -> Variants:
