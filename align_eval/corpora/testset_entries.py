@@ -50,12 +50,8 @@ from align_eval.io.locks import alone
 REGISTRY_FILE = Path(__file__).with_name("testsets.toml")
 
 _LAYOUTS = [
-    ["gold", "sentences"],
-    ["gold", "source", "target"],
-    ["sentences+gold"],
-    ["sentences"],
-    ["source", "target"],
-]
+    ["gold", "sentences"], ["gold", "source", "target"], ["sentences+gold"], ["sentences"], ["source", "target"],
+]  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEAD = re.compile(r'\s*\[+\s*(testset|source)\s*\.\s*("[^"]*"|[A-Za-z0-9_-]+)')
@@ -135,10 +131,9 @@ def all_entries(*, missing: bool = False) -> dict[str, TestSetEntry]:
         for key, entry in read_registry(path).items():
             if key in entries:
                 raise FormatError(
-                    f"the test set {key!r} is already registered in {entries[key].registry}",
-                    file=path,
+                    f"the test set {key!r} is already registered in {entries[key].registry}", file=path,
                     remedy="Give it another name",
-                )
+                )  # fmt: skip
             entries[key] = entry
     return entries
 
@@ -178,10 +173,9 @@ def read_registry(path: Path) -> dict[str, TestSetEntry]:
         data = path.read_bytes()
     except OSError as error:
         raise MissingFileError(
-            f"the registry of test sets cannot be opened: {error.strerror}",
-            file=path,
+            f"the registry of test sets cannot be opened: {error.strerror}", file=path,
             remedy="Check ALIGN_EVAL_TESTSETS",
-        ) from None
+        ) from None  # fmt: skip
     return parse_registry(path, data)
 
 
@@ -225,10 +219,9 @@ class _Table:
 
     def wrong(self, message: str) -> FormatError:
         return FormatError(
-            f"[{self.where}]: {message}" if self.where else message,
-            file=self.path,
+            f"[{self.where}]: {message}" if self.where else message, file=self.path,
             remedy="See align_eval/corpora/testset_entries.py for the form of an entry",
-        )
+        )  # fmt: skip
 
     def table(self, key: str) -> _Table:
         value = self.values.get(key)
@@ -288,22 +281,10 @@ def _entry(path: Path, name: str, table: _Table, sources: _Table) -> TestSetEntr
         layouts = "; ".join(" and ".join(layout) for layout in _LAYOUTS)
         raise table.wrong(f"files with the roles {', '.join(roles)}; accepted: {layouts}")
     return TestSetEntry(
-        name=name,
-        title=table.text("title", "") or name,
-        source_language=table.text("source_language", ""),
-        target_language=table.text("target_language", ""),
-        citation=tuple(citation),
-        licence=licence,
-        version=table.text("version"),
-        base=table.number("base", 1),
-        sentences=table.number("sentences"),
-        sure=sure,
-        possible=possible,
-        files=files,
-        registry=path,
-        notice=source.text("notice", ""),
-        packaged=origin == "packaged",
-    )
+        name, table.text("title", "") or name, table.text("source_language", ""), table.text("target_language", ""),
+        tuple(citation), licence, table.text("version"), table.number("base", 1), table.number("sentences"), sure,
+        possible, files, path, source.text("notice", ""), origin == "packaged",
+    )  # fmt: skip
 
 
 def _file(owner: _Table, value: object) -> FileEntry:
@@ -312,12 +293,9 @@ def _file(owner: _Table, value: object) -> FileEntry:
     table = _Table(owner.path, f"{owner.where}.files", value)
     table.only("role", "path", "format", "sha256", "url")
     entry = FileEntry(
-        role=table.text("role"),
-        path=table.text("path"),
-        format=table.text("format"),
-        sha256=table.text("sha256"),
-        url=table.text("url", "") or None,
-    )
+        table.text("role"), table.text("path"), table.text("format"), table.text("sha256"),
+        table.text("url", "") or None,
+    )  # fmt: skip
     absolute = os.path.isabs(entry.path) and entry.url is None and owner.path != REGISTRY_FILE
     if not absolute and not is_inner_path(entry.path):
         raise table.wrong(f"the path {entry.path!r} leaves its folder: it has to be relative, without '..'")

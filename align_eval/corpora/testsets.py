@@ -30,7 +30,7 @@ from align_eval.corpora.testset_entries import (
     user_registry,
     without_entry,
     write_registry,
-)
+)  # fmt: skip
 from align_eval.errors import (
     AlignEvalError,
     ChecksumError,
@@ -40,7 +40,7 @@ from align_eval.errors import (
     LinkRangeError,
     MissingFileError,
     UnknownNameError,
-)
+)  # fmt: skip
 from align_eval.files import StrPath, cache_folder, data_folder, output_errors, sha256_of
 from align_eval.io.locks import alone
 
@@ -81,28 +81,17 @@ def load_testset(name: str) -> Corpus:
         ChecksumError: a file is not the registered one.
         FormatError: the gold does not have the registered number of sentences and links.
     """
-    return load_entry(get_entry(name))
+    return _load_entry(get_entry(name))
 
 
-def load_entry(entry: TestSetEntry) -> Corpus:
-    """Load the test set of an entry; see :func:`load_testset`."""
+def _load_entry(entry: TestSetEntry) -> Corpus:
     files = _verified_files(entry)
     table = _read_gold(entry, files)
     return Corpus(
-        partial(_read_sentences, entry, files, table),
-        entry.name,
-        links=table,
-        registered=entry.checksum,
-        kept=True,
-        source_language=entry.source_language,
-        target_language=entry.target_language,
-        title=entry.title,
-        version=entry.version,
-        citation="\n".join(entry.citation),
-        licence=entry.licence,
-        files=files,
-        base=entry.base,
-    )
+        partial(_read_sentences, entry, files, table), entry.name, entry.source_language, entry.target_language,
+        links=table, registered=entry.checksum, kept=True, title=entry.title, version=entry.version,
+        citation="\n".join(entry.citation), licence=entry.licence, files=files, base=entry.base,
+    )  # fmt: skip
 
 
 def locate_testset(name: str) -> tuple[str, Path] | None:
@@ -305,7 +294,7 @@ def kept_testset(folder: StrPath, name: str) -> Corpus:
     registry = Path(folder) / "testsets.toml"
     stem = _stem(name)
     kept = parse_registry(registry, registry.read_bytes()) if registry.is_file() else {}
-    return dataclasses.replace(load_entry(kept[stem]), name=name) if stem in kept else load_testset(name)
+    return dataclasses.replace(_load_entry(kept[stem]), name=name) if stem in kept else load_testset(name)
 
 
 def _folders(entry: TestSetEntry) -> list[tuple[str, Path]]:
@@ -356,19 +345,13 @@ def _verify(entry: TestSetEntry, file: FileEntry, path: Path) -> None:
     digest = sha256_of(path)
     if digest == file.sha256:
         return
-    found = _locate(entry)
-    remedies = {
-        "packaged": "Install align-eval again",
-        "cache": f"Fetch it again: align-eval testsets fetch {entry.name}",
-        "own files": _remedy(entry),
-    }
+    place = (_locate(entry) or ("", None))[0]
+    remedy = "" if place in ("packaged", "own files") else "Put the published file there, or take it away. "
+    remedy = f"Fetch it again: align-eval testsets fetch {entry.name}" if place == "cache" else remedy + _remedy(entry)
     raise ChecksumError(
-        f"sha256 {digest}, but the test set {entry.name!r} is registered with {file.sha256}",
-        file=path,
-        remedy=remedies.get(
-            found[0] if found else "", f"Put the published file there, or take it away. {_remedy(entry)}"
-        ),
-    )
+        f"sha256 {digest}, but the test set {entry.name!r} is registered with {file.sha256}", file=path,
+        remedy=remedy,
+    )  # fmt: skip
 
 
 def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable | None:
@@ -395,10 +378,9 @@ def _read_gold(entry: TestSetEntry, files: tuple[Path, ...]) -> LinkTable | None
     for (what, number), wanted in zip(found.items(), registered, strict=True):
         if number != wanted:
             raise FormatError(
-                f"{number} {what}, but the test set {entry.name!r} is registered with {wanted}",
-                file=path,
+                f"{number} {what}, but the test set {entry.name!r} is registered with {wanted}", file=path,
                 remedy=f"Correct the entry {entry.name!r} in {entry.registry}",
-            )
+            )  # fmt: skip
     return table
 
 
@@ -425,10 +407,9 @@ def _read_sentences(entry: TestSetEntry, files: tuple[Path, ...], gold: LinkTabl
     registered = entry.sentences if gold is None else gold.sentences
     if len(pairs) != registered:
         raise LengthMismatchError(
-            f"{len(pairs)} sentence pairs, but {'gold links of ' if gold is not None else ''}{registered}",
-            file=path,
+            f"{len(pairs)} sentence pairs, but {'gold links of ' if gold is not None else ''}{registered}", file=path,
             remedy=f"Correct the entry {entry.name!r} in {entry.registry}",
-        )
+        )  # fmt: skip
     if gold is not None:
         try:
             gold.check_range([len(p.source) for p in pairs], [len(p.target) for p in pairs])
