@@ -207,7 +207,7 @@ def flow_at(
         ModelError: no logits, no attention weights, or layers that differ in their number of heads.
         NonFiniteError: a gradient is NaN or infinite.
     """
-    scores: Tensor = torch.empty(0)
+    scores: Tensor = torch.empty(0, device="cpu")
     target = token
 
     def loss() -> Tensor:
