@@ -126,10 +126,9 @@ def unpacking_errors(name: str, line: Callable[[], int] | None = None) -> Iterat
             raise
         after = f" after line {line()}" if line else ""
         raise EncodingError(
-            f"the compressed data is damaged{after}: {error}",
-            file=name,
+            f"the compressed data is damaged{after}: {error}", file=name,
             remedy="Fetch the file again; if it is not packed, take the ending off its name",
-        ) from None
+        ) from None  # fmt: skip
 
 
 def read_lines(path: StrPath) -> Iterator[tuple[int, str]]:
@@ -254,10 +253,9 @@ def output_errors(path: StrPath) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            file=path,
+            f"cannot be written: {error.strerror or error}", file=path,
             remedy=remedies.get(error.errno or 0, "Check the path and the disk"),
-        ) from error
+        ) from error  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -270,7 +268,7 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
     """
     target = Path(os.path.realpath(path))
     with output_errors(path):
-        if _is_special(path):
+        if is_special(path):
             with _writable(os.open(path, os.O_WRONLY), mode) as stream:
                 yield stream
             return
@@ -282,7 +280,7 @@ def atomic_writer(path: StrPath, mode: str = "w") -> Iterator[IO[str]]:
             os.replace(temporary, target)
 
 
-def _is_special(path: StrPath) -> bool:
+def is_special(path: StrPath) -> bool:
     """Whether something stands at ``path`` that is neither a file nor a folder."""
     try:
         mode = os.stat(path).st_mode

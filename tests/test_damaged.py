@@ -19,9 +19,9 @@ from tokenizers import Tokenizer, models
 import align_eval as ae
 from align_eval import files
 from align_eval.corpora import SentencePair, write_bitext
-from align_eval.corpora.bitext_formats.parquet import column_chunks
-from align_eval.corpora.link_formats import LinkInput
+from align_eval.corpora.inputs import Input
 from align_eval.corpora.pair import size_error
+from align_eval.corpora.parquet import column_chunks
 from align_eval.corpora.testset_entries import MOST_TOML, parse_toml, read_registry
 from align_eval.errors import AlignEvalError, FormatError, InputError, ModelError, SentenceTooLongError
 from align_eval.files import parse_json
@@ -201,9 +201,9 @@ def test_a_long_line_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.Monkey
     content = b"0-0\n" * (1 << 18) + b"1" * (1 << 16)
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(content, 1))
-    file, plain = LinkInput(path), LinkInput.open
-    opened: list[LinkInput] = []
-    monkeypatch.setattr(LinkInput, "open", lambda self: opened.append(self) or plain(self))
+    file, plain = Input(path), Input.open
+    opened: list[Input] = []
+    monkeypatch.setattr(Input, "open", lambda self: opened.append(self) or plain(self))
     assert b"".join(file.line_blocks(1024)) == content
     assert len(opened) == 1
     monkeypatch.setattr(files, "MOST_LINE", 1 << 15)
@@ -253,7 +253,7 @@ def test_parquet_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(FormatError, match=r"would unpack to .*ALIGN_EVAL_MAX_UNPACKED"):
             list(read(path, format="parquet"))  # type: ignore[operator]
     assert len(ae.read_links(many, base=0)) == 4000
-    monkeypatch.setattr("align_eval.corpora.bitext_formats.parquet.MOST_UNPACKED", ("ALIGN_EVAL_MAX_UNPACKED", 1000))
+    monkeypatch.setattr("align_eval.corpora.parquet.MOST_UNPACKED", ("ALIGN_EVAL_MAX_UNPACKED", 1000))
     with pytest.raises(FormatError, match="row group 1"):
         ae.read_links(many)
     monkeypatch.setenv("ALIGN_EVAL_MAX_UNPACKED", str(1 << 20))
@@ -325,7 +325,7 @@ def test_blocks_and_whole_files_give_the_same_bytes(
         monkeypatch.setattr("align_eval.runs.symmetrize_file.BLOCK", size)
         if not size:
             monkeypatch.setattr("align_eval.corpora.link_formats.pharaoh.Pharaoh.writes_in_blocks", False)
-            monkeypatch.setattr("align_eval.corpora.link_formats.jsonl.Jsonl.writes_in_blocks", False)
+            monkeypatch.setattr("align_eval.corpora.link_formats.rows.Jsonl.writes_in_blocks", False)
         made: list[Any] = []
         for ending, base in (("talp", "1"), ("pharaoh", "0"), ("jsonl", "0")):
             out = tmp_path / f"out.{size}.{ending}"

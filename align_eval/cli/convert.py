@@ -44,7 +44,8 @@ def convert(
 
     What was read and left out is told on standard error.
     """
-    from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput
+    from align_eval.corpora.inputs import Input
+    from align_eval.corpora.link_formats import LINK_FORMATS
     from align_eval.corpora.link_reader import LinkReader
     from align_eval.corpora.linkio import (
         BLOCK,
@@ -62,7 +63,7 @@ def convert(
     pairs: Iterable[SentencePair] | None = text.read()
     with inputs.warnings_printed():
         base = None if base_out == "auto" else int(base_out)
-        given = LinkInput(source_file)
+        given = Input(source_file)
         if pairs is None and order_in != "auto" and written.writes_in_blocks:
             reader = LinkReader(given, from_format, base_in, order_in, None, nulls, out_of_range)
             with contextlib.suppress(NotInBlocksError):

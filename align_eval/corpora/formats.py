@@ -1,8 +1,8 @@
 """The interface of a bitext format, and the registry of all of them.
 
-A format is one file in ``align_eval/corpora/bitext_formats/`` with one subclass of :class:`BitextFormat`, registered
-under its name. It turns a file into records and pairs into a file; splitting into words, side order and ids are not its
-business (:mod:`align_eval.corpora.readers` does that for all).
+A format is a subclass of :class:`BitextFormat` in ``align_eval/corpora/bitext_formats/``, registered under its name. It
+turns a file into records and pairs into a file; splitting into words, side order and ids are done for all by
+:mod:`align_eval.corpora.readers`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 from align_eval.corpora.inputs import Input
-from align_eval.errors import InputError, LengthMismatchError
+from align_eval.corpora.pair import SentencePair
+from align_eval.errors import InputError
 from align_eval.registry import Option, Registry
 
 if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
     from align_eval.links import GoldLinks
 
 # One side of a pair as a format gives it: text that is still to be split, or words.
@@ -31,13 +31,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of a file, for telling its format.
-
-    Args:
-        data: the first bytes, decompressed.
-        whole: whether that is the whole file.
-        asked: the options of reading that were given.
-    """
+    """The beginning of a file, decompressed, for telling its format; ``asked`` are the options that were given."""
 
     data: bytes
     whole: bool
@@ -58,10 +52,11 @@ class Head:
             lines.pop()
         return lines[:1000]
 
-    def share(self, fits: Iterable[bool]) -> float:
-        """The share of lines that fit, 0 to 1."""
-        results = list(fits)
-        return sum(results) / len(results) if results else 0.0
+
+def ratio(fits: Iterable[bool]) -> float:
+    """The ratio of lines that fit, 0 to 1."""
+    results = list(fits)
+    return sum(results) / len(results) if results else 0.0
 
 
 class BitextFormat(ABC):
@@ -82,7 +77,7 @@ class BitextFormat(ABC):
     holds_gold: bool = False
 
     def detect(self, head: Head) -> float:
-        """How surely ``head`` is of this format: 0 no, up to 1 by the share of lines that fit, above 1 by a proof."""
+        """How surely ``head`` is of this format: 0 no, up to 1 by the ratio of lines that fit, above 1 by a proof."""
         return 0.0
 
     def check_options(self, options: Options) -> None:  # noqa: B027
@@ -106,20 +101,3 @@ class BitextFormat(ABC):
 
 
 FORMATS: Registry[BitextFormat] = Registry("bitext format", "align_eval.corpora.bitext_formats")
-
-
-def format_names() -> list[str]:
-    """The names of all bitext formats, sorted."""
-    return FORMATS.names()
-
-
-def length_mismatch(source: Input, target: Input) -> LengthMismatchError:
-    """The error for two parallel files of unequal length; both are counted to their ends."""
-    counts = [(source.count_lines(), source.name), (target.count_lines(), target.name)]
-    (fewer, short), (more, long) = sorted(counts, key=lambda c: c[0])
-    return LengthMismatchError(
-        f"has {more} lines but {short} has {fewer}: this line is the first without a counterpart",
-        file=long,
-        line=fewer + 1,
-        remedy="Parallel files correspond line by line: look for a missing, empty or doubled line",
-    )

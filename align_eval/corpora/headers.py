@@ -67,11 +67,9 @@ def is_header(cells: Sequence[str], name: str, option: str) -> bool:
         return False
     if all(texts[place] in _WORDS for place in places):
         raise FormatError(
-            f"the first line ({' '.join(texts)}) may be names of languages or a sentence pair",
-            file=name,
-            line=1,
+            f"the first line ({' '.join(texts)}) may be names of languages or a sentence pair", file=name, line=1,
             remedy=f"Pass {option}yes or {option}no (format= in Python)",
-        )
+        )  # fmt: skip
     return True
 
 

@@ -9,23 +9,27 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import stat
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, Any, BinaryIO, cast
 
-from align_eval.errors import InputError
+from align_eval.errors import AlignEvalError, FormatError
 from align_eval.files import (
     LinesCheck,
     StrPath,
+    check_line_size,
     count_lines,
     decode_lines,
+    decoded,
+    is_special,
     open_binary,
     output_errors,
     unpacked,
     unpacking_errors,
 )
-from align_eval.first_bytes import ENOUGH, sniff
+from align_eval.first_bytes import ENOUGH, check_text, sniff
 
 STDIN = "standard input"
 _IN_MEMORY = 1 << 24
@@ -35,8 +39,6 @@ class _Spool:
     """A stream and a copy of what has been read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        import tempfile
-
         self._read = getattr(stream, "read1", stream.read)
         self._folder = tempfile.gettempdir()
         self._copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
@@ -90,7 +92,7 @@ class Input:
         if self.path == "-":
             self._spool = _Spool(sys.stdin.buffer)
         elif not self.is_folder:
-            if _is_stream(self.path):
+            if is_special(self.path):
                 self._spool = _Spool(cast(BinaryIO, open(self.path, "rb")))  # noqa: SIM115
             else:
                 open_binary(self.path).close()
@@ -129,8 +131,6 @@ class Input:
 
     def whole(self) -> IO[bytes]:
         """All bytes in a temporary file that can be sought in; the caller closes it."""
-        import tempfile
-
         copy = tempfile.TemporaryFile()  # noqa: SIM115
         with self.open() as stream, unpacking_errors(self.name), output_errors(tempfile.gettempdir()):
             shutil.copyfileobj(stream, copy, 1 << 20)
@@ -163,17 +163,53 @@ class Input:
                 data += block
             return data, False
 
+    def line_blocks(self, size: int = 1 << 20) -> Iterator[bytes]:
+        """Yield blocks of whole lines, about ``size`` bytes each; a byte order mark at the start is dropped.
 
-def _is_stream(path: str) -> bool:
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return False  # opening it says what is wrong
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+        Every block but the last ends with a line feed.
+        """
+        rest: list[bytes] = []
+        start = True
+        with self.open() as stream, unpacking_errors(self.name):
+            done = 0
+            while block := stream.read(size):
+                if start or b"\0" in block:
+                    check_text(block, self.name, self._line_at(done) if done else 1, start=start)
+                done += len(block)
+                if start:
+                    start = False
+                    block = block.removeprefix(b"\xef\xbb\xbf")
+                cut = block.rfind(b"\n") + 1
+                if cut:
+                    rest.append(block[:cut])
+                    yield b"".join(rest)
+                    rest = [block[cut:]]
+                else:
+                    rest.append(block)
+                    check_line_size(sum(map(len, rest)), self.name, partial(self._line_at, done))
+        if last := b"".join(rest):
+            yield last
 
+    def _line_at(self, place: int) -> int:
+        """The number of the line, from 1, in which byte ``place`` (from 0) stands."""
+        line = 1
+        with self.open() as stream:
+            while place > 0 and (block := stream.read(min(place, 1 << 20))):
+                line += block.count(b"\n")
+                place -= len(block)
+        return line
 
-def open_inputs(path: StrPath, target: StrPath | None) -> tuple[Input, Input | None]:
-    """The inputs of a bitext: one file, or two parallel ones."""
-    if target is not None and os.fspath(path) == "-" == os.fspath(target):
-        raise InputError("source and target cannot both be standard input", remedy="Name a file for one of them")
-    return Input(path), None if target is None else Input(target)
+    def decode_block(self, block: bytes, first: int) -> Iterator[tuple[int, str]]:
+        """The lines of one block of whole lines, the first of them being line ``first`` of the file."""
+        for number, raw in enumerate(block.removesuffix(b"\n").split(b"\n"), first):
+            yield number, decoded(raw.removesuffix(b"\r"), self.name, number)
+
+    def malformed(self, message: str, line: int | None, remedy: str) -> FormatError:
+        """A :class:`FormatError` about ``line`` of this file."""
+        return FormatError(message, file=self.name, line=line, remedy=remedy)
+
+    def placed(self, error: AlignEvalError, line: int | None) -> AlignEvalError:
+        """The error with this file and a line of it, where it names no file yet."""
+        if error.file is not None:
+            return error
+        return type(error)(error.message, file=self.name, line=line, remedy=error.remedy)

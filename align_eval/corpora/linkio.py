@@ -13,17 +13,18 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any
 
 import numpy as np
 
 from align_eval.corpora.index_base import parse_base, parse_order
-from align_eval.corpora.link_formats import LINK_FORMATS, LinkInput, WriteOptions
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.link_formats import LINK_FORMATS, written_names
 from align_eval.corpora.link_formats._detect import detect
-from align_eval.corpora.link_formats.naacl import written_names
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.matching import listing
+from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.raw_links import LinkReport
 from align_eval.corpora.sidecar import read_provenance, write_sidecar
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
@@ -31,17 +32,8 @@ from align_eval.files import StrPath, output_stream
 from align_eval.links import Links
 from align_eval.links.table import LinkTable, number_places
 
-if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
-
-
 #: Sentence pairs that are held where links are read, changed and written in blocks.
 BLOCK = 1 << 14
-
-
-def link_format_names() -> list[str]:
-    """The names of all link formats, sorted."""
-    return LINK_FORMATS.names()
 
 
 def read_links(
@@ -58,7 +50,8 @@ def read_links(
 
     Args:
         path: a file (``.gz``, ``.xz``, ``.zst`` read transparently), a pipe, or ``-`` for standard input.
-        format: a name of :func:`link_format_names`, or ``"auto"``: told by the first lines.
+        format: a name (``pharaoh``, ``talp``, ``naacl``, ``a3``, ``tsv``, ``pipes``, ``numbered``, ``multimwa``,
+            ``lists``, ``answers``, ``jsonl``, ``parquet``) or ``"auto"``: told by the first lines.
         base: 0, 1, or ``"auto"``: proven from the whole file (see :mod:`align_eval.corpora.index_base`) unless the
             format fixes it (GIZA++ A3: 1; JSONL, Parquet, ``pipes``, MultiMWA and XL-WA TSV: 0). NAACL counts from 1
             unless a link ``0 0`` proves the other. A link ``0-0`` under base 1 is an error.
@@ -92,45 +85,12 @@ def read_links(
     return table
 
 
-def read_links_report(
-    path: StrPath,
-    *,
-    format: str = "auto",
-    base: int | str = "auto",
-    order: str = "st",
-    bitext: Iterable[SentencePair] | None = None,
-    nulls: str = "drop",
-    out_of_range: str = "raise",
-) -> tuple[LinkTable, LinkReport]:
+def read_links_report(path: StrPath, **options: Any) -> tuple[LinkTable, LinkReport]:
     """As :func:`read_links`, and with it what was found and left out. Gives no warnings."""
-    reader = LinkReader(path, format, base, order, bitext, nulls, out_of_range)
+    reader = LinkReader(path, **options)
     table = reader.read()
     table.provenance = read_provenance(path)
     return table, reader.report
-
-
-def iter_link_blocks(
-    path: StrPath,
-    *,
-    format: str = "auto",
-    base: int | str = "auto",
-    order: str = "st",
-    bitext: Iterable[SentencePair] | None = None,
-    nulls: str = "drop",
-    out_of_range: str = "raise",
-    sentences_per_block: int = 1 << 16,
-) -> Iterator[LinkTable]:
-    """Yield the links of a file in tables of ``sentences_per_block`` consecutive sentence pairs (the last: the rest).
-
-    Memory is bounded by the block (for Pharaoh, TALP, TSV and JSONL). Where base or order has to be proven the file is
-    read twice. Arguments and errors are those of :func:`read_links`; blocks of two files line up. In each table
-    sentences count from 0.
-    """
-    if sentences_per_block < 1:
-        raise InputError(f"sentences_per_block must be positive, got {sentences_per_block}")
-    reader = LinkReader(path, format, base, order, bitext, nulls, out_of_range)
-    yield from reader.tables(sentences_per_block)
-    warn_of(reader.report)
 
 
 def write_links(
@@ -147,7 +107,7 @@ def write_links(
     Args:
         path: the file; a name in ``.gz``, ``.xz`` or ``.zst`` is compressed.
         table: 0-based, source-target; or one :class:`~align_eval.links.Links` a sentence pair.
-        format: a name of :func:`link_format_names`.
+        format: a name, as for :func:`read_links`.
         base: 0 or 1; ``None``: what the format fixes (NAACL and GIZA++ A3: 1), else 0.
         order: ``"st"``, or ``"ts"``: the file is written as seen from the other side (and the sentences swapped in
             formats that hold them).
@@ -181,16 +141,14 @@ def write_links(
     link_format.check_base(format, number)
     if link_format.needs_sentences and bitext is None:
         raise InputError(
-            f"the format {format!r} holds the sentences, and there are none",
-            file=path,
+            f"the format {format!r} holds the sentences, and there are none", file=path,
             remedy="Give them: --bitext FILE, or --source FILE --target FILE (bitext= in Python)",
-        )
+        )  # fmt: skip
     if not link_format.has_possible and not bool(table.sure.all()):
         raise InputError(
             f"the format {format!r} cannot mark possible links, and {table.links - table.sure_links} are possible only",
-            file=path,
-            remedy="Write talp, pharaoh, naacl, tsv, pipes, jsonl or parquet",
-        )
+            file=path, remedy="Write talp, pharaoh, naacl, tsv, pipes, jsonl or parquet",
+        )  # fmt: skip
     sentences = None
     if bitext is not None and link_format.needs_sentences:
         sentences = list(bitext)
@@ -198,6 +156,8 @@ def write_links(
             raise LengthMismatchError(
                 f"links of {table.sentences} sentence pairs but {len(sentences)} sentence pairs of text", file=path
             )
+    if table.scores is not None and link_format.has_scores and not bool(np.isfinite(table.scores).all()):
+        raise InputError("a score that is not a finite number cannot be written", remedy="Repair the scores")
     provenance = table.provenance
     if order == "ts":
         table = table.reverse()
@@ -207,7 +167,7 @@ def write_links(
     elif link_format.names_by_number and table.ids is not None and written_names(table) != list(table.ids):
         _tell(path, f"the sentence pairs are named {listing(list(table.ids))}, and {format} holds numbers: 1, 2, ...")
     with output_stream(path) as stream:
-        link_format.write(stream, table, WriteOptions(number, sentences))
+        link_format.write(stream, table, number, sentences or ())
     whole = not link_format.skips_empty or bool((np.diff(table.offsets) > 0).all())
     write_sidecar(path, provenance, table.sentences, None if whole else written_names(table), number)
 
@@ -225,7 +185,11 @@ def write_link_blocks(
     order: str = "st",
     provenance: Callable[[], Mapping[str, str]],
 ) -> bool:
-    """As :func:`write_links` without sentences, from consecutive tables; the bytes are those of all tables joined."""
+    """As :func:`write_links` without sentences, from consecutive tables; the bytes are those of all tables joined.
+
+    Gives whether the links have scores that the format does not keep. The provenance is asked for at the end.
+    Raises :class:`NotInBlocksError`, with nothing written, where the format, names or scores need the whole table.
+    """
     link_format = LINK_FORMATS.get(format)()
     number = parse_base(link_format.own_base or 0 if base is None else base)
     if not link_format.writes_in_blocks or number is None:
@@ -243,7 +207,7 @@ def write_link_blocks(
             if named or (table.scores is not None and link_format.has_scores):
                 raise NotInBlocksError
             table.ids = names
-            link_format.write(out, table if order == "st" else table.reverse(), WriteOptions(number))
+            link_format.write(out, table if order == "st" else table.reverse(), number)
             done += table.sentences
         if os.fspath(path) == "-":
             out.seek(0)
@@ -296,10 +260,11 @@ def link_format_of(path: StrPath) -> str:
 
 
 def sentences_of_links(path: StrPath, *, format: str = "auto", order: str = "st") -> list[SentencePair] | None:
-    """The sentence pairs that a file of links holds itself (GIZA++ A3, TSV), or ``None`` if its format holds none."""
-    from align_eval.corpora.pair import SentencePair
+    """The sentence pairs that a file of links holds itself (GIZA++ A3, TSV), or ``None`` if its format holds none.
 
-    file = LinkInput(path)
+    ``order="ts"`` swaps the sides.
+    """
+    file = Input(path)
     sides = LINK_FORMATS.get(detect(file) if format == "auto" else format)().sentences(file)
     if sides is None:
         return None

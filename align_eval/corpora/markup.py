@@ -68,19 +68,20 @@ def is_counted(lines: Sequence[str]) -> bool:
     return len(lines) > 2 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1)))
 
 
+_NOTES = {
+    "listed": "numbered sentences ({}): the numbers are read as names, not as words",
+    "numbered": "'number TAB sentence': the numbers are read as names of the sentences, not as words",
+    "s": "<s> markup: the tags are left out, their numbers are read as names of the sentences",
+    "seg": "SGML or XML: the text of each <seg> is read, its id as the name of the sentence",
+}
+
+
 def note_of(kind: str, name: str, lines: Sequence[str]) -> str | None:
     """What a user should know of how a file of this kind, with these first lines, is read, or ``None``."""
-    if kind == "plain" and is_counted(lines):
-        return f"{name}: each line begins with its number, which is read as a word; leave it out: cut -d' ' -f2-"
-    if kind == "listed":
-        return f"{name}: numbered sentences ({lines[0].split()[0]}): the numbers are read as names, not as words"
-    if kind == "numbered":
-        return f"{name}: 'number TAB sentence': the numbers are read as names of the sentences, not as words"
-    if kind == "s":
-        return f"{name}: <s> markup: the tags are left out, their numbers are read as names of the sentences"
-    if kind == "seg":
-        return f"{name}: SGML or XML: the text of each <seg> is read, its id as the name of the sentence"
-    return None
+    if kind == "plain":
+        counted = "each line begins with its number, which is read as a word; leave it out: cut -d' ' -f2-"
+        return f"{name}: {counted}" if is_counted(lines) else None
+    return f"{name}: {_NOTES[kind].format(*lines[0].split()[:1])}"
 
 
 def sentences(source: Input, kind: str) -> Iterator[Sentence]:
@@ -93,15 +94,13 @@ def sentences(source: Input, kind: str) -> Iterator[Sentence]:
     for number, name, text in _segments(source) if kind == "seg" else _lines(source, kind):
         if name is not None:
             if name in seen:
-                raise FormatError(
-                    f"sentence {name!r} again, first in line {seen[name]}",
-                    file=source.name,
-                    line=number,
-                    remedy="Give each sentence a number of its own",
-                )
+                raise source.malformed(
+                    f"sentence {name!r} again, first in line {seen[name]}", number,
+                    "Give each sentence a number of its own",
+                )  # fmt: skip
             seen[name] = number
         if fault := fault_of(text):
-            raise FormatError(fault[0], file=source.name, line=number, remedy=fault[1])
+            raise source.malformed(fault[0], number, fault[1])
         yield number, name, text
 
 
@@ -114,12 +113,7 @@ def _lines(source: Input, kind: str) -> Iterator[Sentence]:
     for number, line in source.lines():
         found = form.fullmatch(line)
         if found is None:
-            raise FormatError(
-                f"a line that is not '{what}', as those before it are",
-                file=source.name,
-                line=number,
-                remedy="Mend the line",
-            )
+            raise source.malformed(f"a line that is not '{what}', as those before it are", number, "Mend the line")
         yield number, *(_listed(found) if kind == "listed" else (found[1], found[2]))
 
 
@@ -130,30 +124,21 @@ def _segments(source: Input) -> Iterator[Sentence]:
     for number, line in source.lines():
         rest, at = [], 0
         if _BOTH_SIDES.search(line):
-            raise FormatError(
-                "XML that holds sources and references in one file",
-                file=source.name,
-                line=number,
-                remedy="Write the sources and the references to two files, one sentence a line",
-            )
+            raise source.malformed(
+                "XML that holds sources and references in one file", number,
+                "Write the sources and the references to two files, one sentence a line",
+            )  # fmt: skip
         for doc in _DOC.finditer(line):
             document = _attribute(doc[1], "docid") or _attribute(doc[1], "id") or ""
         for seg in _SEG.finditer(line):
             if not seg[3]:
-                raise FormatError(
-                    "a <seg> that does not end in its line",
-                    file=source.name,
-                    line=number,
-                    remedy="Write each <seg> in one line",
-                )
+                raise source.malformed("a <seg> that does not end in its line", number, "Write each <seg> in one line")
             found.append((number, document, _attribute(seg[1], "id"), _plain(seg[2])))
             rest.append(line[at : seg.start()])
             at = seg.end()
         rest.append(line[at:])
         if not line.lower().lstrip().startswith("<hl>") and not all(_TAGS.fullmatch(piece) for piece in rest):
-            raise FormatError(
-                "text outside of <seg>", file=source.name, line=number, remedy="Put each sentence into a <seg>"
-            )
+            raise source.malformed("text outside of <seg>", number, "Put each sentence into a <seg>")
     ids = [ident for _, _, ident, _ in found]
     alone = len(set(ids)) == len(ids)
     for number, document, ident, text in found:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from align_eval.corpora.link_blocks import moved
 from align_eval.corpora.raw_links import LinkReport, RawLinks
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.links.table import LinkTable, placed
@@ -303,7 +302,7 @@ def placed_in_text(raw: RawLinks, ids: Sequence[str], done: int, may_lack: bool,
             file=report.file,
             remedy="Check that the links and the sentences belong together, or add a line without links for each",
         )
-    return moved(raw, found, among)
+    return raw.moved(found, among)
 
 
 def _places(names: Sequence[str], among: Sequence[str], own: bool) -> list[int | None]:

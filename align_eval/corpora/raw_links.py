@@ -1,19 +1,15 @@
-"""Links as a file has them, and their translation into the package's own: 0-based, source first, sorted, unique."""
+"""Links as a file has them: base and order as written, in blocks of consecutive sentence pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import FormatError, IndexBaseError, LinkRangeError
 from align_eval.links import BoolArray, FloatArray, IntArray
-from align_eval.links.table import sort_unique
-
-#: What stands in :attr:`RawLinks.first` or :attr:`RawLinks.second` for a side that is missing.
-NULL = -1
 
 Lengths = tuple[NDArray[np.integer], NDArray[np.integer]]
 
@@ -54,27 +50,69 @@ class RawLinks:
     least: int | None = None
     notes: Sequence[str] = ()
 
+    @classmethod
+    def of_rows(cls, rows: Sequence[Sequence[Any]], counts: Sequence[int], **more: Any) -> RawLinks:
+        """Links of ``(first, second, ...)``, of which each sentence pair has ``counts``; ``more`` fields."""
+        flat = np.array([row[:2] for row in rows], dtype=np.int32).reshape(-1, 2)
+        sentence = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        return cls(sentence, flat[:, 0].copy(), flat[:, 1].copy(), len(counts), **more)
+
     def line_of(self, row: int) -> int:
         """The line of the file, from 1, that holds link ``row``."""
         return int(self.lines[row]) if self.lines is not None else self.start_line + int(self.sentence[row])
+
+    def all_lines(self) -> NDArray[np.int64]:
+        """The line of each link."""
+        return self.sentence + np.int64(self.start_line) if self.lines is None else self.lines.astype(np.int64)
 
     def is_sure(self, row: int) -> bool:
         """Whether link ``row`` is marked sure."""
         return self.sure is None or bool(self.sure[row])
 
+    def take(self, rows: slice | NDArray[np.integer], **changes: Any) -> RawLinks:
+        """Some of its links, in this order; ``changes`` are other fields."""
+        columns = {name: getattr(self, name) for name in ("sentence", "first", "second", "sure", "scores", "lines")}
+        taken = {name: None if column is None else column[rows] for name, column in columns.items()}
+        return replace(self, **{**taken, **changes})
 
-@dataclass
-class Columns:
-    """Translated links of one block: sorted by (sentence, source, target), unique, 0-based."""
+    def head(self, sentences: int) -> RawLinks:
+        """Its first sentence pairs."""
+        return self.take(
+            slice(int(np.searchsorted(self.sentence, np.int32(sentences)))), sentences=min(sentences, self.sentences),
+            lengths=None if self.lengths is None else (self.lengths[0][:sentences], self.lengths[1][:sentences]),
+            ids=None if self.ids is None else self.ids[:sentences], least=None, notes=(),
+        )  # fmt: skip
 
-    sentence: IntArray
-    source: IntArray
-    target: IntArray
-    sure: BoolArray
-    scores: FloatArray | None
-    sentences: int
-    ids: Sequence[str] | None = None
-    nulls: IntArray | None = None  # (4, n): see LinkTable.nulls
+    def moved(self, places: NDArray[np.intp], ids: Sequence[str]) -> RawLinks:
+        """Its ``k``-th sentence pair at ``places[k]`` among ``ids``; those without any are without links."""
+        lengths = None
+        if self.lengths is not None and len(places) == len(ids):
+            back = np.argsort(places)
+            lengths = (self.lengths[0][back], self.lengths[1][back])
+        sentence = places.astype(np.int32)[self.sentence]
+        order = np.argsort(sentence, kind="stable")
+        raw = replace(self, sentence=sentence, lines=self.all_lines())
+        return raw.take(order, sentences=len(ids), lengths=lengths, ids=list(ids), ascending=False)
+
+
+def join_raw(parts: Sequence[RawLinks]) -> RawLinks:
+    """Consecutive blocks of one file as one, its links as written; each with its line."""
+    if len(parts) == 1:
+        return parts[0]
+    first = np.cumsum([0, *(part.sentences for part in parts)]).astype(np.int32)
+    filled = [part for part in parts if len(part.first)]
+    scores = [part.scores for part in filled if part.scores is not None]
+    lengths = [part.lengths for part in parts if part.lengths is not None]
+    sides = tuple(np.concatenate(side) for side in zip(*lengths, strict=True))
+    return RawLinks(
+        np.concatenate([part.sentence + begin for part, begin in zip(parts, first, strict=False)]),
+        np.concatenate([part.first for part in parts]), np.concatenate([part.second for part in parts]), int(first[-1]),
+        np.concatenate([np.ones(len(part.first), dtype=bool) if part.sure is None else part.sure for part in parts]),
+        np.concatenate(scores) if filled and len(scores) == len(filled) else None,
+        lines=np.concatenate([part.all_lines() for part in parts]),
+        lengths=(sides[0], sides[1]) if len(lengths) == len(parts) and lengths else None,
+        ids=[name for part in parts for name in part.ids or ()], notes=[text for part in parts for text in part.notes],
+    )  # fmt: skip
 
 
 @dataclass
@@ -112,121 +150,3 @@ class LinkReport:
         """Add ``text`` to the notes, once."""
         if text not in self.notes:
             self.notes.append(text)
-
-
-class Translator:
-    """Translates blocks into 0-based, source-target :class:`Columns` under one base, order and policy.
-
-    Args:
-        base, order: of the file.
-        nulls: ``"drop"`` or ``"raise"``: what to do with null links (a side missing, -1, or 0 in a 1-based file).
-        out_of_range: ``"drop"`` or ``"raise"``: what to do with links outside of their sentence pair.
-        show: gives a link as the file writes it.
-        report: its counts are raised.
-    """
-
-    def __init__(self, base: int, order: str, nulls: str, out_of_range: str, show: Shower, report: LinkReport) -> None:
-        self.base, self.order, self.nulls, self.out_of_range = base, order, nulls, out_of_range
-        self.show, self.report = show, report
-
-    def translate(self, raw: RawLinks, lengths: Lengths | None) -> Columns:
-        """The block's links; ``lengths`` are the numbers of (source, target) words of its pairs, if known."""
-        base = np.int32(self.base)
-        source, target = (raw.first, raw.second) if self.order == "st" else (raw.second, raw.first)
-        keep: BoolArray | None = None
-        left_out: IntArray | None = None
-        least = raw.least
-        if least is None and len(source):
-            least = min(int(source.min()), int(target.min()))
-        if least is not None and least < self.base:
-            null = (source < base) | (target < base)
-            if self.base == 1 and least <= 0:
-                nothing = (source == 0) & (target == 0)
-                if nothing.any():
-                    raise self._base_error(raw, int(nothing.argmax()))
-            if self.nulls == "raise":
-                raise self._null_error(raw, int(null.argmax()))
-            self.report.nulls += int(null.sum())
-            keep = ~null
-            left_out = np.stack([raw.sentence[null], source[null] - base, target[null] - base, _marks(raw, null)])
-        if lengths is not None and len(source):
-            bad = (source - base >= lengths[0][raw.sentence]) | (target - base >= lengths[1][raw.sentence])
-            if keep is not None:
-                bad &= keep
-            if bad.any():
-                error = self._range_error(raw, int(bad.argmax()), lengths)
-                if self.out_of_range == "raise":
-                    raise error
-                self.report.out_of_range += int(bad.sum())
-                self.report.first_out_of_range = self.report.first_out_of_range or str(error)
-                keep = ~bad if keep is None else keep & ~bad
-        sentence, sure, scores = raw.sentence, raw.sure, raw.scores
-        if keep is not None:
-            sentence, source, target = sentence[keep], source[keep], target[keep]
-            sure = None if sure is None else sure[keep]
-            scores = None if scores is None else scores[keep]
-        if self.base:
-            source, target = source - base, target - base
-        before = len(source)
-        if raw.ascending and sure is not None and self.order == "st":  # and what was left out leaves them so
-            columns = sentence, source, target, sure, scores
-        else:
-            columns = sort_unique(sentence, source, target, sure, scores)
-        self.report.duplicates += before - len(columns[0])
-        self.report.links += len(columns[0])
-        self.report.sure += int(columns[3].sum())
-        self.report.sentences += raw.sentences
-        for text in raw.notes:
-            self.report.note(text)
-        return Columns(*columns, raw.sentences, raw.ids, left_out)
-
-    def _base_error(self, raw: RawLinks, row: int) -> IndexBaseError:
-        return IndexBaseError(
-            f"link {self.show(0, 0, raw.is_sure(row))} joins nothing with nothing if indices count from 1, so they "
-            "count from 0",
-            file=self.report.file,
-            line=raw.line_of(row),
-            remedy="Pass base 0 (--gold-base, --hyp-base, --base or --base-in; base= in Python)",
-        )
-
-    def _null_error(self, raw: RawLinks, row: int) -> FormatError:
-        shown = self.show(int(raw.first[row]), int(raw.second[row]), raw.is_sure(row))
-        return FormatError(
-            f"link {shown} joins a word with nothing (a null link, indices counted from {self.base})",
-            file=self.report.file,
-            line=raw.line_of(row),
-            remedy="Leave null links out with nulls='drop' (--nulls drop)",
-        )
-
-    def _range_error(self, raw: RawLinks, row: int, lengths: Lengths) -> LinkRangeError:
-        first, second, k = int(raw.first[row]), int(raw.second[row]), int(raw.sentence[row])
-        source, target = (first, second) if self.order == "st" else (second, first)
-        m, n = int(lengths[0][k]), int(lengths[1][k])
-        likely = self._likely_cause(source, target, m, n)
-        shown = self.show(first, second, raw.is_sure(row))
-        return LinkRangeError(
-            f"link {shown} (indices from {self.base}, {'source-target' if self.order == 'st' else 'target-source'}) "
-            f"is outside its sentence pair of {m} source and {n} target words",
-            file=self.report.file,
-            line=raw.line_of(row),
-            remedy=f"{likely}; to leave such links out pass out_of_range='drop' (--out-of-range drop)",
-        )
-
-    def _likely_cause(self, source: int, target: int, m: int, n: int) -> str:
-        if self.base == 0 and source <= m and target <= n:
-            return (
-                "Probably the indices count from 1: pass base 1 (--gold-base, --hyp-base, --base or --base-in; base= "
-                "in Python), or check that these are the right sentences"
-            )
-        a, b = source - self.base, target - self.base
-        if a < n and b < m:
-            return (
-                "Probably the sides are swapped: pass order ts (--hyp-order or --order-in; order= in Python), or check "
-                "that these are the right sentences"
-            )
-        return "Check that these are the right sentences, the base (0 or 1) and the order (st or ts)"
-
-
-def _marks(raw: RawLinks, rows: BoolArray) -> IntArray:
-    """1 for a sure link and 0 for a possible one, of some rows."""
-    return np.ones(int(rows.sum()), dtype=np.int32) if raw.sure is None else raw.sure[rows].astype(np.int32)

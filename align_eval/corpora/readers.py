@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections import Counter
@@ -9,15 +10,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from align_eval.corpora.bitext_formats.rows import is_saved_dataset
 from align_eval.corpora.corpus import Corpus
-from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record
-from align_eval.corpora.inputs import Input, open_inputs
+from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Record, Side
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.link_text import unknown_form
 from align_eval.corpora.pair import SentencePair, make_pair
-from align_eval.corpora.unknown_forms import unknown_form
-from align_eval.corpora.words import NAMES, TOKENIZERS, Tokenize, Tokenizer, load_tokenizers, tokenizer_for, unsplit
+from align_eval.corpora.words import (
+    NAMES,
+    TOKENIZERS,
+    Tokenize,
+    Tokenizer,
+    load_tokenizers,
+    split_words,
+    tokenizer_for,
+    unsplit,
+)
 from align_eval.errors import (
     AlignEvalWarning,
-    FormatError,
     InputError,
     LinkRangeError,
     MissingFileError,
@@ -85,7 +95,8 @@ def read_bitext(
     """
     if order not in ("st", "ts"):
         raise InputError(f"side order {order!r}", remedy="Pass st (source first) or ts (target first)")
-    if not _auto(tokenize):
+    auto = "auto" in (tokenize if isinstance(tokenize, (tuple, list)) else (tokenize,))
+    if not auto:
         tokenizers = load_tokenizers(tokenize)
     format, written = split_spec(format)
     asked = {part.partition("=")[0].strip(): part.partition("=")[2].strip() for part in written.split(",") if part}
@@ -95,7 +106,7 @@ def read_bitext(
     for note in reader.notes(source, other, given) if not source.is_folder else ():
         warnings.warn(AlignEvalWarning(note), stacklevel=2)
     swap = order == "ts"
-    if _auto(tokenize):
+    if auto:
         known = (given.get("source_language", languages[0]), given.get("target_language", languages[1]))
         chosen = _chosen_tokenizers(tokenize, lambda: reader.records(source, other, given), known, swap)
         tokenizers = load_tokenizers(chosen)
@@ -105,7 +116,7 @@ def read_bitext(
     looked: list[bool] = []  # filled when the first sentences have been looked at
 
     def open_pairs() -> Iterator[SentencePair]:
-        pairs = _pairs(reader.records(source, other, given), tokenizers[0], tokenizers[1], source.name)
+        pairs = _pairs(reader.records(source, other, given), tokenizers[0], tokenizers[1], source)
         if not looked:
             pairs = _looked_at(pairs, source.name, other, looked)
         return (pair.reverse() for pair in pairs) if swap else pairs
@@ -152,12 +163,14 @@ def _chosen(
     name = "" if reader is None else FORMATS.canonical(format)
     if reader is not None and name == "datasets":
         return Input.named(path), None, reader, "datasets"
-    source, other = open_inputs(path, target)
+    if target is not None and os.fspath(path) == "-" == os.fspath(target):
+        raise InputError("source and target cannot both be standard input", remedy="Name a file for one of them")
+    source, other = Input(path), None if target is None else Input(target)
     for one in (source, other):
         if one is not None and one.is_folder and reader is not None:
             raise MissingFileError("is a folder, not a file", file=one.path, remedy="Name a file in it")
     if reader is None:
-        name = _detected(source, asked)
+        name = format_of(source, asked)
         reader = FORMATS.get(name)
     return source, other, reader, name
 
@@ -166,29 +179,21 @@ def _chosen(
 _CSV_NAME = re.compile(r"\.csv(\.(gz|xz|zst|bz2))?$", re.IGNORECASE)
 
 
-def detect_format(path: StrPath) -> str:
-    """Tell the format of one file by its content.
+def format_of(source: Input, asked: Mapping[str, Any]) -> str:
+    """The format of one file by its content.
 
     Each format says how much of the beginning (64 KiB, at most 1000 lines) is of its form; the best one is taken if
     that is at least half of the lines and no other format is as good.
     """
-    return _detected(Input(path), {})
-
-
-def _detected(source: Input, asked: Mapping[str, Any]) -> str:
     names = ", ".join(FORMATS.names())
     remedy = f"Pass --bitext-format (format= in Python), one of: {names} (parallel with the target file too)"
     if source.is_folder:
-        from align_eval.corpora.bitext_formats.hub import is_saved_dataset
-
         if is_saved_dataset(source.path):
             return "datasets"
-        raise FormatError(
-            "is a folder, and not one that datasets.save_to_disk wrote", file=source.name, remedy="Name a file in it"
-        )
+        raise source.malformed("is a folder, and not one that datasets.save_to_disk wrote", None, "Name a file in it")
     head = Head(*source.head(), asked)
     if not head.data:
-        raise FormatError("an empty file has no content to tell its format by", file=source.name, remedy=remedy)
+        raise source.malformed("an empty file has no content to tell its format by", None, remedy)
     able = [(name, reader) for name, reader in FORMATS.items() if all(key in reader.options for key in asked)]
     fits = sorted(((reader.detect(head), name) for name, reader in able), reverse=True)
     if not fits or fits[0][0] < 0.5:  # then the options are at fault, which is said of the format that fits
@@ -203,15 +208,10 @@ def _detected(source: Input, asked: Mapping[str, Any]) -> str:
             "' ||| ' nor one tab (or two tabs with links behind the second)",
             remedy,
         )
-        raise FormatError(what, file=source.name, remedy=mend)
+        raise source.malformed(what, None, mend)
     if len(best) > 1:
-        raise FormatError(f"the content fits {' and '.join(sorted(best))} equally", file=source.name, remedy=remedy)
+        raise source.malformed(f"the content fits {' and '.join(sorted(best))} equally", None, remedy)
     return best[0]
-
-
-def _auto(tokenize: Tokenize) -> bool:
-    """Whether a tokeniser is to be chosen by language."""
-    return "auto" in (tokenize if isinstance(tokenize, (tuple, list)) else (tokenize,))
 
 
 def _chosen_tokenizers(
@@ -259,7 +259,7 @@ def _looked_at(
 
 
 def _pairs(
-    records: Iterable[Record], source_words: Tokenizer | None, target_words: Tokenizer | None, name: str
+    records: Iterable[Record], source_words: Tokenizer | None, target_words: Tokenizer | None, file: Input
 ) -> Iterator[SentencePair]:
     """Records into pairs. The path without tokeniser is written out, as it runs once a line of millions."""
     for position, (ident, source, target, gold, line) in enumerate(records, 1):
@@ -267,42 +267,28 @@ def _pairs(
             words = source.split(" ")
             left = tuple(words) if all(words) else tuple([w for w in words if w])
         else:
-            left = _words(source, source_words, gold is not None, name, line)
+            left = _words(source, source_words, gold is not None, file, line)
         if target_words is None and target.__class__ is str:
             words = target.split(" ")
             right = tuple(words) if all(words) else tuple([w for w in words if w])
         else:
-            right = _words(target, target_words, gold is not None, name, line)
+            right = _words(target, target_words, gold is not None, file, line)
         if gold is not None:
             try:
                 gold.possible.check_range(len(left), len(right))
             except LinkRangeError as error:
-                raise LinkRangeError(error.message, file=name, line=line, remedy=error.remedy) from None
+                raise file.placed(error, line) from None
         yield make_pair(ident if ident is not None else str(position), left, right, gold)
 
 
-def _words(
-    side: str | tuple[str, ...],
-    tokenizer: Callable[[str], Iterable[str]] | None,
-    gold: bool,
-    name: str,
-    line: int | None,
-) -> tuple[str, ...]:
-    if isinstance(side, tuple):
-        if tokenizer is not None:
-            raise InputError(
-                "cannot be tokenised: the file holds words already", file=name, line=line, remedy="Leave tokenize out"
-            )
-        return side
-    plain = tuple([w for w in side.split(" ") if w])
+def _words(side: Side, tokenizer: Tokenizer | None, gold: bool, file: Input, line: int | None) -> tuple[str, ...]:
+    given = side if isinstance(side, tuple) else split_words(side)
     if tokenizer is None:
-        return plain
-    words = tuple([w for w in tokenizer(side) if w])
-    if gold and words != plain:
-        raise InputError(
-            "cannot be tokenised: its gold links count the words that ASCII spaces separate",
-            file=name,
-            line=line,
-            remedy="Leave tokenize out",
-        )
-    return words
+        return given
+    why = "the file holds words already"
+    if isinstance(side, str):
+        words = tuple([w for w in tokenizer(side) if w])
+        if not gold or words == given:
+            return words
+        why = "its gold links count the words that ASCII spaces separate"
+    raise InputError(f"cannot be tokenised: {why}", file=file.name, line=line, remedy="Leave tokenize out")

@@ -48,6 +48,14 @@ def _array(pairs: Iterable[tuple[int, int]]) -> NDArray[Any]:
         raise InputError("these are not pairs of indices", remedy=_FORM) from None
 
 
+def out_of_range(i: int, j: int, source: int, target: int, line: int | None = None) -> LinkRangeError:
+    """The error for a link outside a pair of ``source`` and ``target`` words."""
+    return LinkRangeError(
+        f"link {i}-{j} (0-based) is outside a pair of {source} source and {target} target words", line=line,
+        remedy="Check the index base (0 or 1), the side order and that the sentences belong to the links",
+    )  # fmt: skip
+
+
 class Links:
     """The links of one sentence pair: a set of ``(i, j)``, 0-based, kept sorted, optionally each with a score.
 
@@ -137,11 +145,8 @@ class Links:
         """Raise :class:`LinkRangeError` if a link lies outside ``source_length`` x ``target_length`` words."""
         bad = (self.pairs[:, 0] >= source_length) | (self.pairs[:, 1] >= target_length)
         if bad.any():
-            i, j = self.pairs[int(bad.argmax())]
-            raise LinkRangeError(
-                f"link {i}-{j} (0-based) is outside a pair of {source_length} source and {target_length} target words",
-                remedy="Check the index base (0 or 1), the side order and that the sentences belong to the links",
-            )
+            i, j = self.pairs[int(bad.argmax())].tolist()
+            raise out_of_range(i, j, source_length, target_length)
 
     def reverse(self) -> Links:
         """The same links seen from the other side: ``(j, i)``."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.errors import InputError, LengthMismatchError, LinkRangeError
-from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links
+from align_eval.errors import InputError, LengthMismatchError
+from align_eval.links import BoolArray, FloatArray, GoldLinks, IntArray, Links, out_of_range
 from align_eval.tables import frame
 
 if TYPE_CHECKING:
@@ -129,14 +129,10 @@ class LinkTable(Sequence[Links]):
         counts = [len(p) for p in pairs]
         flat = np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int32)
         return cls(
-            np.repeat(np.arange(len(pairs)), counts),
-            flat[:, 0],
-            flat[:, 1],
-            len(pairs),
+            np.repeat(np.arange(len(pairs)), counts), flat[:, 0], flat[:, 1], len(pairs),
             np.concatenate(sure) if sure else None,
-            np.concatenate(scores) if scored and scores and any(counts) else None,
-            ids,
-        )
+            np.concatenate(scores) if scored and scores and any(counts) else None, ids,
+        )  # fmt: skip
 
     def _rows(self, index: int) -> tuple[slice, IntArray]:
         """The rows of a sentence pair, and their links ``(rows, 2)``."""
@@ -257,12 +253,7 @@ class LinkTable(Sequence[Links]):
         if bad.any():
             row = int(bad.argmax())
             k = int(self.sentence[row])
-            raise LinkRangeError(
-                f"link {self.source[row]}-{self.target[row]} (0-based) is outside a pair of {source[k]} source and "
-                f"{target[k]} target words",
-                line=k + 1,
-                remedy="Check the index base (0 or 1), the side order and that the sentences belong to the links",
-            )
+            raise out_of_range(self.source[row], self.target[row], source[k], target[k], k + 1)
 
     def __repr__(self) -> str:
         return f"LinkTable({self.sentences} sentence pairs, {self.sure_links} sure of {self.links} links)"

@@ -314,7 +314,7 @@ class FilesDone:
 
 def names_files(bitext: str) -> bool:
     """Whether this is a folder (that is no saved data set), or a pattern such as ``*.tsv.gz``."""
-    from align_eval.corpora.bitext_formats.hub import is_saved_dataset
+    from align_eval.corpora.bitext_formats.rows import is_saved_dataset
 
     if os.path.isdir(bitext):
         return not is_saved_dataset(bitext)

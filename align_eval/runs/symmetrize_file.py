@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from align_eval.corpora.link_formats import LinkInput
+from align_eval.corpora.inputs import Input
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.linkio import BLOCK, NotInBlocksError, read_links_report, write_link_blocks, write_links
 from align_eval.corpora.matching import Matching, check_missing, match_tables, same_pairs
@@ -61,7 +61,7 @@ def symmetrize_into(
     check_missing(missing_sentences)
     if os.fspath(forward) == os.fspath(reverse) == "-":
         raise InputError("standard input can be read once only", remedy="Name a file for one direction")
-    inputs = LinkInput(forward), LinkInput(reverse)  # a stream is kept in a temporary file
+    inputs = Input(forward), Input(reverse)  # a stream is kept in a temporary file
     orders = forward_order, reverse_order
     out: dict[str, Any] = {"format": format_out, "base": base_out}
     if bitext is None and forward_order != "auto":
@@ -104,7 +104,7 @@ def symmetrize_into(
 
 
 def _symmetrize_blocks(
-    output: StrPath, inputs: tuple[LinkInput, LinkInput], orders: tuple[str, str], how: tuple[str, str],
+    output: StrPath, inputs: tuple[Input, Input], orders: tuple[str, str], how: tuple[str, str],
     form: tuple[str, int | str], out: dict[str, Any],
 ) -> tuple[str, str]:  # fmt: skip
     """See :func:`symmetrize_into`; whatever is not plain raises :class:`NotInBlocksError`."""

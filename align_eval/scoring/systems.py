@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.corpora.link_formats import LinkInput
+from align_eval.corpora.inputs import Input
 from align_eval.corpora.link_reader import LinkReader, measure
 from align_eval.corpora.matching import Matching, check_first, lengths_error, match_tables, same_pairs
 from align_eval.corpora.sidecar import read_provenance
@@ -198,7 +198,7 @@ def _raise_lengths(
 
 
 @contextmanager
-def _thread(file: LinkInput) -> Iterator[ThreadPoolExecutor | None]:
+def _thread(file: Input) -> Iterator[ThreadPoolExecutor | None]:
     """A thread for work on a large file, ``None`` for a small one."""
     if not file.is_file or os.path.getsize(file.path) < _LARGE:
         yield None
@@ -209,7 +209,7 @@ def _thread(file: LinkInput) -> Iterator[ThreadPoolExecutor | None]:
         yield thread
 
 
-def _ahead(file: LinkInput, tables: Iterator[LinkTable]) -> Iterator[LinkTable]:
+def _ahead(file: Input, tables: Iterator[LinkTable]) -> Iterator[LinkTable]:
     """The same tables; those of a large file are made in a thread, one ahead of the one that is used."""
     with _thread(file) as thread:
         if thread is None:
@@ -221,7 +221,7 @@ def _ahead(file: LinkInput, tables: Iterator[LinkTable]) -> Iterator[LinkTable]:
             yield table
 
 
-def _sha256(file: LinkInput) -> str:
+def _sha256(file: Input) -> str:
     """The checksum of what the file holds, unpacked."""
     digest = hashlib.sha256()
     with file.open() as stream:

@@ -16,8 +16,9 @@ from types import SimpleNamespace
 import pytest
 
 from align_eval.corpora import Corpus, SentencePair, read_bitext
-from align_eval.corpora.formats import FORMATS, format_names
-from align_eval.corpora.readers import detect_format
+from align_eval.corpora.formats import FORMATS
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.readers import format_of
 from align_eval.corpora.words import load_tokenizer, tokenizer_names
 from align_eval.errors import (
     AlignEvalError,
@@ -329,7 +330,7 @@ class TestDetection:
         ],
     )
     def test_by_content(self, tmp_path: Path, content: str | bytes, name: str) -> None:
-        assert detect_format(put(tmp_path / "any.txt", content)) == name
+        assert format_of(Input(put(tmp_path / "any.txt", content)), {}) == name
 
     @pytest.mark.parametrize(
         "content",
@@ -348,7 +349,7 @@ class TestDetection:
         assert (len(bitext), ids(bitext), bool(bitext)) == (0, [], False)
 
     def test_names(self) -> None:
-        assert format_names() == ["csv", "datasets", "jsonl", "parallel", "parquet", "pipes", "tmx", "tsv"]
+        assert FORMATS.names() == ["csv", "datasets", "jsonl", "parallel", "parquet", "pipes", "tmx", "tsv"]
         assert all(reader.summary for _, reader in FORMATS.items())
 
     def test_wrong_arguments(self, tmp_path: Path, pipes: Path) -> None:

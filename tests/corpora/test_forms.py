@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from align_eval.corpora import Corpus, read_bitext
-from align_eval.corpora.readers import detect_format
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.readers import format_of
 from align_eval.errors import AlignEvalWarning, FormatError, LinkRangeError
 
 
@@ -131,7 +132,7 @@ class TestCsv:
     def test_ordinary_text_is_not_csv(self, tmp_path: Path, content: str) -> None:
         path = put(tmp_path / "f", content)
         with pytest.raises(FormatError, match="cannot be told by content") as caught:
-            detect_format(path)
+            format_of(Input(path), {})
         assert "csv" in (caught.value.remedy or "")
         assert read_bitext(path, put(tmp_path / "t", content))[0].source == tuple(content.split("\n")[0].split(" "))
 

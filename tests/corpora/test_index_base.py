@@ -10,9 +10,9 @@ import pytest
 
 from align_eval.corpora import Corpus, read_links
 from align_eval.corpora.index_base import parse_base, parse_order
-from align_eval.corpora.link_formats import LinkInput
+from align_eval.corpora.inputs import Input
 from align_eval.corpora.link_reader import LinkReader
-from align_eval.corpora.linkio import iter_link_blocks, read_links_report
+from align_eval.corpora.linkio import read_links_report
 from align_eval.errors import FormatError, IndexBaseError, InputError, LinkRangeError
 
 TEXT = Corpus.from_texts(["a b c", "a b"], ["x y z w", "x y z"])  # 3 x 4 and 2 x 3 words
@@ -221,14 +221,14 @@ def test_without_sentences_a_file_is_read_until_a_zero_is_seen(tmp_path: Path, m
     path = tmp_path / "links"
     path.write_text("1-1\n" * 3 + "0-0\n" + "1-1\n" * 6)
     opened: list[int] = []
-    plain = LinkInput.line_blocks
+    plain = Input.line_blocks
 
-    def counted(self: LinkInput, size: int = 8) -> Iterator[bytes]:
+    def counted(self: Input, size: int = 8) -> Iterator[bytes]:
         for block in plain(self, 8):
             opened.append(len(block))
             yield block
 
-    monkeypatch.setattr(LinkInput, "line_blocks", counted)
-    tables = list(iter_link_blocks(path, sentences_per_block=4))
+    monkeypatch.setattr(Input, "line_blocks", counted)
+    tables = list(LinkReader(path).tables(4))
     assert [table.sentences for table in tables] == [4, 4, 2]
     assert sum(opened) == 16 + 40

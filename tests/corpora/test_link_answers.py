@@ -124,7 +124,7 @@ def test_round_trip(tmp_path: Path, sides: list[tuple[list[str], list[str]]], da
     ],
 )
 def test_other_files_are_no_answers(tmp_path: Path, text: str) -> None:
-    from align_eval.corpora.link_formats import LinkInput
+    from align_eval.corpora.inputs import Input
     from align_eval.corpora.link_formats._detect import detect
 
-    assert detect(LinkInput(put(tmp_path / "f", text))) in ("jsonl", "tsv")
+    assert detect(Input(put(tmp_path / "f", text))) in ("jsonl", "tsv")

@@ -310,7 +310,7 @@ def test_parquet_of_others(tmp_path: Path) -> None:
     assert read_links_report(path)[1].nulls == 2
     for wrong in (pa.array([1, 2]), pa.array([[1], [2]]), pa.array([[[0.5, 1.5]]])):
         pq.write_table(pa.table({"links": wrong}), path)
-        with pytest.raises(FormatError, match="column 'links' has type"):
+        with pytest.raises(FormatError, match=r"'links' is (a |not a link)"):
             read_links(path)
     for entry in ([0, 1, 2], [0], [0, -2], [0, 2**40]):
         pq.write_table(pa.table({"links": pa.array([[[0, 0]], [[0, 0], entry]])}), path)
@@ -325,7 +325,7 @@ def test_parquet_of_others(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match="score"):
             read_links(path)
     path.write_bytes(b"PAR1 and no more PAR1")
-    with pytest.raises(FormatError, match="not a Parquet file"):
+    with pytest.raises(FormatError, match="not Parquet"):
         read_links(path)
 
 

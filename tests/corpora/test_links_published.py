@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from align_eval.corpora import Corpus, SentencePair, read_links, write_links
-from align_eval.corpora.linkio import iter_link_blocks, read_links_report
+from align_eval.corpora.link_reader import LinkReader
+from align_eval.corpora.linkio import read_links_report
 from align_eval.errors import IndexBaseError, LengthMismatchError, LinkRangeError
 from align_eval.links.table import LinkTable
 from align_eval.scoring.systems import ReadOptions, score_files
@@ -185,7 +186,7 @@ def test_sentences_of_another_set_do_not_pass(gold_folder: Path) -> None:
 def test_blocks_are_the_file(gold_folder: Path, size: int) -> None:
     path, text = gold_folder / SETS["deen-rwth"][0], gold_folder / SETS["deen-rwth"][1]
     whole = read_links(path, base=1)
-    blocks = list(iter_link_blocks(path, bitext=piped(text), sentences_per_block=size))
+    blocks = list(LinkReader(path, bitext=piped(text)).tables(size))
     assert [b.sentences for b in blocks[:-1]] == [size] * (len(blocks) - 1)
     assert sum(b.sentences for b in blocks) == 508
     assert LinkTable.from_links([b.gold(k) for b in blocks for k in range(b.sentences)]) == whole

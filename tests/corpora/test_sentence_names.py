@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from align_eval.corpora import Corpus, SentencePair, read_links, write_links
-from align_eval.corpora.linkio import iter_link_blocks, read_links_report
+from align_eval.corpora.link_reader import LinkReader
+from align_eval.corpora.linkio import read_links_report
 from align_eval.errors import AlignEvalWarning, InputError, LengthMismatchError
 from align_eval.links import Links
 from align_eval.links.table import LinkTable
@@ -64,7 +65,7 @@ def test_a_file_without_names_gives_none(tmp_path: Path, text: str) -> None:
 def test_links_stand_at_the_number_that_names_them(tmp_path: Path, text: str, want: list[str]) -> None:
     path = put(tmp_path / "f", text)
     assert [str(x) for x in read_links(path, bitext=FOUR, base=0 if "\t" in text else "auto")] == want
-    blocks = list(iter_link_blocks(path, bitext=FOUR, base=0 if "\t" in text else "auto", sentences_per_block=3))
+    blocks = list(LinkReader(path, base=0 if "\t" in text else "auto", bitext=FOUR).tables(3))
     assert [str(x) for block in blocks for x in block] == want
 
 

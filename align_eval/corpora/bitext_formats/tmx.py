@@ -6,22 +6,20 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from xml.parsers import expat
 
 from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.lines import encoded, joined
 from align_eval.corpora.markup import fault_of
+from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.rows import languages_remedy
 from align_eval.errors import AlignEvalError, EncodingError, FormatError, InputError
 from align_eval.files import output_stream, unpacking_errors
 from align_eval.first_bytes import utf8_remedy
 from align_eval.registry import Option
 from align_eval.version import __version__
-
-if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
 
 _SPACE = re.compile(r"[\t\n\r]+")
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -161,15 +159,8 @@ _INVALID = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 
 
 def _is_utf8(raw: bytes) -> bool:
-    """Whether the first character of some bytes is UTF-8."""
-    return any(_decodes(raw[:size]) for size in range(1, len(raw) + 1))
-
-
-def _decodes(raw: bytes) -> bool:
-    try:
-        return len(raw.decode("utf-8")) == 1
-    except UnicodeDecodeError:
-        return False
+    """Whether some bytes begin with a character of UTF-8."""
+    return not raw.decode("utf-8", errors="replace").startswith("\ufffd")
 
 
 def _matches(language: str, wanted: str) -> bool:
@@ -184,11 +175,9 @@ def _side(unit: _Unit, wanted: str, name: str) -> str | None:
     found = exact or found
     if len(found) > 1:
         raise FormatError(
-            f"{len(found)} segments of language {wanted!r} in one unit ({', '.join(f[0] for f in found)})",
-            file=name,
-            line=unit.line,
-            remedy="Name one exactly (as en-GB), or leave one in the file",
-        )
+            f"{len(found)} segments of language {wanted!r} in one unit ({', '.join(f[0] for f in found)})", file=name,
+            line=unit.line, remedy="Name one exactly (as en-GB), or leave one in the file",
+        )  # fmt: skip
     return found[0][1] if found else None
 
 
@@ -223,15 +212,13 @@ class Tmx(BitextFormat):
                 if skip:
                     continue
                 lacking = languages[0] if one is None else languages[1]
-                raise FormatError(
-                    f"a unit without a segment of language {lacking!r}",
-                    file=source.name,
-                    line=unit.line,
-                    remedy="Pass --bitext-format tmx:missing=skip (format= in Python) to leave such units out",
-                )
+                raise source.malformed(
+                    f"a unit without a segment of language {lacking!r}", unit.line,
+                    "Pass --bitext-format tmx:missing=skip (format= in Python) to leave such units out",
+                )  # fmt: skip
             for side in (one, other):
                 if fault := fault_of(side):
-                    raise FormatError(fault[0], file=source.name, line=unit.line, remedy=fault[1])
+                    raise source.malformed(fault[0], unit.line, fault[1])
             yield unit.ident, one, other, None, unit.line
 
     def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
@@ -242,23 +229,17 @@ class Tmx(BitextFormat):
 
         one, other = (quoteattr(str(language)) for language in languages)
         with output_stream(path) as out:
-            for line in (
-                '<?xml version="1.0" encoding="UTF-8"?>',
-                '<tmx version="1.4">',
-                f'<header creationtool="align-eval" creationtoolversion="{__version__}" segtype="sentence" '
-                f'o-tmf="align-eval" adminlang="en" srclang={one} datatype="plaintext"/>',
-                "<body>",
-            ):
-                out.write(encoded(line, path))
+            out.write(encoded('<?xml version="1.0" encoding="UTF-8"?>\n<tmx version="1.4">', path))
+            tool = f'<header creationtool="align-eval" creationtoolversion="{__version__}" segtype="sentence" '
+            kind = f'o-tmf="align-eval" adminlang="en" srclang={one} datatype="plaintext"/>\n<body>'
+            out.write(encoded(tool + kind, path))
             for pair in pairs:
                 sides = [escape(_xml(joined(words, pair.id, "\t"), pair.id)) for words in (pair.source, pair.target)]
                 ident = quoteattr(_xml(pair.id, pair.id))
-                unit = "".join(
-                    f"<tuv xml:lang={language}><seg>{side}</seg></tuv>"
-                    for language, side in zip((one, other), sides, strict=True)
-                )
+                both = zip((one, other), sides, strict=True)
+                unit = "".join(f"<tuv xml:lang={language}><seg>{side}</seg></tuv>" for language, side in both)
                 out.write(encoded(f"<tu tuid={ident}>{unit}</tu>", path))
-            out.write(encoded("</body>", path) + encoded("</tmx>", path))
+            out.write(encoded("</body>\n</tmx>", path))
 
 
 def _units(source: Input) -> Iterator[tuple[_Unit, str]]:
@@ -287,11 +268,9 @@ def _languages(unit: _Unit, header: str, options: Options, name: str) -> tuple[s
             first = 1 if header and _matches(have[1], header) and not _matches(have[0], header) else 0
             return have[first], have[1 - first]
     raise FormatError(
-        f"cannot tell source and target: the first unit has the languages {', '.join(have) or '(none)'}",
-        file=name,
-        line=unit.line,
-        remedy=languages_remedy(have),
-    )
+        f"cannot tell source and target: the first unit has the languages {', '.join(have) or '(none)'}", file=name,
+        line=unit.line, remedy=languages_remedy(have),
+    )  # fmt: skip
 
 
 def _xml(text: str, ident: str) -> str:

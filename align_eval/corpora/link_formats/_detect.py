@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Callable
 
-from align_eval.corpora.json_rows import parsed
-from align_eval.corpora.link_formats._hints import hint
-from align_eval.corpora.link_formats._input import LinkInput
-from align_eval.corpora.link_formats._tokens import is_score, parse_token, split_scores
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.link_formats.answers import looks_like_answer
+from align_eval.corpora.link_formats.pharaoh import value_of
+from align_eval.corpora.link_formats.tsv import looks_like_multimwa
+from align_eval.corpora.link_text import are_links, hint, is_score, parse_token, split_fields, split_scores
+from align_eval.corpora.rows import parsed
 from align_eval.errors import FormatError
 from align_eval.first_bytes import check_text
 
@@ -22,7 +24,7 @@ _LINES = 250
 NAMES = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl or parquet"
 
 
-def detect(file: LinkInput) -> str:
+def detect(file: Input) -> str:
     """The name of the format, from many lines (the first 64 KiB, at most 250).
 
     Parquet is known by its first bytes, GIZA++ A3 by its header, JSON by ``{`` or ``[``. Else each format says how many
@@ -45,11 +47,9 @@ def detect(file: LinkInput) -> str:
         return "a3"
     if first.lstrip(" ").startswith(("{", "[", "(")):
         return _of_json(first, text)
-    if any("[" in line or "{" in line for _, line in lines):
-        from align_eval.corpora.link_formats.answers import looks_like_answer
-
-        if any(looks_like_answer(line) for _, line in lines if "\t" not in line and "|||" not in line):
-            return "answers"
+    candidates = [line for _, line in lines if "\t" not in line and "|||" not in line and ("[" in line or "{" in line)]
+    if any(map(looks_like_answer, candidates)):
+        return "answers"
     fits = {name: sum(fit(line) for _, line in lines) for name, fit in _FITS.items()}
     best = max(fits, key=lambda name: fits[name])  # of equal ones the first
     if not fits[best]:
@@ -66,9 +66,6 @@ def _clipped(line: str) -> str:
 
 
 def _of_json(first: str, lines: list[str]) -> str:
-    from align_eval.corpora.link_formats.answers import looks_like_answer
-    from align_eval.corpora.link_formats.lists import value_of
-
     whole = parsed("\n".join(lines)) if first.lstrip(" ").startswith("[") else None
     rows = [json.dumps(entry) for entry in whole if isinstance(entry, (dict, list))] if isinstance(whole, list) else []
     if any(looks_like_answer(line) for line in (*lines, *rows, "".join(lines)) if line):
@@ -80,13 +77,7 @@ def _of_json(first: str, lines: list[str]) -> str:
 
 
 def _links(text: str) -> bool:
-    return _PLAIN.fullmatch(text) is not None or all(parse_token(word) for word in text.split(" ") if word)
-
-
-def _multimwa(line: str) -> float:
-    from align_eval.corpora.link_formats.multimwa import looks_like_multimwa
-
-    return looks_like_multimwa(line.split("\t"))
+    return _PLAIN.fullmatch(text) is not None or are_links(text)
 
 
 def _tsv(line: str) -> float:
@@ -100,10 +91,6 @@ def _numbered(line: str) -> float:
 
 
 def _pipes(line: str) -> float:
-    from align_eval.corpora.link_formats.pipes import split_fields
-
-    if "|||" not in line:
-        return 0.0
     fields = split_fields(line)
     return len(fields) >= 3 and _links(fields[2]) and all(map(is_score, fields[3:]))
 
@@ -130,7 +117,7 @@ def _naacl(line: str) -> float:
 
 # In the order of preference: what tabs and bars tell, before what numbers tell.
 _FITS: dict[str, Callable[[str], float]] = {
-    "multimwa": _multimwa,
+    "multimwa": lambda line: looks_like_multimwa(line.split("\t")),
     "tsv": _tsv,
     "numbered": _numbered,
     "pipes": _pipes,
@@ -139,7 +126,7 @@ _FITS: dict[str, Callable[[str], float]] = {
 }
 
 
-def _unknown(file: LinkInput, number: int, line: str) -> FormatError:
+def _unknown(file: Input, number: int, line: str) -> FormatError:
     shown = line if len(line) <= 60 else line[:60] + "..."
     fields = [field.strip(" ") for field in line.split("|||")]
     if len(fields) > 1:
@@ -147,17 +134,15 @@ def _unknown(file: LinkInput, number: int, line: str) -> FormatError:
         if at is None:
             return file.malformed(f"{shown!r} is sentences, not links", number, "Give a file of links")
         return file.malformed(
-            f"{shown!r} is {len(fields)} fields between '|||', with links in field {at}",
-            number,
+            f"{shown!r} is {len(fields)} fields between '|||', with links in field {at}", number,
             f"Take it out: awk -F ' *[|][|][|] *' '{{print ${at}}}' FILE > NEW",
-        )
+        )  # fmt: skip
     known = hint(line)
     if known is None and line.count("\t") == 1 and not any(map(_links, line.split("\t"))):
         known = "two columns of text, not links", "Give a file of links"
     if known is not None:
         return file.malformed(f"{shown!r} is {known[0]}", number, known[1])
     return file.malformed(
-        f"cannot tell the format of links from {shown!r}",
-        number,
+        f"cannot tell the format of links from {shown!r}", number,
         f"Name the format (--from, --format, --gold-format or --hyp-format; format= in Python): {NAMES}",
-    )
+    )  # fmt: skip

@@ -1,7 +1,7 @@
 """The Pharaoh family in blocks of bytes, compiled or with numpy: the hot path of scoring large files.
 
 Only what is quite ordinary is taken; for anything else :func:`parse_block` gives ``None`` and the careful parser of
-``_tokens`` decides, so that both read the same and errors are found one by one.
+``parse_lines`` decides, so that both read the same and errors are found one by one.
 """
 
 from __future__ import annotations
@@ -23,12 +23,6 @@ _KIND[ord("S")] = _END_SURE
 _KIND[ord("P")] = _END_POSSIBLE
 
 _MAX_DIGITS = 9
-
-# In 16 bits: a number of up to three digits, and above it the low six bits of the byte after it. Of the bytes from
-# "@" on, which these bits confuse with others, only "p" is let through.
-_NUMBER_BITS = 10
-_NUMBER = (1 << _NUMBER_BITS) - 1
-_DASH, _QUESTION, _P, _SPACE, _LINE = (ord(mark) & 63 for mark in "-?p \n")
 
 
 def parse_block(data: bytes, start_line: int) -> RawLinks | None:
@@ -57,67 +51,8 @@ def _parse(data: bytes, start_line: int) -> RawLinks | None:
     """:func:`parse_block` with numpy, for text that ends with a line feed."""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
-    marked = b"S" in data or b"P" in data
-    if marked:
+    if b"S" in data or b"P" in data:
         data = data.replace(b"-S", b"S").replace(b"-P", b"P")
-    found = None if marked else _parse_plain(data, start_line)
-    return _parse_marked(data, start_line) if found is None else found
-
-
-def _parse_plain(data: bytes, start_line: int) -> RawLinks | None:
-    """:func:`parse_block` for links without suffixes and indices below 1000, ``None`` for others.
-
-    Each byte's number is made as if one ended before it, for all bytes at once; those before separators are taken.
-    """
-    chars = np.frombuffer(data, dtype=np.uint8)
-    digits = chars - np.uint8(ord("0"))
-    other = digits > 9
-    if int(chars.max()) >= ord("@") and ((chars >= ord("@")) & (chars != ord("p"))).any():
-        return None
-    places = np.zeros(len(chars) + 3, dtype=np.uint8)  # the digits, 0 for other bytes, three places on
-    digit = ~other
-    np.multiply(digits, digit.view(np.uint8), out=places[3:])
-    number = (places[1:-2] * np.uint8(10) + places[2:-1]).astype(np.uint16)
-    three = digit[2:] & digit[1:-1] & digit[:-2]
-    if three.any():
-        if (three[1:] & digit[:-3]).any():
-            return None
-        number[3:] += places[3:-3] * digit[1:-2] * np.uint16(100)
-    number += chars.astype(np.uint16) << _NUMBER_BITS
-    at = np.flatnonzero(other)
-    lines: NDArray[np.intp] | None = None  # numbers before the end of each line, where separators follow another
-    if other[0] or (other[1:] & other[:-1]).any():
-        gap = (chars == ord(" ")) | (chars == ord("\n"))
-        if (other[0] and not gap[0]) or (other[1:] & other[:-1] & ~(gap[1:] & gap[:-1])).any():
-            return None
-        after = digit[at - 1]
-        after[0] &= at[0] > 0
-        lines = np.cumsum(after, dtype=np.intp)[np.flatnonzero(chars[at] == ord("\n"))]
-        at = at[after]
-    if len(at) % 2:
-        return None
-    # One integer a link: both numbers, both separators. (clip: no place is out of bounds, and none is looked at.)
-    links = number.take(at, mode="clip").astype("<u2", copy=False).view("<u4")
-    marks, stops = (links >> _NUMBER_BITS) & 63, links >> (16 + _NUMBER_BITS)
-    sure, ended = marks == _DASH, stops == _LINE
-    if not (sure.all() or (sure | (marks == _P) | (marks == _QUESTION)).all()) or not (ended | (stops == _SPACE)).all():
-        return None
-    if lines is None:
-        counts = np.diff(np.flatnonzero(ended), prepend=-1)
-    else:
-        counts = np.diff(lines, prepend=0) // 2
-    return RawLinks(
-        sentence=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-        first=(links & _NUMBER).view(np.int32),
-        second=((links >> 16) & _NUMBER).view(np.int32),
-        sure=sure,
-        sentences=len(counts),
-        start_line=start_line,
-    )
-
-
-def _parse_marked(data: bytes, start_line: int) -> RawLinks | None:
-    """:func:`parse_block` for whole lines with any of the marks, ``-S`` and ``-P`` given as ``S`` and ``P``."""
     chars = np.frombuffer(data, dtype=np.uint8)
     digits = chars - np.uint8(ord("0"))
     at = np.flatnonzero(digits > 9)  # (separators,) every byte that is not a digit
@@ -164,13 +99,9 @@ def _parse_marked(data: bytes, start_line: int) -> RawLinks | None:
         return None
     counts = np.diff(passed, prepend=0) // 2
     return RawLinks(
-        sentence=np.repeat(np.arange(len(newlines), dtype=np.int32), counts),
-        first=values[0::2],
-        second=values[1::2],
-        sure=sure,
-        sentences=len(newlines),
-        start_line=start_line,
-    )
+        sentence=np.repeat(np.arange(len(newlines), dtype=np.int32), counts), first=values[0::2], second=values[1::2],
+        sure=sure, sentences=len(newlines), start_line=start_line,
+    )  # fmt: skip
 
 
 def _numbers(digits: NDArray[np.uint8], ends: NDArray[np.intp], width: NDArray[np.int32]) -> NDArray[np.int32] | None:

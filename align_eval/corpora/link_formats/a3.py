@@ -16,18 +16,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import IO, TYPE_CHECKING, ClassVar, NamedTuple
+from typing import IO, ClassVar, NamedTuple
 
 import numpy as np
 
-from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
-from align_eval.corpora.link_formats._tokens import MAX_INDEX
-from align_eval.corpora.link_formats._words import plain_words, split_words
-from align_eval.corpora.link_formats.naacl import written_names
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, plain_words, written_names
+from align_eval.corpora.link_text import MAX_INDEX
+from align_eval.corpora.pair import SentencePair
+from align_eval.corpora.raw_links import RawLinks
+from align_eval.corpora.words import split_words
 from align_eval.links.table import LinkTable
-
-if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
 
 _HEADER = re.compile(
     r"# Sentence pair \(([0-9]{1,10})\) source length ([0-9]{1,9}) target length ([0-9]{1,9})(?: alignment score ?:.*)?"
@@ -38,18 +37,11 @@ _WORDS_FORM = "The third line is 'NULL ({ }) word ({ 1 2 }) word ({ 3 })'"
 
 class _Pair(NamedTuple):
     number: int
-    source: list[str]
-    target: list[str]
+    source: Sequence[str]
+    target: Sequence[str]
+    sizes: tuple[int, int]
     links: list[tuple[int, int]]
     line: int  # of the header
-
-
-class _Sizes(NamedTuple):
-    number: int
-    source: int
-    target: int
-    links: list[tuple[int, int]]
-    line: int
 
 
 @LINK_FORMATS.register("a3", "giza", "giza++")
@@ -68,60 +60,51 @@ class A3(LinkFormat):
     needs_sentences: ClassVar[bool] = True
     has_possible: ClassVar[bool] = False
 
-    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: Input) -> Iterator[RawLinks]:
         """Yield one block: the order of the pairs is known at the end only."""
-        found = [
-            _Sizes(pair.number, len(pair.source), len(pair.target), pair.links, pair.line) for pair in _pairs(file)
-        ]
-        found.sort(key=lambda pair: pair.number)
+        found = sorted((pair._replace(source=(), target=()) for pair in _pairs(file)), key=lambda pair: pair.number)
         for before, after in pairwise(found):
             if before.number == after.number:
                 raise file.malformed(
                     f"sentence pair ({after.number}) is there twice, first in line {min(before.line, after.line)}",
-                    max(before.line, after.line),
-                    "Number the sentence pairs differently",
-                )
+                    max(before.line, after.line), "Number the sentence pairs differently",
+                )  # fmt: skip
         counts = [len(pair.links) for pair in found]
-        flat = np.array([link for pair in found for link in pair.links], dtype=np.int32).reshape(-1, 2)
-        yield RawLinks(
-            sentence=np.repeat(np.arange(len(found), dtype=np.int32), counts),
-            first=flat[:, 0].copy(),
-            second=flat[:, 1].copy(),
-            sentences=len(found),
+        sizes = np.array([pair.sizes for pair in found], dtype=np.int32).reshape(-1, 2)
+        yield RawLinks.of_rows(
+            [link for pair in found for link in pair.links],
+            counts,
             lines=np.repeat(np.array([pair.line + 2 for pair in found], dtype=np.int64), counts),
-            lengths=(
-                np.array([pair.source for pair in found], dtype=np.int32),
-                np.array([pair.target for pair in found], dtype=np.int32),
-            ),
+            lengths=(sizes[:, 0], sizes[:, 1]),
             ids=[str(pair.number) for pair in found],
         )
 
-    def sentences(self, file: LinkInput) -> Iterator[tuple[list[str], list[str]]]:
+    def sentences(self, file: Input) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
         """Yield the words of the third line (without NULL) and of the second, in the order of the numbers."""
         for pair in sorted(_pairs(file), key=lambda pair: pair.number):
             yield pair.source, pair.target
 
-    def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
+    def write(self, stream: IO[bytes], table: LinkTable, base: int, pairs: Sequence[SentencePair] = ()) -> None:
         """Write three lines a pair: the source on the third, target words without a link under ``NULL``."""
         names = written_names(table)
-        for k, pair in enumerate(options.sentences or ()):
-            source, target = plain_words(pair.source, pair.id), plain_words(pair.target, pair.id)
+        for k, pair in enumerate(pairs):
+            source, target = pair.source, pair.target
+            lines = [plain_words(target, pair.id), plain_words(source, pair.id)]
             links = table[k].pairs
             free = sorted(set(range(len(target))) - set(links[:, 1].tolist()))
             boxes: list[list[int]] = [free, *([] for _ in source)]
             for i, j in links.tolist():
                 boxes[i + 1].append(j)
-            words = (
-                f"{word} ({{ {''.join(f'{j + 1} ' for j in box)}}})"
-                for word, box in zip(("NULL", *source), boxes, strict=True)
-            )
-            header = f"# Sentence pair ({names[k]}) source length {len(source)} target length {len(target)}"
-            stream.write(f"{header} alignment score : 1\n{' '.join(target)}\n{' '.join(words)}\n".encode())
+            filled = zip(("NULL", *source), boxes, strict=True)
+            lines[1] = " ".join(f"{word} ({{ {''.join(f'{j + 1} ' for j in box)}}})" for word, box in filled)
+            sizes = f"source length {len(source)} target length {len(target)}"
+            header = f"# Sentence pair ({names[k]}) {sizes} alignment score : 1"
+            stream.write("\n".join((header, *lines, "")).encode())
 
 
-def _pairs(file: LinkInput) -> Iterator[_Pair]:
+def _pairs(file: Input) -> Iterator[_Pair]:
     header: re.Match[str] | None = None
-    target: list[str] | None = None
+    target: Sequence[str] | None = None
     line = start = 0
     for line, text in file.lines():
         if header is None:
@@ -142,23 +125,23 @@ def _pairs(file: LinkInput) -> Iterator[_Pair]:
                 boxes.insert(0, ("NULL", []))  # some tools leave it out
             if len(boxes) != int(header[2]) + 1:
                 raise file.malformed(
-                    f"{len(boxes)} words (NULL included) where the header says source length {header[2]}",
-                    line,
+                    f"{len(boxes)} words (NULL included) where the header says source length {header[2]}", line,
                     _WORDS_FORM,
-                )
+                )  # fmt: skip
             links = [(i, j) for i, (_, box) in enumerate(boxes) for j in box]
-            yield _Pair(int(header[1]), [name for name, _ in boxes[1:]], target, links, start)
+            source = [name for name, _ in boxes[1:]]
+            yield _Pair(int(header[1]), source, target, (len(source), len(target)), links, start)
             header = None
     if header is not None:
         raise file.malformed("the file ends within a sentence pair", line, "A sentence pair has three lines")
 
 
-def _boxes(file: LinkInput, line: int, words: list[str]) -> Iterator[tuple[str, list[int]]]:
+def _boxes(file: Input, line: int, words: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
     """Yield ``(word, positions)`` of a third line."""
     at = 0
     while at < len(words):
         name = words[at]
-        if words[at + 1 : at + 2] != ["({"]:
+        if tuple(words[at + 1 : at + 2]) != ("({",):
             raise file.malformed(f"word {name[:40]!r} is not followed by '({{'", line, _WORDS_FORM)
         end = at + 2
         while end < len(words) and words[end] != "})":

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from align_eval.corpora.json_rows import parsed
-from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
-from align_eval.corpora.raw_links import NULL
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat
+from align_eval.corpora.link_text import NULL
+from align_eval.corpora.pair import SentencePair
+from align_eval.corpora.raw_links import RawLinks
+from align_eval.corpora.rows import parsed
 from align_eval.errors import InputError, LengthMismatchError
 from align_eval.links.table import LinkTable
-
-if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
 
 # Keys that hold the pairs, or a text with JSON in it; else the only list of an object does.
 _WRAPPERS = (
@@ -32,38 +31,10 @@ _NUMBERED = re.compile(r"(.+?)(?:[_#@-]?([0-9]{1,4})|[ _]?[(\[]([0-9]{1,4})[)\]]
 Pairs = list[tuple["str | None", "str | None"]]
 
 
-class _Place(NamedTuple):
-    """What a word of an answer is: its index (-1: nothing), or why there is none."""
-
-    at: int | None
-    why: str = ""
-
-
-@dataclass
-class _Tally:
-    """What could not be taken: how often, and where first."""
-
-    failed: int = 0
-    answers: int = 0
-    invented: int = 0
-    unnumbered: int = 0
-    first_failed: int = 0
-    first_invented: str = ""
-    first_unnumbered: str = ""
-
-    def notes(self) -> Iterator[str]:
-        if self.failed:
-            yield (
-                f"{self.failed} of {self.answers} answers hold no word pairs and count as no links (first: line "
-                f"{self.first_failed})"
-            )
-        if self.invented:
-            yield f"{self.invented} word pairs with a word that its sentence has not, left out ({self.first_invented})"
-        if self.unnumbered:
-            yield (
-                f"{self.unnumbered} word pairs with a word that its sentence has more than once and the answer does "
-                f"not number, left out ({self.first_unnumbered})"
-            )
+#: What a word of an answer is: its index (-1: nothing), or why there is none.
+Place = int | str
+_INVENTED = "a word that its sentence has not"
+_UNNUMBERED = "a word that its sentence has more than once and the answer does not number"
 
 
 @LINK_FORMATS.register("answers", "llm")
@@ -83,49 +54,48 @@ class Answers(LinkFormat):
     needs_sentences_to_read: ClassVar[bool] = True
     has_possible: ClassVar[bool] = False
 
-    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: Input) -> Iterator[RawLinks]:
         """Yield one block."""
+        pairs = self.pairs
         if pairs is None:
             raise InputError(
-                "answers in words are links only together with the sentences",
-                file=file.name,
+                "answers in words are links only together with the sentences", file=file.name,
                 remedy="Give them: --bitext FILE, or --source FILE --target FILE (bitext= in Python)",
-            )
+            )  # fmt: skip
         answers = list(_answers(file))
         names = [name for _, name, _ in answers if name is not None]
         by_name = {pair.id: pair for pair in pairs}
         named = len(names) == len(answers) and all(name in by_name for name in names)
         if not named and len(answers) != len(pairs):
             raise LengthMismatchError(
-                f"{len(answers)} answers but {len(pairs)} sentence pairs of text",
-                file=file.name,
+                f"{len(answers)} answers but {len(pairs)} sentence pairs of text", file=file.name,
                 remedy="Check that they belong together, or give each answer the id of its sentence pair",
-            )
-        tally = _Tally(answers=len(answers))
+            )  # fmt: skip
+        failed: list[int] = []
+        left_out: dict[str, list[str]] = {_INVENTED: [], _UNNUMBERED: []}
         rows: list[tuple[int, int]] = []
         counts: list[int] = []
         for position, (line, name, found) in enumerate(answers):
             pair = by_name[name] if named and name is not None else pairs[position]
             before = len(rows)
             if found is None:
-                tally.failed += 1
-                tally.first_failed = tally.first_failed or line
-            rows.extend(_links(pair, found or [], line, tally))
+                failed.append(line)
+            rows.extend(_links(pair, found or [], line, left_out))
             counts.append(len(rows) - before)
-        flat = np.array(rows, dtype=np.int32).reshape(-1, 2)
-        yield RawLinks(
-            sentence=np.repeat(np.arange(len(answers), dtype=np.int32), counts),
-            first=flat[:, 0].copy(),
-            second=flat[:, 1].copy(),
-            sentences=len(answers),
+        notes = [f"{len(failed)} of {len(answers)} answers hold no word pairs and count as no links"] if failed else []
+        notes = [f"{note} (first: line {failed[0]})" for note in notes]
+        notes += [f"{len(x)} word pairs with {why}, left out (first: {x[0]})" for why, x in left_out.items() if x]
+        yield RawLinks.of_rows(
+            rows,
+            counts,
             lines=np.repeat(np.array([line for line, *_ in answers], dtype=np.int64), counts),
             ids=names if named else None,
-            notes=list(tally.notes()),
+            notes=notes,
         )
 
-    def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
+    def write(self, stream: IO[bytes], table: LinkTable, base: int, pairs: Sequence[SentencePair] = ()) -> None:
         """Write one list of word pairs a line, repeated words numbered (``the_2``)."""
-        for links, pair in zip(table, options.sentences or (), strict=True):
+        for links, pair in zip(table, pairs, strict=True):
             source, target = _numbered(pair.source), _numbered(pair.target)
             row = {"id": pair.id, "alignment": [[source[i], target[j]] for i, j in links]}
             stream.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
@@ -136,7 +106,7 @@ def looks_like_answer(text: str) -> bool:
     return bool(_pairs_in(text)[1])
 
 
-def _answers(file: LinkInput) -> Iterator[tuple[int, str | None, Pairs | None]]:
+def _answers(file: Input) -> Iterator[tuple[int, str | None, Pairs | None]]:
     """``(line, name or None, word pairs or None)`` of each answer; of an array of objects the line is the element."""
     lines = list(file.lines())
     whole = parsed("\n".join(text for _, text in lines)) if lines and lines[0][1].lstrip().startswith("[") else None
@@ -202,38 +172,32 @@ def _is_word(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _links(pair: SentencePair, pairs: Pairs, line: int, tally: _Tally) -> Iterator[tuple[int, int]]:
+def _links(pair: SentencePair, pairs: Pairs, line: int, left_out: dict[str, list[str]]) -> Iterator[tuple[int, int]]:
     for one, other in pairs:
-        places = (_place(one, pair.source), _place(other, pair.target))
-        if places[0].at is not None and places[1].at is not None:
-            yield places[0].at, places[1].at
-        elif any(place.why == "invented" for place in places):
-            word = one if places[0].why == "invented" else other
-            tally.invented += 1
-            tally.first_invented = tally.first_invented or f"first: {str(word)[:40]!r} in line {line}"
-        else:
-            word = one if places[0].why else other
-            tally.unnumbered += 1
-            tally.first_unnumbered = tally.first_unnumbered or f"first: {str(word)[:40]!r} in line {line}"
+        places = _place(one, pair.source), _place(other, pair.target)
+        if isinstance(places[0], int) and isinstance(places[1], int):
+            yield places[0], places[1]
+            continue
+        why = _INVENTED if _INVENTED in places else _UNNUMBERED
+        word = one if places[0] == why else other
+        left_out[why].append(f"{str(word)[:40]!r} in line {line}")
 
 
-def _place(word: str | None, words: Sequence[str]) -> _Place:
+def _place(word: str | None, words: Sequence[str]) -> Place:
     """Where a word of an answer stands in its sentence."""
     word = (word or "").strip(" ")
     if not word or (word in ("NULL", "∅") and word not in words):
-        return _Place(NULL)
+        return NULL
     at = [k for k, other in enumerate(words) if other == word]
-    if len(at) == 1:
-        return _Place(at[0])
     if at:
-        return _Place(None, "unnumbered")
+        return at[0] if len(at) == 1 else _UNNUMBERED
     match = _NUMBERED.fullmatch(word)
     if match:
         number = int(next(x for x in match.groups()[1:] if x).translate(_SUBSCRIPTS))
         at = [k for k, other in enumerate(words) if other == match[1]]
         if 1 <= number <= len(at):
-            return _Place(at[number - 1])
-    return _Place(None, "invented")
+            return at[number - 1]
+    return _INVENTED
 
 
 def _numbered(words: Sequence[str]) -> list[str]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING, ClassVar
+from typing import IO, ClassVar
 
 import numpy as np
 
-from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, LinkInput, RawLinks, WriteOptions
-from align_eval.corpora.link_formats._tokens import MAX_INDEX
-from align_eval.corpora.link_formats._words import check_scores
-from align_eval.corpora.raw_links import NULL
+from align_eval.corpora.inputs import Input
+from align_eval.corpora.link_formats import LINK_FORMATS, LinkFormat, written_names
+from align_eval.corpora.link_text import MAX_INDEX, NULL
+from align_eval.corpora.pair import SentencePair
+from align_eval.corpora.raw_links import RawLinks
 from align_eval.corpora.sidecar import sidecar_names
-from align_eval.links.table import LinkTable, number_places
-
-if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
+from align_eval.links.table import LinkTable
 
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _INDEX = re.compile(r"-1|[0-9]{1,10}")
@@ -42,8 +40,9 @@ class Naacl(LinkFormat):
     names_by_number: ClassVar[bool] = True
     skips_empty: ClassVar[bool] = True
     has_scores: ClassVar[bool] = True
+    shown: ClassVar[tuple[str, str]] = ("'{} {}'", "'{} {} P'")
 
-    def read(self, file: LinkInput, pairs: Sequence[SentencePair] | None = None) -> Iterator[RawLinks]:
+    def read(self, file: Input) -> Iterator[RawLinks]:
         """Yield one block: the order of the sentences is known at the end only."""
         rows: list[tuple[int, int, int, int, bool]] = []  # sentence number, first, second, line, sure
         scores: list[float] = []
@@ -78,24 +77,19 @@ class Naacl(LinkFormat):
             ids=[names[number] for number in numbers],
         )
 
-    def write(self, stream: IO[bytes], table: LinkTable, options: WriteOptions) -> None:
+    def write(self, stream: IO[bytes], table: LinkTable, base: int, pairs: Sequence[SentencePair] = ()) -> None:
         """Write one line a link, with its mark and, if there are scores, its probability.
 
         Sentences are numbered by the table's ids where those are increasing numbers, else from 1.
         """
-        check_scores(table)
         names = written_names(table)
         for row, k in enumerate(table.sentence.tolist()):
-            i, j = int(table.source[row]) + options.base, int(table.target[row]) + options.base
+            i, j = int(table.source[row]) + base, int(table.target[row]) + base
             score = "" if table.scores is None else f" {table.scores[row]!s}"
             stream.write(f"{names[k]} {i} {j} {'S' if table.sure[row] else 'P'}{score}\n".encode())
 
-    def show(self, first: int, second: int, sure: bool) -> str:
-        """``3 4`` or ``3 4 P``."""
-        return f"'{first} {second}{'' if sure else ' P'}'"
 
-
-def _parse(file: LinkInput, line: int, words: list[str]) -> tuple[tuple[int, int, int, int, bool], float | None]:
+def _parse(file: Input, line: int, words: list[str]) -> tuple[tuple[int, int, int, int, bool], float | None]:
     number, *rest = words
     indices = rest[:1] if rest[1:2] in (["S"], ["P"]) else rest[:2]  # one index only: a side is missing
     if not _NUMBER.fullmatch(number):
@@ -114,10 +108,3 @@ def _parse(file: LinkInput, line: int, words: list[str]) -> tuple[tuple[int, int
             raise file.malformed(f"{' '.join(words)[:60]!r} is not a link", line, _FORM)
     second = int(indices[1]) if len(indices) > 1 else NULL
     return (int(number), int(indices[0]), second, line, mark == "S"), score
-
-
-def written_names(table: LinkTable) -> list[str]:
-    """The numbers that the sentence pairs of ``table`` are written with: its ids if they are numbers, else 1, 2, ..."""
-    if table.ids is not None and number_places(table.ids) is not None:
-        return list(table.ids)
-    return [str(k + 1) for k in range(table.sentences)]

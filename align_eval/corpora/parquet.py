@@ -1,21 +1,14 @@
-"""Apache Parquet, with the columns of :mod:`align_eval.corpora.rows`; read in batches."""
+"""Rows of Apache Parquet, batch by batch, with limits on what they unpack to."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
 
-from align_eval.corpora.formats import FORMATS, BitextFormat, Head, Options, Record
 from align_eval.corpora.inputs import Input
-from align_eval.corpora.rows import ROW_OPTIONS, RowReader, pair_row
-from align_eval.errors import AlignEvalError, FormatError, InputError
-from align_eval.files import output_stream, raised_limit
-from align_eval.registry import Option
-
-if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
+from align_eval.errors import AlignEvalError, EncodingError, FormatError
+from align_eval.files import raised_limit
 
 _BATCH = 1024
 _OPEN: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
@@ -24,61 +17,49 @@ _BYTE_ARRAY, _DICTIONARY_PAGE = 6, 11
 MOST_UNPACKED = ("ALIGN_EVAL_MAX_UNPACKED", 1 << 30)
 
 
-class Parquet(BitextFormat):
-    """Columns ``source`` and ``target`` (text or lists of words) or ``translation`` (a struct)."""
-
-    summary = "columns source and target (text or words), or translation; optional id, links, sure, possible"
-    options: ClassVar[Mapping[str, Option]] = ROW_OPTIONS
-    holds_gold = True
-
-    def detect(self, head: Head) -> float:
-        return 3.0 if head.data.startswith(b"PAR1") else 0.0
-
-    def check_options(self, options: Options) -> None:
-        RowReader(options)
-
-    def records(self, source: Input, target: Input | None, options: Options) -> Iterator[Record]:
-        rows = RowReader(options)
-        number = 0
-        with _opened(source) as (file, place), _parquet_errors(source):
-            try:
-                columns = rows.needed(file.schema_arrow.names)
-                for batch in batches(file, place, source.name, _BATCH, columns, **_OPEN):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield rows.record(row, number)
-            except AlignEvalError as error:
-                raise type(error)(error.message, file=source.name, line=number or None, remedy=error.remedy) from None
-
-    def count(self, source: Input, target: Input | None, options: Options) -> int:
-        with _opened(source) as (file, _):
-            return int(file.metadata.num_rows)
-
-    def write(self, path: str, target: str | None, pairs: Iterable[SentencePair], options: Options) -> None:
-        if path.endswith((".gz", ".xz", ".zst")):
-            raise InputError("Parquet compresses its own columns", file=path, remedy="Name the file .parquet")
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        links = pa.list_(pa.list_(pa.int32()))
-        words = pa.list_(pa.string())
-        schema = pa.schema(
-            [("id", pa.string()), ("source", words), ("target", words), ("sure", links), ("possible", links)]
-        )
-        stream = iter(pairs)
-        with output_stream(path) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
-            while batch := [pair_row(p) for p in islice(stream, 8 * _BATCH)]:
-                try:
-                    table = pa.Table.from_pylist(batch, schema=schema)
-                except (pa.ArrowException, UnicodeEncodeError) as error:
-                    raise InputError(f"cannot be written as Parquet: {error}", file=path) from None
-                writer.write_table(table)
+def parquet_batches(source: Input, needed: Callable[[list[str]], list[str]]) -> Iterator[Any]:
+    """The rows of a file in Arrow batches; ``needed`` picks the columns that are read."""
+    with opened(source) as (file, place), _parquet_errors(source):
+        yield from _batches(file, place, source.name, needed(file.schema_arrow.names))
 
 
-def batches(file: Any, place: Any, name: str, rows: int, columns: Sequence[str], **options: Any) -> Iterator[Any]:
-    """The rows of an open Parquet file, at most ``rows`` at a time.
+@contextlib.contextmanager
+def opened(source: Input) -> Iterator[tuple[Any, str | IO[bytes]]]:
+    """The file as a ``pyarrow.parquet.ParquetFile``, and what it was opened with: a path, or bytes read whole first."""
+    import pyarrow.parquet as pq
 
-    Repeated text is read as numbers into a dictionary, and counted before it is written out.
+    with contextlib.ExitStack() as stack:
+        place: str | IO[bytes] = source.path
+        if not source.is_file or source.is_compressed:
+            place = stack.enter_context(source.whole())
+        with _parquet_errors(source):
+            file = pq.ParquetFile(place, **_OPEN)
+        stack.callback(file.close)
+        yield file, place
+
+
+@contextlib.contextmanager
+def _parquet_errors(source: Input) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except AlignEvalError:
+        raise
+    except UnicodeDecodeError as error:
+        raise EncodingError(f"text that is not UTF-8: {error.reason}", file=source.name, remedy="Repair it") from None
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
+        raise source.malformed(
+            f"damaged or not Parquet: {' '.join(str(error).split())[:200]}", None,
+            "Fetch the file again, or pass another --bitext-format (format= in Python)",
+        ) from None  # fmt: skip
+
+
+def _batches(file: Any, place: Any, name: str, columns: Sequence[str]) -> Iterator[Any]:
+    """The rows of the open Parquet file ``name``, some at a time; ``place`` is what it was opened with.
+
+    Repeated text is read as numbers into a dictionary, and counted before it is written out: a column of a row group
+    may unpack to ``ALIGN_EVAL_MAX_UNPACKED`` bytes (1 GiB where that is not set), the rows of a batch to a quarter.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -94,14 +75,13 @@ def batches(file: Any, place: Any, name: str, rows: int, columns: Sequence[str],
                     packed.add(path)
         row += meta.row_group(group).num_rows
     done = seen = 0
-    options |= {"metadata": meta, "read_dictionary": sorted(packed)}
-    with pq.ParquetFile(place, **options) as small:
+    with pq.ParquetFile(place, metadata=meta, read_dictionary=sorted(packed), **_OPEN) as small:
         for group in range(meta.num_row_groups):
             these: dict[str, Any] = {"row_groups": [group], "columns": columns}
-            ahead, own = small.iter_batches(rows, **these), file.iter_batches(rows, **these)
+            ahead, own = small.iter_batches(_BATCH, **these), file.iter_batches(_BATCH, **these)
             last = done + meta.row_group(group).num_rows
             while done < last:
-                wanted = min(done + rows, last)
+                wanted = min(done + _BATCH, last)
                 try:
                     while packed and seen < wanted and (batch := next(ahead, None)) is not None:
                         seen += batch.num_rows
@@ -214,43 +194,3 @@ def unpacked_bytes(array: Any) -> int:
             return numbers + int(pc.sum(lengths.take(array.indices)).as_py() or 0)
         return numbers
     return int(array.nbytes)
-
-
-@contextlib.contextmanager
-def _parquet_errors(source: Input) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except AlignEvalError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise FormatError(
-            f"damaged or not Parquet: {' '.join(str(error).split())[:200]}",
-            file=source.name,
-            remedy="Fetch the file again, or pass another --bitext-format (format= in Python)",
-        ) from None
-
-
-@contextlib.contextmanager
-def _opened(source: Input) -> Iterator[tuple[Any, str | IO[bytes]]]:
-    """The file as a ``pyarrow.parquet.ParquetFile``, and what it was opened with; a stream is read whole first."""
-    if source.is_compressed:
-        raise FormatError(
-            "a compressed Parquet file cannot be read in parts",
-            file=source.name,
-            remedy="Unpack it (gunzip, unxz, zstd -d)",
-        )
-    import pyarrow.parquet as pq
-
-    with contextlib.ExitStack() as stack:
-        place: str | IO[bytes] = source.path
-        if not source.is_file:
-            place = stack.enter_context(source.whole())
-        with _parquet_errors(source):
-            file = pq.ParquetFile(place, **_OPEN)
-        stack.callback(file.close)
-        yield file, place
-
-
-FORMATS.register("parquet")(Parquet())
