@@ -1,8 +1,7 @@
 """Score matrix -> links: a batch of score matrices in, a batch of link matrices out.
 
-A batch is a tensor ``(B, M, N)`` of scores between the M rows (source) and N columns (target) of B pairs, padded at
-the end of both axes, true sizes in ``source_lengths`` and ``target_lengths`` ``(B,)``. What lies in the padding
-does not matter: every method ignores it.
+A batch is a tensor ``(B, M, N)`` of scores between the M rows (source) and N columns (target) of B pairs, and a mask of
+the same shape that is false in the padding. What lies there does not matter: every method ignores it.
 """
 
 from __future__ import annotations
@@ -55,22 +54,6 @@ class Extractor(ABC):
 
     def __post_init__(self) -> None:
         check_fields(self, f"the method {self.name}")
-
-    def __call__(self, scores: Tensor, source_lengths: Tensor, target_lengths: Tensor) -> Extraction:
-        """Extract links from ``scores`` ``(B, M, N)``; see the module for the shapes.
-
-        Raises:
-            InputError: shapes that do not fit together.
-        """
-        if scores.ndim != 3 or source_lengths.shape != scores.shape[:1] or target_lengths.shape != scores.shape[:1]:
-            raise InputError(
-                f"scores {tuple(scores.shape)} with lengths {tuple(source_lengths.shape)} and "
-                f"{tuple(target_lengths.shape)}",
-                remedy="Pass scores (B, M, N) and two length vectors (B,)",
-            )
-        rows = torch.arange(scores.shape[1], device=scores.device) < source_lengths[:, None]
-        columns = torch.arange(scores.shape[2], device=scores.device) < target_lengths[:, None]
-        return self.masked(scores, rows[:, :, None] & columns[:, None, :])
 
     def of(self, matrix: ScoreMatrix) -> Extraction:
         """Extract the links of every head and pair, ``(V, B, M, N)``; what is no word has none."""

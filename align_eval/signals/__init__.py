@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from align_eval.errors import InputError
+from align_eval.errors import InputError, ModelError
 from align_eval.models.pairs import Layout, PairModel
 from align_eval.registry import Registry, check_fields, options_of, parse_options, split_spec
 
@@ -119,3 +119,8 @@ class Attribution(PairModel):
         lengths = [len(layout.inputs[side]) for layout in layouts]
         places = torch.arange(max(lengths), device=self.device)
         return places < torch.tensor(lengths, device=self.device)[:, None]
+
+
+def not_this_model(why: str) -> ModelError:
+    """The error of a model that an attribution method cannot be had of."""
+    return ModelError(why, remedy="Choose another model, or another attribution method")

@@ -29,7 +29,6 @@ from align_eval.signals.matrix import (
     padded_tensor,
     pool,
     pool_last_axis,
-    renormalise,
     require_rule,
     word_side,
 )
@@ -134,13 +133,13 @@ def word_matrices(
 def layout_word_matrices(
     reader: PairModel, layouts: Sequence[Layout | None], layers: Any = "all", heads: Any = ("all", "mean"),
     readings: Sequence[str] | str | None = None, *, keys: str = "sum", queries: str = "mean",
-    renormalised: bool = False, token_budget: int | None = None,
+    token_budget: int | None = None,
 ) -> Iterator[ScoreMatrix]:  # fmt: skip
     """As :func:`word_matrices`, of encoded pairs; ``None`` is a pair that is in no batch.
 
-    ``keys`` and ``queries`` are the rules by which tokens become words, see :mod:`align_eval.signals.matrix`;
-    ``renormalised`` divides each word's row by its mass on words of the other side. ``token_budget``: tokens in a
-    batch, padding counted; ``None``: what the device takes. It changes speed and memory, not the scores.
+    ``keys`` and ``queries`` are the rules by which tokens become words, see :mod:`align_eval.signals.matrix`.
+    ``token_budget``: tokens in a batch, padding counted; ``None``: what the device takes. It changes speed and memory,
+    not the scores.
     """
     names = reader.readings if readings is None else (readings,) if isinstance(readings, str) else tuple(readings)
     for name in names:
@@ -148,8 +147,7 @@ def layout_word_matrices(
     for rule in (keys, queries):
         require_rule(rule)
     live = [layout if layout is not None and has_words(layout) else None for layout in layouts]
-    wanted = _Wanted(_choose(reader, layers, heads), names, (keys, queries), renormalised)
-    return _stream(reader, live, wanted, token_budget)
+    return _stream(reader, live, _Wanted(_choose(reader, layers, heads), names, (keys, queries)), token_budget)
 
 
 def lay_out_fitting(reader: PairModel, pairs: Sequence[SentencePair]) -> list[Layout | None]:
@@ -172,12 +170,6 @@ def has_words(layout: Layout) -> bool:
     return all(bool((block.row_words >= 0).any()) and bool((block.column_words >= 0).any()) for block in blocks)
 
 
-def batches_of(reader: PairModel, layouts: Sequence[Layout], budget: int | None) -> list[list[int]]:
-    """Indices of ``layouts`` in batches, longest first; ``budget`` as of :func:`budget_of`."""
-    tokens = budget_of(budget, reader.device, reader.hidden_size)
-    return buckets([layout.size for layout in layouts], tokens, overhead=OVERHEAD) if layouts else []
-
-
 class _Choice(NamedTuple):
     """Which layers and heads are needed (numbers from 1), and the names of what is given: numbers and aggregates."""
 
@@ -193,7 +185,6 @@ class _Wanted(NamedTuple):
     choice: _Choice
     readings: tuple[str, ...]
     rules: tuple[str, str] | None = None
-    renormalised: bool = False
     on_host: bool = False
 
 
@@ -225,7 +216,9 @@ def _stream(
 ) -> Iterator[ScoreMatrix]:
     live = {k: layout for k, layout in enumerate(layouts) if layout is not None}
     numbers = list(live)
-    batches = [[numbers[g] for g in group] for group in batches_of(reader, list(live.values()), token_budget)]
+    tokens = budget_of(token_budget, reader.device, reader.hidden_size)
+    groups = buckets([layout.size for layout in live.values()], tokens, overhead=OVERHEAD) if live else []
+    batches = [[numbers[g] for g in group] for group in groups]
 
     def read(members: Sequence[int]) -> ScoreMatrix:
         return replace(_read(reader, [live[k] for k in members], wanted), indices=tuple(members))
@@ -264,11 +257,7 @@ def _read(reader: PairModel, layouts: list[Layout], wanted: _Wanted) -> ScoreMat
             del wide
     for reading in readings if "mean" in choice.layer_names else ():
         found["mean", reading] = [(a / reader.layers, b / reader.layers) for a, b in found["mean", reading]]
-    parts = [
-        _oriented(blocks[reading], found[layer, reading], wanted.renormalised)
-        for reading in readings
-        for layer in choice.layer_names
-    ]
+    parts = [_oriented(blocks[reading], found[layer, reading]) for reading in readings for layer in choice.layer_names]
     values = torch.cat([scores for scores, _ in parts])
     first = blocks[readings[0]][0]
     source, target = (
@@ -367,11 +356,10 @@ def _heads(values: Tensor, choice: _Choice) -> Tensor:
     )
 
 
-def _oriented(blocks: list[_Padded], taken: Taken, renormalised: bool) -> tuple[Tensor, dict[str, Tensor]]:
+def _oriented(blocks: list[_Padded], taken: Taken) -> tuple[Tensor, dict[str, Tensor]]:
     """A reading of a layer as ``(heads, B, source, target)``, blocks averaged, and what each side left out."""
     turned, left = [], {}
     for block, (values, rest) in zip(blocks, taken, strict=True):
-        values = renormalise(values) if renormalised else values
         turned.append((values.transpose(-1, -2) if block.side == "target" else values).transpose(0, 1))
         left[block.side] = rest.transpose(0, 1)
     mean = turned[0] if len(turned) == 1 else torch.stack(turned).mean(dim=0)

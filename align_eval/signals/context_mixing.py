@@ -30,13 +30,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from align_eval.errors import ModelError
 from align_eval.models.attention import AttentionPass, attention_sites, check_rows
 from align_eval.models.double import keep_double, widest
 from align_eval.models.linear import Projections, parts_of, watched
 from align_eval.models.pairs import Layout
 from align_eval.registry import option
-from align_eval.signals import Attribution
+from align_eval.signals import Attribution, not_this_model
 from align_eval.signals.matrix import at_least_float32, renormalise
 
 CELLS = 1 << 22
@@ -188,13 +187,10 @@ class ValueZeroing(Attribution, method="value-zeroing"):
 
             return hook
 
-        handles = [self.blocks[k - 1].register_forward_hook(hook_for(k), with_kwargs=True) for k in wanted]
-        try:
-            with keep_double(self.dtype):
-                self.forward(layouts)
-        finally:
-            for handle in handles:
-                handle.remove()
+        with contextlib.ExitStack() as hooks, keep_double(self.dtype):
+            for layer in wanted:
+                hooks.enter_context(self.blocks[layer - 1].register_forward_hook(hook_for(layer), with_kwargs=True))
+            self.forward(layouts)
         for layer in wanted:
             found = maps.pop(layer)
             yield layer, renormalise(found) if self.normalised else found
@@ -207,20 +203,13 @@ def cosine_distance(one: Tensor, other: Tensor) -> Tensor:
 
 
 def block_of(model: nn.Module, site: nn.Module, name: str) -> nn.Module:
-    """The transformer layer of an attention module: the item of the outermost list of modules around it.
-
-    Raises:
-        ModelError: it is in no list.
-    """
+    """The transformer layer of an attention module: the item of the outermost list of modules around it."""
     for module in model.modules():
         if isinstance(module, torch.nn.ModuleList):
             for block in module:
                 if block is not site and any(part is site for part in block.modules()):
                     return block
-    raise ModelError(
-        f"the layers of {name} are no modules of their own, which could run again without a value",
-        remedy="Choose another model, or another attribution method",
-    )
+    raise not_this_model(f"the layers of {name} are no modules of their own, which could run again without a value")
 
 
 @contextlib.contextmanager
@@ -232,11 +221,8 @@ def _zeroed(projection: Projections, columns: Tensor) -> Iterator[None]:
         projection.form.part(out)[torch.arange(len(columns), device=out.device), columns] = 0
         return out
 
-    handle = projection.value.register_forward_hook(hook)
-    try:
+    with projection.value.register_forward_hook(hook):
         yield
-    finally:
-        handle.remove()
 
 
 def _hidden(output: Any) -> Tensor:

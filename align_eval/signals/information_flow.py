@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from align_eval.errors import ModelError
 from align_eval.models.attention import eager, weights_of
 from align_eval.models.double import keep_double
 from align_eval.models.pairs import Layout
 from align_eval.registry import option
+from align_eval.signals import not_this_model
 from align_eval.signals.predictions import ByPrediction, Prediction, SharedPass, place_rows, step_gradients
 
 
@@ -50,24 +50,18 @@ def attention_graph(model: Any, sites: Mapping[int, nn.Module], name: str) -> It
     def taken() -> list[Tensor]:
         missing = sorted(set(sites) - set(weights))
         if missing:
-            raise ModelError(
-                f"layer {', '.join(map(str, missing))} of {name} returns no attention weights with a gradient",
-                remedy="Choose another model, or another attribution method",
-            )
+            layers = ", ".join(map(str, missing))
+            raise not_this_model(f"layer {layers} of {name} returns no attention weights with a gradient")
         return [weights[layer] for layer in sites]
 
-    parameters = [p for site in sites.values() for p in site.parameters() if not p.requires_grad]
-    handles = [site.register_forward_hook(hook_for(layer)) for layer, site in sites.items()]
-    try:
-        for parameter in parameters:  # a frozen model: the graph begins at its attention
-            parameter.requires_grad_(True)
-        with eager(model, name), keep_double(model.dtype), torch.enable_grad():
-            yield taken
-    finally:
-        for handle in handles:
-            handle.remove()
-        for parameter in parameters:
-            parameter.requires_grad_(False)
+    with contextlib.ExitStack() as until, eager(model, name), keep_double(model.dtype), torch.enable_grad():
+        for layer, site in sites.items():
+            until.enter_context(site.register_forward_hook(hook_for(layer)))
+            for parameter in site.parameters():  # a frozen model: the graph begins at its attention
+                if not parameter.requires_grad:
+                    until.callback(parameter.requires_grad_, False)
+                    parameter.requires_grad_(True)
+        yield taken
 
 
 def attention_times_gradient(

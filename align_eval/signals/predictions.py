@@ -29,7 +29,7 @@ from align_eval.models.attention import eager
 from align_eval.models.double import keep_double
 from align_eval.models.pairs import Layout, PairModel
 from align_eval.registry import option
-from align_eval.signals import Attribution
+from align_eval.signals import Attribution, not_this_model
 from align_eval.signals.matrix import at_least_float32
 
 
@@ -291,10 +291,7 @@ def step_gradients(
         if ends:
             hidden, leaf = ends
             if hidden.shape[:-1] != logits.shape[:-1]:
-                raise ModelError(
-                    f"{reader.name} ({reader.model.config.model_type}) predicts a word from more than one state",
-                    remedy="Choose another model, or another attribution method",
-                )
+                raise _unlike(reader, "predicts a word from more than one state")
             (at_rows,) = torch.autograd.grad(scores.sum(), leaf)
             top, turns = hidden, hidden.new_zeros((shared.turns, *hidden.shape))
             turns[shared.turn, shared.which, shared.rows] = at_rows[shared.which, shared.rows]
@@ -329,11 +326,8 @@ def _cut(model: Any) -> Iterator[list[Tensor]]:
         ends.extend((given[0], leaf))
         return (leaf, *given[1:])
 
-    handle = head.register_forward_pre_hook(hook)
-    try:
+    with head.register_forward_pre_hook(hook):
         yield ends
-    finally:
-        handle.remove()
 
 
 def first_embeddings(reader: PairModel) -> Any:
@@ -342,7 +336,7 @@ def first_embeddings(reader: PairModel) -> Any:
     found = stack.get_input_embeddings() if hasattr(stack, "get_input_embeddings") else None
     found = getattr(stack, "embed_tokens", None) if found is None else found
     if found is None:
-        raise _no_embeddings(reader, "has no table of input embeddings")
+        raise _unlike(reader, "has no table of input embeddings")
     return found
 
 
@@ -361,18 +355,12 @@ def changed_embeddings(reader: PairModel, change: Callable[[Tensor], Tensor]) ->
             return None
         done = True
         if not isinstance(output, Tensor) or output.ndim != 3:
-            raise _no_embeddings(reader, "has input embeddings that are no vector a token")
+            raise _unlike(reader, "has input embeddings that are no vector a token")
         return change(output)
 
-    handle = first_embeddings(reader).register_forward_hook(hook)
-    try:
+    with first_embeddings(reader).register_forward_hook(hook):
         yield
-    finally:
-        handle.remove()
 
 
-def _no_embeddings(reader: PairModel, why: str) -> ModelError:
-    return ModelError(
-        f"{reader.name} ({reader.model.config.model_type}) {why}",
-        remedy="Choose another model, or another attribution method",
-    )
+def _unlike(reader: PairModel, why: str) -> ModelError:
+    return not_this_model(f"{reader.name} ({reader.model.config.model_type}) {why}")

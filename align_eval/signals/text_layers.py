@@ -9,6 +9,7 @@ own output in both cases, so that D_{t,L} = 0.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,16 +176,14 @@ def _states(model: Any, text: PlainText, rows: slice) -> tuple[list[Tensor], nn.
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         seen[module] = (inputs[0], output)
 
-    handles = [module.register_forward_hook(hook) for module in norms]
-    head = model.model.get_output_embeddings()
-    handles.append(head.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0])))
-    try:
+    with contextlib.ExitStack() as hooks:
+        for module in norms:
+            hooks.enter_context(module.register_forward_hook(hook))
+        head = model.model.get_output_embeddings()
+        hooks.enter_context(head.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0])))
         out = model.model(
             input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True, use_cache=False
         )
-    finally:
-        for handle in handles:
-            handle.remove()
     found = [norm for norm, (_, after) in seen.items() if given and torch.equal(after, given[-1])]
     if not found:
         raise ModelError(

@@ -152,12 +152,6 @@ def test_one_layer_mean_alone_equals_all() -> None:
         assert torch.allclose(values, every[key], atol=1e-6)
 
 
-def test_renormalised_rows() -> None:
-    for kind, axis in (("marian", 0), ("gpt2", 0)):
-        for values in by_pair(cached(kind), families.pairs(), renormalised=True).values():
-            assert torch.allclose(values.sum(axis), torch.ones(values.shape[1 - axis]), atol=1e-5)
-
-
 def test_one_head_and_one_pair_of_a_matrix() -> None:
     batch = next(iter(word_matrices(cached("t5"), families.pairs(), heads="all")))
     assert batch.values.shape[:2] == (len(batch.views), len(batch))
