@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from align_eval.aligners import Aligner, AlignerSettings, System
 from align_eval.aligners.heads import READINGS, checked_head, chosen_mode, require_both_directions
-from align_eval.aligners.similarity import make_extractors
+from align_eval.aligners.similarity import consecutive, make_extractors
 from align_eval.corpora.pair import SentencePair, check_sizes
 from align_eval.errors import InputError, SentenceTooLongError
 from align_eval.links import Links
@@ -55,7 +55,13 @@ class AttentionAligner(Aligner):
         assert settings.attention is not None
         self.settings, self.asked = settings, settings.attention
         self.rules: dict[str, Any] = {"keys": keys, "queries": queries, "token_budget": settings.token_budget}
-        self.extractors = make_extractors(_method_specs(settings))
+        self.extractors = make_extractors(settings.methods)
+        for extractor in self.extractors:
+            if extractor.needs != "similarity":
+                raise InputError(
+                    f"the method {extractor.spec} is defined on dot products of hidden states, not on attention",
+                    remedy="Choose reverse, argmax, itermax, match or threshold",
+                )
         if settings.layers:
             raise InputError("the head names its layer", remedy="Leave out the layers (--layer)")
         if settings.subword != "any" or settings.options.get("precision"):
@@ -98,25 +104,22 @@ class AttentionAligner(Aligner):
 
     def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
         out: dict[System, list[Links]] = {system: [] for system in self.systems}
-        for part in _parts(pairs):
+        for part in consecutive(pairs, lambda pair: len(pair.source) * len(pair.target), CELL_BUDGET):
             for system, links in zip(self.systems, self._align_part(part), strict=True):
                 out[system] += links
         return out
 
     def _align_part(self, pairs: Sequence[SentencePair]) -> list[list[Links]]:
         there = self._direction(self.reader, pairs, count=True)
+        tables = [_table(links, len(pairs)) for links in there.links]
         if self.other is None:
-            return [_scored(_table(links, len(pairs)), [there.maps]) for links in there.links]
+            return [_scored(table, [there.maps]) for table in tables]
         assert self.asked.symmetrize is not None
         back = self._direction(self.other, [pair.reverse() for pair in pairs], count=False)
         turned = {k: values.T for k, values in back.maps.items()}
-        return [
-            _scored(
-                symmetrize_table(_table(one, len(pairs)), _table(other, len(pairs)).reverse(), *self.asked.symmetrize),
-                [there.maps, turned],
-            )
-            for one, other in zip(there.links, back.links, strict=True)
-        ]
+        others = [_table(links, len(pairs)).reverse() for links in back.links]
+        both = [symmetrize_table(*two, *self.asked.symmetrize) for two in zip(tables, others, strict=True)]
+        return [_scored(table, [there.maps, turned]) for table in both]
 
     def _direction(self, reader: PairModel, pairs: Sequence[SentencePair], *, count: bool) -> _Direction:
         found = _Direction([[] for _ in self.extractors], {})
@@ -147,28 +150,6 @@ class AttentionAligner(Aligner):
         plain = matrix.values[0].float().cpu().numpy()
         for values, k in zip(plain, indices, strict=True):
             found.maps[int(k)] = values[: len(pairs[k].source), : len(pairs[k].target)]
-
-
-def _method_specs(settings: AlignerSettings) -> Sequence[str]:
-    for method, extractor in zip(settings.methods, make_extractors(settings.methods), strict=False):
-        if extractor.needs != "similarity":
-            raise InputError(
-                f"the method {method} is defined on dot products of hidden states, not on attention",
-                remedy="Choose reverse, argmax, itermax, match or threshold",
-            )
-    return settings.methods
-
-
-def _parts(pairs: Sequence[SentencePair]) -> list[Sequence[SentencePair]]:
-    """Consecutive parts of at most ``CELL_BUDGET`` word pairs; a greater pair is a part of its own."""
-    starts, total = [0], 0
-    for k, pair in enumerate(pairs):
-        cells = len(pair.source) * len(pair.target)
-        if total and total + cells > CELL_BUDGET:
-            starts.append(k)
-            total = 0
-        total += cells
-    return [pairs[a:b] for a, b in zip(starts, [*starts[1:], len(pairs)], strict=True)]
 
 
 def _table(columns: Sequence[NDArray[np.int64]], sentences: int) -> LinkTable:

@@ -58,20 +58,17 @@ def mode_name(reading: str) -> str:
 
 @dataclass(frozen=True)
 class AttentionSettings:
-    """How links are read from attention.
+    """How links are taken from attention."""
 
-    Attributes:
-        head: the head; ``None``: :func:`align_eval.runs.evaluate.choose_head` is to choose it.
-        mode: an alignment mode of :data:`MODES`; ``None``: ``awi`` where the model has it, else its first.
-        attribution: ``attention``, or another attribution method (``norms``, ``alti``, ...) with its options.
-        symmetrize: method and rule that combine both directions; ``None``: source to target alone.
-        chosen_on: the test set that the head was chosen on; empty if the user named it.
-    """
-
+    #: ``None``: ``choose_head`` of :mod:`align_eval.runs` is to choose it.
     head: Head | None
+    #: An alignment mode of :data:`MODES`; ``None``: ``awi`` where the model has it, else its first.
     mode: str | None = None
+    #: ``attention``, or another attribution method (``norms``, ``alti``, ...) with its options.
     attribution: str = "attention"
+    #: Method and rule that combine both directions; ``None``: source to target alone.
     symmetrize: tuple[str, str] | None = None
+    #: The test set that the head was chosen on; empty if the user named it.
     chosen_on: str = ""
 
     def __post_init__(self) -> None:
@@ -80,11 +77,7 @@ class AttentionSettings:
 
 
 def parse_symmetrization(text: str) -> tuple[str, str]:
-    """Method and rule from ``METHOD`` or ``METHOD:rule``; the rule is ``both`` by default.
-
-    Raises:
-        UnknownNameError: no such method or rule.
-    """
+    """Method and rule from ``METHOD`` or ``METHOD:rule``, ``both`` by default; UnknownNameError: no such one."""
     method, _, rule = text.partition(":")
     check_names(method, rule or "both")
     return method, rule or "both"
@@ -95,11 +88,8 @@ def attention_settings(
 ) -> AttentionSettings | None:
     """What was asked for in words; ``None``: no attention.
 
-    Args:
-        head: as :func:`parse_head` reads it, ``"auto"``, or ``None``.
-        mode, attribution: see :class:`AttentionSettings`.
-        symmetrize: as :func:`parse_symmetrization` reads it.
-        choose_on: a test set's name.
+    ``head`` is as :func:`parse_head` takes it or ``"auto"``, ``symmetrize`` as :func:`parse_symmetrization` does, and
+    ``choose_on`` a test set's name.
 
     Raises:
         InputError, UnknownNameError: words of another form, or that do not go together.
@@ -119,12 +109,7 @@ def attention_settings(
 
 
 def chosen_mode(reader: PairModel, mode: str | None) -> str:
-    """``mode`` if the model has it; by default ``awi`` where it has that, else its first.
-
-    Raises:
-        UnknownNameError: no such mode.
-        InputError: the model does not have it.
-    """
+    """``mode`` if the model has it, else an error; by default ``awi`` where it has that, else its first."""
     known = [mode_name(reading) for reading in reader.readings]
     if mode is None:
         return "awi" if "awi" in known else known[0]
@@ -139,11 +124,7 @@ def chosen_mode(reader: PairModel, mode: str | None) -> str:
 
 
 def checked_head(reader: PairModel, asked: AttentionSettings) -> Head:
-    """The head asked for, if the model has it; of an attribution method of whole layers the layer.
-
-    Raises:
-        InputError: no head is named, or the model does not have it.
-    """
+    """The head asked for, if one is and the model has it, else InputError; the layer of a method of whole layers."""
     if asked.head is None:
         raise InputError("no attention head is named", remedy="Name one, such as L6H1")
     layer, head = asked.head

@@ -6,9 +6,9 @@ both sides, each with the tag of its language (:func:`align_eval.models.vectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from align_eval.signals.similarity import encode_in_windows, similarity, word_me
 VECTOR_BUDGET = 400_000
 # Cells of the padded score matrices of a group: what a processor's cache holds, or what keeps a GPU busy.
 _CELLS, MOST_CELLS = {"cpu": 1 << 19}, 1 << 23
+
+
+T = TypeVar("T")
 
 
 class _TokenizedPairs(list[SentencePair]):
@@ -111,7 +114,7 @@ class SimilarityAligner(Aligner):
             live = [k for k in live if k not in long]
         elif long:
             self.count_long("windowed", len(long))
-        for part in _parts(live, sizes, VECTOR_BUDGET // len(self.layers)):
+        for part in consecutive(live, lambda k: sizes[2 * k] + sizes[2 * k + 1], VECTOR_BUDGET // len(self.layers)):
             self._align_part(pairs, part, tokens, out)
         return out
 
@@ -221,17 +224,16 @@ def _to_links(matrix: Tensor, scores: Tensor) -> Iterator[Links]:
         start = end
 
 
-def _parts(live: list[int], sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Cut pairs into consecutive parts of at most ``budget`` vectors (a single longer pair makes its own part)."""
-    part: list[int] = []
+def consecutive(items: Sequence[T], size: Callable[[T], int], budget: int) -> Iterator[list[T]]:
+    """Consecutive parts of at most ``budget`` in all; a single greater item is a part of its own."""
+    part: list[T] = []
     total = 0
-    for k in live:
-        size = sizes[2 * k] + sizes[2 * k + 1]
-        if part and total + size > budget:
+    for item in items:
+        if part and total + size(item) > budget:
             yield part
             part, total = [], 0
-        part.append(k)
-        total += size
+        part.append(item)
+        total += size(item)
     if part:
         yield part
 
