@@ -44,11 +44,6 @@ class AttentionAligner(Aligner):
     """Every extraction method over the attention of one head; the model runs once a direction.
 
     Tokens become words by the sum over key tokens and the mean over query tokens.
-
-    Raises:
-        UnknownNameError: an unknown method, mode or attribution method.
-        InputError: layers, a reduced precision or a sub-word rule beside attention, no such head, a method that is not
-            defined on attention, no such mode, or both directions of a model that has one.
     """
 
     def __init__(self, settings: AlignerSettings, *, keys: str = KEYS, queries: str = QUERIES) -> None:

@@ -25,11 +25,6 @@ class SimAlign(Aligner):
 
     It gives no link scores and computes in float32. Sentences over the model's window raise: the package would cut
     them without a word.
-
-    Raises:
-        UnknownNameError: a method that the package does not have.
-        InputError: a layer that the model does not have, or a model in another number type than float32.
-        ModelError: a model that is no encoder.
     """
 
     def __init__(self, settings: AlignerSettings) -> None:

@@ -53,12 +53,7 @@ class _Units(NamedTuple):
 
 @ALIGNERS.register("similarity")
 class SimilarityAligner(Aligner):
-    """Every extraction method at every layer asked for; the model runs once, up to the highest layer.
-
-    Raises:
-        UnknownNameError: a method that does not exist.
-        InputError: a layer that the model does not have.
-    """
+    """Every extraction method at every layer asked for; the model runs once, up to the highest layer."""
 
     def __init__(self, settings: AlignerSettings) -> None:
         self.extractors = make_extractors(settings.methods)
@@ -119,11 +114,10 @@ class SimilarityAligner(Aligner):
         return out
 
     def word_map(self, pair: SentencePair, layer: int) -> NDArray[np.float32]:
-        """The similarity of every two words of a pair at one layer of ``self.layers``.
+        """The similarity of every two words of a pair at one of ``self.layers``, ``(source words, target words)``.
 
-        Returns:
-            ``(source words, target words)``: (cosine + 1) / 2 of the best sub-word pair, or of the mean vectors with
-            the sub-word rule ``mean``; 0 for a word without a sub-word.
+        (cosine + 1) / 2 of the best token pair, or of the mean vectors with the subword rule ``mean``; 0 for a word
+        without a token.
         """
         check_sizes([pair])
         out = np.zeros((len(pair.source), len(pair.target)), dtype=np.float32)

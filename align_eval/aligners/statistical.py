@@ -140,11 +140,6 @@ class StatisticalAligner(Aligner):
 
     All pairs must come in one call: they are the training text. Methods that differ in the symmetrisation alone share
     one training. Links have no scores.
-
-    Raises:
-        UnknownNameError: no such option or symmetrisation.
-        InputError: a value of the wrong kind, a layer, or the package is not installed.
-        MissingFileError: a file to train on cannot be opened.
     """
 
     name: ClassVar[str]

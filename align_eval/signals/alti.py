@@ -145,9 +145,6 @@ class AltiLayer(Attribution, method="alti-layer"):
     """ALTI of each layer alone: how much each of its inputs contributes to its output; rows sum to 1.
 
     Of the cross-attention of an encoder-decoder model, of the self-attention of an encoder or a decoder-only model.
-
-    Raises:
-        ModelError: where the residual and the norm stand is not known of this architecture.
     """
 
     quantity = "ALTI contribution to the layer"

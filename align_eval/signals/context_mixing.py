@@ -85,9 +85,6 @@ class Norms(Attribution, method="norms"):
     """The length of the vector that each head moves from key to query, ||A_ij f(x_j)||_2.
 
     Of the cross-attention of an encoder-decoder model, of the self-attention of an encoder or a decoder-only model.
-
-    Raises:
-        ModelError: the value and output projections are not found.
     """
 
     quantity = "norm of the weighted value"
@@ -146,9 +143,6 @@ class ValueZeroing(Attribution, method="value-zeroing"):
     Args:
         normalised: whether each row is divided by its sum over all keys, as in the paper.
         token_budget: tokens in a batch of copies, padding counted; it changes speed and memory only.
-
-    Raises:
-        ModelError: the value projections are not found.
     """
 
     normalised: bool = False

@@ -139,13 +139,10 @@ class ScoreMatrix:
         """Some of the pairs, by position; ``rows`` and ``columns``: the units that are kept, all by default."""
         index = torch.tensor(list(pairs), dtype=torch.int64, device=self.values.device)
         return replace(
-            self,
-            values=self.values[:, index, :rows, :columns],
-            source=self.source.pick(pairs, rows),
-            target=self.target.pick(pairs, columns),
-            ids=_picked(self.ids, pairs),
+            self, values=self.values[:, index, :rows, :columns], source=self.source.pick(pairs, rows),
+            target=self.target.pick(pairs, columns), ids=_picked(self.ids, pairs),
             indices=_picked(self.indices, pairs),
-        )
+        )  # fmt: skip
 
     @property
     def mask(self) -> Tensor:
@@ -230,56 +227,46 @@ class ScoreMatrix:
         fits = [all(name in (None, own) for name, own in zip(asked, view, strict=True)) for view in self.views]
         wanted = [k for k, fit in enumerate(fits) if fit]
         if not wanted:
-            raise InputError(
-                f"no head {head} of layer {layer}" if layer in self.layers else f"no layer {layer} among the matrices",
-                remedy=f"Kept are the layers {list(self.layers)} and the heads {list(self.heads)}",
+            none = (
+                f"no head {head} of layer {layer}" if layer in self.layers else f"no layer {layer} among the matrices"
             )
+            raise InputError(none, remedy=f"Kept are the layers {list(self.layers)} and the heads {list(self.heads)}")
         if len(wanted) > 1:
-            raise InputError(
-                f"the matrix has {len(wanted)} heads",
-                remedy=f"Choose one of the layers {list(self.layers)} and of the heads {list(self.heads)}",
-            )
+            remedy = f"Choose one of the layers {list(self.layers)} and of the heads {list(self.heads)}"
+            raise InputError(f"the matrix has {len(wanted)} heads", remedy=remedy)
         return self.with_views(wanted)
 
     def with_views(self, numbers: Sequence[int]) -> ScoreMatrix:
         """Some of the views, by number, in that order."""
         return self._changed(lambda values: values[list(numbers)], tuple(self.views[k] for k in numbers))
 
-    def _changed(self, change: Any, views: tuple[View, ...], quantity: str = "") -> ScoreMatrix:
-        """``change`` made to everything that has an axis of views."""
-        return replace(
-            self, values=change(self.values), source=self.source.changed(change), target=self.target.changed(change),
-            views=views, quantity=quantity or self.quantity,
-        )  # fmt: skip
+    def _changed(self, change: Any, views: tuple[View, ...], more: str = "") -> ScoreMatrix:
+        """``change`` made to everything that has an axis of views; ``more`` is said of the quantity."""
+        source, target, quantity = self.source.changed(change), self.target.changed(change), self.quantity + more
+        return replace(self, values=change(self.values), source=source, target=target, views=views, quantity=quantity)
 
     def head_mean(self) -> ScoreMatrix:
         """One matrix a layer: the mean over the heads kept."""
         views = tuple(View(layer, "mean", self.reading) for layer in self.layers)
-        return self._changed(lambda x: self._grid(x).mean(dim=1), views, f"{self.quantity}, mean over heads")
+        return self._changed(lambda x: self._grid(x).mean(dim=1), views, ", mean over heads")
 
     def head_max(self) -> ScoreMatrix:
         """One matrix a layer: the maximum over the heads kept; its rows no longer sum to 1."""
         views = tuple(View(layer, "max", self.reading) for layer in self.layers)
-        found = self._changed(lambda x: self._grid(x).amax(dim=1), views, f"{self.quantity}, max over heads")
+        found = self._changed(lambda x: self._grid(x).amax(dim=1), views, ", max over heads")
         return replace(found, distribution=False)
 
     def layer_mean(self) -> ScoreMatrix:
         """One matrix a head: the mean over the layers kept."""
         views = tuple(View("mean", head, self.reading) for head in self.heads)
-        return self._changed(lambda x: self._grid(x).mean(dim=0), views, f"{self.quantity}, mean over layers")
+        return self._changed(lambda x: self._grid(x).mean(dim=0), views, ", mean over layers")
 
     def words(self, keys: str = "sum", queries: str = "mean") -> ScoreMatrix:
-        """Scores between words: tokens pooled by rule, what is no word left out.
+        """Scores between words, ``(V, B, source words, target words)``: tokens pooled by rule, no other unit kept.
 
-        Args:
-            keys, queries: ``"sum"``, ``"mean"``, ``"max"``, ``"first"`` or ``"last"``.
-
-        Returns:
-            the matrix ``(V, B, source words, target words)``. A word without a token has zeros and cannot be linked.
-            Rows sum to 1 less what is left out, if they did, ``keys`` is ``"sum"`` and ``queries`` not ``"max"``.
-
-        Raises:
-            UnknownNameError: an unknown rule.
+        ``keys``, ``queries``: ``"sum"``, ``"mean"``, ``"max"``, ``"first"``, ``"last"``, else UnknownNameError. A word
+        without a token has zeros and cannot be linked. Rows sum to 1 less what is left out, if they did, ``keys`` is
+        ``"sum"`` and ``queries`` not ``"max"``.
         """
         rows, columns = self.queries, self.keys
         sizes = max(rows.counts, default=0), max(columns.counts, default=0)
