@@ -148,7 +148,7 @@ def lens_depth(model: Any, text: PlainText, *, norm: bool = True) -> LensDepth:
     divergence, probability, agrees = (torch.stack(part).cpu() for part in zip(*parts, strict=True))
     if not torch.isfinite(divergence).all():
         raise NonFiniteError(f"the logit lens of {model.name} has NaN", remedy="Load the model with --dtype float32")
-    numbers = divergence.double().numpy(), probability.double().numpy()
+    numbers = divergence.numpy().astype(np.float64), probability.numpy().astype(np.float64)
     return LensDepth(text.labels[first:], first, *numbers, agrees.numpy(), norm)
 
 
