@@ -19,6 +19,10 @@ from align_eval.version import __version__
 
 if TYPE_CHECKING:
     from align_eval import patterns
+    from align_eval.attribution import make_attribution
+    from align_eval.attribution.collect import attention_maps
+    from align_eval.attribution.matrix import ScoreMatrix
+    from align_eval.attribution.text_flow import text_flow
     from align_eval.corpora import (
         Corpus,
         SentencePair,
@@ -45,10 +49,6 @@ if TYPE_CHECKING:
     from align_eval.runs.selection import select
     from align_eval.runs.sweep import split, sweep_testset
     from align_eval.scoring import Score, Signature
-    from align_eval.signals import make_attribution
-    from align_eval.signals.collect import attention_maps
-    from align_eval.signals.matrix import ScoreMatrix
-    from align_eval.signals.text_flow import text_flow
 
 # Module -> its public names.
 _HOME = {
@@ -68,10 +68,10 @@ _HOME = {
     "runs.selection": "select",
     "runs.sweep": "split sweep_testset",
     "scoring": "Score Signature",
-    "signals": "make_attribution",
-    "signals.collect": "attention_maps",
-    "signals.matrix": "ScoreMatrix",
-    "signals.text_flow": "text_flow",
+    "attribution": "make_attribution",
+    "attribution.collect": "attention_maps",
+    "attribution.matrix": "ScoreMatrix",
+    "attribution.text_flow": "text_flow",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

@@ -267,7 +267,7 @@ HUGE = ("YWJj" * 2501, " ".join(["ab"] * 5001))
 def test_pairs_over_the_limits(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from align_eval.aligners import AlignerSettings, make_aligner
     from align_eval.aligners.heads import AttentionSettings, Head
-    from align_eval.signals.collect import lay_out_fitting
+    from align_eval.attribution.collect import lay_out_fitting
 
     pair, good = SentencePair("7", tuple(text.split()), ("a",)), SentencePair("8", ("ja",), ("yes",))
     limit = "10,004 characters, the limit is 10,000" if len(pair.source) == 1 else "5,001 words, the limit is 5,000"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from align_eval.aligners import AlignerSettings, make_aligner
+from align_eval.attribution import ATTRIBUTIONS, attribution_options
 from align_eval.errors import AlignEvalError, InputError, UnknownNameError
 from align_eval.extraction import EXTRACTORS, make_extractor
 from align_eval.infilling.strategies import make_strategy
 from align_eval.patterns.base import make_mask_kind
 from align_eval.registry import options_of
-from align_eval.signals import ATTRIBUTIONS, attribution_options
 
 
 def fast_align(spec: str) -> Any:

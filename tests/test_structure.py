@@ -15,7 +15,7 @@ ORDER = (
     ("links",),
     ("corpora",),
     ("models",),
-    ("signals",),
+    ("attribution",),
     ("extraction",),
     ("aligners",),
     ("scoring",),
@@ -29,7 +29,7 @@ ORDER = (
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 BACK = {
     ("io.parts", "corpora.words"),  # words of a line of JSON, for its row of Parquet
-    ("signals.matrix", "figures.heatmap"),  # what a notebook shows of a score matrix
+    ("attribution.matrix", "figures.heatmap"),  # what a notebook shows of a score matrix
 }
 """Imports that run back all the same."""
 

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from align_eval.aligners import Aligner, AlignerSettings, System
 from align_eval.aligners.heads import READINGS, checked_head, chosen_mode, require_both_directions
 from align_eval.aligners.similarity import consecutive, make_extractors
+from align_eval.attribution import make_attribution
+from align_eval.attribution.collect import lay_out_fitting, layout_word_matrices
+from align_eval.attribution.matrix import ScoreMatrix, Side, View
+from align_eval.attribution.similarity import owners, window_spans
 from align_eval.corpora.pair import SentencePair, check_sizes
 from align_eval.errors import InputError, SentenceTooLongError
 from align_eval.links import Links
 from align_eval.links.symmetrization import symmetrize_table
 from align_eval.links.table import LinkTable
 from align_eval.models.loaded import signature_of
-from align_eval.signals import make_attribution
-from align_eval.signals.collect import lay_out_fitting, layout_word_matrices
-from align_eval.signals.matrix import ScoreMatrix, Side, View
-from align_eval.signals.similarity import owners, window_spans
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel
@@ -173,7 +173,7 @@ def windowed_map(reader: PairModel, pair: SentencePair, view: View, rules: dict[
     Both sides are cut into the same number of windows, each half over the next one, so that the k-th source window
     goes with the k-th target window. A target word (a source word where the rows are source words) takes its scores
     from the window in which it stands farthest from an edge; source words outside of that window have 0.
-    ``rules``: of :func:`align_eval.signals.collect.layout_word_matrices`.
+    ``rules``: of :func:`align_eval.attribution.collect.layout_word_matrices`.
     """
     m, n = len(pair.source), len(pair.target)
     count = 2

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from align_eval.aligners import ALIGNERS, Aligner, AlignerSettings, System, describe_encoder
+from align_eval.attribution.matrix import ScoreMatrix
+from align_eval.attribution.similarity import encode_in_windows, similarity, word_means
 from align_eval.corpora import SentencePair
 from align_eval.corpora.pair import MOST_SUBWORDS, check_sizes, pair_size_error
 from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, UnknownNameError
@@ -24,8 +26,6 @@ from align_eval.links import Links
 from align_eval.models.offline import MODELS, PREFIX
 from align_eval.models.tokens import IdArray, Tokenized
 from align_eval.models.vectors import VectorModel, Vectors, vector_models
-from align_eval.signals.matrix import ScoreMatrix
-from align_eval.signals.similarity import encode_in_windows, similarity, word_means
 
 # Vectors kept at one time.
 VECTOR_BUDGET = 400_000

@@ -71,11 +71,11 @@ def sweep(
     Layers and heads count from 1; head "mean" is the mean over heads. Rows are over the whole set and show where
     alignment lives; what --select chooses is chosen on a development part and scored on the disjoint rest.
     """
+    from align_eval.attribution import attribution_options
     from align_eval.cli._progress import progress_bar
     from align_eval.runs.selection import SELECTORS, Settings
     from align_eval.runs.selection import select as select_views
     from align_eval.runs.sweep import for_testset, split, sweep_testset
-    from align_eval.signals import attribution_options
 
     if both is not None and links is None:
         raise typer.BadParameter("--both goes with --links FILE")

@@ -22,7 +22,7 @@ from align_eval.links.table import LinkTable
 from align_eval.registry import Registry, check_fields, options_of, parse_options, split_spec
 
 if TYPE_CHECKING:
-    from align_eval.signals.matrix import ScoreMatrix
+    from align_eval.attribution.matrix import ScoreMatrix
 
 EXTRACTORS: Registry[type[Extractor]] = Registry("extraction method", "align_eval.extraction")
 
@@ -157,7 +157,7 @@ def links_from_matrix(matrix: Any, method: str | Extractor = "argmax") -> Links 
     >>> links_from_matrix([[0.9, 0.1], [0.2, 0.8]])
     Links('0-0 1-1')
     """
-    from align_eval.signals.matrix import ScoreMatrix
+    from align_eval.attribution.matrix import ScoreMatrix
 
     extractor = make_extractor(method)
     if isinstance(matrix, ScoreMatrix):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from align_eval.signals.text_flow import Group, TextFlow
+    from align_eval.attribution.text_flow import Group, TextFlow
 
 OUTLINE = "#FFD400"
 EDGE = "#6B5900"  # a thin dark edge, without which yellow is lost on white paper
@@ -214,7 +214,7 @@ def summarise_heads(
     Args:
         flow: of :func:`align_eval.text_flow`.
         cell: layer and head that are zoomed, from 1; ``None``: :func:`strongest_head`.
-        scalar: what a cell of the grid is, of :data:`align_eval.signals.text_flow.SCALARS`.
+        scalar: what a cell of the grid is, of :data:`align_eval.attribution.text_flow.SCALARS`.
         groups: spans of columns.
         chosen: how the head was chosen, for the record.
 
@@ -222,7 +222,7 @@ def summarise_heads(
         InputError: no such head.
         UnknownNameError: no such scalar.
     """
-    from align_eval.signals.text_flow import SCALARS
+    from align_eval.attribution.text_flow import SCALARS
 
     layers, heads = flow.signed.shape[:2]
     layer, head = strongest_head(flow, scalar) if cell is None else cell

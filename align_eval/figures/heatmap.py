@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from align_eval.signals.matrix import ScoreMatrix
+    from align_eval.attribution.matrix import ScoreMatrix
 
     Values: TypeAlias = NDArray[np.floating] | Tensor | Links | Sequence[Sequence[float]]
     Matrix: TypeAlias = ScoreMatrix | Values | tuple[Values, Sequence[str], Sequence[str]]
@@ -43,7 +43,7 @@ def heatmap(
     """Draw one map: dark at 0, rows attend to columns.
 
     Args:
-        matrix: a :class:`~align_eval.signals.matrix.ScoreMatrix` of one pair and one head (``matrix[2].select(3, 1)``);
+        matrix: a :class:`~align_eval.attribution.matrix.ScoreMatrix` of one pair and head (``matrix[2].select(3, 1)``);
             or ``(values, row labels, column labels)``, where values are numbers ``(Q, K)`` (array, tensor, rows), or
             links of row to column; or values alone, whose rows and columns are numbered from 0.
         quantity: what the values are; it stands at the colour bar. By default that of the matrix.

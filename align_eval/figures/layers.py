@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from align_eval.signals.text_layers import LensDepth
+    from align_eval.attribution.text_layers import LensDepth
 
 LEFT, RIGHT, TOP, GAP = 0.46, 0.62, 0.26, 0.14  # inches around the map, and between its lines
 STRONGEST = 10
@@ -173,7 +173,7 @@ def summarise_layers(
 
 def summarise_depth(depth: LensDepth, *, threshold: float, subject: Mapping[str, Any] | None = None) -> Summary:
     """Say at which layer each token settles: the first from which its divergence is not above ``threshold`` bits."""
-    from align_eval.signals.text_layers import settling_depth
+    from align_eval.attribution.text_layers import settling_depth
 
     values, tokens = depth.divergence, depth.tokens
     layers, count = _checked(values, tokens)

@@ -18,8 +18,8 @@ from align_eval.errors import InputError
 from align_eval.statistics import jensen_shannon
 
 if TYPE_CHECKING:
+    from align_eval.attribution.matrix import View
     from align_eval.corpora import SentencePair
-    from align_eval.signals.matrix import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from align_eval.attribution.collect import OVERHEAD
+from align_eval.attribution.matrix import ScoreMatrix, View
+from align_eval.attribution.predictions import with_head
 from align_eval.errors import InputError, ModelError
 from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, predictions
 from align_eval.infilling.measures import Filled, InfillResult, Variant, WordRows
@@ -22,9 +25,6 @@ from align_eval.models.attention import AttentionPass
 from align_eval.models.batching import LEAST_BUDGET, buckets, budget_of, in_halves
 from align_eval.models.pairs import MASK_LABEL, Layout, PairModel, mask_tokens
 from align_eval.models.tokens import IdArray
-from align_eval.signals.collect import OVERHEAD
-from align_eval.signals.matrix import ScoreMatrix, View
-from align_eval.signals.predictions import with_head
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from align_eval.attribution.matrix import ScoreMatrix, Side, View, at_least_float32, pool_last_axis
 from align_eval.infilling.measures import WordRows
 from align_eval.models.attention import check_rows
 from align_eval.models.batching import padded
 from align_eval.models.pairs import Layout, PairModel
 from align_eval.models.tokens import IdArray
-from align_eval.signals.matrix import ScoreMatrix, Side, View, at_least_float32, pool_last_axis
 
 
 class RowKeeper:

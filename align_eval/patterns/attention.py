@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from align_eval.attribution.matrix import at_least_float32
+from align_eval.attribution.text import TextScores, encode, forward_text, text_matrix, token_texts
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models.attention import AttentionPass, attention_sites, check_rows
 from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence
 from align_eval.patterns.detector import Detection, binarise, detect, fit_kind
-from align_eval.signals.matrix import at_least_float32
-from align_eval.signals.text import TextScores, encode, forward_text, text_matrix, token_texts
 
 PARTS = {"encoder": ("self",), "decoder": ("self",), "seq2seq": ("encoder-self", "cross", "decoder-self")}
 """The kinds of attention of each family of models."""

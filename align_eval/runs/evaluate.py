@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pandas
 
     from align_eval.aligners import Aligner, AlignerSettings, System
+    from align_eval.attribution.matrix import View
     from align_eval.corpora import Corpus, SentencePair
     from align_eval.links import Links
-    from align_eval.signals.matrix import View
 
 # Pairs handed to the aligner at a time; it sorts them by length.
 BLOCK = 2048
@@ -175,9 +175,9 @@ def choose_head(
     import numpy as np
 
     from align_eval.aligners.heads import Head, chosen_mode, mode_name, require_both_directions
+    from align_eval.attribution import make_attribution
     from align_eval.models import load_model
     from align_eval.runs.sweep import sweep_testset
-    from align_eval.signals import make_attribution
 
     asked = settings.attention
     assert asked is not None
@@ -252,7 +252,7 @@ def attention_links(
         model: of :func:`align_eval.models.load_model`, of any family.
         view: layer and head (from 1, or ``"mean"``; head also ``"max"``) and alignment mode.
         attribution, method: attribution method and extraction method.
-        keys, queries: how subwords become words, see :mod:`align_eval.signals.matrix`.
+        keys, queries: how subwords become words, see :mod:`align_eval.attribution.matrix`.
         token_budget: subwords in a batch, padding counted; it changes speed and memory only.
         on_long: ``window``, ``raise`` or ``leave``, see :class:`align_eval.aligners.AlignerSettings`.
         symmetrize: method and rule that combine both directions; ``None``: source to target alone.

@@ -22,10 +22,10 @@ from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
 from align_eval.runs.results import links_file_of, read_systems
 
 if TYPE_CHECKING:
+    from align_eval.attribution.matrix import ScoreMatrix
     from align_eval.extraction import Extractor
     from align_eval.models.pairs import Layout, PairModel
     from align_eval.models.tokens import IdArray
-    from align_eval.signals.matrix import ScoreMatrix
 
 MANY = 50  # entries from which a value is stored in 8 bits instead of 16
 Gold = tuple[tuple[int, int, bool], ...]
@@ -59,7 +59,7 @@ def explore_page(
         attribution: attribution method; ``method``: extraction method of the links, ``None``: no links.
         masks: for each pair the target words (0-based) to mask in a second matrix; an empty one leaves the pair
             without. Attribution method and mode are then those of the model that fills.
-        keys, queries: how subwords become words, see :mod:`align_eval.signals.matrix`.
+        keys, queries: how subwords become words, see :mod:`align_eval.attribution.matrix`.
         limit: take the first so many pairs.
         bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
         title: heads the page; "": the model and what it read.
@@ -70,12 +70,12 @@ def explore_page(
         InputError: no pair that can be shown, a limit below 1, masks that do not fit the pairs or the method.
         ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; masks for a model that cannot fill.
     """
+    from align_eval.attribution import make_attribution
+    from align_eval.attribution.collect import WHOLE, has_words, lay_out_fitting
+    from align_eval.attribution.matrix import require_rule
     from align_eval.extraction import make_extractor
     from align_eval.models.batching import LEAST_BUDGET
     from align_eval.models.pairs import READINGS
-    from align_eval.signals import make_attribution
-    from align_eval.signals.collect import WHOLE, has_words, lay_out_fitting
-    from align_eval.signals.matrix import require_rule
 
     _check_limit(limit)
     rules = keys, queries
@@ -148,8 +148,8 @@ def explore_text(
         InputError: a text without a word.
         ModelError: an encoder-decoder model, or a layer that the model does not have.
     """
+    from align_eval.attribution import pair_model
     from align_eval.models.pairs import Layout
-    from align_eval.signals import pair_model
 
     reader = pair_model(model)
     split = tuple(text.split())
@@ -284,7 +284,7 @@ def _maps(
     token_budget: int | None,
 ) -> tuple[list[ScoreMatrix], list[ScoreMatrix | None]]:  # fmt: skip
     """The score matrices of unmasked pairs, and with words masked where there is a mask."""
-    from align_eval.signals.collect import layout_maps
+    from align_eval.attribution.collect import layout_maps
 
     masked = []
     if any(masks):
@@ -344,7 +344,7 @@ def _counts(links: NDArray[np.bool_], gold: Gold) -> NDArray[np.int64]:
 
 def _tokens(reader: PairModel, text: str) -> tuple[IdArray, IdArray, tuple[str, ...]]:
     """Ids ``(T,)``, character spans ``(T, 2)`` (-1 for special subwords) and labels of a text."""
-    from align_eval.signals.text import read_text, token_texts
+    from align_eval.attribution.text import read_text, token_texts
 
     if reader.family == "decoder":
         plain = read_text(reader, text)

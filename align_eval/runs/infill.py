@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.aligners.heads import mode_name
+from align_eval.attribution.matrix import View
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer
 from align_eval.infilling.analysis import Correlation, StrategyAnalysis, analyse, correlate, rounded
@@ -19,7 +20,6 @@ from align_eval.runs.infill_work import InfillWork, Progress
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.runs.sweep import split
 from align_eval.shown import markdown
-from align_eval.signals.matrix import View
 from align_eval.statistics import Resampling
 from align_eval.tables import render_markdown
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from align_eval.attribution.matrix import View
 from align_eval.errors import InputError
 from align_eval.infilling.measures import InfillResult
 from align_eval.infilling.probe import TOP, checked_heads, default_head, infill_with_maps, require_infiller
@@ -13,16 +14,15 @@ from align_eval.infilling.strategies import masked_words
 from align_eval.runs.infill import ChosenHead, check_words, chosen_head
 from align_eval.runs.infill_work import InfillWork
 from align_eval.runs.sweep import for_testset, split
-from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from align_eval.attribution.matrix import ScoreMatrix
     from align_eval.corpora import Corpus, SentencePair
     from align_eval.figures.heatmap import Arrangement
     from align_eval.figures.style import Width
     from align_eval.report.summary import Summary
-    from align_eval.signals.matrix import ScoreMatrix
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align_eval.attribution.matrix import View
 from align_eval.errors import SentenceTooLongError
 from align_eval.infilling.measures import Floats, InfillResult, argmax_hit, gold_cells
 from align_eval.infilling.probe import (
@@ -26,7 +27,6 @@ from align_eval.infilling.probe import (
 from align_eval.models.batching import LEAST_BUDGET
 from align_eval.models.pairs import PairModel
 from align_eval.runs.engines import Engine, Given, LocalEngine
-from align_eval.signals.matrix import View
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus, SentencePair

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from align_eval.aligners.heads import mode_name
+from align_eval.attribution import make_attribution
+from align_eval.attribution.collect import lay_out_fitting, layout_word_matrices, word_matrices
+from align_eval.attribution.matrix import ScoreMatrix, View
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import Extractor, make_extractor
 from align_eval.links.table import LinkTable
@@ -25,9 +28,6 @@ from align_eval.models.loaded import signature_of
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.scoring.measures import known
 from align_eval.scoring.score import rounded
-from align_eval.signals import make_attribution
-from align_eval.signals.collect import lay_out_fitting, layout_word_matrices, word_matrices
-from align_eval.signals.matrix import ScoreMatrix, View
 from align_eval.tables import frame
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class MapSource:
     What is kept is decided when the first batch comes: all pairs if all views of them are within :data:`BOUND` numbers,
     else the dev split if that is, else (and with ``development=None``) nothing. The model is not kept: what must be
     computed again needs it to be in memory still. ``rules``: ``keys``, ``queries`` and ``token_budget`` of
-    :func:`align_eval.signals.collect.word_matrices`.
+    :func:`align_eval.attribution.collect.word_matrices`.
     """
 
     def __init__(
@@ -308,8 +308,8 @@ def sweep_testset(
         testset: of :func:`align_eval.load_testset`.
         model: of :func:`align_eval.load_model`, of any family.
         modes: alignment modes of :data:`align_eval.aligners.heads.MODES`; ``None``: all of the model.
-        layers, heads, keys, queries, token_budget: see :func:`align_eval.signals.collect.word_matrices`.
-        attribution: an attribution method of :data:`align_eval.signals.ATTRIBUTIONS`, options after a colon
+        layers, heads, keys, queries, token_budget: see :func:`align_eval.attribution.collect.word_matrices`.
+        attribution: an attribution method of :data:`align_eval.attribution.ATTRIBUTIONS`, options after a colon
             (``smoothgrad:samples=8``); those of whole layers have one head, ``layer``.
         method: extraction method; ``reverse``: each target word to the source word it attends to most.
         development: sentence numbers whose matrices :func:`align_eval.runs.selection.select` will ask for; ``None``:

@@ -37,9 +37,9 @@ from align_eval.translation.metrics import (
 )
 
 if TYPE_CHECKING:
+    from align_eval.attribution.matrix import View
     from align_eval.corpora import Corpus
     from align_eval.models.seq2seq import Seq2Seq
-    from align_eval.signals.matrix import View
 
 BLOCK = 256  # sentences translated, written and journalled at a time
 Bars = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.aligners import AlignerSettings, System, make_aligner
+from align_eval.attribution.similarity import similarity
 from align_eval.corpora import SentencePair
-from align_eval.signals.similarity import similarity
 
 Matrix = NDArray[np.float64]
 METHODS = {"argmax": "inter", "itermax": "itermax", "match": "mwmf"}

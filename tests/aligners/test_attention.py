@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 import align_eval as ae
 from align_eval.aligners import AlignerSettings, make_aligner
 from align_eval.aligners.heads import AttentionSettings, Head, parse_head, parse_symmetrization
+from align_eval.attribution.collect import word_matrices
+from align_eval.attribution.similarity import owners, window_spans
 from align_eval.cli import main
 from align_eval.corpora import SentencePair, load_testset
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models import load_model
 from align_eval.runs.evaluate import attention_links
-from align_eval.signals.collect import word_matrices
-from align_eval.signals.similarity import owners, window_spans
 from tests.models import families
 
 PAIRS = [

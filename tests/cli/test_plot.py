@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from align_eval.cli import build_app, main
+from tests.attribution.forced import double
 from tests.cli.test_startup import HEAVY, loaded
-from tests.signals.forced import double
 
 ENDINGS = ("json", "md", "pdf", "png", "svg")
 

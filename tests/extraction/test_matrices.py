@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import align_eval as ae
+from align_eval.attribution.matrix import ScoreMatrix, Side, View
 from align_eval.errors import InputError, NonFiniteError, UnknownNameError
-from align_eval.signals.matrix import ScoreMatrix, Side, View
 
 MATRIX = [[0.9, 0.1, 0.2], [0.8, 0.3, 0.1], [0.1, 0.2, 0.7]]
 OTHER = [[0.1, 0.6]]

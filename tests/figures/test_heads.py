@@ -10,10 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
+from align_eval.attribution.text_flow import Group
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.figures.heads import OUTLINE, head_zoom
 from align_eval.figures.style import TWO_COLUMNS, texts_of
-from align_eval.signals.text_flow import Group
 
 GRID = np.arange(6, dtype=float).reshape(2, 3) / 10
 TOKENS = ("She", "painted", "$x$", "馬", ".")

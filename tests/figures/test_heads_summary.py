@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from align_eval.attribution.text import text_matrix
+from align_eval.attribution.text_flow import Group, TextFlow
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.figures.heads import sparsity, strongest_head, summarise_heads
-from align_eval.signals.text import text_matrix
-from align_eval.signals.text_flow import Group, TextFlow
 
 SIGNED = np.zeros((3, 2, 3, 3))
 SIGNED[1, 0, 2, 1] = -0.3  # layer 2, head 1: "the" reads "horse"

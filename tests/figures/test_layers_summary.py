@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from align_eval.attribution.text_layers import LensDepth
 from align_eval.errors import InputError
 from align_eval.figures.layers import summarise_depth, summarise_layers
 from align_eval.report.summary import bands_of
-from align_eval.signals.text_layers import LensDepth
 
 TOKENS = ("So", "13", ".")
 VALUES = np.array([[0.0, 0.2, 0.0], [0.0, 0.6, 0.1], [0.1, 0.0, 0.0]])

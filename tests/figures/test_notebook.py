@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from align_eval.attribution.matrix import ScoreMatrix, Side, View
 from align_eval.figures.heatmap import maps_figure
-from align_eval.signals.matrix import ScoreMatrix, Side, View
 
 
 def _maps(layers: int, heads: int) -> ScoreMatrix:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from align_eval.attribution.matrix import ScoreMatrix, Side, View
 from align_eval.errors import AlignEvalWarning, InputError, LinkRangeError, NonFiniteError, UnknownNameError
 from align_eval.figures.heatmap import heatmap, paired_heatmaps
 from align_eval.figures.layout import round_top
 from align_eval.figures.style import DIFFERENCE_MAP, HEAT_MAP, new_figure, save, settings, texts_of
 from align_eval.links import GoldLinks, Links
-from align_eval.signals.matrix import ScoreMatrix, Side, View
 from tests.figures.panels import COLUMNS, ENGLISH, GOLD, maps, need_fonts
 
 LONG = ["internationalisation" if k % 7 == 0 else "gypsy" for k in range(70)]

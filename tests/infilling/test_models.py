@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from align_eval.attribution import ATTRIBUTIONS
+from align_eval.attribution.collect import attention_maps, word_matrices
 from align_eval.errors import AlignEvalError, InputError, ModelError, UnknownNameError
 from align_eval.infilling.probe import default_head, require_infiller
 from align_eval.models import load_model
 from align_eval.models.encoder import Encoder, PairEncoder
 from align_eval.models.masked import InfillingSeq2Seq, MaskedEncoder, MaskedSeq2Seq
 from align_eval.models.seq2seq import Seq2Seq
-from align_eval.signals import ATTRIBUTIONS
-from align_eval.signals.collect import attention_maps, word_matrices
 from tests.infilling.models import bert_folder, load, marian_folder
 from tests.models.families import build, pairs
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from align_eval.attribution.collect import word_matrices
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError
 from align_eval.infilling.measures import InfillResult
 from align_eval.infilling.probe import infill, infill_maps, require_infiller
 from align_eval.models.pairs import MASK_LABEL, mask_tokens
 from align_eval.runs.infill_pair import infill_pair
-from align_eval.signals.collect import word_matrices
 from tests.infilling.models import load
 from tests.models.families import pairs
 

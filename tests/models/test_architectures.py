@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from align_eval.attribution import ATTRIBUTIONS, pair_model
+from align_eval.attribution.collect import attention_maps
 from align_eval.errors import ModelError
 from align_eval.models.adapters import ADAPTERS, bert
 from align_eval.models.linear import parts_of, watched
-from align_eval.signals import ATTRIBUTIONS, pair_model
-from align_eval.signals.collect import attention_maps
 from tests.models import architectures, families
 
 PAIRS = families.pairs()[:2]

@@ -7,8 +7,8 @@ import gc
 import pytest
 import torch
 
+from align_eval.attribution import pair_model
 from align_eval.models.attention import attention_sites
-from align_eval.signals import pair_model
 from tests.models import families
 
 KINDS = ("bert", "marian", "llama")

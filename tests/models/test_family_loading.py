@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from align_eval.attribution import make_attribution
+from align_eval.attribution.collect import attention_maps
+from align_eval.attribution.text import generate_text, read_text
+from align_eval.attribution.text_layers import lens_depth
 from align_eval.errors import InputError, ModelError, UnknownNameError
 from align_eval.models import load_model
 from align_eval.models.decoder import Decoder
 from align_eval.models.encoder import Encoder
 from align_eval.models.seq2seq import Seq2Seq
 from align_eval.models.vectors import vector_models
-from align_eval.signals import make_attribution
-from align_eval.signals.collect import attention_maps
-from align_eval.signals.text import generate_text, read_text
-from align_eval.signals.text_layers import lens_depth
 from tests.models import families
 
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import align_eval as ae
+from align_eval.attribution.collect import attention_maps, word_matrices
 from align_eval.cli import main
 from align_eval.errors import ModelError
 from align_eval.infilling.probe import infill
 from align_eval.models.batching import in_halves, is_out_of_memory, no_room
 from align_eval.models.translation import Decoding, Translator
-from align_eval.signals.collect import attention_maps, word_matrices
 from tests.infilling.models import marian_folder
 from tests.models import families
 from tests.models.tiny import write_model

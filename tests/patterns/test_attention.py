@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from align_eval.attribution.text import text_matrix
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.patterns import binarise, make_mask_kind
 from align_eval.patterns.attention import TextAttention, clearest, scan_heads, text_attention
-from align_eval.signals.text import text_matrix
 from tests.models import families
 
 TEXT = "the small house stands by the old river"

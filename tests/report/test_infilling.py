@@ -18,7 +18,7 @@ from align_eval.report.summary import of, p_value, quoted, series, share
 
 
 class View(NamedTuple):
-    """Like :class:`align_eval.signals.matrix.View`, without torch."""
+    """Like :class:`align_eval.attribution.matrix.View`, without torch."""
 
     layer: int
     head: int

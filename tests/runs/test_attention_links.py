@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from align_eval.attribution.matrix import View
 from align_eval.cli import main
 from align_eval.corpora import load_testset, read_links
 from align_eval.errors import InputError, UnknownNameError
@@ -15,7 +16,6 @@ from align_eval.models import load_model
 from align_eval.runs.evaluate import attention_links
 from align_eval.runs.sweep import for_testset, sweep_testset
 from align_eval.scoring import score
-from align_eval.signals.matrix import View
 
 pytestmark = pytest.mark.model
 VIEW = View(2, 1, "awi")

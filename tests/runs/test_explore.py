@@ -11,6 +11,7 @@ import pytest
 
 import align_eval as ae
 from align_eval.aligners.heads import READINGS
+from align_eval.attribution.collect import attention_maps, word_matrices
 from align_eval.cli import main
 from align_eval.corpora import SentencePair
 from align_eval.errors import FormatError, InputError, MissingFileError, ModelError, UnknownNameError
@@ -20,7 +21,6 @@ from align_eval.links.table import LinkTable
 from align_eval.runs.explore import explore_folder, explore_page, explore_text
 from align_eval.runs.results import write_json
 from align_eval.scoring.measures import counts
-from align_eval.signals.collect import attention_maps, word_matrices
 from tests.models.families import build, pairs
 from tests.report.page.samples import unpack
 

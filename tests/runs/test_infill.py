@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from align_eval.attribution.matrix import View
 from align_eval.corpora import Corpus, load_testset, make_testset
 from align_eval.corpora.pair import SentencePair
 from align_eval.errors import InputError, UnknownNameError
@@ -19,7 +20,6 @@ from align_eval.report.infilling_corpus import LEGEND, infill_table
 from align_eval.runs.infill import CHOICE_STRATEGIES, findings, infill_testset
 from align_eval.runs.infill_work import Fit, InfillWork
 from align_eval.runs.sweep import for_testset, split
-from align_eval.signals.matrix import View
 from align_eval.tables import render_text
 from tests.infilling.models import load
 from tests.infilling.synthetic import corpus as made_up

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import align_eval as ae
+from align_eval.attribution.collect import attention_maps, word_matrices
 from align_eval.errors import InputError
 from align_eval.models import families as loaded_families
 from align_eval.models.translation import Decoding
@@ -20,7 +21,6 @@ from align_eval.runs.infill_work import ModelLoader
 from align_eval.runs.parallel_text import open_text
 from align_eval.runs.selection import Settings, select
 from align_eval.runs.sweep import split, sweep_testset
-from align_eval.signals.collect import attention_maps, word_matrices
 from align_eval.translation import translate as translate_module
 from align_eval.translation.translate import TranslateSettings, translate_and_score
 from tests.infilling.models import marian_folder

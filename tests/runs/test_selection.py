@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from align_eval.attribution.matrix import ScoreMatrix, Side, View
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import make_extractor
@@ -20,7 +21,6 @@ from align_eval.runs import sweep as sweep_module
 from align_eval.runs.selection import SELECTORS, Selected, Settings, _cells, _fit, candidates, select
 from align_eval.runs.sweep import MapSource, Sweep, WordMaps, for_testset, split, sweep_testset
 from align_eval.scoring import measures
-from align_eval.signals.matrix import ScoreMatrix, Side, View
 
 Floats = NDArray[np.float64]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import align_eval as ae
+from align_eval.attribution.collect import attention_maps
 from align_eval.cli import main
 from align_eval.errors import InputError
 from align_eval.extraction import make_extractor
@@ -18,7 +19,6 @@ from align_eval.links import Links
 from align_eval.links.table import LinkTable
 from align_eval.runs.sweep import split, sweep_testset
 from align_eval.scoring.measures import counts
-from align_eval.signals.collect import attention_maps
 
 pytestmark = [pytest.mark.model, pytest.mark.xdist_group("e5")]
 

@@ -47,8 +47,8 @@ def heads(
     """Draw | attention x gradient | of one prediction: a layer x head grid, and one head's map beside it."""
     files.check()
     wanted = None if cell == "auto" else _cell(cell)
+    from align_eval.attribution.text_flow import SCALARS, parse_group, text_flow
     from align_eval.figures.heads import head_zoom, strongest_head, summarise_heads
-    from align_eval.signals.text_flow import SCALARS, parse_group, text_flow
 
     loaded = loading.load(model, source_language=source_language, target_language=target_language)
     flow = text_flow(loaded, text, predict, source=source, kind=kind)

@@ -42,7 +42,7 @@ def layers(
     """Draw layers (1 down to the last) by the tokens of an answer: attention, saliency, or logit lens depth."""
     files.check()
     _check(text, prompt, answer, generate, chat, head, rows)
-    from align_eval.signals.text import generate_text, read_text, require_decoder
+    from align_eval.attribution.text import generate_text, read_text, require_decoder
 
     loaded = loading.load(model)
     require_decoder(loaded, "a layer x token map")
@@ -77,8 +77,8 @@ def _check(
 
 
 def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: float | None, subject: Any) -> Any:
+    from align_eval.attribution.text_layers import lens_depth, settling_depth
     from align_eval.figures.layers import layer_token_map, summarise_depth
-    from align_eval.signals.text_layers import lens_depth, settling_depth
 
     depth = lens_depth(loaded, plain, norm=norm)
     how = "with" if norm else "without"
@@ -100,9 +100,9 @@ def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: floa
 def _row(
     loaded: Any, plain: Any, quantity: str, query: str, head: int | str, rows: str, top: float | None, subject: Any
 ) -> Any:
+    from align_eval.attribution.text import token_texts
+    from align_eval.attribution.text_layers import attention_row, find_query, flow_row
     from align_eval.figures.layers import layer_token_map, summarise_layers
-    from align_eval.signals.text import token_texts
-    from align_eval.signals.text_layers import attention_row, find_query, flow_row
 
     place = find_query(plain, query)
     asked = plain.labels[place]

@@ -54,7 +54,7 @@ class Page:
         rows, columns: the views that one chooses from: layers and heads as a rule.
         subject: what it was drawn from (model, test set, method ...), shown at the foot; texts or numbers.
         bits: of a stored value, 8 or 16.
-        rules: how subwords become words: keys, queries; see :mod:`align_eval.signals.matrix`.
+        rules: how subwords become words: keys, queries; see :mod:`align_eval.attribution.matrix`.
         distribution: whether rows sum to 1 over all columns.
         method: how links were found; they are called after it.
         left_out: sentence pairs that are not on the page; ``subject`` says why.

@@ -71,7 +71,7 @@ class SignalsExperiment(ViewExperiment):
     def check(self) -> None:
         from align_eval.aligners import ALIGNERS
         from align_eval.aligners.similarity import make_extractors
-        from align_eval.signals import attribution_options
+        from align_eval.attribution import attribution_options
 
         super().check()
         for signal in self.signals:
@@ -89,9 +89,9 @@ class SignalsExperiment(ViewExperiment):
                 raise FormatError(f"links: {item!r} is not LABEL=FILE", file=self.file, remedy="Mend its value")
 
     def run(self, base: Path, watch: Watch) -> None:
+        from align_eval.attribution import ATTRIBUTIONS
         from align_eval.models import load_model
         from align_eval.models.loaded import mark_of
-        from align_eval.signals import ATTRIBUTIONS
 
         loaded = self.load()
         model = load_model(self.model)

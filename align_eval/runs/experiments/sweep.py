@@ -52,8 +52,8 @@ class ViewExperiment(Experiment):
     batch_tokens: int = 2048
 
     def check(self) -> None:
+        from align_eval.attribution.matrix import require_rule
         from align_eval.extraction import make_extractor
-        from align_eval.signals.matrix import require_rule
 
         self.check_testsets()
         make_extractor(self.method)
@@ -95,8 +95,8 @@ class SweepExperiment(ViewExperiment):
     max_heads: int = 8
 
     def check(self) -> None:
+        from align_eval.attribution import attribution_options
         from align_eval.runs.selection import SELECTORS
-        from align_eval.signals import attribution_options
 
         super().check()
         attribution_options(self.signal)
