@@ -24,6 +24,7 @@ AGAIN = "Run the same command again: it goes on where it stopped"
 OBJECT_STORE = 1 << 29  # shared memory of a cluster that this process starts: a unit takes well under 1 MiB
 UNITS_PER_ACTOR = 4  # one at work, one waiting beside it, and two whose results wait for earlier ones
 SETTLING = 3.0  # seconds to wait for what ended actors give back
+PLACING = 120.0  # seconds to wait for actors to start where there was room for them
 
 
 class Worker:
@@ -34,6 +35,9 @@ class Worker:
             os.chdir(folder)
         self._make = make
         self._made: tuple[Any] | None = None
+
+    def here(self) -> None:
+        """Answer: the actor has its place."""
 
     def call(self, work: bytes, unit: bytes) -> tuple[Any, bytes | None]:
         """``work(made, unit)`` and ``None``; or ``None`` and an error of :func:`packed_error`."""
@@ -183,7 +187,16 @@ class RayEngine(Engine):
         actor = self._ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=self.retries
         )(Worker)
-        self._pool = make, [actor.remote(packed, os.getcwd()) for _ in range(self.actors or room)]
+        workers = [actor.remote(packed, os.getcwd()) for _ in range(self.actors or room)]
+        self._pool = make, workers
+        # Another run may have taken the room meanwhile: Ray would wait for it without end.
+        late = self._ray.wait([w.here.remote() for w in workers], num_returns=len(workers), timeout=PLACING)[1]
+        if late:
+            self._end_workers()
+            raise EngineError(
+                f"{len(late)} of {len(workers)} actors have not been started within {PLACING} s",
+                remedy="Others may have taken their room: run again, or ask for fewer actors",
+            )
         return self._pool[1]
 
     def _end_workers(self) -> None:

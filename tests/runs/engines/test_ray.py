@@ -280,3 +280,15 @@ def test_files_in_files_out_with_an_actor_killed_in_mid_file(tmp_path: Path, eng
     before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "ray").iterdir()}
     assert align_files(make, there, format=form, engine=engine).lines == 100
     assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "ray").iterdir()} == before
+
+
+def test_actors_whose_room_was_taken_are_not_waited_for(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from align_eval.runs.engines import ray as engine_module
+
+    monkeypatch.setattr(engine_module, "PLACING", 2.0)
+    with closing(make_engine("ray", actors=2)) as first, closing(make_engine("ray", actors=2)) as second:
+        assert first.ask(Given(1), str) == "1"
+        monkeypatch.setattr(type(second), "_room", lambda self: 2)  # as it was before the first took it
+        with pytest.raises(EngineError, match="2 of 2 actors have not been started"):
+            second.ask(Given(1), str)
+        assert first.ask(Given(1), str) == "1"
