@@ -77,7 +77,7 @@ def evaluate(model: Any, data: Path, limit: int, plans: Sequence[str] = STRATEGI
                 pairs = [SentencePair(str(k), a, b) for k, (a, b) in enumerate(zip(shown, sides[target], strict=True))]
                 hits = np.zeros((len(plans), len(pairs)))
                 counts = np.zeros((len(plans), len(pairs)))
-                for found in infill(model, pairs, masks, views=[(1, "mean")], top=1):
+                for found in infill(model, pairs, masks, heads=[(1, "mean")], top=1):
                     for p, variant in enumerate(found.variants):
                         hits[p, found.index] = sum(word.rank == 1 for word in variant.filled)
                         counts[p, found.index] = len(variant.filled)
