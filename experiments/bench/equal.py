@@ -17,11 +17,11 @@ is within 1 % of the threshold (softmax, against ``awesome-align``). Anything el
 
 from __future__ import annotations
 
+import copy
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import common
@@ -102,22 +102,16 @@ def extracted(encoder: Any, text: TextSet, vectors: list[np.ndarray]) -> dict[st
     import torch
 
     from align_eval.aligners import AlignerSettings, make_aligner
+    from align_eval.models.vectors import Vectors
 
-    def encode(ids: Any, layers: Any, token_budget: int) -> list[Any]:
+    def given_vectors(ids: Any, layers: Any, *, token_budget: int | None = None) -> Any:
         if len(ids) != len(vectors):
             raise SystemExit(f"{text.name}: {len(ids)} sentences are asked for, vectors of {len(vectors)} are given")
-        return [torch.from_numpy(v)[None] for v in vectors]
+        ends = np.cumsum([0, *map(len, vectors)])
+        return Vectors(torch.from_numpy(np.concatenate(vectors))[None], ends[:-1], ends[1:] - ends[:-1])
 
-    given = SimpleNamespace(
-        name=encoder.name,
-        revision="",
-        layers=encoder.layers,
-        window=encoder.window,
-        dtype=encoder.dtype,
-        device=encoder.device,
-        tokenize=encoder.tokenize,
-        encode=encode,
-    )
+    given = copy.copy(encoder)
+    given.vectors = given_vectors
     found = make_aligner(AlignerSettings(given, METHODS, (LAYER,))).align_all(text.pairs)
     return {system.method: [set(links) for links in rows] for system, rows in found.items()}
 

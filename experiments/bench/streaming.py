@@ -97,7 +97,7 @@ def work(arguments: Sequence[str]) -> None:
             return {self.systems[0]: [diagonal(min(len(pair.source), len(pair.target))) for pair in pairs]}
 
     source, output, shard = arguments
-    align_file(Diagonal(), read_bitext(source, format="tsv"), output, inputs=[source], shard_lines=int(shard) or None)
+    align_file(Diagonal(), read_bitext(source, format="tsv"), output, shard_lines=int(shard) or None)
 
 
 def command(case: Case, source: Path, output: Path, precision: str | None) -> list[str]:

@@ -51,7 +51,7 @@ class TextSet:
 def load_set(name: str, limit: int | None = None) -> TextSet:
     """A test set, or its first ``limit`` pairs."""
     found = load_testset(name)
-    whole = TextSet(name, list(found.sentences), found.gold)
+    whole = TextSet(name, found.pairs, found.gold)
     return whole if limit is None else whole.part(range(min(limit, len(whole.pairs))))
 
 
