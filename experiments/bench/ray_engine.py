@@ -115,7 +115,6 @@ def aligned(run: Run, file: Path, folder: Path, number: int) -> dict[str, Any]:
             make,
             read_bitext(file),
             out,
-           
             engine=engine,
             progress=lambda done: at.append((time.perf_counter() - start, done)),
         )
