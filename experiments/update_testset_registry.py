@@ -1,6 +1,6 @@
 """Write the checksums and counts of the project's own test sets into the registry.
 
-Run it after a change of ``data/mini``::
+Run it after a change of ``data/mini`` or ``data/mini-train``::
 
     python experiments/update_testset_registry.py            # rewrites align_eval/corpora/testsets.toml
     python experiments/update_testset_registry.py --check    # changes nothing; exit code 1 if it is out of date

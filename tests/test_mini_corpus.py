@@ -15,8 +15,15 @@ from align_eval import AlignEvalError
 from align_eval.corpora import read_links
 
 ROOT = Path(__file__).resolve().parent.parent
-MINI = ROOT / "data" / "mini"
+MINI, TRAIN = ROOT / "data" / "mini", ROOT / "data" / "mini-train"
 PAIRS = ("ende", "enfr", "enes", "enzh")
+MORE = ("enja", "enru", "enar", "enhi", "encs", "entr", "enfi", "enko")
+#: Folder, number of sentence pairs, and what the names of pairs have before their number.
+CORPORA = [
+    *(pytest.param(MINI / pair, 40, f"{pair}-", id=f"mini-{pair}") for pair in PAIRS),
+    *(pytest.param(TRAIN / pair, 100, f"{pair}-t", id=f"mini-{pair}-train") for pair in PAIRS),
+    *(pytest.param(TRAIN / pair, 60, f"{pair}-t", id=f"mini-{pair}-train") for pair in MORE),
+]
 LABELS = {"-": 0, "P": 1, "S": 2}
 PHYSICS = "What are the basic physical laws of the universe ?"
 
@@ -96,79 +103,91 @@ def test_agreement_refuses_what_it_cannot_read(agreement: Any, tmp_path: Path) -
         agreement.compute(tmp_path)
 
 
-def test_agreement_stored_is_that_of_the_files(agreement: Any) -> None:
-    stored = json.loads((ROOT / "results" / "mini_corpus" / "agreement.json").read_text(encoding="utf-8"))
-    assert stored == json.loads(json.dumps(agreement.compute(MINI)))
-    assert sorted(stored["pairs"]) == sorted(PAIRS)
+@pytest.mark.parametrize(
+    ("base", "file", "pairs"), [(MINI, "agreement.json", PAIRS), (TRAIN, "agreement-train.json", (*PAIRS, *MORE))]
+)
+def test_agreement_stored_is_that_of_the_files(agreement: Any, base: Path, file: str, pairs: tuple[str, ...]) -> None:
+    stored = json.loads((ROOT / "results" / "mini_corpus" / file).read_text(encoding="utf-8"))
+    assert stored == json.loads(json.dumps(agreement.compute(base)))
+    assert sorted(stored["pairs"]) == sorted(pairs)
 
 
-def test_card_gives_the_stored_numbers(agreement: Any) -> None:
-    card = (MINI / "README.md").read_text(encoding="utf-8")
-    report = agreement.compute(MINI)
+@pytest.mark.parametrize(("base", "ending"), [(MINI, ""), (TRAIN, "-train")])
+def test_card_gives_the_stored_numbers(agreement: Any, base: Path, ending: str) -> None:
+    card = (base / "README.md").read_text(encoding="utf-8")
+    report = agreement.compute(base)
     for name, part in [*report["pairs"].items(), ("pooled", report["pooled"])]:
         numbers = [part[key] for key in ("f1_links", "f1_sure", "kappa_three_labels", "kappa_two_labels")]
         assert f"| {name} | " + " | ".join(f"{number:.4f}" for number in numbers) + " |" in card
     for name, part in report["pairs"].items():
         gold = part["gold"]
-        sizes = [40, part["source_words"], part["target_words"], gold["sure"], gold["possible_only"]]
-        assert f"| `mini-{name}` | " in card
+        sizes = [part["sentences"], part["source_words"], part["target_words"], gold["sure"], gold["possible_only"]]
+        assert f"| `mini-{name}{ending}` | " in card
         assert " | ".join(str(size) for size in sizes) + " |" in card
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_files_fit_together(pair: str, agreement: Any) -> None:
-    folder = MINI / pair
+@pytest.mark.parametrize(("folder", "count", "prefix"), CORPORA)
+def test_files_fit_together(folder: Path, count: int, prefix: str, agreement: Any) -> None:
     sentences = agreement.read_sentences(folder / "sentences.txt")
-    assert len(sentences) == len(set(map(str, sentences))) == 40
-    assert all(4 <= len(english) <= 30 for english, _ in sentences)
+    assert len(sentences) == len(set(map(str, sentences))) == count
+    assert all(4 <= len(english) <= (30 if count == 40 else 40) for english, _ in sentences)
     phenomena = rows(folder / "phenomena.tsv")
-    assert [row[0] for row in phenomena] == [f"{pair}-{number:02d}" for number in range(1, 41)]
+    digits = 2 if count == 40 else 3
+    assert [row[0] for row in phenomena] == [f"{prefix}{number:0{digits}d}" for number in range(1, count + 1)]
     assert all(len(row) == 2 and row[1] for row in phenomena)
-    assert any(" ".join(english) == PHYSICS for english, _ in sentences)
-    if pair == "ende":
+    if folder.parent == MINI:
+        assert any(" ".join(english) == PHYSICS for english, _ in sentences)
+    if folder == MINI / "ende":
         german = "Wie sind die grundlegenden physikalischen Gesetze des Universums ?"
         assert (PHYSICS.split(" "), german.split(" ")) in sentences
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+def test_no_sentence_of_the_training_part_stands_in_the_test_part(agreement: Any) -> None:
+    def sides(base: Path, pairs: tuple[str, ...]) -> set[str]:
+        read = [agreement.read_sentences(base / pair / "sentences.txt") for pair in pairs]
+        return {" ".join(side).casefold() for sentences in read for pair in sentences for side in pair}
+
+    assert not sides(MINI, PAIRS) & sides(TRAIN, (*PAIRS, *MORE))
+
+
+@pytest.mark.parametrize(("folder", "count", "prefix"), CORPORA)
 @pytest.mark.parametrize("name", ["pass-a", "pass-b", "gold"])
-def test_links_parse_and_lie_in_range(pair: str, name: str, agreement: Any) -> None:
-    path = MINI / pair / f"{name}.talp"
-    sentences = agreement.read_sentences(MINI / pair / "sentences.txt")
+def test_links_parse_and_lie_in_range(folder: Path, count: int, prefix: str, name: str, agreement: Any) -> None:
+    path = folder / f"{name}.talp"
+    sentences = agreement.read_sentences(folder / "sentences.txt")
     table = read_links(path, format="talp", base=0)
-    assert len(table) == len(agreement.read_talp(path)) == 40
+    assert len(table) == len(agreement.read_talp(path)) == count
     table.check_range([len(english) for english, _ in sentences], [len(target) for _, target in sentences])
-    for number in range(40):
+    for number in range(count):
         gold = table.gold(number)
         assert gold.sure <= gold.possible
-        assert len(gold.sure) > 0
+        assert len(gold.possible) > 0
     if name == "gold":  # sorted, one line a pair, nothing but its links
-        text = "".join(f"{table.gold(number)}\n" for number in range(40))
+        text = "".join(f"{table.gold(number)}\n" for number in range(count))
         assert path.read_text(encoding="utf-8") == text
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_gold_is_the_passes_and_the_adjudication(pair: str, agreement: Any) -> None:
-    folder = MINI / pair
+@pytest.mark.parametrize(("folder", "count", "prefix"), CORPORA)
+def test_gold_is_the_passes_and_the_adjudication(folder: Path, count: int, prefix: str, agreement: Any) -> None:
     sentences = agreement.read_sentences(folder / "sentences.txt")
     first, second, gold = (agreement.read_talp(folder / f"{name}.talp") for name in ("pass-a", "pass-b", "gold"))
     header, *lines = rows(folder / "adjudication.tsv")
     assert header == ["pair", "english", "target", "pass_a", "pass_b", "gold", "rule"]
     settled: dict[tuple[int, int, int], int] = {}
     for name, english, target, label_a, label_b, label, rule in lines:
-        number = int(name.removeprefix(f"{pair}-")) - 1
+        number = int(name.removeprefix(prefix)) - 1
         (word, i), (other, j) = english.rsplit(":", 1), target.rsplit(":", 1)
         cell = (int(i), int(j))
         assert (sentences[number][0][cell[0]], sentences[number][1][cell[1]]) == (word, other)
         assert (first[number].get(cell, 0), second[number].get(cell, 0)) == (LABELS[label_a], LABELS[label_b])
         assert not label_a == label_b == label
-        assert 1 <= int(rule.split(":")[0]) <= 24
+        assert rule.split(":")[0] in {"slip of A", "slip of B", "both", *map(str, range(1, 40))}
         assert (number, *cell) not in settled
         settled[(number, *cell)] = LABELS[label]
-    for number in range(40):
+    for number in range(count):
         cells = first[number].keys() | second[number].keys() | gold[number].keys()
         for cell in cells:
             labels = {first[number].get(cell, 0), second[number].get(cell, 0)}
-            assert len(labels) == 1 or (number, *cell) in settled, f"{pair}-{number + 1:02d} {cell} is not settled"
+            assert len(labels) == 1 or (number, *cell) in settled, f"{prefix}{number + 1:02d} {cell} is not settled"
             expected = settled.get((number, *cell), min(labels))
-            assert gold[number].get(cell, 0) == expected, f"{pair}-{number + 1:02d} {cell}"
+            assert gold[number].get(cell, 0) == expected, f"{prefix}{number + 1:02d} {cell}"

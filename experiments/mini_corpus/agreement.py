@@ -1,7 +1,8 @@
-"""Agreement between the two annotation passes of the mini corpus, before adjudication.
+"""Agreement between the two annotation passes of the mini corpora, before adjudication.
 
-Reads ``data/mini/<pair>/{sentences.txt,pass-a.talp,pass-b.talp}``, prints a table and writes one JSON file.
-The measures are defined in ``README.md`` beside this file. Indices are 0-based; a word is what single spaces separate.
+Reads ``sentences.txt``, ``pass-a.talp`` and ``pass-b.talp`` of every language pair in ``data/mini`` and
+``data/mini-train``, prints tables and writes JSON files. The measures are defined in ``README.md`` beside this file.
+Indices are 0-based; a word is what single spaces separate.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from align_eval import AlignEvalError
 
 ROOT = Path(__file__).resolve().parents[2]
-PAIRS = ("ende", "enfr", "enes", "enzh")
+PAIRS = "ende enfr enes enzh enja enru enar enhi encs entr enfi enko".split()  # noqa: SIM905
 FILES = ("sentences.txt", "pass-a.talp", "pass-b.talp")
 NONE, POSSIBLE, SURE = 0, 1, 2
 _LINK = re.compile(r"([0-9]+)([-p])([0-9]+)", re.ASCII)
@@ -196,21 +197,18 @@ def show(report: Mapping[str, object]) -> str:
 def main() -> None:
     """Compute, print and write the agreement."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / "data" / "mini", help="folder of the corpus")
     parser.add_argument(
-        "--output",
-        type=Path,
-        default=ROOT / "results" / "mini_corpus" / "agreement.json",
-        help="the JSON file to write (its folder is made)",
+        "--output", type=Path, default=ROOT / "results" / "mini_corpus", help="folder of the JSON files"
     )
     options = parser.parse_args()
-    try:
-        report = compute(options.data)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    except AlignEvalError as error:
-        raise SystemExit(f"error: {error}") from None
-    print(show(report))
+    options.output.mkdir(parents=True, exist_ok=True)
+    for corpus, name in (("mini", "agreement.json"), ("mini-train", "agreement-train.json")):
+        try:
+            report = compute(ROOT / "data" / corpus)
+        except AlignEvalError as error:
+            raise SystemExit(f"error: {error}") from None
+        (options.output / name).write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        print(f"{corpus}\n{show(report)}\n")
 
 
 if __name__ == "__main__":

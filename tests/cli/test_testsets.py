@@ -153,7 +153,7 @@ def test_check_all(capsys: pytest.CaptureFixture[str], gold_folder: Path, monkey
     monkeypatch.setenv("ALIGN_EVAL_DATA", str(gold_folder))
     assert run("check", "all") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 29
+    assert len(lines) == 41
     assert all(": ok  " in line for line in lines)
 
 
