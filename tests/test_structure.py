@@ -19,12 +19,13 @@ ORDER = (
     ("extraction",),
     ("aligners",),
     ("scoring",),
+    ("training",),
     ("infilling",),
     ("patterns",),
     ("report",),
     ("figures",),
     ("runs", "translation"),
-    ("__init__", "cli"),
+    ("__init__", "__main__", "cli"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 BACK = {

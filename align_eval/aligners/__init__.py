@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from align_eval.errors import InputError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SUBWORD_RULES = ("any", "mean")
 LONG_RULES = ("window", "raise", "leave")
+# The model that the refiners of the package were trained for.
+REFINED_ENCODER = "offline:e5-small"
+LONE_RULES = ("cjk", "drop", "keep")
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,15 @@ class AlignerSettings:
     #: Language codes of the sentences, for models that need them.
     source_language: str | None = None
     target_language: str | None = None
+    #: What is done with a lone mark of a word's start: see :func:`align_eval.models.tokens.without_lone_marks`.
+    #: ``None``: ``cjk``, and for ``refined`` as in its training.
+    lone_marks: str | None = None
 
     def __post_init__(self) -> None:
-        for name, value, known in (("subword", self.subword, SUBWORD_RULES), ("on_long", self.on_long, LONG_RULES)):
+        given = [("subword", self.subword, SUBWORD_RULES), ("on_long", self.on_long, LONG_RULES)]
+        if self.lone_marks is not None:
+            given.append(("lone_marks", self.lone_marks, LONE_RULES))
+        for name, value, known in given:
             if value not in known:
                 raise InputError(f"{name}={value!r} is not known", remedy=f"Give one of {', '.join(known)}")
 
@@ -159,14 +168,69 @@ def make_aligner(settings: AlignerSettings) -> Aligner:
         from align_eval.aligners.attention import AttentionAligner
 
         return AttentionAligner(settings)
-    owners = {name if name in ALIGNERS else "" for name in _names(settings.methods)}
-    if len(owners) > 1:
+    owners: dict[str, list[str]] = {}
+    for name, method in zip(_names(settings.methods), settings.methods, strict=True):
+        owners.setdefault(name if name in ALIGNERS else "similarity", []).append(method)
+    if len(owners) == 1:
+        return _made(next(iter(owners)), settings)
+    if not owners.keys() <= {"similarity", "refined"}:
         raise InputError(
             f"the methods {', '.join(settings.methods)} belong to different aligners",
             remedy="Run them one after the other",
         )
-    aligner: Aligner = ALIGNERS.get(owners.pop() or "similarity")(settings)
+    shared = replace(settings, model=settings.loaded())
+    apart = {
+        owner: replace(shared, methods=tuple(methods), layers=shared.layers if owner == "similarity" else ())
+        for owner, methods in owners.items()
+    }
+    return _Together([_made(owner, own) for owner, own in apart.items()])
+
+
+def _made(owner: str, settings: AlignerSettings) -> Aligner:
+    aligner: Aligner = ALIGNERS.get(owner)(settings)
     return aligner
+
+
+class _Together(Aligner):
+    """Several aligners of one model, one after the other."""
+
+    def __init__(self, aligners: list[Aligner]) -> None:
+        self.aligners = aligners
+        self._owner = {system: aligner for aligner in aligners for system in aligner.systems}
+        self.systems = list(self._owner)
+
+    def align_all(self, pairs: Sequence[SentencePair]) -> dict[System, list[Links]]:
+        found: dict[System, list[Links]] = {}
+        for aligner in self.aligners:
+            found |= aligner.align_all(pairs)
+        return found
+
+    def take_long(self) -> Counter[str]:
+        counted = [aligner.take_long() for aligner in self.aligners]  # of the same pairs
+        return counted[0]
+
+    def signature(self, system: System) -> dict[str, str]:
+        return self._owner[system].signature(system)
+
+
+def default_method(
+    model: Any,
+    *,
+    layers: Sequence[int] = (),
+    subword: str = "any",
+    lone_marks: str | None = None,
+    attention: Any = None,
+) -> str:
+    """The method where none is named: ``refined`` for the encoder that the package ships refiners for.
+
+    ``argmax`` for other models and where layers, a rule for subwords or for lone marks are asked for; ``reverse`` for
+    attention. ``model``: loaded, or its name.
+    """
+    if attention is not None:
+        return "reverse"
+    name = model if isinstance(model, str) else getattr(model, "name", "")
+    plain = not layers and subword == "any" and lone_marks is None
+    return "refined" if name == REFINED_ENCODER and plain else "argmax"
 
 
 def needs_model(methods: Sequence[str]) -> bool:

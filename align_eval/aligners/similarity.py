@@ -24,7 +24,7 @@ from align_eval.errors import InputError, NonFiniteError, SentenceTooLongError, 
 from align_eval.extraction import EXTRACTORS, Extractor, any_subword, make_extractor
 from align_eval.links import Links
 from align_eval.models.offline import MODELS, PREFIX
-from align_eval.models.tokens import IdArray, Tokenized
+from align_eval.models.tokens import IdArray, Tokenized, lone_mark, without_lone_marks
 from align_eval.models.vectors import VectorModel, Vectors, vector_models
 
 # Vectors kept at one time.
@@ -57,15 +57,25 @@ class SimilarityAligner(Aligner):
 
     def __init__(self, settings: AlignerSettings) -> None:
         self.extractors = make_extractors(settings.methods)
-        self.sides = vector_models(settings.loaded().in_languages(settings.source_language, settings.target_language))
-        self.encoder = self.sides[0]
-        self.window = min(side.window for side in self.sides)
+        model = settings.loaded().in_languages(settings.source_language, settings.target_language)
+        self._read_by(vector_models(model), settings)
         self.layers = chosen_layers(self.encoder, settings.layers)
-        self.settings = settings
         self.systems = [System(e.spec, layer) for layer, e in product(self.layers, self.extractors)]
 
+    def _read_by(self, sides: Sequence[VectorModel], settings: AlignerSettings) -> None:
+        self.sides, self.settings = sides, settings
+        self.encoder = sides[0]
+        self.window = min(side.window for side in sides)
+        self.lone_marks = settings.lone_marks or "cjk"
+
     def describe(self) -> dict[str, str]:
-        return describe_encoder(self.encoder, self.settings)
+        out = describe_encoder(self.encoder, self.settings)
+        marks = self.lone_marks != "keep" and lone_mark(self.encoder.tokenizer) is not None
+        return {**out, "lone": self.lone_marks} if marks else out
+
+    def _segment(self, sentences: Sequence[Sequence[str]]) -> Tokenized:
+        tokens = self.encoder.tokenize(sentences)
+        return without_lone_marks(tokens, sentences, self.encoder.tokenizer, self.lone_marks)
 
     def ready(self, pairs: list[SentencePair]) -> list[SentencePair]:
         """The pairs and their sub-words."""
@@ -78,7 +88,7 @@ class SimilarityAligner(Aligner):
         large = {k: error for k, pair in enumerate(pairs) if (error := pair_size_error(pair)) is not None}
         if not large or self.settings.on_long == "leave":
             sides = [() if k in large else side for k, pair in enumerate(pairs) for side in (pair.source, pair.target)]
-            tokens: Tokenized = self.encoder.tokenize(sides)
+            tokens = self._segment(sides)
             sizes = tokens.lengths.reshape(-1, 2)
             for k in np.flatnonzero((sizes > MOST_SUBWORDS[1]).any(axis=1)).tolist():
                 error = pair_size_error(pairs[k], sizes[k].tolist())
@@ -121,7 +131,7 @@ class SimilarityAligner(Aligner):
         """
         check_sizes([pair])
         out = np.zeros((len(pair.source), len(pair.target)), dtype=np.float32)
-        units = self._units([pair], self.encoder.tokenize([pair.source, pair.target]), [0, 1])
+        units = self._units([pair], self._segment([pair.source, pair.target]), [0, 1])
         values, rows, words = self._pool(units, self.layers.index(layer))
         if not len(words[0]) or not len(words[1]):
             return out
@@ -179,7 +189,9 @@ class SimilarityAligner(Aligner):
         units = self._units(pairs, tokens, [position for k in part for position in (2 * k, 2 * k + 1)])
         for number, layer in enumerate(self.layers):
             pooled = self._pool(units, number)
-            for group in _groups([len(own) for own in pooled.words], _CELLS.get(units.values.device.type, MOST_CELLS)):
+            for group in groups_of_like_size(
+                [len(own) for own in pooled.words], _CELLS.get(units.values.device.type, MOST_CELLS)
+            ):
                 self._extract(pairs, part, group, pooled, layer, out)
 
     def _extract(
@@ -202,11 +214,11 @@ class SimilarityAligner(Aligner):
             sides = maps[kind].source.words, maps[kind].target.words
             result = any_subword(result, *sides, max(counts[0]), max(counts[1]))
             system = System(extractor.spec, layer)
-            for g, links in zip(group, _to_links(result.links, result.scores), strict=True):
+            for g, links in zip(group, to_links(result.links, result.scores), strict=True):
                 out[system][part[g]] = links
 
 
-def _to_links(matrix: Tensor, scores: Tensor) -> Iterator[Links]:
+def to_links(matrix: Tensor, scores: Tensor) -> Iterator[Links]:
     """One :class:`Links` a matrix of the batch ``(B, M, N)``."""
     found = matrix.nonzero()
     values = scores[tuple(found.T)].float().cpu().numpy()  # by place: by the mask, a device would count its cells again
@@ -232,7 +244,7 @@ def consecutive(items: Sequence[T], size: Callable[[T], int], budget: int) -> It
         yield part
 
 
-def _groups(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+def groups_of_like_size(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Pairs of like size together: groups whose padded score matrices hold at most ``budget`` cells."""
     pairs = [(lengths[2 * g], lengths[2 * g + 1]) for g in range(len(lengths) // 2)]
     order = sorted(range(len(pairs)), key=lambda g: (max(pairs[g]), pairs[g]))

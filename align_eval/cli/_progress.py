@@ -26,9 +26,14 @@ class LogBar(Bar):
     """Writes a line to standard error every ``seconds``; nothing if all is done before. ``total``: if known."""
 
     def __init__(
-        self, what: str, total: int | None, unit: str, seconds: float, clock: Callable[[], float] = time.monotonic,
+        self,
+        what: str,
+        total: int | None,
+        unit: str,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
         write: Callable[[str], Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.what, self.total, self.unit, self.seconds, self.clock = what, total, unit, seconds, clock
         self.write = write or sys.stderr.write
         self.done = self.before = 0
@@ -62,20 +67,43 @@ def progress_bar(what: str, total: int | None, unit: str = "pairs", log_seconds:
     if not sys.stderr.isatty():
         yield Bar() if log_seconds is None else LogBar(what, total, unit, log_seconds)
         return
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
-    with tqdm(total=total, desc=what, unit=f" {unit}", dynamic_ncols=True) as line:
+    class Rate(ProgressColumn):
+        """Units a second since the start."""
 
-        class Drawn(Bar):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} {unit}/s")
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total)
+
+        class RichBar(Bar):
             """Draws."""
 
             def __call__(self, advance: int) -> None:
-                line.update(advance)
+                progress.update(task, advance=advance)
 
             def start_at(self, done: int) -> None:
-                line.initial = line.n = done
+                progress.reset(task, completed=done)
 
             def expect(self, total: int) -> None:
-                line.total = total
+                progress.update(task, total=total)
 
-        yield Drawn()
+        yield RichBar()

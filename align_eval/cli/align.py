@@ -40,9 +40,7 @@ def align(
     text: Text,
     testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
     model: str = options.MODEL,
-    method: str | None = typer.Option(
-        None, "--method", "-x", help=options.METHOD_HELP + " Default: argmax; with --attention reverse."
-    ),
+    method: str | None = typer.Option(None, "--method", "-x", help=options.METHOD_HELP + options.DEFAULT_METHOD),
     layer: int | None = typer.Option(
         None, min=0, help="0 is the embeddings. Default: two thirds of the way up; offline:e5-small: 7."
     ),
@@ -65,6 +63,7 @@ def align(
         "the output itself does not hold them as jsonl and parquet do.",
     ),
     subword: options.Subword = options.SUBWORD,
+    lone_marks: options.LoneMarks | None = options.LONE_MARKS,
     on_long: options.OnLong = options.ON_LONG,
     shard_lines: int | None = typer.Option(
         None, min=1, help="Write shards of so many lines, OUTPUT-00000 and on, each whole as soon as it is there."
@@ -96,7 +95,7 @@ def align(
         raise typer.BadParameter("--engine ray reads files, not standard input")
     runner, loading.device = spread.make(loading.device)
 
-    from align_eval.aligners import AlignerSettings, make_aligner
+    from align_eval.aligners import AlignerSettings, default_method, make_aligner
     from align_eval.runs.align_file import align_lines
 
     head = attention.head()
@@ -116,9 +115,11 @@ def align(
         languages = languages[0] or loaded.source_language, languages[1] or loaded.target_language
     else:
         pairs = text.read(tokenize, languages) or ()
+    layers = () if layer is None else (layer,)
+    method = method or default_method(model, layers=layers, subword=subword, lone_marks=lone_marks, attention=head)
     asked = AlignerSettings(
-        model, (method or ("argmax" if head is None else "reverse"),), () if layer is None else (layer,), subword,
-        on_long, batch_tokens, loading.options(precision=precision), head, *languages,
+        model, (method,), layers, subword, on_long, batch_tokens, loading.options(precision=precision), head,
+        *languages, lone_marks,
     )  # fmt: skip
     asked = attention.choose(asked)
     words_lost = tokenize is not None and format == "pharaoh"

@@ -25,7 +25,7 @@ def evaluate(
         None,
         "--method",
         "-x",
-        help="One or several, or 'all'. " + options.METHOD_HELP + " Default: argmax; with --attention reverse.",
+        help="One or several, or 'all'. " + options.METHOD_HELP + options.DEFAULT_METHOD,
     ),
     layers: str | None = typer.Option(
         None,
@@ -40,6 +40,7 @@ def evaluate(
     ),
     statistics: options.Statistics,
     subword: options.Subword = options.SUBWORD,
+    lone_marks: options.LoneMarks | None = options.LONE_MARKS,
     on_long: options.OnLong = options.ON_LONG,
     loading: options.Loading,
     precision: str | None = options.PRECISION,
@@ -50,13 +51,16 @@ def evaluate(
     Test sets are named ones, or your own data with gold links. All layers and methods share one pass of the model.
     Systems are tested against the first one of their test set.
     """
-    from align_eval.aligners import AlignerSettings, needs_model
+    from align_eval.aligners import AlignerSettings, default_method, needs_model
     from align_eval.cli._progress import progress_bar
     from align_eval.runs.evaluate import aligners_for, evaluate_testset
     from align_eval.scoring.tables import score_table
 
     head = attention.head()
-    names, methods = _split(testsets or [], method or ["argmax" if head is None else "reverse"])
+    names, methods = _split(testsets or [], method or [])
+    if not methods:
+        asked_layers = () if layers is None else (0,)  # which ones is not yet known
+        methods = [default_method(model, layers=asked_layers, subword=subword, lone_marks=lone_marks, attention=head)]
     languages = (attention.source_language, attention.target_language)
     loaded = [data.testset(name, languages, what="a TESTSET") for name in (names or (None,))]
     for testset in loaded:
@@ -70,7 +74,7 @@ def evaluate(
         raise typer.BadParameter("--layers does not go with a method that has no model")
     asked = AlignerSettings(
         found_model, tuple(methods), chosen, subword, on_long, batch_tokens, attention=head,
-        source_language=languages[0], target_language=languages[1],
+        source_language=languages[0], target_language=languages[1], lone_marks=lone_marks,
     )  # fmt: skip
     found: list[Evaluation] = []
     for testset, aligner, said in aligners_for(asked, loaded, attention.choose_on):

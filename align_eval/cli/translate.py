@@ -77,7 +77,9 @@ def translate(
         help="Independent aligner of the translations with their sources: an encoder, eflomal, fast_align or hmm "
         "(with options, as eflomal:train=FILE), or none.",
     ),
-    aligner_method: str = typer.Option("argmax", help="Its method, if it is an encoder; itermax finds more links."),
+    aligner_method: str | None = typer.Option(
+        None, help="Its method, if it is a model. Default: refined for offline:e5-small, argmax for others."
+    ),
     tokenize: str | None = typer.Option(
         None,
         help="Words of that aligner: a sacrebleu tokenizer (13a, zh, none, ...), or two as SOURCE,TRANSLATION. "

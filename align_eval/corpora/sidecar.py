@@ -23,8 +23,8 @@ from align_eval.version import __version__
 SUFFIX = ".meta.json"
 #: The keys of a signature that a note can give; the others are the scorer's to say.
 KEYS = (
-    "model", "revision", "dtype", "device", "layer", "head", "selection", "signal", "method", "params", "subword",
-    "long", "sym",
+    "model", "revision", "dtype", "device", "layer", "head", "selection", "signal", "method", "params", "trained",
+    "subword", "lone", "long", "sym",
 )  # fmt: skip
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

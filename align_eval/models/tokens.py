@@ -6,6 +6,7 @@ itself, which gives the same pieces as the whole sentence, because no piece cros
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,11 @@ Turkish, uk ukr Ukrainian, ur urd Urdu, vi vie Vietnamese, zh zho Chinese
 _ROWS = [row.split() for row in _TABLE.split(",")]
 ISO3 = {code: iso3 for code, iso3, _ in _ROWS}
 NAMES = {code: name for code, _, name in _ROWS}
+
+
+_MARK = "▁"
+# Hiragana, katakana and ideographs, of which words are written without spaces.
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,44 @@ def tokenize_words(backend: Tokenizer, sentences: Sequence[Sequence[str]]) -> To
     flat = np.repeat(bounds[which] - ends[:-1], sizes) + np.arange(ends[-1])
     places = np.arange(len(which)) - np.repeat(first[:-1], counts)
     return Tokenized(ids[flat], np.repeat(places, sizes).astype(np.int32), ends[first], counts)
+
+
+def lone_mark(tokenizer: Any) -> int | None:
+    """The token that is nothing but SentencePiece's mark of a word's start; ``None``: the tokenizer has none."""
+    mark = tokenizer.convert_tokens_to_ids(_MARK)
+    return None if mark is None or mark == tokenizer.unk_token_id else int(mark)
+
+
+def without_lone_marks(
+    tokens: Tokenized, sentences: Sequence[Sequence[str]], tokenizer: Any, rule: str = "cjk"
+) -> Tokenized:
+    """Leave out the lone ``▁`` that SentencePiece puts before a word whose first character begins no longer piece.
+
+    Nearly every Chinese and Japanese word has one where text is split into words; its vector says little of the word,
+    and it is close to every other. A word that has no other token keeps it.
+
+    Args:
+        tokens: of ``sentences``, by ``tokenizer``; one without such a mark changes nothing.
+        rule: ``cjk``: in words with Chinese characters or kana; ``drop``: in all words; ``keep``: nowhere.
+    """
+    mark = None if rule == "keep" else lone_mark(tokenizer)
+    ids, words = tokens.flat_ids, tokens.flat_words
+    if mark is None or len(ids) < 2:
+        return tokens
+    # A mark is a word's first token; the next one is of the same word of the same sentence, or the word has no other.
+    lone = np.flatnonzero((ids[:-1] == mark) & (words[:-1] == words[1:]))
+    sentence = np.searchsorted(tokens.offsets, lone, side="right") - 1
+    inside = lone + 1 < tokens.offsets[sentence + 1]
+    lone, sentence = lone[inside], sentence[inside]
+    if rule == "cjk":
+        cjk = [bool(_CJK.search(sentences[k][w])) for k, w in zip(sentence.tolist(), words[lone].tolist(), strict=True)]
+        lone = lone[np.array(cjk, dtype=bool)]
+    if not len(lone):
+        return tokens
+    kept = np.ones(len(ids), dtype=bool)
+    kept[lone] = False
+    offsets = np.concatenate([[0], np.cumsum(kept)])[tokens.offsets]
+    return Tokenized(ids[kept], words[kept], offsets, tokens.word_counts)
 
 
 def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:

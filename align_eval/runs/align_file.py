@@ -45,6 +45,8 @@ def _jsonl(pair: SentencePair, links: Links) -> str:
     row: dict[str, Any] = {"id": pair.id, **sides_row(pair), "links": [list(p) for p in links]}
     if links.scores is not None:
         row["scores"] = [round(float(s), 6) for s in links.scores]
+    if (nulls := getattr(links, "nulls", None)) is not None:  # of the method refined
+        row["source_null"], row["target_null"] = ([round(float(p), 6) for p in side] for side in nulls)
     return json.dumps(row, ensure_ascii=False)
 
 

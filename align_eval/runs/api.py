@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from align_eval.aligners import AlignerSettings, make_aligner, needs_model
+from align_eval.aligners import AlignerSettings, default_method, make_aligner, needs_model
 from align_eval.aligners.heads import attention_settings
 from align_eval.corpora import Corpus, load_testset, testset_names
 from align_eval.corpora.matching import Matching, match_tables
@@ -38,6 +38,7 @@ def align(
     layer: int | None = None,
     *,
     subword: str = "any",
+    lone_marks: str | None = None,
     on_long: str = "window",
     attention: str | None = None,
     mode: str | None = None,
@@ -56,9 +57,13 @@ def align(
         model: a model of :func:`align_eval.load_model` or its name. Hidden states are those of an encoder, of the
             encoder of an encoder-decoder model, or of a decoder-only model.
         method: an extraction method with its options, such as ``itermax`` or ``softmax:threshold=0.01``, or
-            ``simalign:itermax``; ``None``: ``argmax``, or ``reverse`` for attention.
+            ``simalign:itermax``, or ``refined`` (a trained aligner; ``refined:path=FOLDER``: your own). ``None``:
+            ``refined`` for ``offline:e5-small`` unless ``layer``, ``subword`` or ``lone_marks`` are given, ``argmax``
+            for other models, ``reverse`` for attention.
         layer: 0 (embeddings) to the model's last; ``None``: an offline model's own, else two thirds of the way up.
         subword: ``any``: words are linked if any of their subwords are; ``mean``: mean vector of a word's subwords.
+        lone_marks: ``cjk``, ``drop`` or ``keep``: which words go without the lone ``▁`` that SentencePiece puts before
+            them; ``None``: ``cjk``, those with Chinese characters or kana.
         on_long: what is done with pairs over the model's window: ``window`` (overlapping windows), ``raise``, or
             ``leave`` (no links). Pairs left out are reported by an :class:`~align_eval.errors.AlignEvalWarning`.
         attention: an attention head such as ``"L6H1"`` (layer and head from 1; ``"L6"``: the mean over its heads), or
@@ -86,13 +91,14 @@ def align(
         pairs = load_testset(pairs)
     sentences = as_pairs(pairs)
     asked = attention_settings(attention, mode, attribution, symmetrize, choose_on)
-    method = method or ("argmax" if asked is None else "reverse")
+    layers = () if layer is None else (layer,)
+    method = method or default_method(model, layers=layers, subword=subword, lone_marks=lone_marks, attention=asked)
     if isinstance(pairs, Corpus):
         source_language = source_language or pairs.source_language or None
         target_language = target_language or pairs.target_language or None
     settings = AlignerSettings(
-        model, (method,), () if layer is None else (layer,), subword, on_long, options=dict(options), attention=asked,
-        source_language=source_language, target_language=target_language,
+        model, (method,), layers, subword, on_long, options=dict(options), attention=asked,
+        source_language=source_language, target_language=target_language, lone_marks=lone_marks,
     )  # fmt: skip
     if asked is not None and asked.head is None:
         settings, _ = choose_head(settings, testset_to_choose_on(choose_on, source_language, target_language))
@@ -193,6 +199,7 @@ def evaluate(
     layers: Sequence[int] = (),
     *,
     subword: str = "any",
+    lone_marks: str | None = None,
     on_long: str = "window",
     attention: str | None = None,
     mode: str | None = None,
@@ -210,8 +217,8 @@ def evaluate(
 
     Args:
         testsets: names or test sets; :func:`align_eval.corpora.make_testset` makes one of your own data.
-        model, subword, on_long, attention, mode, attribution, symmetrize, choose_on: see :func:`align`.
-        methods: extraction methods; none: ``argmax``, or ``reverse`` for attention.
+        model, subword, lone_marks, on_long, attention, mode, attribution, symmetrize, choose_on: see :func:`align`.
+        methods: none: as the method of :func:`align`.
         layers: empty: the model's default layer.
         source_language, target_language: in place of the test set's.
         model_options: passed to :func:`align_eval.load_model`.
@@ -226,14 +233,15 @@ def evaluate(
     loaded = [load_testset(t) if isinstance(t, str) else t for t in testsets]
     asked = attention_settings(attention, mode, attribution, symmetrize, choose_on)
     model_options = model_options or {}
-    chosen = tuple(methods) or ("argmax" if asked is None else "reverse",)
+    how: dict[str, Any] = {"layers": tuple(layers), "subword": subword, "lone_marks": lone_marks, "attention": asked}
+    chosen = tuple(methods) or (default_method(model, **how),)
     if isinstance(model, str) and len(loaded) > 1 and needs_model(chosen):
         from align_eval.models import load_model
 
         model = load_model(model, **model_options)
     settings = AlignerSettings(
-        model, chosen, tuple(layers), subword, on_long, options=model_options, attention=asked,
-        source_language=source_language, target_language=target_language,
+        model, chosen, on_long=on_long, options=model_options, source_language=source_language,
+        target_language=target_language, **how,
     )  # fmt: skip
     return Evaluations(
         e

@@ -10,12 +10,11 @@ from align_eval.files import StrPath
 from align_eval.runs.results import make_folder, write_evaluations, write_json
 
 if TYPE_CHECKING:
-    from align_eval.aligners.similarity import SimilarityAligner
     from align_eval.corpora import Corpus
     from align_eval.runs.evaluate import Evaluation
 
 MODEL = "offline:e5-small"
-METHODS = ("argmax", "itermax")
+METHODS = ("refined", "argmax")
 OWN = ("mini-ende", "mini-enfr", "mini-enes", "mini-enzh")
 REAL = ("deen-rwth", "enfr-wpt", "roen-wpt", "jaen-kftt", "zhen-tsinghua")
 PICTURE = ("mini-ende", "What are the basic physical laws of the universe ?")
@@ -41,13 +40,14 @@ def run_demo(
     ``progress`` makes a function that is called with each advance from a name and a number of pairs; ``show`` is called
     with the evaluations of each test set. Returns all evaluations, and the files to look at first.
     """
-    from align_eval.aligners import AlignerSettings
-    from align_eval.aligners.similarity import SimilarityAligner
+    from align_eval.aligners import AlignerSettings, make_aligner
     from align_eval.corpora import load_testset
+    from align_eval.models import load_model
     from align_eval.runs.evaluate import evaluate_testset
 
     base = make_folder(folder)
-    aligner = SimilarityAligner(AlignerSettings(MODEL, METHODS))
+    model = load_model(MODEL)
+    aligner = make_aligner(AlignerSettings(model, METHODS))
     found: list[Evaluation] = []
     written: list[Path] = []
     for name in names:
@@ -57,7 +57,7 @@ def run_demo(
         show(fresh)
         found += fresh
         if name == PICTURE[0]:
-            written += _picture(aligner, testset, base)
+            written += _picture(make_aligner(AlignerSettings(model, METHODS[:1])), testset, base)
             written += _masked_words(testset, base)
     write_evaluations(found, base)
     write_json(base / "summary.json", [_summary(e) for e in found])
@@ -76,17 +76,15 @@ def _summary(evaluation: Evaluation) -> dict[str, object]:
     }
 
 
-def _picture(aligner: SimilarityAligner, testset: Corpus, base: Path) -> list[Path]:
+def _picture(aligner: Any, testset: Corpus, base: Path) -> list[Path]:
     """Draw the pair that ``PICTURE`` names."""
     from align_eval.figures.pair import aligned_pair
 
     pair = next(p for p in testset.pairs if p.source_text == PICTURE[1])
-    system = aligner.systems[0]
-    assert system.layer is not None
+    (links,) = aligner.align_all([pair])[aligner.systems[0]]
     figure = aligned_pair(
-        pair, aligner.word_map(pair, system.layer), aligner.align_all([pair])[system][0],
-        quantity="similarity, (cosine + 1) / 2, best sub-word pair",
-        title=f"{aligner.encoder.name}, layer {system.layer}, {system.method}",
+        pair, aligner.word_map(pair), links, quantity="probability of a link",
+        title=f"{aligner.encoder.name}, {aligner.systems[0]}",
     )  # fmt: skip
     return _save(figure, base / "aligned-pair")
 

@@ -45,6 +45,7 @@ class AlignedSet:
     digest: str  # identifies the links
     model: str | None = None
     layer: int | None = None
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[Aligned
                 remedy="Evaluate the test set again",
             )  # fmt: skip
         title = str(row.get("system") or name)
-        out.append(AlignedSet(testset, name, title, links, sha256_of(path), row.get("model"), row["layer"]))
+        out.append(
+            AlignedSet(testset, name, title, links, sha256_of(path), row.get("model"), row["layer"], row["method"])
+        )
     return out
 
 
@@ -100,7 +103,7 @@ def align_set(testset: Corpus, aligner: Any, progress: Callable[[int], None] | N
         digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
         model = aligner.signature(system).get("model", "")
         title = " ".join(filter(None, (model, str(system))))
-        out.append(AlignedSet(testset, name, title, table, digest, model, system.layer))
+        out.append(AlignedSet(testset, name, title, table, digest, model, system.layer, system.method))
     return out
 
 

@@ -49,7 +49,9 @@ SIGNATURE_KEYS = (
     SignatureKey("signal", "sig", "what the score matrix is: similarity, attention, ..."),
     SignatureKey("method", "x", "how the score matrix becomes links"),
     SignatureKey("params", "p", "parameters of the method that are not the default, name=value joined with commas"),
+    SignatureKey("trained", "tr", "what a trained method learnt from, names joined with +"),
     SignatureKey("subword", "sw", "how subwords become words"),
+    SignatureKey("lone", "lo", "words whose lone mark of a word's start is left out: cjk, drop (left out for none)"),
     SignatureKey("long", "lg", "what is done with sentences longer than the model's window"),
     SignatureKey(
         "sym", "sym", "symmetrisation and its rule, method/rule, or none; unknown if nothing is known of the links"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner
+from align_eval.aligners import ALIGNERS, AlignerSettings, default_method, make_aligner
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.words import is_punctuation, load_tokenizers
 from align_eval.errors import InputError, LengthMismatchError
@@ -186,13 +186,14 @@ class Diagnosis:
 
 
 def diagnostic_aligner(
-    spec: str, method: str = "argmax", *, token_budget: int | None = None, **loading: Any
+    spec: str, method: str | None = None, *, token_budget: int | None = None, **loading: Any
 ) -> Aligner:
     """The aligner of the diagnostics: an encoder with an extraction method, or one without a model with its options."""
     name = spec.partition(":")[0]
     if name in ALIGNERS and not ALIGNERS.get(name).needs_model:
         return make_aligner(AlignerSettings(None, (spec,)))
-    return make_aligner(AlignerSettings(spec, (method,), token_budget=token_budget, options=loading))
+    methods = (method or default_method(spec),)
+    return make_aligner(AlignerSettings(spec, methods, token_budget=token_budget, options=loading))
 
 
 def word_tokenizers(text: Corpus, named: tuple[str | None, str | None]) -> tuple[str, str]:

@@ -101,8 +101,8 @@ class TranslateSettings:
     Attributes:
         loading: options of :func:`align_eval.models.load_model` (``device``, ``dtype``, ``source_language``, ...).
         choice: the head whose attention is scored against gold.
-        aligner: independent aligner of the models' own translations: an encoder's name (with an extraction method), or
-            ``eflomal``, ``fast_align`` with options; ``None``: no diagnostics.
+        aligner: independent aligner of the models' own translations: a model's name, aligned by ``aligner_method``
+            (``None``: its default), or ``eflomal``, ``fast_align`` with options; ``None``: no diagnostics.
         tokenize: sacrebleu's tokenisers of the source and of the translations for the diagnostics; ``None``: the
             words of a source with gold links as they are, else the language's (``13a``, ``zh``, ...).
         punctuation: count punctuation in the diagnostics.
@@ -114,7 +114,7 @@ class TranslateSettings:
     loading: dict[str, Any] = field(default_factory=dict)
     choice: AttentionChoice = field(default_factory=AttentionChoice)
     aligner: str | None = "offline:e5-small"
-    aligner_method: str = "argmax"
+    aligner_method: str | None = None
     tokenize: tuple[str | None, str | None] = (None, None)
     punctuation: bool = False
     bleu_tokenize: str | None = None

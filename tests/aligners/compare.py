@@ -124,7 +124,7 @@ def compare(encoder: Any, reference: Reference, pairs: list[SentencePair], match
     The package solves ``match`` in plain Python, which takes seconds for a long pair.
     """
     found = Comparison()
-    ours = make_aligner(AlignerSettings(encoder, tuple(METHODS), (LAYER,))).align_all(pairs)
+    ours = make_aligner(AlignerSettings(encoder, tuple(METHODS), (LAYER,), lone_marks="keep")).align_all(pairs)
     for k, pair in enumerate(pairs):
         m, n = encoder.tokenize([pair.source, pair.target]).lengths.tolist()
         methods = [name for name in METHODS if name != "match" or match_cells is None or m * n <= match_cells]

@@ -84,7 +84,7 @@ def test_simalign_as_an_aligner_gives_what_the_package_gives(e5: Any, pairs_of: 
         package = SentenceAligner(str(e5.path), {"any": "bpe", "mean": "word"}[subword], 0.0, "i", layer=layer)
         for pair, links in zip(pairs, found[System("simalign:itermax", layer)], strict=True):
             assert list(links) == package.get_word_aligns(list(pair.source), list(pair.target))["itermax"]
-    own = make_aligner(AlignerSettings(e5, ("itermax",), (6, 7), subword=subword)).align_all(pairs)
+    own = make_aligner(AlignerSettings(e5, ("itermax",), (6, 7), subword=subword, lone_marks="keep")).align_all(pairs)
     for layer in (6, 7):
         assert own[System("itermax", layer)] == found[System("simalign:itermax", layer)]
 
@@ -126,7 +126,7 @@ def test_softmax_gives_awesome_aligns_links(e5: Any, pairs_of: Any) -> None:
     pairs = [p for name in ("deen-rwth", "enfr-wpt", "zhen-tsinghua") for p in pairs_of(name, 15)]
     pairs += pairs_of("mini-enes", 10)
     threshold, near = 1e-3, 0
-    aligner = make_aligner(AlignerSettings(e5, ("softmax",), (LAYER,)))
+    aligner = make_aligner(AlignerSettings(e5, ("softmax",), (LAYER,), lone_marks="keep"))
     found = aligner.align_all(pairs)[System("softmax", LAYER)]
     for pair, links in zip(pairs, found, strict=True):
         tokens = e5.tokenize([pair.source, pair.target])

@@ -78,7 +78,7 @@ def test_explore(own: dict[str, list[str]], form: str, tmp_path: Path, capsys: p
 def test_plot_pairs(own: dict[str, list[str]], form: str, tmp_path: Path) -> None:
     assert run("plot", "pairs", *own[form], "-o", tmp_path, "--only", "2", "--jobs", "1") == 0
     (folder,) = tmp_path.iterdir()
-    assert folder.name == "pairs.txt.argmax.layer7"
+    assert folder.name == "pairs.txt.refined"
     rows = [line.split("\t") for line in (folder / "pairs.tsv").read_text("utf-8").splitlines()]
     assert [row[-1] for row in rows[1:]] == ["0002.png"]
     assert (rows[1][rows[0].index("aer")] == "-") == (form == "without gold")
@@ -125,6 +125,6 @@ def test_a_result_folder_of_own_data(
     assert run("explore", moved, "-o", tmp_path / "page.html") == 0
     assert f"{KEPT} entries" in capsys.readouterr().out
     assert run("plot", "pairs", moved, "--only", "1", "--jobs", "1") == 0
-    assert (moved / "pairs" / "pairs.txt.argmax.layer7" / "0001.png").is_file()
+    assert (moved / "pairs" / "pairs.txt.refined" / "0001.png").is_file()
     for words in (("explore", moved), ("plot", "pairs", moved)):
         assert run(*words, "--gold", "x") == run(*words, "--bitext", "x") == 2

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "align mini-ende": (False, "align --testset mini-ende -m offline:e5-small --layer 8 --device cpu -o {out}/a.talp"),
     "align mini-enzh itermax": (
         False,
-        "align --testset mini-enzh -m offline:e5-small -x itermax --device cpu --format jsonl -o {out}/a.jsonl",
+        "align --testset mini-enzh -m offline:e5-small -x itermax --lone-marks keep --device cpu --format jsonl -o {out}/a.jsonl",
     ),
     "align by attention": (
         False,
@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
         "evaluate mini-ende mini-enfr mini-enes mini-enzh -m offline:e5-small -x argmax -x softmax --layers 8"
         " --device cpu --json",
     ),
+    "evaluate refined": (False, "evaluate mini-ende mini-enzh -m offline:e5-small --device cpu --json"),
     "evaluate deen-rwth": (True, "evaluate deen-rwth roen-wpt -m offline:e5-small -x argmax --device cpu --json"),
     "sweep": (False, "sweep mini-ende --reverse -m offline:tiny-deen --device cpu --json --links {out}/links.talp"),
     "sweep decoder": (
@@ -55,7 +56,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     ),
     "translate": (
         False,
-        "translate mini-ende --reverse -m offline:tiny-deen --limit 12 --beam 2 --device cpu --json"
+        "translate mini-ende --reverse -m offline:tiny-deen --limit 12 --beam 2 --aligner-method argmax --device cpu --json"
         " -o {out}/translated",
     ),
 }  # fmt: skip

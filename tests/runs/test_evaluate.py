@@ -63,7 +63,7 @@ def test_the_verbs_of_the_package_give_the_same(found: Any, e5: Any) -> None:
     again = ae.evaluate("mini-ende", e5, ["argmax"], [7], resamples=200)
     assert again[0].score.aer == found[2].score.aer
     texts = [(p.source_text, p.target) for p in testset.pairs[:3]]
-    assert [ae.align(texts, e5)[k] for k in range(3)] == [links[k] for k in range(3)]
+    assert [ae.align(texts, e5, "argmax")[k] for k in range(3)] == [links[k] for k in range(3)]
 
 
 def test_results_are_written_and_read_back(found: Any, tmp_path: Path) -> None:

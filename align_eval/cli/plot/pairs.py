@@ -37,10 +37,14 @@ def pairs(
     model: str | None = typer.Option(
         None, "--model", "-m", help="Of a test set: the encoder (default offline:e5-small)."
     ),
-    method: str = typer.Option("argmax", "--method", "-x", help="Of a test set: " + options.METHOD_HELP),
+    method: str | None = typer.Option(
+        None, "--method", "-x", help="Of a test set: " + options.METHOD_HELP + options.DEFAULT_METHOD
+    ),
     layer: int | None = typer.Option(None, min=0, help="Of a test set: the layer. Default: the model's own."),
     strength: bool = typer.Option(
-        False, "--strength", help="Colour the cells by similarity; runs the encoder that found the links."
+        False,
+        "--strength",
+        help="Colour the cells by similarity, or by the probability of a link; runs the encoder that found the links.",
     ),
     only: str = typer.Option("all", help="Pairs to draw, by number from 1: 7, 1-20, 1,3,5-8 or all."),
     format: Literal["png", "svg", "pdf"] = typer.Option("png", help="png, svg or pdf."),
@@ -85,7 +89,7 @@ def pairs(
         with progress_bar(item.name, len(numbers), unit="figures") as progress:
             drawn = draw_pairs(
                 item, base / item.name, numbers=numbers, format=format, strength=maps, made_by=made_by,
-                quantity="similarity, (cosine + 1) / 2", jobs=jobs or os.cpu_count() or 1, restart=restart,
+                quantity=_quantity(item), jobs=jobs or os.cpu_count() or 1, restart=restart,
                 progress=progress,
             )  # fmt: skip
         sys.stdout.write(f"{len(drawn)} figures: {shown(str(base / item.name))}\n")
@@ -99,30 +103,39 @@ def _numbers(text: str, available: int) -> list[int]:
 
 
 def _align(
-    testset: Corpus, model: str, method: str, layer: int | None, loading: dict[str, Any]
+    testset: Corpus, model: str, method: str | None, layer: int | None, loading: dict[str, Any]
 ) -> tuple[Any, list[AlignedSet]]:
     """Align a test set now; the aligner is kept for its maps."""
-    from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner
+    from align_eval.aligners import AlignerSettings, default_method, make_aligner, needs_model
     from align_eval.cli._progress import progress_bar
     from align_eval.runs.pair_figures import align_set
 
-    name = method.partition(":")[0]
-    needed = name not in ALIGNERS or ALIGNERS.get(name).needs_model
     layers = () if layer is None else (layer,)
-    aligner = make_aligner(AlignerSettings(model if needed else None, (method,), layers, options=dict(loading)))
+    methods = (method or default_method(model, layers=layers),)
+    aligner = make_aligner(
+        AlignerSettings(model if needs_model(methods) else None, methods, layers, options=dict(loading))
+    )
     with progress_bar(f"aligning {testset.name}", len(testset.pairs)) as progress:
         return aligner, align_set(testset, aligner, progress)
+
+
+def _quantity(item: AlignedSet) -> str:
+    return "probability of a link" if _refined(item) else "similarity, (cosine + 1) / 2"
+
+
+def _refined(item: AlignedSet) -> bool:
+    return item.method.partition(":")[0] == "refined"
 
 
 def _maps(item: AlignedSet, aligner: Any, loading: dict[str, Any]) -> tuple[Any, dict[str, str]]:
     """What gives the similarity map of a pair, of the encoder that found the links, and the encoder's signature."""
     from align_eval.errors import InputError
 
-    if aligner is None and item.model and item.layer is not None:
-        from align_eval.aligners import AlignerSettings
-        from align_eval.aligners.similarity import SimilarityAligner
+    if aligner is None and item.model and (item.layer is not None or _refined(item)):
+        from align_eval.aligners import AlignerSettings, make_aligner
 
-        aligner = SimilarityAligner(AlignerSettings(item.model, ("argmax",), (item.layer,), options=dict(loading)))
-    if item.layer is None or not hasattr(aligner, "word_map"):
+        methods, layers = ((item.method,), ()) if item.layer is None else (("argmax",), (item.layer,))
+        aligner = make_aligner(AlignerSettings(item.model, methods, layers, options=dict(loading)))
+    if not hasattr(aligner, "word_map"):
         raise InputError(f"the links of {item.title} have no similarity behind them", remedy="Leave out --strength")
     return (lambda pair: aligner.word_map(pair, item.layer)), aligner.describe()

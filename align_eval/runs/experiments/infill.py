@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from align_eval.corpora.corpus import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch
-from align_eval.runs.results import file_name, make_folder, write_figure
+from align_eval.runs.results import file_name, make_folder
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus
@@ -45,19 +45,31 @@ if TYPE_CHECKING:
 @KINDS.register("infill")
 @dataclass(frozen=True)
 class InfillExperiment(Experiment):
-    """What it says beside the fields of :class:`Experiment`."""
+    """What it says beside the fields of :class:`Experiment`.
+
+    Attributes:
+        strategies: masking strategies, see :mod:`align_eval.infilling.strategies`.
+        optional: test sets that are left out where they are not on this machine.
+        pairs: ``SET NUMBER MASK``: pairs that are drawn.
+        layer, head: of all sets, from 1 or ``mean``; empty: chosen on the dev split of each.
+        development: ratio of the sentences that the head is chosen on.
+        choose_by: rows whose accuracy chooses it, ``masked`` or ``full``; or ``model``: the model's own head.
+        batch_tokens: padded tokens in a batch; it changes speed and memory, not the results.
+        folder: where the model is, from the experiment's file on or absolute, with variables (``$NAME``); empty: what
+            ``model`` names.
+    """
 
     model: str = "offline:tiny-deen-mask"
     resamples: int = 2000
     strategies: tuple[str, ...] = ("span:ratio=0.5",)
-    optional: tuple[str, ...] = ()  # test sets that are left out where they are not on this machine
-    pairs: tuple[str, ...] = ()  # SET NUMBER MASK: pairs that are drawn
-    layer: str = ""  # of all sets, from 1 or mean; empty: chosen on the dev split of each
+    optional: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    layer: str = ""
     head: str = ""
-    development: float = 0.2  # ratio of the sentences that the head is chosen on
-    choose_by: str = "masked"  # rows whose accuracy chooses it, or full; or model: the model's own head
-    batch_tokens: int = 2048  # padded tokens in a batch; it changes speed and memory, not the results
-    folder: str = ""  # where the model is, from the experiment's file on or absolute, with variables ($NAME)
+    development: float = 0.2
+    choose_by: str = "masked"
+    batch_tokens: int = 2048
+    folder: str = ""
 
     def check(self) -> None:
         from align_eval.infilling.strategies import make_strategy
@@ -101,7 +113,11 @@ class InfillExperiment(Experiment):
         self.fill(base / "infill.json", parts(), _said, body, watch)
 
     def _folder(self) -> Path:
-        """The folder of the model; an error if a variable in its name is not set, or it is not there."""
+        """The folder of the model.
+
+        Raises:
+            MissingFileError: a variable in its name is not set, or it is not there.
+        """
         path = Path(self.file).parent / os.path.expandvars(self.folder)
         unset = "$" in os.path.expandvars(self.folder)
         if unset or not path.is_dir():
@@ -138,14 +154,15 @@ class InfillExperiment(Experiment):
 
     def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
         """The part of the page for one corpus; writes its summary and curves."""
-        from align_eval.report.infilling_corpus import subject_line
-        from align_eval.runs.infill import page_lines, write_summary
+        from align_eval.report.infilling_corpus import subject_line, summarise_corpus
+        from align_eval.runs.infill import page_lines, write_curves
 
         rows = [{**cell["subject"], **found} for found in cell["strategies"]]
         folder = make_folder(base / file_name(name.replace(":", "-")))
-        written = write_summary(rows, folder)
+        summarise_corpus(rows).write(folder, "summary")
+        curves = write_curves(rows, folder)
         lines = [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
-        lines += [f"![curves]({folder.name}/curves.png)", ""] if "curves.png" in written else []
+        lines += [f"![curves]({folder.name}/{curves[0]})", ""] if curves else []
         return [*lines, *_pooled(cell)]
 
     def _drawn(self, text: str) -> tuple[str, int, str]:
@@ -161,6 +178,7 @@ class InfillExperiment(Experiment):
         self, text: str, corpora: dict[str, Corpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
     ) -> list[str]:
         """Draw and summarise one pair with the head that its corpus was read with."""
+        from align_eval.figures.style import FORMATS, save
         from align_eval.runs.infill_pair import run_pair
 
         name, number, mask = self._drawn(text)
@@ -172,7 +190,9 @@ class InfillExperiment(Experiment):
             rule=subject["view_rule"],
         )  # fmt: skip
         stem = file_name("pair", name.replace(":", "-"), number, mask.replace(":", "-").replace(",", "_"))
-        write_figure(found.figure(), base, stem)
+        figure = found.figure()
+        for ending in FORMATS:
+            save(figure, base / f"{stem}.{ending}")
         summary = found.summary()
         summary.write(base, stem)
         lines = [f"## {name}, pair {number}, masked: {mask}", "", f"![paired heatmaps]({stem}.png)", ""]
