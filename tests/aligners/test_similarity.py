@@ -90,7 +90,9 @@ class TestRealModel:
 
     def test_any_and_mean_against_numpy(self, e5: Any, pairs: list[SentencePair]) -> None:
         """Mutual argmax over sub-words and then words, or over the mean vectors of words."""
-        by_rule = {rule: align(e5, pairs, subword=rule, lone_marks="keep")[System("argmax", 7)] for rule in ("any", "mean")}
+        by_rule = {
+            rule: align(e5, pairs, subword=rule, lone_marks="keep")[System("argmax", 7)] for rule in ("any", "mean")
+        }
         assert by_rule["any"] != by_rule["mean"]
         for k, pair in enumerate(pairs):
             if not pair.source or not pair.target:
@@ -155,7 +157,8 @@ class TestRealModel:
         assert aligner.systems == [System("softmax:threshold=0.01", 7)]
         assert aligner.signature(aligner.systems[0]) == {
             "model": "offline:e5-small", "revision": e5.revision, "dtype": "float32", "signal": "similarity",
-            "subword": "mean", "lone": "cjk", "long": "window", "layer": "7", "method": "softmax", "params": "threshold=0.01",
+            "subword": "mean", "lone": "cjk", "long": "window", "layer": "7", "method": "softmax",
+            "params": "threshold=0.01",
         }  # fmt: skip
 
     def test_the_word_map_holds_the_scores_of_the_links(self, e5: Any, pairs: list[SentencePair]) -> None:

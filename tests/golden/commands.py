@@ -26,7 +26,8 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "align mini-ende": (False, "align --testset mini-ende -m offline:e5-small --layer 8 --device cpu -o {out}/a.talp"),
     "align mini-enzh itermax": (
         False,
-        "align --testset mini-enzh -m offline:e5-small -x itermax --lone-marks keep --device cpu --format jsonl -o {out}/a.jsonl",
+        "align --testset mini-enzh -m offline:e5-small -x itermax --lone-marks keep --device cpu --format jsonl"
+        " -o {out}/a.jsonl",
     ),
     "align by attention": (
         False,
@@ -56,8 +57,8 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     ),
     "translate": (
         False,
-        "translate mini-ende --reverse -m offline:tiny-deen --limit 12 --beam 2 --aligner-method argmax --device cpu --json"
-        " -o {out}/translated",
+        "translate mini-ende --reverse -m offline:tiny-deen --limit 12 --beam 2 --aligner-method argmax --device cpu"
+        " --json -o {out}/translated",
     ),
 }  # fmt: skip
 

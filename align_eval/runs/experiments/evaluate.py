@@ -35,7 +35,7 @@ Row = dict[str, str]
 @KINDS.register("evaluate")
 @dataclass(frozen=True)
 class EvaluateExperiment(Experiment):
-    """``layers``: as on the command line; ``subword``, ``lone_marks``, ``on_long``: of :class:`align_eval.aligners.AlignerSettings`."""
+    """``layers``: as on the command line; what else: of :class:`align_eval.aligners.AlignerSettings`."""
 
     methods: tuple[str, ...] = ("argmax",)
     layers: str = "all"
