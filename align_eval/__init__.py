@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from align_eval.extraction import links_from_matrix
     from align_eval.figures.heatmap import heatmap, paired_heatmaps
     from align_eval.figures.style import save as save_figure
-    from align_eval.infilling.probe import infill, infill_maps
+    from align_eval.infilling.probe import infill
     from align_eval.links import GoldLinks, Links
     from align_eval.links.table import LinkTable
     from align_eval.models import load_model
@@ -58,7 +58,7 @@ _HOME = {
     "errors": "AlignEvalError AlignEvalWarning",
     "extraction": "links_from_matrix",
     "figures.heatmap": "heatmap paired_heatmaps",
-    "infilling.probe": "infill infill_maps",
+    "infilling.probe": "infill",
     "links.table": "LinkTable",
     "links": "GoldLinks Links",
     "models": "load_model",
@@ -80,7 +80,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.
 __all__ = [
     "AlignEvalError", "AlignEvalWarning", "Corpus", "GoldLinks", "LinkTable", "Links", "Score", "ScoreMatrix",
     "SentencePair", "Signature", "__version__", "align", "attention_maps", "evaluate", "explore_folder",
-    "explore_page", "explore_text", "heatmap", "infill", "infill_maps", "infill_pair", "infill_testset",
+    "explore_page", "explore_text", "heatmap", "infill", "infill_pair", "infill_testset",
     "links_from_matrix", "load_model", "load_testset", "make_attribution", "make_testset", "paired_heatmaps",
     "patterns", "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset",
     "symmetrize", "testset_names", "text_flow", "train", "write_bitext", "write_links",

@@ -86,12 +86,12 @@ def filling(kind: str) -> Any:
 
 
 def filled(kind: str) -> None:
-    from align_eval import infill_maps
+    from align_eval import infill_pair
     from align_eval.infilling.probe import require_infiller
 
     family = architectures.family_of(kind)
     model = filling(kind) if family == "encoder" else require_infiller(architectures.build(kind))
-    infill_maps(model, families.pairs()[0], [1], layer=1, head=1)
+    infill_pair(model, families.pairs()[0], [1], head=(1, 1))
 
 
 def translated(kind: str) -> None:

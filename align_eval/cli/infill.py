@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Any, Literal
 
 import typer
 
 from align_eval.cli import _input as inputs
 from align_eval.cli import _options as options
 from align_eval.shown import shown
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
-    from align_eval.runs.engines import Engine
 
 DEFAULT_MODEL = "offline:tiny-deen-mask"
 DEFAULT_STRATEGY = "span:ratio=0.5"
@@ -95,7 +93,13 @@ def infill(
         raise typer.BadParameter("--engine ray is for a corpus: one pair is done in this process")
     runner, loading.device = spread.make(loading.device)
 
-    from align_eval.runs.infill import check_words
+    from align_eval.cli._progress import progress_bar
+    from align_eval.models import load_model
+    from align_eval.report.infilling_corpus import LEGEND, infill_table
+    from align_eval.runs.infill import check_words, findings, infill_testset, write_infilling
+    from align_eval.runs.infill_pair import run_pair
+    from align_eval.runs.results import write_figure
+    from align_eval.tables import render_text
 
     corpus = given.reverse() if reverse else given
     if limit is not None:
@@ -104,75 +108,37 @@ def infill(
         corpus = replace(corpus, silver=True)
     check_words(corpus)
     named = testset is not None and not inputs.is_file(testset)  # own data hands its languages to the model itself
-    read = loading.options(**(vars(languages) if named else {}))
     chosen = None
     if layer is not None:
         chosen = options.parse_number("--layer", layer), options.parse_number("--head", head or "mean")
-    settings = {
+    settings: dict[str, Any] = {
         "head": chosen, "development": development, "choose_by": choose_by, "seed": seed,
         "token_budget": batch_tokens,
     }  # fmt: skip
+    load = partial(load_model, model, **loading.options(**(vars(languages) if named else {})))
     if one:
-        style = {"words": words, "difference": difference, "arrangement": "side by side" if side_by_side else "stacked"}
-        from align_eval.models import load_model
-
-        loaded = load_model(model, **read)
-        _one(corpus, (pair or 1) - 1, mask or "", loaded, settings, style, output, json_)
-    else:
-        from align_eval.runs.infill_work import ModelLoader
-
-        loader = ModelLoader(model, read)
-        asked = {**settings, "resamples": resamples, "on_long": on_long}
-        _corpus(corpus, strategy or [DEFAULT_STRATEGY], loader, runner, asked, output, json_)
-
-
-def _one(
-    corpus: Corpus, number: int, mask: str, model: Any, settings: dict[str, Any], style: dict[str, Any],
-    output: str | None, as_json: bool,
-) -> None:  # fmt: skip
-    """One pair: figure and summary."""
-    from align_eval.runs.infill_pair import run_pair
-
-    found = run_pair(corpus, number, mask, model, **settings)
-    summary = found.summary()
-    if output is not None:
-        from align_eval.figures.style import FORMATS, save
-        from align_eval.runs.results import make_folder
-
-        folder = make_folder(output)
-        figure = found.figure(**style)
-        for ending in FORMATS:
-            save(figure, folder / f"infill.{ending}")
-        summary.write(folder, "infill")
-        options.say(f"figure and summary in {shown(output)}")
-    options.print_summary(summary, as_json)
-
-
-def _corpus(
-    corpus: Corpus, strategies: list[str], model: Any, engine: Engine, settings: dict[str, Any],
-    output: str | None, as_json: bool,
-) -> None:  # fmt: skip
-    """A corpus: table, JSON, curves."""
-    from contextlib import closing
-
-    from align_eval.cli._progress import progress_bar
-    from align_eval.runs.infill import infill_testset
-
-    with closing(engine), progress_bar(corpus.base_name, len(corpus.pairs)) as progress:
-        found = infill_testset(corpus, model, strategies, progress=progress, engine=engine, **settings)
-    options.say_count(found.left_out, "pair", "empty on a side or longer than the model's window: left out")
-    if output is not None:
-        from align_eval.runs.infill import write_infilling
-
-        options.say(f"written to {shown(output)}: {', '.join(write_infilling(found, output))}")
-    if as_json:
-        options.print_json(found.to_json())
+        found = run_pair(corpus, (pair or 1) - 1, mask or "", load(), **settings)
+        summary = found.summary()
+        if output is not None:
+            arrangement = "side by side" if side_by_side else "stacked"
+            figure = found.figure(words=words, difference=difference, arrangement=arrangement)
+            write_figure(figure, output, "infill")
+            summary.write(output, "infill")
+            options.say(f"figure and summary in {shown(output)}")
+        options.print_summary(summary, json_)
         return
-    from align_eval.report.infilling_corpus import LEGEND, infill_table
-    from align_eval.runs.infill import findings
-    from align_eval.tables import render_text
-
-    rows = found.to_json()
+    with closing(runner), progress_bar(corpus.base_name, len(corpus)) as progress:
+        masked = infill_testset(
+            corpus, load, strategy or [DEFAULT_STRATEGY], progress=progress, engine=runner, resamples=resamples,
+            on_long=on_long, **settings,
+        )  # fmt: skip
+    options.say_count(masked.left_out, "pair", "empty on a side or longer than the model's window: left out")
+    if output is not None:
+        options.say(f"written to {shown(output)}: {', '.join(write_infilling(masked, output))}")
+    rows = masked.to_json()
+    if json_:
+        options.print_json(rows)
+        return
     table = render_text([infill_table(rows)]).rstrip("\n")
     lines = [table, "", LEGEND, "", *(f"- {shown(text)}" for text in findings(rows))]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -7,9 +7,9 @@ tokens are the same in all variants of a pair.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from align_eval.infilling.fill import fill_words, logits_at, logits_of_pass, pre
 from align_eval.infilling.measures import Filled, InfillResult, Variant, WordRows
 from align_eval.infilling.word_rows import RowKeeper
 from align_eval.models.attention import AttentionPass
-from align_eval.models.batching import LEAST_BUDGET, buckets, budget_of, in_halves
+from align_eval.models.batching import buckets, budget_of, in_halves
 from align_eval.models.pairs import MASK_LABEL, Layout, PairModel, mask_tokens
 from align_eval.models.tokens import IdArray
 
@@ -35,8 +35,8 @@ FILLERS = (
     "or a masked language model with its head (head='mlm')"
 )
 Mask = tuple[int, ...]
-# One run of a pair: number of the pair, of its mask (-1: unmasked), its rows, its predictions.
-Run = tuple[int, int, WordRows, tuple[Filled, ...]]
+Run = tuple[WordRows, tuple[Filled, ...]]
+"""The rows of the heads, and the predictions of the masked words."""
 
 
 def require_infiller(model: Any) -> PairModel:
@@ -162,7 +162,6 @@ def infill(
 
     Args:
         model: of :func:`align_eval.load_model`, one that was trained to fill masked words.
-        pairs: the sentence pairs.
         masks: for each pair its variants, each the masked target words, 0-based; an empty one masks nothing.
         heads: which are kept: (layer, head), numbers from 1 or ``"mean"``; ``None``: the head guided in training, or
             the model's default. Only their layers are read.
@@ -186,114 +185,73 @@ def infill(
         raise InputError(f"{len(masks)} lists of masks for {len(pairs)} pairs", remedy="Give one list for each pair")
     layouts = reader.lay_out(pairs)
     wanted = [[checked_mask(layout, mask) for mask in some] for layout, some in zip(layouts, masks, strict=True)]
+    # Number of the pair and of its mask (-1: unmasked). Masking changes no length.
+    runs = [(pair, k) for pair, some in enumerate(wanted) for k in range(-1, len(some))]
     budget = budget_of(token_budget, reader.device, reader.hidden_size)
-    todo = batches(pairs, [layout.size for layout in layouts], wanted, budget)
-    found = (run_batch(reader, batch, chosen, top, layouts) for batch in todo)
-    return gathered(pairs, wanted, chosen, found, progress)
+    groups = buckets([layouts[pair].size for pair, _ in runs], budget, overhead=OVERHEAD) if runs else []
 
+    def results() -> Iterator[InfillResult]:
+        found: dict[int, dict[int, Run]] = {}
+        for members in groups:
+            batch, done = [runs[member] for member in members], 0
+            items = [_item(reader, layouts[pair], wanted[pair][k] if k >= 0 else ()) for pair, k in batch]
+            for (pair, k), run in zip(batch, _run(reader, items, chosen, top), strict=True):
+                of_pair = found.setdefault(pair, {})
+                of_pair[k] = run
+                if len(of_pair) > len(wanted[pair]):
+                    done += 1
+                    variants = tuple(Variant(mask, *of_pair[n]) for n, mask in enumerate(wanted[pair]))
+                    yield InfillResult(pair, pairs[pair], chosen, found.pop(pair)[-1][0], variants)
+            if progress is not None and done:
+                progress(done)
 
-def infill_maps(
-    model: Any, pair: SentencePair, masked: Sequence[int], *, layer: int | str, head: int | str
-) -> tuple[ScoreMatrix, ScoreMatrix]:
-    """The attention maps of a pair unmasked and with target words masked, between tokens, on the same axes.
-
-    Args:
-        model: as of :func:`infill`.
-        pair: the pair.
-        masked: the masked target words, 0-based.
-        layer, head: numbers from 1, or ``"mean"``.
-
-    Returns:
-        (unmasked, masked): one layer, one head; rows are target tokens (masked ones are labelled ``[MASK]`` in the
-        second, as are masked words in its text), columns all tokens of the source with the special ones. Of an encoder
-        the columns are the source's words alone, and each row is divided by its mass on them; ``left_out`` is what lay
-        elsewhere.
-
-    Raises:
-        as :func:`infill`.
-    """
-    reader = require_infiller(model)
-    (view,) = checked_heads(reader, [(layer, head)])
-    return infill_with_maps(reader, pair, masked, view)[1:]
+    return results()
 
 
 def infill_with_maps(
     reader: PairModel, pair: SentencePair, masked: Sequence[int], head: View, top: int = TOP
 ) -> tuple[InfillResult, ScoreMatrix, ScoreMatrix]:
-    """One forward pass of a pair unmasked and masked: its result, and the maps of :func:`infill_maps`."""
+    """One forward pass of a pair unmasked and with target words (0-based) masked: its result, and two maps.
+
+    The maps, unmasked and masked, are between tokens on the same axes: rows are target tokens (masked ones are labelled
+    ``[MASK]`` in the second, as are masked words in its text), columns all tokens of the source with the special ones.
+    Of an encoder the columns are the source's words alone, and each row is divided by its mass on them; ``left_out`` is
+    what lay elsewhere.
+    """
     (layout,) = reader.lay_out([pair])
     mask = checked_mask(layout, masked)
     maps: list[ScoreMatrix] = []
-    runs = run_batch(reader, Batch(((0, pair),), ((0, -1, ()), (0, 0, mask))), (head,), top, [layout], maps)
-    (result,) = gathered([pair], [[mask]], (head,), [runs])
+    full, after = _run(reader, [_item(reader, layout, ()), _item(reader, layout, mask)], (head,), top, maps)
+    result = InfillResult(0, pair, (head,), full[0], (Variant(mask, *after),))
     text = tuple(MASK_LABEL if k in mask else word for k, word in enumerate(pair.target))
     return result, maps[0], replace(maps[1], target=replace(maps[1].target, text=(text,)))
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one pass of a model reads; small enough to be sent to where the model is.
+class _Item(NamedTuple):
+    """One run: what is read, and the masked rows with their words and ids."""
 
-    Attributes:
-        pairs: number and sentence pair, each once.
-        runs: number of the pair and of its mask (-1: unmasked), and the masked words, 0-based, ascending.
-    """
-
-    pairs: tuple[tuple[int, SentencePair], ...]
-    runs: tuple[tuple[int, int, Mask], ...]
-
-
-def batches(
-    pairs: Sequence[SentencePair], sizes: Sequence[int], masks: Sequence[Sequence[Mask]], budget: int = LEAST_BUDGET
-) -> Iterator[Batch]:
-    """The batches in which pairs are read unmasked and with each of their masks, under a budget of padded tokens.
-
-    ``sizes`` are tokens of the pairs (:attr:`align_eval.models.pairs.Layout.size`), which masking does not change.
-    """
-    runs: list[tuple[int, int, Mask]] = []
-    for number, some in enumerate(masks):
-        runs += [(number, -1, ()), *((number, k, mask) for k, mask in enumerate(some))]
-    for members in buckets([sizes[number] for number, *_ in runs], budget, overhead=OVERHEAD) if runs else ():
-        chosen = tuple(runs[k] for k in members)
-        yield Batch(tuple((k, pairs[k]) for k in dict.fromkeys(number for number, *_ in chosen)), chosen)
-
-
-@dataclass(frozen=True)
-class _Item:
-    """One run: number of the pair and of its mask, what is read, and the masked rows with their words and ids."""
-
-    pair: int
-    mask: int
     layout: Layout
     rows: IdArray
     words: IdArray
     tokens: IdArray
 
 
-def run_batch(
-    reader: PairModel, batch: Batch, heads: tuple[View, ...], top: int, layouts: Sequence[Layout] | None = None,
-    maps: list[ScoreMatrix] | None = None,
-) -> list[Run]:  # fmt: skip
+def _item(reader: PairModel, layout: Layout, mask: Mask) -> _Item:
+    (block,) = layout.blocks[reader.infill_reading]
+    masked = np.isin(block.row_words, mask)
+    rows = block.rows[masked]
+    changed = mask_tokens(layout, rows, int(reader.tokenizer.mask_token_id)) if mask else layout
+    return _Item(changed, rows, block.row_words[masked], layout.inputs[-1][rows])
+
+
+def _run(
+    reader: PairModel, items: list[_Item], heads: tuple[View, ...], top: int, maps: list[ScoreMatrix] | None = None
+) -> list[Run]:
     """One pass over a batch, or several where memory is short: rows of the heads, predictions of the masked words.
 
-    ``layouts``: all encoded pairs, by number; ``maps`` takes the map of the first head of each run.
-
-    Raises:
-        NonFiniteError: NaN or infinity in attention or logits.
+    ``maps`` takes the map of the first head of each item.
     """
-    of_pair: Any = layouts
-    if layouts is None:
-        of_pair = dict(zip([k for k, _ in batch.pairs], reader.lay_out([pair for _, pair in batch.pairs]), strict=True))
-    items = []
-    for number, k, mask in batch.runs:
-        layout = of_pair[number]
-        (block,) = layout.blocks[reader.infill_reading]
-        masked = np.isin(block.row_words, mask)
-        rows = block.rows[masked]
-        changed = mask_tokens(layout, rows, int(reader.tokenizer.mask_token_id)) if mask else layout
-        items.append(_Item(number, k, changed, rows, block.row_words[masked], layout.inputs[-1][rows]))
-    found = in_halves([items], lambda some: _pass(reader, some, heads, top, maps))
-    return [run for _, runs in found for run in runs]
+    return [run for _, runs in in_halves([items], lambda some: _pass(reader, some, heads, top, maps)) for run in runs]
 
 
 def _pass(
@@ -322,35 +280,13 @@ def _pass(
     if some:
         logits = logits_of_pass(seen, attention.output, places, rows, reader.name)
         found = predictions(logits, tokens, top, reader.name)
-    out: list[Run] = []
+    out = []
     for k, item in enumerate(items):
         filled: tuple[Filled, ...] = ()
         if counts[k]:
             mask, part = np.unique(item.words).tolist(), found[slice(ends[k] - counts[k], ends[k])]
             filled = fill_words(reader.tokenizer, part, item.words, item.layout.pair.target, mask, top)
-        out.append((item.pair, item.mask, keeper.rows(k), filled))
+        out.append((keeper.rows(k), filled))
     if maps is not None:
         maps += [keeper.map(k) for k in range(len(items))]
     return out
-
-
-def gathered(
-    pairs: Sequence[SentencePair], wanted: Sequence[Sequence[Mask]], heads: tuple[View, ...],
-    runs_of_batches: Iterable[Sequence[Run]], progress: Callable[[int], None] | None = None,
-) -> Iterator[InfillResult]:  # fmt: skip
-    """Put the runs of batches together to results, each as soon as its pair has all of its runs.
-
-    ``wanted`` has for each pair the masks that are run, beside the unmasked run.
-    """
-    found: dict[int, dict[int, tuple[WordRows, tuple[Filled, ...]]]] = {}
-    for runs in runs_of_batches:
-        for number, mask, rows, filled in runs:
-            found.setdefault(number, {})[mask] = (rows, filled)
-        touched = sorted({number for number, *_ in runs})
-        done = [number for number in touched if len(found[number]) == len(wanted[number]) + 1]
-        for number in done:
-            of_pair = found.pop(number)
-            variants = tuple(Variant(mask, *of_pair[k]) for k, mask in enumerate(wanted[number]))
-            yield InfillResult(number, pairs[number], heads, of_pair[-1][0], variants)
-        if progress is not None and done:
-            progress(len(done))

@@ -108,7 +108,7 @@ class RowKeeper:
         self._pooled = list(pooled.masked_fill(undefined[..., None], torch.nan).numpy())
 
     def map(self, place: int) -> ScoreMatrix:
-        """The first head's rows of one item between tokens, as :func:`~.probe.infill_maps` gives them."""
+        """The first head's rows of one item between tokens, as :func:`~.probe.infill_with_maps` gives them."""
         assert self._raw is not None
         layout, block, head = self.layouts[place], self.blocks[place], self.heads[0]
         values = self._raw[place, : len(block.rows), : len(block.column_words)].T  # (K, R)

@@ -4,60 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from align_eval.aligners.heads import mode_name
-from align_eval.errors import InputError
 from align_eval.infilling.measures import (
     MEASURES,
     Bools,
     Filled,
     Floats,
     InfillResult,
-    Measures,
     WordRows,
     diagonal_distance,
     gold_cells,
     punctuation_columns,
     row_measures,
 )  # fmt: skip
-from align_eval.report.summary import Cell, Summary, of, quoted, series, share
+from align_eval.report.summary import Cell, Summary, greatest, of, quoted, series, share
 from align_eval.statistics import jensen_shannon
-
-if TYPE_CHECKING:
-    from align_eval.corpora import SentencePair
-    from align_eval.links import GoldLinks
 
 NAMED = 8  # masked words that the findings name one by one; the others are in the numbers
 MOVED = 0.25  # bits: a mean entropy that changes by less stays as it was
 
 
-@dataclass(frozen=True)
 class PairedRows:
-    """One head of one variant, against the unmasked run.
+    """The first head of the first variant of a result, against the unmasked run."""
 
-    Attributes:
-        pair: the pair, with the links that count.
-        filled: the predictions of the masked words.
-        masked: ``(Q,)`` which target words are masked.
-        before_rows, after_rows: rows of one head of the unmasked run, and with words masked.
-        before, after: their measures.
-        gold: ``(Q, K)`` cells of the links; ``None`` without links.
-        gold_name: what the links are called.
-    """
-
-    pair: SentencePair
-    filled: tuple[Filled, ...]
-    masked: Bools
-    before_rows: WordRows
-    after_rows: WordRows
-    before: Measures
-    after: Measures
-    gold: Bools | None
-    gold_name: str
+    def __init__(self, result: InfillResult, gold_name: str) -> None:
+        chosen, pair = result.variants[0], result.pair
+        self.pair, self.filled, self.gold_name = pair, chosen.filled, gold_name
+        self.masked: Bools = np.isin(np.arange(len(pair.target)), chosen.masked)  # (Q,)
+        self.before_rows, self.after_rows = result.full.head(0), chosen.rows.head(0)
+        self.gold = gold_cells(pair)  # (Q, K); None without links
+        marks = punctuation_columns(pair)
+        self.before, self.after = (row_measures(rows, self.gold, marks) for rows in (self.before_rows, self.after_rows))
 
     def peak(self, rows: WordRows, row: int) -> int:
         """The source word with the most mass of a row; -1 for a target word without any token."""
@@ -80,62 +61,25 @@ class PairedRows:
         return float(diagonal_distance(np.full((rows, columns), 1 / max(columns, 1))).mean())
 
 
-def paired_rows(
-    result: InfillResult, variant: int, head: int, gold: GoldLinks | None = None, gold_name: str = "gold"
-) -> PairedRows:
-    """Measure one head of one variant of a result.
-
-    Raises:
-        InputError: no such variant or head.
-        LinkRangeError: a link points outside of the pair.
-    """
-    if not 0 <= variant < len(result.variants) or not 0 <= head < len(result.heads):
-        raise InputError(
-            f"variant {variant} and head {head} of {len(result.variants)} variants and {len(result.heads)} heads",
-            remedy="Both are counted from 0",
-        )
-    pair = result.pair if gold is None else replace(result.pair, gold=gold)
-    chosen = result.variants[variant]
-    cells, marks = gold_cells(pair), punctuation_columns(pair)
-    before, after = result.full.head(head), chosen.rows.head(head)
-    return PairedRows(
-        pair, chosen.filled, np.isin(np.arange(len(pair.target)), chosen.masked), before, after,
-        row_measures(before, cells, marks), row_measures(after, cells, marks), cells, gold_name,
-    )  # fmt: skip
-
-
 def summarise_infilling(
-    result: InfillResult,
-    variant: int = 0,
-    *,
-    head: int = 0,
-    gold: GoldLinks | None = None,
-    gold_name: str = "gold",
-    model: str = "",
-    rule: str = "",
-    quantity: str = "attention weight",
-    strongest: int = 5,
+    result: InfillResult, gold_name: str = "gold", model: str = "", rule: str = "", strongest: int = 5
 ) -> Summary:
-    """Compare the unmasked run of one pair with one variant of it.
+    """Compare the unmasked run of one pair with its first variant, by its first head.
 
     Peaks are taken over source words alone (mass on the end of the sentence or elsewhere does not count), and rows
     of words without a link do not count in counts of peaks.
 
     Args:
         result: of the probe.
-        variant, head: which of its variants and heads, 0-based.
-        gold: links of the pair, instead of those that it has.
         gold_name: what the links are called, such as ``"silver"``.
         model, rule: the model's name, and how the head was chosen.
-        quantity: what the values are.
         strongest: how many of the strongest cells of each of the two maps are listed.
 
     Raises:
-        InputError: no such variant or head.
         LinkRangeError: a link points outside of the pair.
     """
-    it = paired_rows(result, variant, head, gold, gold_name)
-    view, pair = result.heads[head], it.pair
+    it = PairedRows(result, gold_name)
+    view, pair = result.heads[0], it.pair
     moved = jensen_shannon(it.before_rows.distributions(), it.after_rows.distributions())[0]
     each = [_masked_word(it, filled) for filled in it.filled]
     groups = _groups(it)
@@ -145,7 +89,7 @@ def summarise_infilling(
     findings += [*_spread(groups), *_places(it, groups)]
     return Summary(
         figure="paired heatmaps: unmasked, and words masked",
-        quantity=f"{quantity}, summed over the tokens of a source word, mean over those of a target word",
+        quantity="attention weight, summed over the tokens of a source word, mean over those of a target word",
         findings=tuple(findings),
         strongest=tuple(_strongest(it, view.layer, view.head, strongest)),
         subject={
@@ -303,11 +247,8 @@ def _places(it: PairedRows, groups: Sequence[dict[str, Any]]) -> list[str]:
 def _strongest(it: PairedRows, layer: int | str, head: int | str, count: int) -> list[Cell]:
     cells = []
     for name, rows in (("unmasked", it.before_rows), ("words masked", it.after_rows)):
-        values = np.nan_to_num(rows.values[0], nan=-1.0)
-        for flat in np.argsort(-values, axis=None, kind="stable")[:count]:
-            i, j = divmod(int(flat), values.shape[1])
-            if values[i, j] < 0:
-                continue
+        values = np.nan_to_num(rows.values[0])
+        for i, j in greatest(values, count):
             word = it.pair.target[i]
             query = f"[MASK] ({word})" if it.masked[i] and rows is it.after_rows else word
             note = name + (f", {it.gold_name}-aligned" if j in it.linked_to(i) else "")

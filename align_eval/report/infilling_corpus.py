@@ -69,8 +69,7 @@ def subject_line(row: Row) -> str:
 def _starred(baseline: Row | None) -> str:
     if baseline is None or baseline["accuracy_masked"] is None:
         return "-"
-    better = (baseline["difference"] or 0) > 0 and baseline["p_value"] is not None and baseline["p_value"] < LEVEL
-    return _percent(baseline["accuracy_masked"]) + ("*" if better else " ")
+    return _percent(baseline["accuracy_masked"]) + ("*" if _above(baseline) else " ")
 
 
 def _percent(value: float | None) -> str:
@@ -81,19 +80,15 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _beats(row: Row, key: str, test_of: Callable[[Row], Row | None]) -> Verdict | None:
+def _beats(row: Row, key: str, test_of: Callable[[Row], Row]) -> Verdict | None:
     """Whether ``key`` of masked rows is above every baseline's, by the test that ``test_of`` takes from it."""
-    baselines: Row = row.get("baselines") or {}
-    tests = {
-        name: test
-        for name, found in baselines.items()
-        if (test := test_of(found)) and test.get("difference") is not None
-    }
+    baselines: Row = row["baselines"]
+    tests = {name: test for name, found in baselines.items() if (test := test_of(found))["difference"] is not None}
     if not tests:
         return None
     failed = [name for name, test in tests.items() if not _above(test)]
     named = failed or [max(tests, key=lambda name: baselines[name][key])]
-    told = ", ".join(f"{n} {share(baselines[n][key])}, {p_value(tests[n].get('p_value'))}" for n in named)
+    told = ", ".join(f"{n} {share(baselines[n][key])}, {p_value(tests[n]['p_value'])}" for n in named)
     return not failed, f"{share(row[key])} against {told}"
 
 
@@ -101,35 +96,36 @@ def _changed(rows: str, measure: str, holds: Callable[[Row], bool], show: Callab
     """A check of the change of a measure of ``masked`` or ``visible`` rows."""
 
     def check(row: Row) -> Verdict | None:
-        test = ((row.get("change") or {}).get(rows) or {}).get(measure) or {}
-        if test.get("difference") is None:
+        test = row["change"][rows][measure]
+        if test["difference"] is None:
             return None
-        return holds(test), f"{show(test['full'])} to {show(test['masked'])}, {p_value(test.get('p_value'))}"
+        return holds(test), f"{show(test['full'])} to {show(test['masked'])}, {p_value(test['p_value'])}"
 
     return check
 
 
 def _moves_more(row: Row) -> Verdict | None:
-    test = (row.get("change") or {}).get("divergence") or {}
-    if test.get("difference") is None:
+    test = row["change"]["divergence"]
+    if test["difference"] is None:
         return None
-    return _above(test), f"{_bits(test['masked'])} against {_bits(test['visible'])}, {p_value(test.get('p_value'))}"
+    return _above(test), f"{_bits(test['masked'])} against {_bits(test['visible'])}, {p_value(test['p_value'])}"
 
 
 def _correlates(row: Row) -> Verdict | None:
-    found = row.get("correlation") or {}
-    if not found.get("ci"):
+    found = row["correlation"]
+    if not found or not found["ci"]:
         return None
     low, high = found["ci"]
     return low > 0, f"rank correlation {found['spearman']:.2f}, {low:.2f} to {high:.2f}"
 
 
-def _above(test: Row) -> bool:
-    return float(test["difference"]) > 0 and test.get("p_value") is not None and float(test["p_value"]) < LEVEL
+def _above(test: Row, sign: int = 1) -> bool:
+    """Whether a difference is above 0 (or below, with ``sign`` -1) by its test."""
+    return sign * (test["difference"] or 0) > 0 and test["p_value"] is not None and test["p_value"] < LEVEL
 
 
 def _below(test: Row) -> bool:
-    return float(test["difference"]) < 0 and test.get("p_value") is not None and float(test["p_value"]) < LEVEL
+    return _above(test, -1)
 
 
 def _bits(value: float) -> str:
@@ -143,7 +139,7 @@ STATEMENTS: tuple[tuple[str, str, Callable[[Row], Verdict | None]], ...] = (
     ),
     (
         "heavier_than_baselines", "Masked rows put more mass on {links}-aligned words than every baseline",
-        lambda row: _beats(row, "mass_masked", lambda found: found.get("mass")),
+        lambda row: _beats(row, "mass_masked", lambda found: found["mass"]),
     ),
     (
         "visible_keep", "Visible rows do not lose {links} peaks when other words are masked",
@@ -158,14 +154,13 @@ STATEMENTS: tuple[tuple[str, str, Callable[[Row], Verdict | None]], ...] = (
 
 
 def summarise_corpus(rows: Sequence[Row]) -> Summary:
-    """Summarise the strategies of one or several corpora together.
+    """Summarise the strategies of a corpus together.
 
     A statement holds for a strategy where the test over sentences finds the difference with p < 0.01 (of a correlation:
     where its interval is above 0; that visible rows keep their peaks holds where no loss is found).
 
     Args:
-        rows: of :meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json`, with what a run adds: ``testset``,
-            ``direction``, ``model``, ``layer``, ``head``, ``view_rule``, ``links`` as far as there.
+        rows: of :meth:`align_eval.runs.infill.Infilling.to_json`.
 
     Raises:
         InputError: no rows.
@@ -173,9 +168,8 @@ def summarise_corpus(rows: Sequence[Row]) -> Summary:
     if not rows:
         raise InputError("there is nothing to summarise: no rows")
     first = rows[0]
-    links = "silver" if first.get("links") == "silver" else "gold"
-    places = {(row.get("testset"), row.get("direction")) for row in rows}
-    names = [_name(row, len(places) > 1) for row in rows]
+    links = "silver" if first["links"] == "silver" else "gold"
+    names = [row["strategy"] for row in rows]
     findings = _range(rows, names, links)
     anomalies: list[str] = []
     numbers: dict[str, Any] = {}
@@ -197,21 +191,20 @@ def summarise_corpus(rows: Sequence[Row]) -> Summary:
     idle = [name for row, name in zip(rows, names, strict=True) if not row["rows_masked"]]
     if idle:
         anomalies.append(f"Applies to no sentence: {', '.join(idle)}.")
-    head = f"layer {first['layer']}, head {first['head']}" if "layer" in first and "head" in first else ""
     return Summary(
         figure="redistribution of attention over the ratio of masked words",
         quantity="attention weight of rows of masked words",
         findings=tuple(findings),
         subject={
-            "model": first.get("model", ""),
-            "view": head,
-            "chosen": first.get("view_rule", ""),
-            "corpora": sorted({" ".join(str(part) for part in place if part) for place in places}),
+            "model": first["model"],
+            "view": f"layer {first['layer']}, head {first['head']}",
+            "chosen": first["view_rule"],
+            "corpora": [" ".join(part for part in (first["testset"], first["direction"]) if part)],
             "links": links,
             "level": LEVEL,
         },
         groups=tuple(
-            {"name": name, **{key: row[key] for key in SHOWN if row.get(key) is not None}}
+            {"name": name, **{key: row[key] for key in SHOWN if row[key] is not None}}
             for row, name in zip(rows, names, strict=True)
         ),
         anomalies=tuple(anomalies),
@@ -227,7 +220,7 @@ def _range(rows: Sequence[Row], names: Sequence[str], links: str) -> list[str]:
         ("accuracy_visible", f"Visible rows that peak on a {links}-aligned word"),
         ("recovered", "Top-1 accuracy on masked words"),
     ):
-        known = [(float(row[key]), name) for row, name in zip(rows, names, strict=True) if row.get(key) is not None]
+        known = [(float(row[key]), name) for row, name in zip(rows, names, strict=True) if row[key] is not None]
         if known:
             (low, lowest), (high, highest) = min(known), max(known)
             one = share(low) == share(high)
@@ -238,13 +231,12 @@ def _range(rows: Sequence[Row], names: Sequence[str], links: str) -> list[str]:
 
 def _trends(rows: Sequence[Row], links: str) -> list[str]:
     """What happens along the ratio of masked words, for each kind of strategy with at least three ratios."""
-    kinds: dict[tuple[Any, ...], list[Row]] = {}
+    kinds: dict[str, list[Row]] = {}
     for row in rows:
-        if row.get("accuracy_masked") is not None:
-            kind = (str(row["strategy"]).partition(":")[0], row.get("testset"), row.get("direction"))
-            kinds.setdefault(kind, []).append(row)
+        if row["accuracy_masked"] is not None:
+            kinds.setdefault(row["strategy"].partition(":")[0], []).append(row)
     found = []
-    for (kind, *_), members in kinds.items():
+    for kind, members in kinds.items():
         ordered = sorted(members, key=lambda row: float(row["mask_share"]))
         if len({float(row["mask_share"]) for row in ordered}) < 3:
             continue
@@ -260,8 +252,3 @@ def _trends(rows: Sequence[Row], links: str) -> list[str]:
             f"{links}-aligned word {verb} ({', '.join(share(peak) for peak in peaks)})."
         )
     return found
-
-
-def _name(row: Row, with_place: bool) -> str:
-    place = " ".join(str(part) for part in (row.get("testset"), row.get("direction")) if part)
-    return f"{row['strategy']}, {place}" if with_place and place else str(row["strategy"])

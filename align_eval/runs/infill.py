@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,12 @@ from align_eval.aligners.heads import mode_name
 from align_eval.attribution.matrix import View
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer
-from align_eval.infilling.analysis import Correlation, StrategyAnalysis, analyse, correlate, rounded
+from align_eval.infilling.analysis import analyse, correlate, rounded
 from align_eval.infilling.measures import RowCollector, joined
 from align_eval.infilling.strategies import MaskingStrategy, Variants, make_strategy, masks_of
 from align_eval.report.infilling_corpus import LEGEND, infill_table, subject_line, summarise_corpus
-from align_eval.runs.infill_work import InfillWork, Progress
-from align_eval.runs.results import environment, make_folder, write_json
+from align_eval.runs.infill_work import InfillWork
+from align_eval.runs.results import environment, make_folder, write_figure, write_json
 from align_eval.runs.sweep import split
 from align_eval.shown import markdown
 from align_eval.statistics import Resampling
@@ -38,7 +38,6 @@ class ChosenHead:
     """A head and why it is this one.
 
     Attributes:
-        head: layer, head, mode.
         rule: how it was chosen, one phrase.
         development: positions of the pairs that it was chosen on; empty if it was not chosen by gold.
         accuracy: on those pairs; ``None`` if it was not chosen by gold.
@@ -57,23 +56,20 @@ class Infilling:
     """A corpus with words masked by several strategies.
 
     Attributes:
-        corpus: the corpus.
-        model, revision: name and revision of the model.
         chosen: the head and its rule; its dev split takes no part in what follows.
-        strategies: one analysis a masking strategy.
+        strategies: one a masking strategy, see :func:`align_eval.infilling.analysis.analyse`.
         pooled: the correlation over all strategies together; ``None`` without gold.
         sentences: pairs that were read.
         left_out: pairs with an empty side or one that is too long for the model.
         unmaskable: words without a token, which no strategy can mask.
-        how: resamples, seed and level.
     """
 
     corpus: Corpus
     model: str
     revision: str
     chosen: ChosenHead
-    strategies: tuple[StrategyAnalysis, ...]
-    pooled: Correlation | None
+    strategies: tuple[dict[str, Any], ...]
+    pooled: dict[str, Any] | None
     sentences: int
     left_out: int
     unmaskable: int
@@ -83,36 +79,26 @@ class Infilling:
         """What the numbers are of: corpus, direction, model, head and its rule."""
         head = self.chosen.head
         return {
-            "testset": self.corpus.base_name,
-            "direction": self.corpus.direction,
-            "links": self.corpus.gold_kind,
-            "model": self.model,
-            "revision": self.revision,
-            "layer": head.layer,
-            "head": head.head,
-            "mode": mode_name(head.reading),
-            "view_rule": self.chosen.rule,
-            "development_sentences": len(self.chosen.development),
-            "evaluated_sentences": self.sentences,
-            "left_out": self.left_out,
-            "unhideable_words": self.unmaskable,
-            "resamples": self.how.resamples,
-            "seed": self.how.seed,
-            "confidence": self.how.confidence,
+            "testset": self.corpus.base_name, "direction": self.corpus.direction, "links": self.corpus.gold_kind,
+            "model": self.model, "revision": self.revision,
+            "layer": head.layer, "head": head.head, "mode": mode_name(head.reading), "view_rule": self.chosen.rule,
+            "development_sentences": len(self.chosen.development), "evaluated_sentences": self.sentences,
+            "left_out": self.left_out, "unhideable_words": self.unmaskable,
+            "resamples": self.how.resamples, "seed": self.how.seed, "confidence": self.how.confidence,
             "interval": "studentised" if self.how.resamples else None,
             "interval_of_correlations": "BCa" if self.how.resamples else None,
-        }
+        }  # fmt: skip
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One row a strategy; see :meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json` for its keys."""
-        return [{**self.subject(), **found.to_json()} for found in self.strategies]
+        """One row a strategy; see :func:`align_eval.infilling.analysis.analyse` for its keys."""
+        return [{**self.subject(), **found} for found in self.strategies]
 
     def summary(self) -> dict[str, Any]:
         """All there is, for a file: subject, rows, and the correlation over all strategies together."""
         return {
             "subject": {**self.subject(), "development_accuracy": rounded(self.chosen.accuracy)},
-            "strategies": [found.to_json() for found in self.strategies],
-            "correlation_all_strategies": None if self.pooled is None else rounded(self.pooled.to_json()),
+            "strategies": list(self.strategies),
+            "correlation_all_strategies": rounded(self.pooled),
         }
 
 
@@ -127,7 +113,7 @@ def infill_testset(
     resamples: int = 2000,
     confidence: float = 0.95,
     token_budget: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int], None] | None = None,
     engine: Engine | None = None,
     choose_by: str = "masked",
     on_long: str = "leave",
@@ -142,9 +128,8 @@ def infill_testset(
 
     Args:
         corpus: a test set, or own data with gold links or without.
-        model: of :func:`align_eval.load_model`, one that was trained to fill masked words; or a
-            :class:`align_eval.runs.infill_work.ModelLoader`, which loads it where the engine needs it. One of several
-            languages takes those of the corpus.
+        model: of :func:`align_eval.load_model`, one that was trained to fill masked words; or a ``functools.partial``
+            that loads it where the engine needs it. One of several languages takes those of the corpus.
         strategies: specs such as ``"span:ratio=0.5"``; see :mod:`align_eval.infilling.strategies`. Doubles count once.
         head: layer and head, from 1 or ``"mean"``; nothing is chosen then and all pairs count. Without gold links it
             is the model's default unless given.
@@ -174,8 +159,8 @@ def infill_testset(
     if not made:
         raise InputError("no masking strategy is given", remedy="Give one such as span:ratio=0.5")
     work = InfillWork(corpus, model, engine, head=head, token_budget=token_budget, progress=progress)
-    maskable = {k: fit.maskable for k, fit in work.fits.items() if fit is not None}
     _check_left(corpus, work, on_long)
+    maskable = {k: words for k, words in work.maskable.items() if words is not None}
     drawn = {spec: masks_of(some, [corpus.pairs[k] for k in maskable], seed) for spec, some in made.items()}
     masks = {spec: dict(zip(maskable, of_pairs, strict=True)) for spec, of_pairs in drawn.items()}
     chosen = chosen_head(work, head, development, seed, choose_by)
@@ -184,7 +169,7 @@ def infill_testset(
     collectors = {spec: RowCollector() for spec in made}
     without = dict.fromkeys(made, 0)
     runs = [[mask for variants in of_pair.values() for mask in variants] for of_pair in wanted]
-    for result in sorted(work.infill(test, runs, chosen.head), key=lambda r: r.index):
+    for result in work.infill(test, runs, chosen.head):
         start = 0
         for spec, variants in wanted[result.index].items():
             collectors[spec].add(result, result.variants[start : start + len(variants)])
@@ -192,12 +177,13 @@ def infill_testset(
             start += len(variants)
     tables = {spec: collector.table() for spec, collector in collectors.items()}
     analyses = (analyse(spec, tables[spec], collectors[spec].masked, how, without=without[spec]) for spec in made)
-    gold = corpus.table is not None
-    pooled = correlate(joined(list(tables.values()), renumbered=True), how) if gold else None
+    pooled = None
+    if corpus.table is not None:
+        pooled = correlate(joined(list(tables.values()), renumbered=True), how)
     unmaskable = sum(len(corpus.pairs[k].target) - len(maskable[k]) for k in test)
     return Infilling(
         corpus, work.facts.name, work.facts.revision, chosen, tuple(analyses), pooled, len(test),
-        len(corpus.pairs) - len(maskable), unmaskable, how,
+        len(corpus) - len(maskable), unmaskable, how,
     )  # fmt: skip
 
 
@@ -211,16 +197,17 @@ def check_words(corpus: Corpus) -> None:
 
 def _check_left(corpus: Corpus, work: InfillWork, on_long: str) -> None:
     """Refuse pairs over the model's window if that is asked for, and a corpus of which nothing is left."""
-    long = [pair.id for k, pair in enumerate(corpus.pairs) if work.fits[k] is None and pair.source and pair.target]
+    lost = [corpus.pairs[k] for k, words in work.maskable.items() if words is None]
+    long = [pair.id for pair in lost if pair.source and pair.target]
     if long and on_long == "raise":
         raise SentenceTooLongError(
             f"pair {long[0]} is longer than the window of {work.facts.name}",
             remedy="Leave such pairs out (--on-long leave) or split them",
         )
-    if all(fit is None for fit in work.fits.values()):
+    if len(lost) == len(corpus):
         raise InputError(
             f"no sentence pair of {corpus.base_name} can be used: {len(long)} are longer than the window of "
-            f"{work.facts.name}, {len(corpus.pairs) - len(long)} have an empty side",
+            f"{work.facts.name}, {len(lost) - len(long)} have an empty side",
             remedy="Give pairs that have words and fit the model",
         )
 
@@ -243,27 +230,27 @@ def chosen_head(
         return ChosenHead(facts.default[0], "the model's default (no gold links to choose by)")
     if choose_by == "model":
         return ChosenHead(*facts.default)
-    numbers = split(len(corpus.pairs), development, seed)[0].tolist()
-    maskable = {k: fit.maskable for k in numbers if corpus.pairs[k].gold is not None and (fit := work.fits[k])}
+    numbers = split(len(corpus), development, seed)[0].tolist()
+    maskable = {k: words for k in numbers if corpus.pairs[k].gold is not None and (words := work.maskable[k])}
     masks: list[Variants] | None = None
     if choose_by == "masked":
         pairs = [corpus.pairs[k] for k in maskable]
         by_strategy = [masks_of(make_strategy(spec), pairs, seed) for spec in CHOICE_STRATEGIES]
         drawn = ([mask for variants in of_pair for mask in variants] for of_pair in zip(*by_strategy, strict=True))
-        masks = [_only(some, present) for some, present in zip(drawn, maskable.values(), strict=True)]
-    accuracies = work.accuracies(list(maskable), facts.heads, masks)
-    if np.isnan(accuracies).any():
+        masks = [_only(some, words) for some, words in zip(drawn, maskable.values(), strict=True)]
+    found = work.accuracies(list(maskable), masks)
+    if np.isnan(found).any():
         raise InputError(
             f"the {len(numbers)} pairs of the dev split of {corpus.base_name} have no gold link to choose a head by",
             remedy="Name the head with --layer and --head, or make the dev split larger",
         )
-    best = int(accuracies.argmax())
+    best = int(found.argmax())
     half = "; half of the words masked, 4 spans and 4 random draws a pair" if masks else ""
     rule = (
-        f"of {len(facts.heads)} heads the one with the highest {corpus.gold_kind} accuracy of {choose_by} rows on the "
-        f"dev split ({len(numbers)} of {len(corpus.pairs)} pairs, seed {seed}{half})"
+        f"of {len(found)} heads the one with the highest {corpus.gold_kind} accuracy of {choose_by} rows on the "
+        f"dev split ({len(numbers)} of {len(corpus)} pairs, seed {seed}{half})"
     )
-    return ChosenHead(facts.heads[best], rule, tuple(numbers), float(accuracies[best]), len(facts.heads))
+    return ChosenHead(facts.heads[best], rule, tuple(numbers), float(found[best]), len(found))
 
 
 def _only(variants: Variants, maskable: frozenset[int]) -> Variants:
@@ -275,9 +262,8 @@ def _only(variants: Variants, maskable: frozenset[int]) -> Variants:
 def write_infilling(found: Infilling, folder: StrPath) -> list[str]:
     """Write numbers, a page, the summary and, where a strategy has three ratios or more, curves into a folder.
 
-    Returns:
-        the names of the files: ``infill.json``, ``README.md``, ``summary.json``, ``summary.md``, and ``curves.png``,
-        ``curves.svg`` and ``curves.pdf``.
+    Returns the names of the files: ``infill.json``, ``README.md``, ``summary.json``, ``summary.md``, and
+    ``curves.png``, ``curves.svg`` and ``curves.pdf``.
 
     Raises:
         OutputError: a file cannot be written.
@@ -287,8 +273,7 @@ def write_infilling(found: Infilling, folder: StrPath) -> list[str]:
     write_json(base / "infill.json", {"environment": environment(), **found.summary()})
     with atomic_writer(base / "README.md") as stream:
         stream.write("\n".join([f"# Masked words: {markdown(subject_line(rows[0]))}", "", *page_lines(rows)]) + "\n")
-    written = [path.name for path in summarise_corpus(rows).write(base, "summary")]
-    return ["infill.json", "README.md", *written, *write_curves(rows, base)]
+    return ["infill.json", "README.md", *write_summary(rows, base)]
 
 
 def page_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -302,8 +287,10 @@ def findings(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [*summary.findings, *summary.anomalies]
 
 
-def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath) -> list[str]:
-    """Draw curves of strategies with three ratios of masked words or more; returns the names of the files."""
+def write_summary(rows: Sequence[dict[str, Any]], folder: StrPath) -> list[str]:
+    """Write the summary, and curves of strategies with three ratios of masked words or more; returns the file names."""
+    base = make_folder(folder)
+    names = [path.name for path in summarise_corpus(rows).write(base, "summary")]
     ratios: dict[str, set[float]] = {}
     kinds = [row["strategy"].partition(":")[0] for row in rows]
     for row, kind in zip(rows, kinds, strict=True):
@@ -311,11 +298,10 @@ def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath) -> list[str]:
             ratios.setdefault(kind, set()).add(row["mask_share"])
     several = [row for row, kind in zip(rows, kinds, strict=True) if row["rows_masked"] and len(ratios[kind]) > 2]
     if not several:
-        return []
+        return names
     from align_eval.figures.curves import redistribution_curves
-    from align_eval.figures.style import FORMATS, save
 
-    base, first = make_folder(folder), several[0]
+    first = several[0]
     where = ", ".join(part for part in (first["testset"], first["direction"]) if part)
     figure = redistribution_curves(
         several,
@@ -325,7 +311,4 @@ def write_curves(rows: Sequence[dict[str, Any]], folder: StrPath) -> list[str]:
         title=f"{where}: {first['evaluated_sentences']} sentence pairs",
         gold_name="silver" if first.get("links") == "silver" else "gold",
     )
-    names = [f"curves.{ending}" for ending in FORMATS]
-    for name in names:
-        save(figure, base / name)
-    return names
+    return [*names, *(path.name for path in write_figure(figure, base, "curves"))]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from align_eval.attribution.matrix import ScoreMatrix
     from align_eval.corpora import Corpus, SentencePair
-    from align_eval.figures.heatmap import Arrangement
-    from align_eval.figures.style import Width
     from align_eval.report.summary import Summary
 
 
@@ -31,9 +29,10 @@ class PairInfilling:
 
     Attributes:
         result: rows between words, and the model's predictions; one head, one variant.
-        full, masked: the maps between tokens, on the same axes; the second with the words masked.
+        full, masked: the maps between tokens, on the same axes, without and with the words masked: rows are target
+            tokens (masked ones are labelled ``[MASK]``), columns all tokens of the source with the special ones. Of an
+            encoder the columns are the source's words alone, and each row is divided by its mass on them.
         chosen: the head and the rule that it was chosen by.
-        model: name of the model.
         kind: what the links of the pair are: ``"gold"`` or ``"silver"``.
     """
 
@@ -48,49 +47,24 @@ class PairInfilling:
         """What the two maps show, computed."""
         from align_eval.report.infilling import summarise_infilling
 
-        return summarise_infilling(self.result, gold_name=self.kind, model=self.model, rule=self.chosen.rule)
+        return summarise_infilling(self.result, self.kind, self.model, self.chosen.rule)
 
-    def figure(
-        self,
-        *,
-        words: bool = False,
-        gold: bool = True,
-        difference: bool = False,
-        arrangement: Arrangement = "stacked",
-        width: Width | None = None,
-        names: tuple[str, str] = ("", ""),
-    ) -> Figure:
-        """The paired heatmaps.
+    def figure(self, *, words: bool = False, **options: Any) -> Figure:
+        """The paired heatmaps, with frames around the cells of links.
 
-        Args:
-            words: rows and columns are words, not tokens; mass on what is no word is left out then.
-            gold: frame the cells of links, if the pair has any.
-            difference: a third map, masked less unmasked.
-            arrangement, width: see :func:`align_eval.paired_heatmaps`.
-            names: what the rows and the columns are, such as their languages.
+        ``words``: rows and columns are words, not tokens; mass on what is no word is left out then. ``options``:
+        ``difference``, ``arrangement``, ``width``, ... of :func:`align_eval.paired_heatmaps`.
         """
         from align_eval.figures.heatmap import paired_heatmaps
 
-        head, hidden = self.chosen.head, self.result.variants[0].masked
+        head = self.chosen.head
         full, masked = (self.full.words(), self.masked.words()) if words else (self.full, self.masked)
-        links = self.result.pair.gold if gold else None
-        return paired_heatmaps(
-            full,
-            masked,
-            titles=("unmasked", "words masked"),
-            masked_words=((), hidden),
-            quantity=self.full.quantity,
-            model=self.model,
-            head=f"layer {head.layer}, head {head.head}",
-            rule=self.chosen.rule,
-            rows=names[0],
-            columns=names[1],
-            gold=links,
-            gold_name=self.kind,
-            difference=difference,
-            arrangement=arrangement,
-            width=width,
-        )
+        given: dict[str, Any] = {
+            "titles": ("unmasked", "words masked"), "masked_words": ((), self.result.variants[0].masked),
+            "quantity": self.full.quantity, "model": self.model, "head": f"layer {head.layer}, head {head.head}",
+            "rule": self.chosen.rule, "gold": self.result.pair.gold, "gold_name": self.kind,
+        }  # fmt: skip
+        return paired_heatmaps(full, masked, **{**given, **options})
 
 
 def infill_pair(
@@ -98,7 +72,7 @@ def infill_pair(
     pair: SentencePair,
     masked: Sequence[int],
     *,
-    chosen: ChosenHead | None = None,
+    head: tuple[Any, ...] | ChosenHead | None = None,
     top: int = TOP,
     kind: str = "gold",
 ) -> PairInfilling:
@@ -106,9 +80,8 @@ def infill_pair(
 
     Args:
         model: of :func:`align_eval.load_model`, one that was trained to fill masked words.
-        pair: the pair.
         masked: the masked target words, 0-based.
-        chosen: the head and its rule; ``None``: the one guided in training, or the model's default.
+        head: layer and head, from 1 or ``"mean"``; ``None``: the one guided in training, or the model's default.
         top: fillings kept for each masked word.
         kind: what its links are, ``"gold"`` or ``"silver"``.
 
@@ -116,9 +89,12 @@ def infill_pair(
         InputError, ModelError: as :func:`align_eval.infill`.
     """
     reader = require_infiller(model)
-    chosen = ChosenHead(*default_head(reader)) if chosen is None else chosen
-    (head,) = checked_heads(reader, [chosen.head])
-    return PairInfilling(*infill_with_maps(reader, pair, masked, head, top), chosen, reader.name, kind)
+    if head is None:
+        head = ChosenHead(*default_head(reader))
+    elif not isinstance(head, ChosenHead):
+        head = ChosenHead(View(head[0], head[1], reader.infill_reading), "given by name")
+    (view,) = checked_heads(reader, [head.head])
+    return PairInfilling(*infill_with_maps(reader, pair, masked, view, top), head, reader.name, kind)
 
 
 def run_pair(
@@ -140,7 +116,6 @@ def run_pair(
     else the one guided in training, or the model's default.
 
     Args:
-        corpus: pairs and languages.
         number: which pair, 0-based.
         mask: which target words, see :func:`align_eval.infilling.strategies.masked_words`.
         model: as of :func:`infill_pair`; takes the languages of the corpus.
@@ -151,20 +126,19 @@ def run_pair(
         InputError: no such pair, words that cannot be masked, and what :func:`infill_pair` raises.
     """
     check_words(corpus)
-    if not 0 <= number < len(corpus.pairs):
-        raise InputError(f"{corpus.base_name} has {len(corpus.pairs)} sentence pairs, not a pair {number + 1}")
+    if not 0 <= number < len(corpus):
+        raise InputError(f"{corpus.base_name} has {len(corpus)} sentence pairs, not a pair {number + 1}")
     pair = corpus.pairs[number]
     masked = masked_words(mask, pair, language=corpus.target_language, seed=seed)
     reader = require_infiller(for_testset(model, corpus))
     chosen = None
     if head is not None:
         chosen = ChosenHead(View(*head, reader.infill_reading), rule)
-    elif len(corpus.pairs) > 1 and corpus.table is not None:
-        by_gold = choose_by != "model"
-        numbers = split(len(corpus.pairs), development, seed)[0].tolist() if by_gold else []
+    elif len(corpus) > 1 and corpus.table is not None:
+        numbers = split(len(corpus), development, seed)[0].tolist() if choose_by != "model" else []
         work = InfillWork(corpus, reader, numbers=numbers, token_budget=token_budget)
         chosen = chosen_head(work, None, development, seed, choose_by)
         if chosen.development:
             among = "one of them" if number in chosen.development else "not one of them"
             chosen = replace(chosen, rule=f"{chosen.rule}; this pair is {among}")
-    return infill_pair(reader, pair, masked, chosen=chosen, kind=corpus.gold_kind)
+    return infill_pair(reader, pair, masked, head=chosen, kind=corpus.gold_kind)

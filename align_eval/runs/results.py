@@ -16,6 +16,8 @@ from align_eval.files import StrPath, atomic_writer, output_errors, parse_json
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from align_eval.runs.evaluate import Evaluation
 
 
@@ -40,6 +42,16 @@ def write_json(path: StrPath, data: Any) -> None:
     with atomic_writer(path) as stream:
         json.dump(data, stream, indent=2, ensure_ascii=False)
         stream.write("\n")
+
+
+def write_figure(figure: Figure, folder: StrPath, name: str, endings: Sequence[str] = ()) -> list[Path]:
+    """Write a figure as ``FOLDER/NAME.png``, ... for each of the endings (default: all); returns the paths."""
+    from align_eval.figures.style import FORMATS, save
+
+    paths = [make_folder(folder) / f"{name}.{ending}" for ending in endings or FORMATS]
+    for path in paths:
+        save(figure, path)
+    return paths
 
 
 def read_systems(folder: StrPath) -> list[dict[str, Any]]:

@@ -138,10 +138,11 @@ def aligned(run: Run, file: Path, folder: Path, number: int) -> dict[str, Any]:
 
 def hidden(count: int, actors: int) -> list[dict[str, Any]]:
     """Hide words on both engines."""
+    from functools import partial
+
     import torch
 
-    from align_eval import infill_testset
-    from align_eval.runs.infill_work import ModelLoader
+    from align_eval import infill_testset, load_model
 
     torch.set_num_threads(1)
     corpus = load_testset("mini-ende").reverse().part(range(count))
@@ -151,7 +152,7 @@ def hidden(count: int, actors: int) -> list[dict[str, Any]]:
         engine = make_engine(name, **({"actors": actors, "cpus": 1} if name == "ray" else {}))
         try:
             found = infill_testset(
-                corpus, ModelLoader(FILLER), ["span:ratio=0.5", "each"], resamples=200, engine=engine
+                corpus, partial(load_model, FILLER), ["span:ratio=0.5", "each"], resamples=200, engine=engine
             )
         finally:
             engine.close()

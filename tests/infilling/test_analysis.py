@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from align_eval.corpora.pair import SentencePair
-from align_eval.infilling.analysis import StrategyAnalysis, analyse, correlate
+from align_eval.infilling.analysis import analyse, correlate
 from align_eval.infilling.measures import Filled, RowCollector, joined
 from align_eval.infilling.strategies import make_strategy, masks_of
 from align_eval.statistics import Resampling
@@ -19,7 +19,7 @@ from tests.infilling.synthetic import RowsOf, corpus, fill, gold_map, result
 HOW = Resampling(1000, 1)
 
 
-def run(pairs: Sequence[SentencePair], spec: str, rows_of: RowsOf, filled: Any = fill) -> tuple[StrategyAnalysis, Any]:
+def run(pairs: Sequence[SentencePair], spec: str, rows_of: RowsOf, filled: Any = fill) -> tuple[dict[str, Any], Any]:
     strategy = make_strategy(spec)
     collector = RowCollector()
     without = 0
@@ -44,8 +44,7 @@ def keeps_gold(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
 
 def test_a_model_whose_masked_rows_are_uniform() -> None:
     """Full rows lie on one gold word of eight; masked rows are flat; visible rows do not move."""
-    found, _ = run(corpus(40, 1, low=8, high=8), "span:ratio=0.5", uniform_when_masked)
-    row = found.to_json()
+    row, _ = run(corpus(40, 1, low=8, high=8), "span:ratio=0.5", uniform_when_masked)
     assert (row["rows_masked"], row["rows_visible"], row["mask_share"]) == (160, 160, 0.5)
     assert (row["accuracy_visible"], row["accuracy_full"]) == (1.0, 1.0)
     assert row["accuracy_masked"] == pytest.approx(1 / 8)
@@ -68,8 +67,7 @@ def test_a_model_whose_masked_rows_are_uniform() -> None:
 
 
 def test_a_model_that_keeps_gold_beats_every_baseline() -> None:
-    found, _ = run(corpus(40, 2, low=6, high=10), "random:ratio=0.5", keeps_gold)
-    row = found.to_json()
+    row, _ = run(corpus(40, 2, low=6, high=10), "random:ratio=0.5", keeps_gold)
     assert row["accuracy_masked"] == row["accuracy_visible"] == 1.0
     for name in ("uniform", "position", "permuted"):
         assert row["baselines"][name]["p_value"] < 0.002, name
@@ -84,8 +82,7 @@ def test_a_model_that_only_follows_the_diagonal_does_not_beat_position() -> None
     def diagonal(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
         return np.eye(len(pair.source)) * 0.9 + 0.1 / len(pair.source)
 
-    found, _ = run(corpus(40, 3, low=8, high=8, shuffled=False), "span:ratio=0.5", diagonal)
-    row = found.to_json()
+    row, _ = run(corpus(40, 3, low=8, high=8, shuffled=False), "span:ratio=0.5", diagonal)
     assert row["accuracy_masked"] == 1.0
     assert row["baselines"]["uniform"]["p_value"] < 0.002
     assert row["baselines"]["position"]["p_value"] == 1.0
@@ -112,12 +109,12 @@ def test_the_correlation_is_seen_and_its_lack_too() -> None:
             collector.add(result(k, pair, masks, rows_of, filled))
         found = correlate(collector.table(), HOW)
         if related:
-            assert found.all.value == pytest.approx(1.0)
+            assert found["spearman"] == pytest.approx(1.0)
         else:
-            assert found.all.low < 0 < found.all.high  # type: ignore[operator]
-        ((low, high, band),) = found.bands
-        assert (low, high, band.rows) == (0.25, 0.5, 160)
-        assert found.words == found.all
+            assert found["ci"][0] < 0 < found["ci"][1]
+        (band,) = found["by_mask_share"]
+        assert (band["above"], band["to"], band["rows"]) == (0.25, 0.5, 160)
+        assert found["without_punctuation"] == {key: found[key] for key in found["without_punctuation"]}
 
 
 def test_strategies_without_gold_rows_or_visible_rows() -> None:
@@ -126,7 +123,7 @@ def test_strategies_without_gold_rows_or_visible_rows() -> None:
     def flat(pair: SentencePair, masked: tuple[int, ...]) -> np.ndarray:
         return np.full((len(pair.target), len(pair.source)), 1 / len(pair.source))
 
-    row = run(pairs, "suffix:ratio=1", flat)[0].to_json()
+    row = run(pairs, "suffix:ratio=1", flat)[0]
     assert row["rows_visible"] == 0
     assert row["accuracy_masked"] is None
     assert row["accuracy_visible"] is None
@@ -134,13 +131,13 @@ def test_strategies_without_gold_rows_or_visible_rows() -> None:
     assert row["correlation"] is None
     assert row["divergence"] == 0.0
     empty = run(pairs, "suffix:count=99", flat)[0]
-    assert (empty.sentences, empty.without, empty.rows["masked"]) == (0, 5, 0)
-    json.dumps([row, empty.to_json()], allow_nan=False)
+    assert (empty["sentences"], empty["sentences_without"], empty["rows_masked"]) == (0, 5, 0)
+    json.dumps([row, empty], allow_nan=False)
 
 
 def test_what_is_printed_is_complete_plain_and_the_same_each_time() -> None:
     pairs = corpus(12, 6)
-    first, second = (run(pairs, "nth:n=3", keeps_gold)[0].to_json() for _ in range(2))
+    first, second = (run(pairs, "nth:n=3", keeps_gold)[0] for _ in range(2))
     assert json.dumps(first, allow_nan=False) == json.dumps(second)
     wanted = {
         "strategy", "mask_share", "rows_visible", "rows_masked", "accuracy_visible", "accuracy_masked",
@@ -158,4 +155,4 @@ def test_tables_of_several_strategies_are_joined() -> None:
     assert len(both) == sum(map(len, tables))
     keys = np.stack([both.sentence, both.variant, both.word])
     assert np.unique(keys, axis=1).shape[1] == len(both)
-    assert sum(band.rows for *_, band in correlate(both, HOW).bands) == int(both.masked.sum())
+    assert sum(band["rows"] for band in correlate(both, HOW)["by_mask_share"]) == int(both.masked.sum())

@@ -12,7 +12,7 @@ from align_eval.attribution.collect import word_matrices
 from align_eval.corpora import SentencePair
 from align_eval.errors import InputError
 from align_eval.infilling.measures import InfillResult
-from align_eval.infilling.probe import infill, infill_maps, require_infiller
+from align_eval.infilling.probe import infill, require_infiller
 from align_eval.models.pairs import MASK_LABEL, mask_tokens
 from align_eval.runs.infill_pair import infill_pair
 from tests.infilling.models import load
@@ -159,7 +159,8 @@ def test_predictions_are_those_of_the_plain_model(model: Any) -> None:
 def test_maps_for_figures(model: Any) -> None:
     pair = pairs()[1]
     for layer, head in HEADS:
-        full, masked = infill_maps(model, pair, [3], layer=layer, head=head)
+        one = infill_pair(model, pair, [3], head=(layer, head))
+        full, masked = one.full, one.masked
         assert full.keys.units(0) == masked.keys.units(0)
         assert (
             full.by_head().shape
@@ -209,10 +210,8 @@ def test_a_pair_and_its_masked_variant_are_one_forward_pass(model: Any) -> None:
     calls: list[int] = []
     handle = model.model.register_forward_hook(lambda *_: calls.append(1))
     try:
-        infill_maps(model, pairs()[1], [3], layer=1, head=2)
-        assert len(calls) == 1
         found = infill_pair(model, pairs()[1], [3])
-        assert len(calls) == 2
+        assert len(calls) == 1
     finally:
         handle.remove()
     assert found.result.variants[0].filled

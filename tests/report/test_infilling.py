@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from align_eval.corpora import SentencePair
-from align_eval.errors import InputError, LinkRangeError
+from align_eval.errors import LinkRangeError
 from align_eval.infilling.measures import Filled, InfillResult, Variant, WordRows
 from align_eval.links import GoldLinks, Links
-from align_eval.report.infilling import paired_rows, summarise_infilling
+from align_eval.report.infilling import PairedRows, summarise_infilling
 from align_eval.report.summary import of, p_value, quoted, series, share
 
 
@@ -102,7 +102,7 @@ def test_without_links_nothing_is_said_of_them() -> None:
     assert "without gold links nothing can be said" in reading.findings[0]
     assert "Where each [MASK] attends: ‘laws’ → ‘Gesetze’ 0.40; ‘?’ → ‘die’ 0.30." in reading.findings
     assert reading.to_json()["groups"][0]["mass"] is None
-    silver = summarise_infilling(_result(None), gold=GOLD, gold_name="silver")
+    silver = summarise_infilling(_result(), gold_name="silver")
     assert "1 of 2 [MASK] rows peak on a silver-aligned word" in silver.findings[1]
 
 
@@ -127,15 +127,13 @@ def test_many_masked_words_are_counted_and_not_listed() -> None:
     assert all("; 4 more in the numbers." in sentence for sentence in reading.findings[1:3])
     assert len(reading.numbers["hidden"]) == 12
     assert "12 [MASK] rows peak on the same word, ‘w0’." in reading.anomalies
-    it = paired_rows(result, 0, 0)
+    it = PairedRows(result, "gold")
     assert it.uniform_distance() == pytest.approx(np.abs(np.subtract.outer(np.arange(12), np.arange(12))).mean() / 12)
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match="variant 1 and head 0 of 1 variants and 1 heads"):
-        summarise_infilling(_result(), 1)
     with pytest.raises(LinkRangeError):
-        summarise_infilling(_result(), gold=GoldLinks(Links([]), Links([(9, 0)])))
+        summarise_infilling(_result(GoldLinks(Links([]), Links([(9, 0)]))))
 
 
 def test_words_of_a_corpus_mark_nothing_up() -> None:

@@ -94,7 +94,7 @@ def test_links_and_counts_are_those_of_the_sweep(kind: str, mode: str | None, go
 
 
 def test_masked_words_give_second_maps(gold_pairs: list[SentencePair]) -> None:
-    from align_eval.infilling.probe import infill_maps
+    from align_eval.runs.infill_pair import infill_pair
     from tests.infilling.models import load
 
     model = load("masked")
@@ -104,7 +104,8 @@ def test_masked_words_give_second_maps(gold_pairs: list[SentencePair]) -> None:
         header, arrays = opened(page, number)
         assert ("masked" in arrays) is bool(mask)
         if mask:
-            full, masked = infill_maps(model, gold_pairs[number], mask, layer=2, head=3)
+            one = infill_pair(model, gold_pairs[number], mask, head=(2, 3))
+            full, masked = one.full, one.masked
             assert np.abs(arrays["full"][1, 2] - full.by_head()[0, 0].numpy()).max() <= page.error + 1e-6
             assert np.abs(arrays["masked"][1, 2] - masked.by_head()[0, 0].numpy()).max() <= page.error + 1e-6
             assert tuple(header["changedQueries"]) == masked.queries.units(0)

@@ -18,7 +18,7 @@ from align_eval.infilling.probe import default_head, infill
 from align_eval.infilling.strategies import make_strategy, masks_of
 from align_eval.report.infilling_corpus import LEGEND, infill_table
 from align_eval.runs.infill import CHOICE_STRATEGIES, findings, infill_testset
-from align_eval.runs.infill_work import Fit, InfillWork
+from align_eval.runs.infill_work import InfillWork, ModelFacts
 from align_eval.runs.sweep import for_testset, split
 from align_eval.tables import render_text
 from tests.infilling.models import load
@@ -70,7 +70,7 @@ def test_the_best_head_of_the_full_rows_is_chosen(mini: Corpus, model: Any) -> N
     work = InfillWork(mini, model)
     heads = work.facts.heads
     found = infill_testset(mini, model, ["each"], resamples=0, development=0.5, seed=3, choose_by="full")
-    shares = work.accuracies(found.chosen.development, heads)
+    shares = work.accuracies(found.chosen.development)
     assert found.chosen.head == heads[int(shares.argmax())]
     assert found.chosen.accuracy == shares.max()
     assert "the highest gold accuracy of full rows on the dev split (5 of 10 pairs, seed 3)" in found.chosen.rule
@@ -171,22 +171,22 @@ def test_wrong_requests_are_told_before_the_model_runs(mini: Corpus, model: Any)
 def test_a_model_whose_masked_rows_are_uniform(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole run on a probe that is made up: full rows on gold, masked rows flat."""
 
-    def probe(work: InfillWork, numbers: Any, masks: Any, view: Any) -> Any:
+    def probe(reader: Any, given: Any, masks: Any, heads: Any, **options: Any) -> Any:
         from align_eval.infilling.measures import Variant
 
-        for k, (number, some) in enumerate(zip(numbers, masks, strict=True)):
-            pair, variants = work.corpus.pairs[number], []
+        for k, (pair, some) in enumerate(zip(given, masks, strict=True)):
+            variants = []
             for mask in some:
                 rows = gold_map(pair, 1.0)
                 rows[list(mask)] = 1 / len(pair.source)
                 variants.append(Variant(mask, word_rows(rows), tuple(fill(w) for w in mask)))
-            yield InfillResult(k, pair, (view,), word_rows(gold_map(pair, 1.0)), tuple(variants))
+            yield InfillResult(k, pair, tuple(heads), word_rows(gold_map(pair, 1.0)), tuple(variants))
 
-    def fit(reader: Any, pair: SentencePair) -> Fit:
-        return Fit(len(pair.target), frozenset(range(len(pair.target))))
+    def facts(pairs: Any, head: Any, filler: Any) -> ModelFacts:
+        return ModelFacts("", "", (), (head, ""), "own", [frozenset(range(len(pair.target))) for pair in pairs])
 
-    monkeypatch.setattr(InfillWork, "infill", probe)
-    monkeypatch.setattr("align_eval.runs.infill_work._fit", fit)
+    monkeypatch.setattr("align_eval.runs.infill_work.infill", probe)
+    monkeypatch.setattr("align_eval.runs.infill_work._facts", facts)
     pairs = Corpus.from_pairs(made_up(40, 1, low=8, high=8), "made up", "de", "en")
     (row,) = infill_testset(pairs, model, ["span"], head=View(1, 1, "own"), resamples=500).to_json()
     assert (row["accuracy_visible"], row["accuracy_masked"]) == (1.0, 0.125)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,6 @@ from align_eval.models.translation import Decoding
 from align_eval.runs.evaluate import attention_links
 from align_eval.runs.infill import infill_testset
 from align_eval.runs.infill_pair import infill_pair
-from align_eval.runs.infill_work import ModelLoader
 from align_eval.runs.parallel_text import open_text
 from align_eval.runs.selection import Settings, select
 from align_eval.runs.sweep import split, sweep_testset
@@ -100,7 +100,7 @@ VERBS: dict[str, Callable[[dict[str, str], Any], Any]] = {
     ),
     "infill by name": lambda folders, few: infill_testset(
         few,
-        ModelLoader(folders["masked"], {"target_language": "en"}),
+        partial(ae.load_model, folders["masked"], target_language="en"),
         ["each"],
         resamples=10,
         development=0.4,

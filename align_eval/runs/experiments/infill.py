@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from align_eval.corpora.corpus import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch
-from align_eval.runs.results import file_name, make_folder
+from align_eval.runs.results import file_name, make_folder, write_figure
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus
@@ -154,15 +154,14 @@ class InfillExperiment(Experiment):
 
     def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
         """The part of the page for one corpus; writes its summary and curves."""
-        from align_eval.report.infilling_corpus import subject_line, summarise_corpus
-        from align_eval.runs.infill import page_lines, write_curves
+        from align_eval.report.infilling_corpus import subject_line
+        from align_eval.runs.infill import page_lines, write_summary
 
         rows = [{**cell["subject"], **found} for found in cell["strategies"]]
         folder = make_folder(base / file_name(name.replace(":", "-")))
-        summarise_corpus(rows).write(folder, "summary")
-        curves = write_curves(rows, folder)
+        written = write_summary(rows, folder)
         lines = [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
-        lines += [f"![curves]({folder.name}/{curves[0]})", ""] if curves else []
+        lines += [f"![curves]({folder.name}/curves.png)", ""] if "curves.png" in written else []
         return [*lines, *_pooled(cell)]
 
     def _drawn(self, text: str) -> tuple[str, int, str]:
@@ -178,7 +177,6 @@ class InfillExperiment(Experiment):
         self, text: str, corpora: dict[str, Corpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
     ) -> list[str]:
         """Draw and summarise one pair with the head that its corpus was read with."""
-        from align_eval.figures.style import FORMATS, save
         from align_eval.runs.infill_pair import run_pair
 
         name, number, mask = self._drawn(text)
@@ -190,9 +188,7 @@ class InfillExperiment(Experiment):
             rule=subject["view_rule"],
         )  # fmt: skip
         stem = file_name("pair", name.replace(":", "-"), number, mask.replace(":", "-").replace(",", "_"))
-        figure = found.figure()
-        for ending in FORMATS:
-            save(figure, base / f"{stem}.{ending}")
+        write_figure(found.figure(), base, stem)
         summary = found.summary()
         summary.write(base, stem)
         lines = [f"## {name}, pair {number}, masked: {mask}", "", f"![paired heatmaps]({stem}.png)", ""]

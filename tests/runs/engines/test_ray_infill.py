@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from align_eval.corpora import load_testset
 from align_eval.errors import InputError
+from align_eval.models import load_model
 from align_eval.runs.engines import Engine
 from align_eval.runs.infill import infill_testset
-from align_eval.runs.infill_work import ModelLoader
 from tests.infilling.models import marian_folder
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -33,7 +34,7 @@ def test_equal_numbers(engine: Engine, one_thread: None) -> None:
     found = load_testset("mini-ende")
     short = [k for k, p in enumerate(found) if len(p.source_text) < 60 and len(p.target_text) < 60]
     corpus = found.part(short[:6])
-    model = ModelLoader(str(marian_folder(decoder_mode="masked")), {"target_language": "en"})
+    model = partial(load_model, str(marian_folder(decoder_mode="masked")), target_language="en")
     told: dict[str, list[int]] = {"local": [], "ray": []}
     options: Any = {"resamples": 20, "token_budget": 128, "development": 0.3}
     strategies = ["span:ratio=0.5", "each"]
