@@ -37,69 +37,44 @@ Sentences = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over rows, or a correlation.
+    """A mean over rows, or a correlation."""
 
-    Attributes:
-        value: ``None`` if no row applies.
-        low, high: ends of the interval; ``None`` with fewer than two sentences, or without resamples.
-        rows, sentences: how many applied.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    rows: int
+    value: float | None  # None if no row applies
+    ci: list[float] | None  # the interval; None with fewer than two sentences, or without resamples
+    rows: int  # how many applied
     sentences: int
-
-    @property
-    def ci(self) -> list[float] | None:
-        """``[low, high]``, or ``None`` where there is no interval."""
-        return None if self.low is None or self.high is None else [self.low, self.high]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two measures of the same rows.
+    """Two measures of the same rows."""
 
-    Attributes:
-        first, second: their means; ``difference``: first minus second.
-        low, high: interval of the difference.
-        p_value: two-sided; ``None`` if no row applies, or without resamples.
-        rows, sentences: how many applied.
-    """
-
-    first: float | None
-    second: float | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    rows: int
-    sentences: int
+    first: float | None = None  # their means
+    second: float | None = None
+    difference: float | None = None  # first minus second
+    ci: list[float] | None = None  # the interval of the difference
+    p_value: float | None = None  # two-sided; None if no row applies, or without resamples
+    rows: int = 0  # how many applied
+    sentences: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data without the two means, which callers name."""
-        ci = None if self.low is None or self.high is None else [self.low, self.high]
-        return {"difference": self.difference, "ci": ci, "p_value": self.p_value}
+        return {"difference": self.difference, "ci": self.ci, "p_value": self.p_value}
 
 
 def mean(values: Floats, sentence: Sentences, how: Resampling, *, share: bool = False) -> Estimate:
-    """The mean of ``values`` ``(R,)`` with an interval over sentences; NaN does not count.
+    """The mean of ``values`` ``(R,)`` with an interval over the sentences ``(R,)`` of the rows; NaN does not count.
 
-    Args:
-        values: one a row.
-        sentence: ``(R,)`` which sentence each row is of.
-        how: resamples, seed, level.
-        share: the values are fractions of 0 to 1; so are the ends of the interval.
+    ``share``: the values are fractions of 0 to 1; so are the ends of the interval.
 
     Raises:
         LengthMismatchError: not as many values as rows.
     """
     sums, counts = _sums(sentence, values)
     if not len(sums):
-        return Estimate(None, None, None, 0, 0)
+        return Estimate(None, None, 0, 0)
     rows = int(counts.sum())
-    return Estimate(float(sums.sum() / rows), *_ends(sums, counts, how, share), rows, len(sums))
+    return Estimate(float(sums.sum() / rows), _interval(sums, counts, how, share), rows, len(sums))
 
 
 def compare(first: Floats, second: Floats, sentence: Sentences, how: Resampling) -> Comparison:
@@ -113,9 +88,8 @@ def compare(first: Floats, second: Floats, sentence: Sentences, how: Resampling)
     both = np.isfinite(first) & np.isfinite(second)
     sums, counts = _sums(sentence, np.where(both, first - second, np.nan))
     if not len(sums):
-        return Comparison(None, None, None, None, None, None, 0, 0)
+        return Comparison()
     rows = int(counts.sum())
-    low, high = _ends(sums, counts, how, False)
     p_value = None
     if how.resamples:
         observed = float(sums.sum())
@@ -123,7 +97,8 @@ def compare(first: Floats, second: Floats, sentence: Sentences, how: Resampling)
         trials = np.abs(observed - 2 * swap_sums(sums, how.resamples, how.seed)[:, 0])
         p_value = (int((trials >= abs(observed) - slack).sum()) + 1) / (how.resamples + 1)
     means = float(first[both].mean()), float(second[both].mean())
-    return Comparison(*means, float(sums.sum() / rows), low, high, p_value, rows, len(sums))
+    ci = _interval(sums, counts, how, False)
+    return Comparison(*means, float(sums.sum() / rows), ci, p_value, rows, len(sums))
 
 
 def compare_groups(values: Floats, group: Bools, sentence: Sentences, how: Resampling) -> Comparison:
@@ -149,7 +124,7 @@ def spearman(x: Floats, y: Floats, sentence: Sentences, how: Resampling) -> Esti
     owner = owner.reshape(-1)
     rows = int(use.sum())
     value = _weighted_spearman(x_group, y_group, np.ones(rows)) if rows > 2 else None
-    low, high = None, None
+    ci = None
     if value is not None and len(names) > 1 and how.resamples:
         rng, n = np.random.default_rng(how.seed), len(names)
         drawn = (w for block in times_drawn(rng, n, np.full(how.resamples, n)) for w in block)
@@ -159,8 +134,8 @@ def spearman(x: Floats, y: Floats, sentence: Sentences, how: Resampling) -> Esti
             for times in (drawn, left_out)
         )
         if len(sample):
-            low, high = bca_interval(value, sample, without, how.confidence)
-    return Estimate(value, low, high, rows, len(names))
+            ci = list(bca_interval(value, sample, without, how.confidence))
+    return Estimate(value, ci, rows, len(names))
 
 
 def _weighted_spearman(x_group: NDArray[Any], y_group: NDArray[Any], weight: Floats) -> float | None:
@@ -192,15 +167,15 @@ def _sums(sentence: Sentences, values: Floats) -> tuple[Floats, Floats]:
     return sums[counts > 0, None], counts[counts > 0, None]
 
 
-def _ends(sums: Floats, counts: Floats, how: Resampling, share: bool) -> tuple[float | None, float | None]:
+def _interval(sums: Floats, counts: Floats, how: Resampling, share: bool) -> list[float] | None:
     if len(sums) < 2 or not how.resamples:
-        return None, None
+        return None
 
     def ratio(sums: Floats) -> dict[str, Floats]:
         return {"mean": sums[..., 0] / sums[..., 1]}
 
     found = studentise(np.concatenate([sums, counts], axis=1), ratio, how.resamples, how.seed, ratios=share)
-    return found["mean"].interval(how.confidence)
+    return list(found["mean"].interval(how.confidence))
 
 
 @lru_cache(maxsize=4096)

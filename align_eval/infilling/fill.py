@@ -28,24 +28,15 @@ _REMEDY = "Choose a masked language model with its head, or offline:tiny-deen-ma
 
 @dataclass(frozen=True)
 class Predictions:
-    """The distributions at R masked tokens.
+    """The distributions at R masked tokens."""
 
-    Attributes:
-        log_probability: ``(R,)`` float64, natural logarithm, of the masked token.
-        rank: ``(R,)`` int64, 1 + the number of tokens that are more probable.
-        best: ``(R, k)`` int64, the most probable tokens, descending.
-        best_log_probability: ``(R, k)`` float64.
-    """
-
-    log_probability: NDArray[np.float64]
-    rank: NDArray[np.int64]
-    best: NDArray[np.int64]
-    best_log_probability: NDArray[np.float64]
+    log_probability: NDArray[np.float64]  # (R,) natural logarithm, of the masked token
+    rank: NDArray[np.int64]  # (R,) 1 + the number of tokens that are more probable
+    best: NDArray[np.int64]  # (R, k) the most probable tokens, descending
+    best_log_probability: NDArray[np.float64]  # (R, k)
 
     def __getitem__(self, rows: slice) -> Predictions:
-        return Predictions(
-            self.log_probability[rows], self.rank[rows], self.best[rows], self.best_log_probability[rows]
-        )
+        return Predictions(*(part[rows] for part in vars(self).values()))
 
 
 def predictions(logits: Tensor, tokens: Tensor, top: int, name: str = "the model") -> Predictions:
@@ -73,7 +64,7 @@ def predictions(logits: Tensor, tokens: Tensor, top: int, name: str = "the model
         empty = np.zeros((0, k))
         return Predictions(empty.sum(axis=1), np.zeros(0, np.int64), np.zeros((0, k), np.int64), empty)
     log_p, rank, which, best = (torch.cat(parts).cpu() for parts in zip(*kept, strict=True))
-    return Predictions(log_p.cpu().double().numpy(), rank.numpy(), which.numpy(), best.cpu().double().numpy())
+    return Predictions(log_p.double().numpy(), rank.numpy(), which.numpy(), best.double().numpy())
 
 
 def fill_words(

@@ -37,19 +37,12 @@ class WordRows:
     encoder the rows are divided by their mass on source words, so that ``values.sum(-1)`` is 1, ``end`` and ``rest``
     are 0, and ``outside`` is what lay elsewhere. A target word without a token has NaN in its row; a source word
     without one has 0 in its column.
-
-    Attributes:
-        values: ``(H, Q, K)`` float64, mass on each source word: summed over its tokens, mean over those of the target
-            word.
-        end: ``(H, Q)``, mass on the end-of-sentence token of the source.
-        rest: ``(H, Q)``, mass on all other columns that are no word (a language code, a prefix).
-        outside: ``(H, Q)``, mass outside of the source before the rows were divided; 0 for encoder-decoder models.
     """
 
-    values: Floats
-    end: Floats
-    rest: Floats
-    outside: Floats
+    values: Floats  # (H, Q, K) mass on each source word: summed over its tokens, mean over those of the target word
+    end: Floats  # (H, Q) mass on the end-of-sentence token of the source
+    rest: Floats  # (H, Q) mass on all other columns that are no word (a language code, a prefix)
+    outside: Floats  # (H, Q) mass outside of the source before the rows were divided; 0 for encoder-decoder models
 
     def head(self, number: int) -> WordRows:
         """The rows of one head, by its 0-based number, with H = 1."""
@@ -63,55 +56,33 @@ class WordRows:
 
 @dataclass(frozen=True)
 class Filled:
-    """What the model predicts for one masked word.
+    """What the model predicts for one masked word."""
 
-    Attributes:
-        word: the target word, 0-based.
-        text: the masked word.
-        log_probability: natural logarithm; of a word of several tokens the sum (they are predicted in parallel).
-        rank: 1 if the model finds no other token more probable; of several tokens the worst of their ranks.
-        top: the most probable fillings with their probabilities (product over tokens), descending.
-    """
-
-    word: int
-    text: str
-    log_probability: float
-    rank: int
-    top: tuple[tuple[str, float], ...]
+    word: int  # target word, 0-based
+    text: str  # the masked word
+    log_probability: float  # natural logarithm; of several tokens the sum (they are predicted in parallel)
+    rank: int  # 1 if the model finds no other token more probable; of several tokens the worst of their ranks
+    top: tuple[tuple[str, float], ...]  # most probable fillings, probabilities (product over tokens), descending
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A pair with some target words masked.
+    """A pair with some target words masked."""
 
-    Attributes:
-        masked: the masked target words, 0-based, ascending.
-        rows: the rows of all target words, masked or not.
-        filled: one a masked word, in the order of ``masked``.
-    """
-
-    masked: tuple[int, ...]
-    rows: WordRows
-    filled: tuple[Filled, ...]
+    masked: tuple[int, ...]  # target words, 0-based, ascending
+    rows: WordRows  # of all target words, masked or not
+    filled: tuple[Filled, ...]  # one a masked word, in their order
 
 
 @dataclass(frozen=True)
 class InfillResult:
-    """What a model gives for one pair, unmasked and with words masked.
+    """What a model gives for one pair, unmasked and with words masked."""
 
-    Attributes:
-        index: position of the pair in what was given, 0-based.
-        pair: the pair.
-        heads: the H heads (layer, head, mode) of all rows.
-        full: the rows of the unmasked run.
-        variants: one a mask, in the order given.
-    """
-
-    index: int
+    index: int  # position of the pair in what was given, 0-based
     pair: SentencePair
-    heads: tuple[View, ...]
-    full: WordRows
-    variants: tuple[Variant, ...]
+    heads: tuple[View, ...]  # the H heads (layer, head, mode) of all rows
+    full: WordRows  # of the unmasked run
+    variants: tuple[Variant, ...]  # one a mask, in the order given
 
 
 def entropy(rows: Floats) -> Floats:
@@ -199,33 +170,19 @@ def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> Meas
 
 @dataclass(frozen=True)
 class RowTable:
-    """R rows, one for each target word of each variant of a corpus, of one head.
+    """R rows, one for each target word of each variant of a corpus, of one head; each field is ``(R,)``."""
 
-    Attributes:
-        sentence: ``(R,)`` position of the pair in the corpus, 0-based.
-        variant: ``(R,)`` number of the variant of that pair.
-        word: ``(R,)`` target word, 0-based.
-        masked: ``(R,)`` whether that word itself is masked.
-        ratio: ``(R,)`` fraction of the pair's target words that the variant masks.
-        punctuation: ``(R,)`` whether the word is punctuation.
-        full, after: each of :data:`MEASURES` ``(R,)``, of the unmasked run and of the variant; NaN where a measure does
-            not apply.
-        divergence: ``(R,)`` Jensen-Shannon divergence in bits between the two.
-        log_probability: ``(R,)`` of the masked word, natural logarithm; NaN for visible words.
-        rank: ``(R,)`` of the masked word, 1 is the best; NaN for visible words.
-    """
-
-    sentence: Ints
-    variant: Ints
-    word: Ints
-    masked: Bools
-    ratio: Floats
-    punctuation: Bools
-    full: Measures
-    after: Measures
-    divergence: Floats
-    log_probability: Floats
-    rank: Floats
+    sentence: Ints  # position of the pair in the corpus, 0-based
+    variant: Ints  # number of the variant of that pair
+    word: Ints  # target word, 0-based
+    masked: Bools  # whether that word itself is masked
+    ratio: Floats  # fraction of the pair's target words that the variant masks
+    punctuation: Bools  # whether the word is punctuation
+    full: Measures  # each of MEASURES, of the unmasked run; NaN where a measure does not apply
+    after: Measures  # of the variant
+    divergence: Floats  # Jensen-Shannon divergence in bits between the two
+    log_probability: Floats  # of the masked word, natural logarithm; NaN for visible words
+    rank: Floats  # of the masked word, 1 is the best; NaN for visible words
 
     def __len__(self) -> int:
         return len(self.sentence)
@@ -255,21 +212,13 @@ def joined(tables: Sequence[RowTable], *, renumbered: bool = False) -> RowTable:
 
 @dataclass(frozen=True)
 class MaskedRows:
-    """The rows of all masked words of one pair, over all of its variants: what baselines stand in for.
+    """The rows of all masked words of one pair, over all of its variants: what baselines stand in for."""
 
-    Attributes:
-        sentence: position of the pair in the corpus, 0-based.
-        pair: the pair.
-        word: ``(n,)`` target words, 0-based.
-        values: ``(n, K)`` mass on each source word.
-        gold: ``(n, K)`` gold cells; ``None`` without gold.
-    """
-
-    sentence: int
+    sentence: int  # position of the pair in the corpus, 0-based
     pair: SentencePair
-    word: Ints
-    values: Floats
-    gold: Bools | None
+    word: Ints  # (n,) target words, 0-based
+    values: Floats  # (n, K) mass on each source word
+    gold: Bools | None  # (n, K) gold cells; None without gold
 
     @property
     def shape(self) -> tuple[int, int]:

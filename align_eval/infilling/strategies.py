@@ -58,7 +58,7 @@ class MaskingStrategy(ABC):
         return list(dict.fromkeys(tuple(sorted(set(words))) for words in found if words))
 
     @abstractmethod
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Iterable[Sequence[int]]:
+    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
         """The strategy itself, for a pair with at least one target word."""
 
     @property
@@ -126,12 +126,7 @@ class Each(MaskingStrategy, name="each"):
 
 @dataclass(frozen=True)
 class Nth(MaskingStrategy, name="nth"):
-    """Mask every n-th word.
-
-    Args:
-        n: 3 masks one word and leaves two.
-        offset: how many words stand before the first masked one, 0 to n - 1.
-    """
+    """Mask every n-th word (n = 3 masks one and leaves two), the first after ``offset`` words, 0 to n - 1."""
 
     n: int = 3
     offset: int = 0
@@ -151,10 +146,8 @@ class Nth(MaskingStrategy, name="nth"):
 class Positions(MaskingStrategy, name="positions"):
     """Mask the words at given positions, all together; a pair that lacks one of them has no variant.
 
-    In a spec words count **from 1**, as in a text that a person reads: ``positions:5-8`` or ``positions:1,3,5-8``.
-
-    Args:
-        words: positions, 0-based.
+    In a spec words count **from 1**, as in a text that a person reads: ``positions:5-8`` or ``positions:1,3,5-8``;
+    ``words`` are 0-based.
 
     >>> Positions((4, 5, 6, 7)).spec
     'positions:5-8'
@@ -219,7 +212,7 @@ def number_text(words: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True)
 class _Part(MaskingStrategy):
-    """So many of the words, or such a ratio of them; half of them if neither is given."""
+    """So many of the words (``count``; a pair that is shorter has no variant), or a ``ratio`` of them, by default half."""
 
     ratio: float | None = option(None, kind=float, above=0, high=1, example="0.5")
     count: int | None = option(None, kind=int, low=1, example="4")
@@ -244,13 +237,7 @@ class _Part(MaskingStrategy):
 
 @dataclass(frozen=True)
 class Random(_Part, name="random"):
-    """Mask words drawn without replacement.
-
-    Args:
-        ratio: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
-        count: so many words instead; a pair that is shorter has no variant.
-        draws: how many sets are drawn; those drawn twice count once.
-    """
+    """Mask words drawn without replacement: ``draws`` sets; those drawn twice count once."""
 
     draws: int = option(1, low=1)
 
@@ -259,17 +246,8 @@ class Random(_Part, name="random"):
         return [tuple(sorted(rng.permutation(words)[:size].tolist())) for _ in range(self.draws)]
 
 
-@dataclass(frozen=True)
-class Span(_Part, name="span"):
-    """Mask one contiguous span, at a place that is drawn: every place is as likely.
-
-    Args:
-        ratio: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
-        count: so many words instead; a pair that is shorter has no variant.
-        draws: how many spans are drawn; those drawn twice count once.
-    """
-
-    draws: int = option(1, low=1)
+class Span(Random, name="span"):
+    """Mask one contiguous span, at a place that is drawn: every place is as likely."""
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
         words, size = len(pair.target), self.size(pair)
@@ -279,13 +257,10 @@ class Span(_Part, name="span"):
         return [tuple(range(start, start + size)) for start in starts]
 
 
-@dataclass(frozen=True)
 class Suffix(_Part, name="suffix"):
     """Mask the last words, as a model does that drafts several words at once (Xia et al. 2023).
 
-    Args:
-        ratio: of the words that are masked, above 0 and up to 1; 0.5 if neither is given.
-        count: so many words instead; a pair that is shorter has no variant. ``suffix:5`` is ``suffix:count=5``.
+    ``suffix:5`` is ``suffix:count=5``.
     """
 
     def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
@@ -301,9 +276,8 @@ class Suffix(_Part, name="suffix"):
 class Content(MaskingStrategy, name="content"):
     """Mask the words that are neither in the language's list of closed-class words nor punctuation.
 
-    Args:
-        language: of the target side, ISO 639-1; see :func:`align_eval.infilling.word_lists.list_languages`.
-        each: one variant a word instead of all together.
+    ``language``: of the target side, ISO 639-1; see :func:`align_eval.infilling.word_lists.list_languages`. ``each``:
+    one variant a word instead of all together.
 
     Raises:
         InputError: no language, once it is applied; UnknownNameError: one without a list.
@@ -325,21 +299,12 @@ class Content(MaskingStrategy, name="content"):
 
 
 class Function(Content, name="function"):
-    """Mask the words in the language's list of closed-class words: articles, pronouns, prepositions, auxiliaries ...
-
-    Args:
-        language: of the target side, ISO 639-1; see :func:`align_eval.infilling.word_lists.list_languages`.
-        each: one variant a word instead of all together.
-    """
+    """Mask the words in the language's list of closed-class words: articles, pronouns, prepositions, auxiliaries ..."""
 
 
 @dataclass(frozen=True)
 class Aligned(MaskingStrategy, name="aligned"):
-    """Mask the words that have a gold link, sure or possible.
-
-    Args:
-        each: one variant a word instead of all together.
-    """
+    """Mask the words that have a gold link, sure or possible; ``each``: one variant a word."""
 
     each: bool = option(False, example="yes")
 
@@ -354,11 +319,7 @@ class Aligned(MaskingStrategy, name="aligned"):
 
 
 class Unaligned(Aligned, name="unaligned"):
-    """Mask the words that have no gold link; entropy and top-1 accuracy are measured of them, accuracy on gold is not.
-
-    Args:
-        each: one variant a word instead of all together.
-    """
+    """Mask the words that have no gold link; entropy and top-1 accuracy are measured of them, accuracy on gold is not."""
 
 
 def _together(chosen: Sequence[bool], each: bool) -> Variants:

@@ -35,44 +35,28 @@ CHOICE_STRATEGIES = ("span:ratio=0.5,draws=4", "random:ratio=0.5,draws=4")
 
 @dataclass(frozen=True)
 class ChosenHead:
-    """A head and why it is this one.
-
-    Attributes:
-        rule: how it was chosen, one phrase.
-        development: positions of the pairs that it was chosen on; empty if it was not chosen by gold.
-        accuracy: on those pairs; ``None`` if it was not chosen by gold.
-        candidates: how many heads it was chosen from.
-    """
+    """A head and why it is this one."""
 
     head: View
-    rule: str
-    development: tuple[int, ...] = ()
-    accuracy: float | None = None
-    candidates: int = 1
+    rule: str  # how it was chosen, one phrase
+    development: tuple[int, ...] = ()  # positions of the pairs that it was chosen on; empty if not by gold
+    accuracy: float | None = None  # on those pairs; None if it was not chosen by gold
+    candidates: int = 1  # how many heads it was chosen from
 
 
 @dataclass(frozen=True)
 class Infilling:
-    """A corpus with words masked by several strategies.
-
-    Attributes:
-        chosen: the head and its rule; its dev split takes no part in what follows.
-        strategies: one a masking strategy, see :func:`align_eval.infilling.analysis.analyse`.
-        pooled: the correlation over all strategies together; ``None`` without gold.
-        sentences: pairs that were read.
-        left_out: pairs with an empty side or one that is too long for the model.
-        unmaskable: words without a token, which no strategy can mask.
-    """
+    """A corpus with words masked by several strategies."""
 
     corpus: Corpus
     model: str
     revision: str
-    chosen: ChosenHead
-    strategies: tuple[dict[str, Any], ...]
-    pooled: dict[str, Any] | None
-    sentences: int
-    left_out: int
-    unmaskable: int
+    chosen: ChosenHead  # its dev split takes no part in what follows
+    strategies: tuple[dict[str, Any], ...]  # each of :func:`align_eval.infilling.analysis.analyse`
+    pooled: dict[str, Any] | None  # the correlation over all strategies together; None without gold
+    sentences: int  # pairs that were read
+    left_out: int  # pairs with an empty side or one that is too long for the model
+    unmaskable: int  # words without a token, which no strategy can mask
     how: Resampling
 
     def subject(self) -> dict[str, Any]:

@@ -47,24 +47,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Selection:
-    """A weighted sum of views.
+    """A weighted sum of views."""
 
-    Attributes:
-        name: how it was chosen.
-        views: numbers of the views in the sweep.
-        weights: one a view.
-        intercept: is added to the sum; ``None``: the sum is taken as it is, else its logistic function
-            1 / (1 + exp(-(intercept + sum))).
-        aer: on the dev split it was chosen on, percent: too good by what choosing gains.
-        notes: how it came about, as plain values; ``params`` of the signature come from here.
-    """
-
-    name: str
-    views: tuple[int, ...]
+    name: str  # how it was chosen
+    views: tuple[int, ...]  # their numbers in the sweep
     weights: tuple[float, ...]
-    intercept: float | None = None
-    aer: float = 0.0
-    notes: dict[str, Any] = field(default_factory=dict)
+    intercept: float | None = None  # None: the sum is taken as it is, else 1 / (1 + exp(-(intercept + sum)))
+    aer: float = 0.0  # on the dev split it was chosen on, percent: too good by what choosing gains
+    notes: dict[str, Any] = field(default_factory=dict)  # how it came about; "params" goes into the signature
 
     def combine(self, values: Tensor) -> Tensor:
         """One matrix ``(B, M, N)`` of the matrices ``(v, B, M, N)`` of its own views, in their order."""
@@ -79,17 +69,11 @@ SELECTORS: Registry[Selector] = Registry("selection")
 
 @dataclass(frozen=True)
 class Selected:
-    """A selection and its score on sentences that it was not chosen on.
-
-    Attributes:
-        selection: what was chosen.
-        score: on the test split; its signature names selection and dev split.
-        development: number of sentence pairs it was chosen on.
-    """
+    """A selection and its score on sentences that it was not chosen on."""
 
     selection: Selection
-    score: Score
-    development: int
+    score: Score  # on the test split; its signature names selection and dev split
+    development: int  # number of sentence pairs it was chosen on
 
     def describe(self, found: Sweep, at_most: int = 8) -> str:
         """The views in a few words, the heaviest first: ``layer 6, head 1, both``; several with their weights."""
@@ -289,30 +273,21 @@ def logistic(found: Sweep, development: SENTENCES, settings: Settings) -> Select
     errors = np.asarray(measures(sums)["aer"])
     penalty = float(grid[int(errors.argmin())])
     fit = _fit(features, labels, penalty, settings.seed)
-    kept = np.flatnonzero(fit.weights) if fit.weights.any() else np.array([0])
+    kept = [k for k, weight in enumerate(fit.weights) if weight] or [0]
     final = _sums(batches, fit, development, extractor)
     final[1] = sums[0, 1]
     notes = {
         "penalty": float(f"{penalty:.4g}"),
         "intercept": float(f"{fit.intercept:.6g}"),
         "candidates": len(views),
-        "converged": fit.converged,
+        **fit.notes,
         "cross_validation": [
             {"penalty": float(f"{c:.4g}"), "aer": round(float(e), 6)} for c, e in zip(grid, errors, strict=True)
         ],
         "params": f"C={penalty:.4g},views={len(kept)}",
     }
-    chosen, weights = tuple(views[k] for k in kept), tuple(fit.weights[kept].tolist())
-    return Selection("logistic", chosen, weights, fit.intercept, aer=float(measures(final)["aer"]), notes=notes)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Weights ``(v,)`` on the features as they are, not standardised, the intercept, and whether it converged."""
-
-    weights: Floats
-    intercept: float
-    converged: bool = True
+    chosen, weights = tuple(views[k] for k in kept), tuple(fit.weights[k] for k in kept)
+    return Selection("logistic", chosen, weights, fit.intercept, float(measures(final)["aer"]), notes)
 
 
 def _cells(batches: Sequence[WordMaps]) -> tuple[Floats, Bools, NDArray[np.int64]]:
@@ -334,8 +309,8 @@ def _grid(features: Floats, labels: Bools) -> Floats:
     return np.asarray(2 / max(float(slope), 1e-12) * np.geomspace(1, 10**3.5, GRID))
 
 
-def _fit(features: Floats, labels: Bools, penalty: float, seed: int) -> Fit:
-    """Fit on standardised features; give weights and intercept for features as they are."""
+def _fit(features: Floats, labels: Bools, penalty: float, seed: int) -> Selection:
+    """Fit on standardised features; give weights (of all columns) and intercept for features as they are."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -352,16 +327,17 @@ def _fit(features: Floats, labels: Bools, penalty: float, seed: int) -> Fit:
         warnings.simplefilter("ignore", ConvergenceWarning)  # stands in the notes of the selection
         model.fit((features - mean) / scale, labels)
     weights = np.asarray(model.coef_[0] / scale, dtype=np.float64)
-    return Fit(weights, float(model.intercept_[0] - weights @ mean), int(model.n_iter_[0]) < ITERATIONS)
+    notes = {"converged": int(model.n_iter_[0]) < ITERATIONS}
+    intercept = float(model.intercept_[0] - weights @ mean)
+    return Selection("logistic", tuple(range(len(weights))), tuple(weights.tolist()), intercept, notes=notes)
 
 
-def _sums(batches: Sequence[WordMaps], fit: Fit, part: SENTENCES, extractor: Extractor) -> NDArray[np.int64]:
+def _sums(batches: Sequence[WordMaps], fit: Selection, part: SENTENCES, extractor: Extractor) -> NDArray[np.int64]:
     """|A|, 0, |A∩S|, |A∩P| summed over some sentence pairs, ``(4,)``."""
     wanted = set(part.tolist())
-    weights = Selection("", tuple(range(len(fit.weights))), tuple(fit.weights.tolist()), fit.intercept)
     out = np.zeros(4, dtype=np.int64)
     for maps in batches:
         if some := [b for b, k in enumerate(maps.matrix.indices) if k in wanted]:
             picked = maps.pick(some)
-            out += picked.count(extractor, weights.combine(picked.matrix.values)[None])[0].sum(axis=0, dtype=np.int64)
+            out += picked.count(extractor, fit.combine(picked.matrix.values)[None])[0].sum(axis=0, dtype=np.int64)
     return out

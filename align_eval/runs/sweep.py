@@ -46,16 +46,11 @@ Part = Sequence[int] | NDArray[np.int64] | slice
 
 @dataclass(frozen=True)
 class WordMaps:
-    """Score matrices between the words of B pairs under V views, and the gold of their cells.
+    """Score matrices between the words of B pairs under V views, and the gold of their cells."""
 
-    Attributes:
-        matrix: its ``indices`` are numbers of the test set.
-        sure, possible: ``(B, M, N)`` bool: sure gold links, and all gold links, between words that have a token.
-    """
-
-    matrix: ScoreMatrix
-    sure: Tensor
-    possible: Tensor
+    matrix: ScoreMatrix  # its indices are numbers of the test set
+    sure: Tensor  # (B, M, N) bool: sure gold links between words that have a token
+    possible: Tensor  # all gold links
 
     @classmethod
     def of(cls, matrix: ScoreMatrix, gold: LinkTable) -> WordMaps:
@@ -167,27 +162,19 @@ class MapSource:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Counts of every view on every sentence pair.
-
-    Attributes:
-        testset: the test set; ``model``: name of the model; ``method``: spec of the extraction method;
-            ``attribution``: the attribution method.
-        views: V views: layer and head (from 1, or ``mean``), reading (the model's name of the alignment mode).
-        counts: ``(V, N, 4)`` int32: |A|, |S|, |A∩S|, |A∩P| of each sentence pair.
-        description: what goes into signatures: model, revision, number type, subword rule.
-        maps: where the word matrices of a part can be had again, for combinations of views.
-        fits: whether each pair fits the model's window, ``(N,)``; counts of the others are 0; scores leave them out.
-    """
+    """Counts of every view on every sentence pair."""
 
     testset: Corpus
     model: str
-    method: str
+    method: str  # spec of the extraction method
     attribution: str
-    views: tuple[View, ...]
-    counts: NDArray[np.int32]
-    description: dict[str, str]
-    maps: MapSource = field(repr=False, compare=False)
-    fits: NDArray[np.bool_] = field(repr=False, compare=False)
+    views: tuple[View, ...]  # V: layer and head (from 1, or "mean"), reading (the model's name of the alignment mode)
+    counts: NDArray[np.int32]  # (V, N, 4): |A|, |S|, |A∩S|, |A∩P| of each sentence pair
+    description: dict[str, str]  # what goes into signatures: model, revision, number type, subword rule
+    maps: MapSource = field(repr=False, compare=False)  # the word matrices of a part, for combinations of views
+    fits: NDArray[np.bool_] = field(
+        repr=False, compare=False
+    )  # (N,) within the model's window; scores leave out others
 
     @property
     def left_out(self) -> int:

@@ -161,14 +161,14 @@ def test_the_fit_is_the_optimum_and_leaves_possible_links_out() -> None:
     features /= features.std(axis=0)
     for penalty in (0.05, 1.0):
         fit = _fit(features, labels, penalty, seed=1)
-        assert fit.converged
-        error = 1 / (1 + np.exp(-(features @ fit.weights + fit.intercept))) - labels
+        assert fit.notes["converged"]
+        error = 1 / (1 + np.exp(-(features @ np.array(fit.weights) + fit.intercept))) - labels
         slope = penalty * (features.T @ error)
-        taken = fit.weights != 0
+        taken = np.array(fit.weights) != 0
         assert taken.any()
         # The part of the penalty that the intercept bears leaks into the slopes of features that are not centred.
         slope -= penalty * features.mean(axis=0) * error.sum()
-        assert np.allclose(slope[taken], -np.sign(fit.weights[taken]), atol=0.02)
+        assert np.allclose(slope[taken], -np.sign(np.array(fit.weights)[taken]), atol=0.02)
         assert (np.abs(slope[~taken]) <= 1.02).all()
         assert abs(penalty * error.sum()) < 0.15
 
