@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import pkgutil
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -62,12 +63,6 @@ def build_app(words: Sequence[str] = (), asked: list[bool] | None = None) -> typ
     return app
 
 
-def _traceback() -> None:
-    import traceback
-
-    traceback.print_exc()
-
-
 def _add_verbose(command: Any, asked: list[bool]) -> None:
     """Let a command and all below it take ``-v`` as an option of their own; what is a value of another one stays so."""
     from typer.core import TyperOption
@@ -104,13 +99,17 @@ def _warnings_as_lines() -> Iterator[None]:
         yield
 
 
-def _no_room(error: RuntimeError) -> AlignEvalError | None:
-    """What is said when a device has no memory left in a place where nothing could be halved."""
-    if "torch" not in sys.modules:
-        return None
-    from align_eval.models.loading_errors import is_out_of_memory, no_room
+def _told(error: Exception) -> str | None:
+    """The line that is said of an error; ``None``: it is a fault of the program."""
+    if isinstance(error, AlignEvalError):
+        return str(error)
+    if isinstance(error, OSError):
+        return shown(f"{error.filename}: " * bool(error.filename) + str(error.strerror or error))
+    if "torch" in sys.modules and isinstance(error, RuntimeError):
+        from align_eval.models.loading_errors import is_out_of_memory, no_room
 
-    return no_room("what is computed") if is_out_of_memory(error) else None
+        return str(no_room("what is computed")) if is_out_of_memory(error) else None
+    return None
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -131,19 +130,6 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         silence()
         sys.exit(0)
-    except AlignEvalError as error:
-        if asked:
-            _traceback()
-        sys.stderr.write(f"align-eval: {error}\n")
-        sys.exit(1)
-    except RuntimeError as error:
-        told = _no_room(error)
-        if told is None:
-            raise
-        if asked:
-            _traceback()
-        sys.stderr.write(f"align-eval: {told}\n")
-        sys.exit(1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left: that is no error. Python must not complain at exit either.
         silence()
@@ -151,9 +137,11 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("align-eval: interrupted\n")
         sys.exit(130)
-    except OSError as error:
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
         if asked:
-            _traceback()
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"align-eval: {shown(f'{where}{error.strerror or error}')}\n")
+            traceback.print_exc()
+        sys.stderr.write(f"align-eval: {told}\n")
         sys.exit(1)

@@ -62,9 +62,6 @@ ON_LONG_PAIR = typer.Option(
 PRECISION = typer.Option(None, help="int16: an encoder's products in 16-bit integers, faster on a CPU with AVX2.")
 REVISION = typer.Option(None, help="Revision of a hub model: a commit, tag or branch.")
 TRUST = typer.Option(False, "--trust-remote-code", help="Run code that comes with a hub model. Off unless you ask.")
-LAYERS = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all.")
-KEYS = typer.Option("sum", help="How the sub-words of a key word become one: sum, mean, max, first, last.")
-QUERIES = typer.Option("mean", help="How the sub-words of a query word become one.")
 LIMIT = typer.Option(None, min=1, help="Take the first so many sentence pairs.")
 JSON = typer.Option(False, "--json", help="Print JSON to standard output, and nothing else.")
 BATCH_TOKENS = typer.Option(
@@ -187,6 +184,32 @@ class Attention:
             chosen, said = choose_head(asked, testset, progress=progress)
         say(said)
         return chosen
+
+
+@dataclass
+class Maps:
+    """What is read of a model, and how it becomes links."""
+
+    signal: str = typer.Option(
+        "attention",
+        help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, value-zeroing, or a gradient "
+        "signal; options after a colon, as in smoothgrad:samples=8.",
+    )
+    layers: str = typer.Option("all", "--layers", "--layer", help="7, 5-8, 1,3,5-8 or all.")
+    keys: str = typer.Option("sum", help="How the sub-words of a key word become one: sum, mean, max, first, last.")
+    queries: str = typer.Option("mean", help="How the sub-words of a query word become one.")
+    method: str = typer.Option(
+        "reverse",
+        "--method",
+        "-x",
+        help="How maps become links; reverse: each target word to its best source word; "
+        "none (of explore): without links.",
+    )
+
+    def rules(self, available: int) -> dict[str, Any]:
+        """Layers (of so many) and the pooling of sub-words, as keyword arguments."""
+        layers = "all" if self.layers == "all" else parse_layers(self.layers, available)
+        return {"layers": layers, "keys": self.keys, "queries": self.queries}
 
 
 @dataclass

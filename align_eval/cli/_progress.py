@@ -26,14 +26,9 @@ class LogBar(Bar):
     """Writes a line to standard error every ``seconds``; nothing if all is done before. ``total``: if known."""
 
     def __init__(
-        self,
-        what: str,
-        total: int | None,
-        unit: str,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, what: str, total: int | None, unit: str, seconds: float, clock: Callable[[], float] = time.monotonic,
         write: Callable[[str], Any] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.what, self.total, self.unit, self.seconds, self.clock = what, total, unit, seconds, clock
         self.write = write or sys.stderr.write
         self.done = self.before = 0
@@ -67,43 +62,20 @@ def progress_bar(what: str, total: int | None, unit: str = "pairs", log_seconds:
     if not sys.stderr.isatty():
         yield Bar() if log_seconds is None else LogBar(what, total, unit, log_seconds)
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
+    from tqdm import tqdm
 
-    class Rate(ProgressColumn):
-        """Units a second since the start."""
+    with tqdm(total=total, desc=what, unit=f" {unit}", dynamic_ncols=True) as line:
 
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:,.0f} {unit}/s")
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total)
-
-        class RichBar(Bar):
+        class Drawn(Bar):
             """Draws."""
 
             def __call__(self, advance: int) -> None:
-                progress.update(task, advance=advance)
+                line.update(advance)
 
             def start_at(self, done: int) -> None:
-                progress.reset(task, completed=done)
+                line.initial = line.n = done
 
             def expect(self, total: int) -> None:
-                progress.update(task, total=total)
+                line.total = total
 
-        yield RichBar()
+        yield Drawn()

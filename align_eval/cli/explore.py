@@ -31,17 +31,11 @@ def explore(
         help="Also show the maps with target words masked, and the difference: positions:5-8 (from 1), "
         "span:ratio=0.5, suffix:count=5, aligned, ... The model must fill masked words.",
     ),
-    signal: str = typer.Option(
-        "attention", help="What is read: attention, norms, rollout, alti, value-zeroing, or a gradient signal."
-    ),
+    maps: options.Maps,
     mode: str | None = typer.Option(
         None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: the first."
     ),
-    layers: str = options.LAYERS,
     heads: str = typer.Option("all", "--heads", "--head", help="As --layers, for heads."),
-    method: str = typer.Option("reverse", "--method", "-x", help="How maps become links; none: without links."),
-    keys: str = options.KEYS,
-    queries: str = options.QUERIES,
     limit: int | None = options.LIMIT,
     bits: int | None = typer.Option(None, help="8 or 16 bits a stored value. Default: 16, over 50 pairs 8."),
     testset: str | None = typer.Option(None, help="Which test set of a result folder."),
@@ -61,7 +55,7 @@ def explore(
         raise typer.BadParameter("--text goes without a test set, --bitext, --source and --target")
     if bits not in (None, 8, 16):
         raise typer.BadParameter("--bits must be 8 or 16")
-    if text is not None and (mask is not None or signal != "attention" or mode is not None):
+    if text is not None and (mask is not None or maps.signal != "attention" or mode is not None):
         raise typer.BadParameter("--mask, --signal and --mode do not go with --text")
 
     from pathlib import Path
@@ -79,10 +73,7 @@ def explore(
     if text is None:
         given = pairs.testset(data, languages.both, sentences=True, what="TESTSET, FOLDER")
     loaded = loading.load(model, **languages.of_model(data))
-    common: dict[str, Any] = {
-        "layers": "all" if layers == "all" else options.parse_layers(layers, loaded.layers),
-        "keys": keys, "queries": queries, "title": title,
-    }  # fmt: skip
+    common: dict[str, Any] = {**maps.rules(loaded.layers), "title": title}
     if text is not None:
         from align_eval.runs.explore import explore_text
 
@@ -108,8 +99,8 @@ def explore(
         one = given.pairs[0] if not given.files and len(shown_pairs) == 1 else given
         page = explore_page(
             one, loaded, heads="all" if heads == "all" else options.parse_layers(heads, loaded.heads),
-            mode=mode, attribution=signal, method=None if method == "none" else method, masks=masks, limit=limit,
-            bits=bits, token_budget=batch_tokens, on_long=on_long, progress=progress, **common,
+            mode=mode, attribution=maps.signal, method=None if maps.method == "none" else maps.method, masks=masks,
+            limit=limit, bits=bits, token_budget=batch_tokens, on_long=on_long, progress=progress, **common,
         )  # fmt: skip
     _write(page, output, json_)
 

@@ -22,20 +22,10 @@ def sweep(
     data: inputs.GoldPairs,
     model: str = options.MODEL,
     reverse: bool = typer.Option(False, "--reverse", help="Swap source and target of the test set."),
-    method: str = typer.Option(
-        "reverse", "--method", "-x", help="How maps become links; reverse: each target word to its best source word."
-    ),
-    signal: str = typer.Option(
-        "attention",
-        help="What is read: attention, norms, norms-layer, rollout, alti, alti-layer, value-zeroing, or a gradient "
-        "signal; options after a colon, as in smoothgrad:samples=8.",
-    ),
-    layers: str = options.LAYERS,
+    maps: options.Maps,
     modes: str | None = typer.Option(
         None, help="awo, awi (encoder-decoder, decoder-only), both, src2tgt, tgt2src (encoder). Default: all."
     ),
-    keys: str = options.KEYS,
-    queries: str = options.QUERIES,
     select: str = typer.Option(
         "best",
         help="What is chosen on the development part and scored on the rest: best (one view), greedy (views whose "
@@ -86,7 +76,7 @@ def sweep(
         from align_eval.links.symmetrization import check_names
 
         check_names(both)
-    attribution_options(signal)
+    attribution_options(maps.signal)
     loaded = data.testset(testset, languages.both)
     if reverse:
         loaded = loaded.reverse()
@@ -99,20 +89,18 @@ def sweep(
         raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
     asked = loading.load(model, **named)
     encoder = for_testset(asked, loaded)
+    reading: dict[str, Any] = {
+        "attribution": maps.signal, "method": maps.method, "token_budget": batch_tokens, "on_long": on_long,
+    }  # fmt: skip
     with progress_bar(loaded.name, len(loaded.pairs)) as progress:
         found = sweep_testset(
             loaded,
             encoder,
-            layers="all" if layers == "all" else options.parse_layers(layers, encoder.layers),
             modes=None if modes is None else modes.split(","),
-            attribution=signal,
-            method=method,
-            keys=keys,
-            queries=queries,
-            token_budget=batch_tokens,
             development=parts[0] if set(names) - {"best"} else None,
-            on_long=on_long,
             progress=progress,
+            **maps.rules(encoder.layers),
+            **reading,
         )
     options.say_long({"left_out": found.left_out})
     settings = Settings(max_heads=max_heads, seed=seed)
@@ -125,11 +113,10 @@ def sweep(
 
         chosen = selected[names.index("best")]
         view = found.views[chosen.selection.views[0]]
-        rules: dict[str, Any] = {"attribution": signal, "method": method, "keys": keys, "queries": queries}
-        rules |= {"token_budget": batch_tokens, "on_long": on_long}
+        reading |= {"keys": maps.keys, "queries": maps.queries}
         if both is not None:
-            rules |= {"symmetrize": (both, "both"), "languages": (loaded.source_language, loaded.target_language)}
-        table = attention_links(loaded.pairs, encoder if both is None else asked, view, **rules)
+            reading |= {"symmetrize": (both, "both"), "languages": (loaded.source_language, loaded.target_language)}
+        table = attention_links(loaded.pairs, encoder if both is None else asked, view, **reading)
         table.provenance["selection"] = chosen.score.signature["selection"]
         write_links(links, table)
     if json_:
@@ -162,15 +149,11 @@ def _text(found: Sweep, selected: list[Selected]) -> str:
 
 
 def _write(found: Sweep, selected: list[Selected], folder: str) -> None:
-    from align_eval.figures.style import save
     from align_eval.figures.sweep import aer_grid
-    from align_eval.runs.results import environment, make_folder, write_json
+    from align_eval.runs.results import environment, make_folder, write_figure, write_json
 
     base = make_folder(folder)
     chosen = [one.to_json(found) for one in selected]
     write_json(base / "sweep.json", {"environment": environment(), "selection": chosen, "views": found.to_json()})
-    figure = aer_grid(
-        found.to_json(), title=f"{found.model} on {found.testset.name}, {found.attribution}, {found.method}"
-    )
-    for ending in ("png", "pdf"):
-        save(figure, base / f"sweep.{ending}")
+    title = f"{found.model} on {found.testset.name}, {found.attribution}, {found.method}"
+    write_figure(aer_grid(found.to_json(), title=title), base, "sweep", ("png", "pdf"))

@@ -212,7 +212,7 @@ def number_text(words: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True)
 class _Part(MaskingStrategy):
-    """So many of the words (``count``; a pair that is shorter has no variant), or a ``ratio`` of them, by default half."""
+    """So many of the words (``count``; a shorter pair has no variant), or a ``ratio`` of them, by default half."""
 
     ratio: float | None = option(None, kind=float, above=0, high=1, example="0.5")
     count: int | None = option(None, kind=int, low=1, example="4")
@@ -319,7 +319,7 @@ class Aligned(MaskingStrategy, name="aligned"):
 
 
 class Unaligned(Aligned, name="unaligned"):
-    """Mask the words that have no gold link; entropy and top-1 accuracy are measured of them, accuracy on gold is not."""
+    """Mask the words that have no gold link: entropy and top-1 accuracy are measured of them, not accuracy on gold."""
 
 
 def _together(chosen: Sequence[bool], each: bool) -> Variants:

@@ -172,9 +172,7 @@ class Sweep:
     counts: NDArray[np.int32]  # (V, N, 4): |A|, |S|, |A∩S|, |A∩P| of each sentence pair
     description: dict[str, str]  # what goes into signatures: model, revision, number type, subword rule
     maps: MapSource = field(repr=False, compare=False)  # the word matrices of a part, for combinations of views
-    fits: NDArray[np.bool_] = field(
-        repr=False, compare=False
-    )  # (N,) within the model's window; scores leave out others
+    fits: NDArray[np.bool_] = field(repr=False, compare=False)  # (N,) within the window; scores leave out others
 
     @property
     def left_out(self) -> int:

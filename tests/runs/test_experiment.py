@@ -71,10 +71,11 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
     experiment = read_experiment(written(tmp_path, GOOD))
     notes: list[str] = []
     folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
-    table = (folder / "mini-ende.tsv").read_text("utf-8")
+    table = (folder / "evaluate.json").read_text("utf-8")
     page = (folder / "README.md").read_text("utf-8")
     assert notes[0].startswith("mini-ende: best AER 6.")
-    assert [line.split("\t")[:2] for line in table.splitlines()[3:]] == [["7", "argmax"], ["7", "forward"]]
+    systems = json.loads(table)["cells"]["mini-ende"]["systems"]
+    assert [(row["layer"], row["method"]) for row in systems] == [(7, "argmax"), (7, "forward")]
     assert "# A tiny experiment" in page
     assert "set:mini-ende|" in page
     assert "**6." in page
@@ -85,7 +86,7 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
     monkeypatch.setattr("align_eval.runs.evaluate.evaluate_testset", fail)
     run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
     assert (folder / "README.md").read_text("utf-8") == page
-    (folder / "mini-ende.tsv").write_text(table.replace("argmax\t6.", "argmax\t5."), "utf-8")
+    (folder / "evaluate.json").write_text(table.replace('"aer": 6.', '"aer": 5.'), "utf-8")
     with pytest.raises(AssertionError, match="made again"):  # a number was changed: made anew, not believed
         run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
     changed = read_experiment(written(tmp_path, GOOD.replace("resamples = 50", "resamples = 60")))
@@ -101,9 +102,9 @@ def test_evaluate_takes_models_of_every_family(
     monkeypatch.setattr("align_eval.models.load_model", lambda *_, **__: model)
     text = GOOD.replace("mini-ende", testset).replace('layers = "7"', 'layers = "all"')
     folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path / "results", parse_layers=parse_layers)
-    rows = (folder / f"{testset}.tsv").read_text("utf-8").splitlines()[3:]
+    rows = json.loads((folder / "evaluate.json").read_text("utf-8"))["cells"][testset]["systems"]
     assert len(rows) > 2
-    assert {row.split("\t")[1] for row in rows} == {"argmax", "forward"}
+    assert {row["method"] for row in rows} == {"argmax", "forward"}
 
 
 def test_the_kinds() -> None:

@@ -52,24 +52,17 @@ class Watch:
 
 @dataclass(frozen=True)
 class Experiment(ABC):
-    """What an experiment file says. Each kind adds fields of its own.
+    """What an experiment file says. Each kind adds fields of its own."""
 
-    Attributes:
-        name: of the experiment and of its folder in ``results/``.
-        title, text: what the results page says above its tables.
-        resamples, seed: of the intervals.
-        file: where it was read from.
-    """
-
-    name: str
+    name: str  # of the experiment and of its folder in results/
     testsets: tuple[str, ...]
     kind: str = "evaluate"
-    title: str = ""
+    title: str = ""  # what the results page says above its tables
     text: str = ""
     model: str = "offline:e5-small"
-    resamples: int = 1000
+    resamples: int = 1000  # of the intervals
     seed: int = 12345
-    file: str = field(default="", compare=False)
+    file: str = field(default="", compare=False)  # where it was read from
 
     @abstractmethod
     def check(self) -> None:
@@ -99,31 +92,25 @@ class Experiment(ABC):
         self, file: Path, parts: Iterable[tuple[str, str, Make]], say: Callable[[dict[str, Any]], str],
         body: Callable[[dict[str, dict[str, Any]]], list[str]], watch: Watch,
     ) -> None:  # fmt: skip
-        """Make the parts (name, fingerprint, function) that ``file`` does not hold, and the page after each."""
+        """Make the parts (name, fingerprint, function) that ``file`` does not hold, and ``README.md`` after each."""
         cells = Cells(file)
         kept: dict[str, dict[str, Any]] = {}
         for name, mark, make in parts:
             kept[name] = cells.get(name, mark) or cells.put(name, mark, make())
             watch.note(f"{name}: {say(kept[name])}")
-            self.write_page(file.parent, body(kept))
+            with atomic_writer(file.parent / "README.md") as stream:
+                stream.write(self.page(body(kept)))
         cells.keep_only(list(kept))
 
     def fingerprint(self, *made_from: str, without: Sequence[str] = ()) -> str:
-        """Identifies what a part of the results was made from.
+        """Identifies what a part of the results was made from: the fields, and ``made_from`` (checksum, revision).
 
-        Args:
-            made_from: what else it depends on: checksum of the test set, revision of the model.
-            without: fields that it does not depend on, beside the texts of the page.
+        ``without``: fields that it does not depend on, beside the texts of the page.
         """
         out = {"name", "title", "text", "file", "testsets", *without}
         return digest(
             [{f.name: getattr(self, f.name) for f in fields(self) if f.name not in out}, *made_from, __version__]
         )
-
-    def write_page(self, base: Path, body: Sequence[str]) -> None:
-        """Write the results page, ``README.md``."""
-        with atomic_writer(base / "README.md") as stream:
-            stream.write(self.page(body))
 
     def page(self, body: Sequence[str]) -> str:
         """The results page as Markdown: title, text, command, then ``body``, then the environment."""
@@ -176,11 +163,7 @@ def _typed(key: str, value: Any, kind: str, path: StrPath) -> Any:
 def run_experiment(
     experiment: Experiment, folder: StrPath, *, parse_layers: Callable[[str, int], list[int]], **reports: Any
 ) -> Path:
-    """Run an experiment into ``folder``/NAME and return that folder; for ``parse_layers``, ... see :class:`Watch`.
-
-    Raises:
-        UnknownNameError, InputError: a name in it is wrong; nothing has been run then.
-    """
+    """Run an experiment into ``folder``/NAME and return that folder; for ``parse_layers``, ... see :class:`Watch`."""
     experiment.check()
     base = make_folder(Path(folder) / experiment.name)
     experiment.run(base, Watch(parse_layers, **reports))

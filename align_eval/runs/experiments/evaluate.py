@@ -10,26 +10,22 @@
     methods = ["argmax", "itermax"]
     layers = "1-12"
 
-It writes one table a test set (``TESTSET.tsv``) and ``README.md`` with the best of each.
+It writes ``evaluate.json`` (all scores, with intervals and signatures) and ``README.md`` with the best of each.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from align_eval.files import atomic_writer
-from align_eval.runs.experiments import KINDS, Experiment, Watch, table
-from align_eval.tables import percent
+from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
 
 if TYPE_CHECKING:
-    from align_eval.runs.evaluate import Evaluation
-
-COLUMNS = ("layer", "method", "aer", "aer_low", "aer_high", "precision", "recall", "f1", "links")
-
-Row = dict[str, str]
+    from align_eval.aligners import Aligner
+    from align_eval.corpora import Corpus
 
 
 @KINDS.register("evaluate")
@@ -54,83 +50,57 @@ class EvaluateExperiment(Experiment):
         from align_eval.models import load_model
         from align_eval.models.loaded import mark_of
         from align_eval.models.vectors import vector_models
-        from align_eval.runs.evaluate import aligners_for, evaluate_testset
+        from align_eval.runs.evaluate import aligners_for
 
         loaded = self.load()
         model = load_model(self.model)
         states, _ = vector_models(model.in_languages(loaded[0].source_language, loaded[0].target_language))
         layers = tuple(watch.parse_layers(self.layers, states.layers))
         settings = AlignerSettings(model, self.methods, layers, self.subword, self.on_long, lone_marks=self.lone_marks)
-        tables: dict[str, list[Row]] = {}
-        signatures: list[str] = []
-        for testset, aligner, _ in aligners_for(settings, loaded):
-            path = base / f"{testset.name}.tsv"
-            mark = self.fingerprint(testset.checksum, mark_of(model))
-            kept = _read_table(path, mark)
-            if kept is None:
-                with watch.bar(testset.name, len(testset.pairs)) as progress:
-                    found = evaluate_testset(
-                        testset, aligner, resamples=self.resamples, seed=self.seed, tests=(), progress=progress
-                    )
-                _write_table(path, mark, found)
-                kept = _read_table(path, mark)
-                assert kept is not None
-            rows, signature = kept
-            tables[testset.name] = rows
-            signatures.append(signature)
-            best = _best(rows)
-            watch.note(f"{testset.name}: best AER {best['aer']} ({best['method']}, layer {best['layer']})")
-        self.write_page(base, _body(tables, signatures[0]))
+
+        def parts() -> Iterator[tuple[str, str, Make]]:
+            for testset, aligner, _ in aligners_for(settings, loaded):
+                mark = self.fingerprint(testset.checksum, mark_of(model))
+                yield testset.name, mark, partial(self._part, testset, aligner, watch)
+
+        self.fill(base / "evaluate.json", parts(), _said, _body, watch)
+
+    def _part(self, testset: Corpus, aligner: Aligner, watch: Watch) -> dict[str, Any]:
+        from align_eval.runs.evaluate import evaluate_testset
+
+        with watch.bar(testset.name, len(testset.pairs)) as progress:
+            found = evaluate_testset(
+                testset, aligner, resamples=self.resamples, seed=self.seed, tests=(), progress=progress
+            )
+        return {"systems": [e.to_json() for e in found]}
 
 
-def _write_table(path: Path, mark: str, found: list[Evaluation]) -> None:
-    best = min(found, key=lambda e: e.score.aer)
-    lines = [f"# best {best.score.signature}", "\t".join(COLUMNS)]
-    for e in found:
-        s = e.score
-        low, high = s.ci.get("aer", (s.aer, s.aer))
-        numbers = (s.aer, low, high, s.precision, s.recall, s.f1)
-        lines.append("\t".join([str(e.system.layer), e.system.method, *map(percent, numbers), str(s.links)]))
-    with atomic_writer(path) as stream:
-        stream.writelines(f"{line}\n" for line in [f"# fingerprint {mark} digest {_digest(lines)}", *lines])
-
-
-def _digest(lines: list[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _read_table(path: Path, mark: str) -> tuple[list[Row], str] | None:
-    """The rows and the best signature of a finished table with this fingerprint, or ``None``."""
-    try:
-        first, *lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, ValueError):
-        return None
-    if first != f"# fingerprint {mark} digest {_digest(lines)}":  # another run's, damaged or edited: made anew
-        return None
-    rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[2:]]
-    return rows, lines[0].removeprefix("# best ")
-
-
-def _best(rows: list[Row]) -> Row:
+def _best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return min(rows, key=lambda row: float(row["aer"]))
 
 
-def _body(tables: dict[str, list[Row]], example: str) -> list[str]:
-    """The results as Markdown: the best layer of every method on every test set."""
-    methods = list(dict.fromkeys(row["method"] for rows in tables.values() for row in rows))
+def _said(cell: Mapping[str, Any]) -> str:
+    best = _best(cell["systems"])
+    return f"best AER {best['aer']:.2f} ({best['method']}, layer {best['layer']})"
+
+
+def _body(kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The best layer of every method on every test set, as Markdown."""
+    methods = list(dict.fromkeys(row["method"] for cell in kept.values() for row in cell["systems"]))
     lines = []
-    for name, rows in tables.items():
-        best = [_best([row for row in rows if row["method"] == method]) for method in methods]
-        least = _best(best)["aer"]
-        cells = [(f"{float(row['aer']):.1f} ({row['layer']})", row["aer"] == least) for row in best]
+    for name, cell in kept.items():
+        best = [_best([row for row in cell["systems"] if row["method"] == method]) for method in methods]
+        least = f"{_best(best)['aer']:.2f}"
+        cells = [(f"{row['aer']:.1f} ({row['layer']})", f"{row['aer']:.2f}" == least) for row in best]
         lines.append([name, *(f"**{text}**" if lowest else text for text, lowest in cells)])
+    first = next(iter(kept.values()))
     return [
         "AER in percent of the best layer (in brackets) of each method; the best method of a set is bold.",
         "",
         *table(["test set", *methods], lines),
         "",
-        "All layers, with intervals, precision and recall: the `.tsv` file of each set. Its second line is the",
-        "signature of its best system, such as",
+        "All layers, with intervals, precision, recall and signatures: `evaluate.json`. The best system of the first",
+        "set has the signature",
         "",
-        f"`{example}`",
+        f"`{_best(first['systems'])['signature']}`",
     ]

@@ -45,31 +45,19 @@ if TYPE_CHECKING:
 @KINDS.register("infill")
 @dataclass(frozen=True)
 class InfillExperiment(Experiment):
-    """What it says beside the fields of :class:`Experiment`.
-
-    Attributes:
-        strategies: masking strategies, see :mod:`align_eval.infilling.strategies`.
-        optional: test sets that are left out where they are not on this machine.
-        pairs: ``SET NUMBER MASK``: pairs that are drawn.
-        layer, head: of all sets, from 1 or ``mean``; empty: chosen on the dev split of each.
-        development: ratio of the sentences that the head is chosen on.
-        choose_by: rows whose accuracy chooses it, ``masked`` or ``full``; or ``model``: the model's own head.
-        batch_tokens: padded tokens in a batch; it changes speed and memory, not the results.
-        folder: where the model is, from the experiment's file on or absolute, with variables (``$NAME``); empty: what
-            ``model`` names.
-    """
+    """What it says beside the fields of :class:`Experiment`."""
 
     model: str = "offline:tiny-deen-mask"
     resamples: int = 2000
     strategies: tuple[str, ...] = ("span:ratio=0.5",)
-    optional: tuple[str, ...] = ()
-    pairs: tuple[str, ...] = ()
-    layer: str = ""
+    optional: tuple[str, ...] = ()  # test sets that are left out where they are not on this machine
+    pairs: tuple[str, ...] = ()  # SET NUMBER MASK: pairs that are drawn
+    layer: str = ""  # of all sets, from 1 or mean; empty: chosen on the dev split of each
     head: str = ""
-    development: float = 0.2
-    choose_by: str = "masked"
-    batch_tokens: int = 2048
-    folder: str = ""
+    development: float = 0.2  # ratio of the sentences that the head is chosen on
+    choose_by: str = "masked"  # rows whose accuracy chooses it, or full; or model: the model's own head
+    batch_tokens: int = 2048  # padded tokens in a batch; it changes speed and memory, not the results
+    folder: str = ""  # where the model is, from the experiment's file on or absolute, with variables ($NAME)
 
     def check(self) -> None:
         from align_eval.infilling.strategies import make_strategy
@@ -113,11 +101,7 @@ class InfillExperiment(Experiment):
         self.fill(base / "infill.json", parts(), _said, body, watch)
 
     def _folder(self) -> Path:
-        """The folder of the model.
-
-        Raises:
-            MissingFileError: a variable in its name is not set, or it is not there.
-        """
+        """The folder of the model; an error if a variable in its name is not set, or it is not there."""
         path = Path(self.file).parent / os.path.expandvars(self.folder)
         unset = "$" in os.path.expandvars(self.folder)
         if unset or not path.is_dir():

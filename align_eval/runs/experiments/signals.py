@@ -49,24 +49,15 @@ OWN = ("signals", "aligners", "aligner_model", "parallel", "parallel_languages",
 @KINDS.register("signals")
 @dataclass(frozen=True)
 class SignalsExperiment(ViewExperiment):
-    """What it says beside the fields of :class:`ViewExperiment`.
+    """What it says beside the fields of :class:`ViewExperiment`."""
 
-    Attributes:
-        signals: attribution methods with options after a colon; empty: every one, with its defaults.
-        aligners: methods of :func:`align_eval.aligners.make_aligner`; ``NAME+parallel``: trained on ``parallel`` too.
-        aligner_model: the encoder of extraction methods among them.
-        parallel: files of parallel text; ``parallel_languages``: what stands first and second in them;
-            ``parallel_tokenize``: how they are split into words, empty: at spaces.
-        links: ``LABEL=FILE``, ``{testset}`` in the file standing for the name of the set.
-    """
-
-    signals: tuple[str, ...] = ()
-    aligners: tuple[str, ...] = ()
-    aligner_model: str = "offline:e5-small"
-    parallel: tuple[str, ...] = ()
-    parallel_languages: str = ""
-    parallel_tokenize: str = ""
-    links: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()  # attribution methods with options after a colon; empty: every one
+    aligners: tuple[str, ...] = ()  # methods of make_aligner; NAME+parallel: trained on parallel text too
+    aligner_model: str = "offline:e5-small"  # the encoder of extraction methods among them
+    parallel: tuple[str, ...] = ()  # files of parallel text
+    parallel_languages: str = ""  # what stands first and second in them
+    parallel_tokenize: str = ""  # how they are split into words, empty: at spaces
+    links: tuple[str, ...] = ()  # LABEL=FILE, {testset} in the file standing for the name of the set
 
     def check(self) -> None:
         from align_eval.aligners import ALIGNERS

@@ -23,33 +23,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
-from align_eval.runs.results import file_name
+from align_eval.runs.results import file_name, write_figure
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus
 
 COLUMNS = ("layer", "head", "mode", "aer", "precision", "recall", "f1", "links")
+ENDINGS = ("png", "pdf")
 
 
 @dataclass(frozen=True)
 class ViewExperiment(Experiment):
-    """What all kinds say that choose a head and mode of a model on the dev split.
+    """What all kinds say that choose a head and mode of a model on the dev split."""
 
-    Attributes:
-        method: extraction method.
-        modes: alignment modes; empty: all of the model. ``layers``: as on the command line.
-        keys, queries: how subwords become words.
-        development: ratio of the sentences in the dev split.
-        batch_tokens: padded subwords in a batch; it changes speed and memory, not the results.
-    """
-
-    method: str = "reverse"
-    modes: tuple[str, ...] = ()
-    layers: str = "all"
-    keys: str = "sum"
+    method: str = "reverse"  # of extraction
+    modes: tuple[str, ...] = ()  # empty: all of the model
+    layers: str = "all"  # as on the command line
+    keys: str = "sum"  # how subwords become words
     queries: str = "mean"
-    development: float = 0.2
-    batch_tokens: int = 2048
+    development: float = 0.2  # ratio of the sentences in the dev split
+    batch_tokens: int = 2048  # padded subwords in a batch; it changes speed and memory, not the results
 
     def check(self) -> None:
         from align_eval.attribution.matrix import require_rule
@@ -82,17 +75,11 @@ class ViewExperiment(Experiment):
 @KINDS.register("sweep")
 @dataclass(frozen=True)
 class SweepExperiment(ViewExperiment):
-    """What it says beside the fields of :class:`ViewExperiment`.
+    """What it says beside the fields of :class:`ViewExperiment`."""
 
-    Attributes:
-        signal: name of an attribution method, options after a colon.
-        select: ways to select, see :mod:`align_eval.runs.selection`.
-        max_heads: heads that ``greedy`` takes at most.
-    """
-
-    signal: str = "attention"
-    select: tuple[str, ...] = ("best",)
-    max_heads: int = 8
+    signal: str = "attention"  # an attribution method, options after a colon
+    select: tuple[str, ...] = ("best",)  # see :mod:`align_eval.runs.selection`
+    max_heads: int = 8  # that greedy takes at most
 
     def check(self) -> None:
         from align_eval.attribution import attribution_options
@@ -165,18 +152,16 @@ class SweepExperiment(ViewExperiment):
 
 
 def _figures(base: Path, name: str) -> list[Path]:
-    return [base / f"{file_name(name)}.{ending}" for ending in ("png", "pdf")]
+    return [base / f"{file_name(name)}.{ending}" for ending in ENDINGS]
 
 
 def _draw(base: Path, name: str, cell: Mapping[str, Any]) -> None:
     if all(path.exists() for path in _figures(base, name)):
         return
-    from align_eval.figures.style import save
     from align_eval.figures.sweep import aer_grid
 
     figure = aer_grid(cell["views"], title=f"{cell['model']} on {name}: {cell['signal']}, links by {cell['method']}")
-    for path in _figures(base, name):
-        save(figure, path)
+    write_figure(figure, base, file_name(name), ENDINGS)
 
 
 def interval(score: Mapping[str, Any]) -> str:
