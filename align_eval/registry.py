@@ -195,6 +195,33 @@ def check_fields(thing: Any, what: str) -> None:
             raise _out_of_range(f"{key}={value}", what, known)
 
 
+def numbers_of(text: str, first: int = 1, last: int | None = None) -> list[int]:
+    """The whole numbers of a list such as ``7``, ``5-8`` or ``1,3,5-8``, in its order, each once.
+
+    None may be below ``first``; ``all`` are those from 1 to ``last``, where that is known.
+
+    Raises:
+        InputError: anything else.
+
+    >>> numbers_of("1,3-5,4"), numbers_of("all", last=2)
+    ([1, 3, 4, 5], [1, 2])
+    """
+    if text.strip() == "all" and last is not None:
+        return list(range(1, last + 1))
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = (piece.strip() for piece in part.partition("-"))
+        high = high if dash else low
+        why = ""
+        if all(n.isascii() and n.isdigit() and len(n) < 7 for n in (low, high)):
+            if first <= int(low) <= int(high):
+                found += range(int(low), int(high) + 1)
+                continue
+            why = f": they count from {first}" if int(low) < first else f": {part.strip()!r} runs backwards"
+        raise InputError(f"{text!r} is no list of numbers{why}", remedy="Write 7, 5-8 or 1,3,5-8")
+    return list(dict.fromkeys(found))
+
+
 def split_spec(spec: str) -> tuple[str, str]:
     """``NAME`` and the text of its options, empty where there are none.
 

@@ -347,12 +347,6 @@ RECIPES = [
     b'name = "z/a"\nkind = "infill"\ntestsets = ["mini-ende"]\nseed = 3\n',
     b'name = "s"\nkind = "signals"\ntestsets = ["mini-ende"]\ntitle = "T"\ntext = """a\nb"""\n',
 ]
-SCORES = {
-    "environment": {"python": "3.11"},
-    "systems": [
-        {"testset": "mini-ende", "method": "argmax", "layer": 7, "model": "m", "system": "s", "aer": 5.0, "head": None},
-    ],
-}
 
 
 def _note_readers(folder: Path) -> list[Reader]:
@@ -362,8 +356,7 @@ def _note_readers(folder: Path) -> list[Reader]:
     from align_eval.io.resumable import Key
     from align_eval.models.store import is_whole, read_sums
     from align_eval.runs import pair_figures
-    from align_eval.runs.experiments import Cells, evaluate, read_experiment
-    from align_eval.runs.explore import explore_folder
+    from align_eval.runs.experiments import Cells, read_experiment
     from align_eval.translation import translate as translations_file
 
     def registry_again(value: Any, path: Path) -> None:
@@ -471,14 +464,6 @@ def _note_readers(folder: Path) -> list[Reader]:
                  for x in (value._cells, back)]  # fmt: skip
         check(repr(strip[0]) == repr(strip[1]), f"{strip[0]} became {strip[1]}")
 
-    row = ["1", "argmax", "5.0", "4.0", "6.0", "95.0", "95.0", "95.0", "100"]
-    lines = ["# best s", "\t".join(evaluate.COLUMNS), "\t".join(row)]
-    table = "".join(f"{line}\n" for line in [f"# fingerprint x digest {evaluate._digest(lines)}", *lines]).encode()
-
-    def result_folder(place: Path) -> None:
-        mini = ae().load_testset("mini-ende")
-        _file(place / "links" / "mini-ende.argmax.layer7.talp", b"0-0\n" * len(mini.pairs))
-
     def settle(path: Path) -> Any:
         _file(path.parent / "1.png", b"")
         kept = path.read_bytes()
@@ -494,7 +479,6 @@ def _note_readers(folder: Path) -> list[Reader]:
         return translations_file._finished(out, path, Key({"a": 1}))
 
     finished = json.dumps({"settings": {"a": 1}, "sha256": hashlib.sha256(b"{}\n").hexdigest()}).encode()
-    scores = json.dumps(SCORES).encode()
     return [
         Reader("registry of test sets", [REGISTRY], read_registry, registry_again, 3),
         Reader("recipes", RECIPES, recipe, recipe_again, 4),
@@ -506,11 +490,6 @@ def _note_readers(folder: Path) -> list[Reader]:
         Reader("kept digests", [json.dumps({"sha256": right}).encode()], kept_digest, lambda value, path: check(
             value == right, "another digest"), 0.3),
         Reader("parts of results (JSON)", [cells], Cells, cells_again, 1.5),
-        Reader("tables of results (TSV)", [table], lambda path: evaluate._read_table(path, "x"), None, 1.5),
-        Reader("result folders: explore", [scores], lambda path: explore_folder(path.parent, limit=1), None, 0.4,
-               "scores.json", result_folder),
-        Reader("result folders: plot pairs", [scores], lambda path: pair_figures.sets_of_folder(path.parent), None, 0.4,
-               "scores.json", result_folder),
         Reader("figures.json", [b'{"testset": "x"}'], settle, None, 0.7, "figures.json"),
         Reader("translations", [finished], translated, None, 1.5),
     ]  # fmt: skip

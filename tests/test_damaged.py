@@ -34,9 +34,6 @@ from align_eval.models.store import MANIFEST, is_whole, read_sums
 from align_eval.models.tokens import tokenize_words
 from align_eval.models.translation import Decoding, Translator
 from align_eval.runs.experiments import Cells, read_experiment
-from align_eval.runs.experiments.evaluate import COLUMNS, _digest, _read_table
-from align_eval.runs.explore import explore_folder
-from align_eval.runs.pair_figures import sets_of_folder
 from align_eval.statistics import check_resampling
 from tests.cli.test_score import run
 
@@ -52,32 +49,14 @@ def test_json(text: Any) -> None:
 
 @pytest.mark.parametrize("text", [*DAMAGED, json.dumps({"systems": 3}), json.dumps({"files": [1]}), "[]", "{}"])
 def test_files_of_the_package(tmp_path: Path, text: str) -> None:
-    for name in (MANIFEST, "scores.json", "cells.json", "out.talp.part.jsonl"):
+    for name in (MANIFEST, "cells.json", "out.talp.part.jsonl"):
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "out.talp.part").write_text("0-0\n", encoding="utf-8")
     assert not is_whole(tmp_path)
-    with pytest.raises(AlignEvalError):
-        explore_folder(tmp_path)
     with pytest.raises(FormatError, match=r"cells\.json"):
         Cells(tmp_path / "cells.json")
     with pytest.raises(InputError, match="--restart"):
         ResumableWriter(tmp_path / "out.talp", Key.of())
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {}, [], None, {"testset": [], "method": "argmax", "layer": 7},
-        {"testset": "mini-ende", "method": 1, "layer": 7},
-        {"testset": "mini-ende", "method": "argmax", "layer": "7"}, {"testset": "mini-ende", "method": "argmax"},
-        {"testset": "mini-ende", "method": "argmax", "layer": 7, "model": ["m"]},
-    ],
-)  # fmt: skip
-def test_systems_of_a_result_folder(tmp_path: Path, row: Any) -> None:
-    (tmp_path / "scores.json").write_text(json.dumps({"systems": [row]}), encoding="utf-8")
-    for read in (explore_folder, sets_of_folder):
-        with pytest.raises(FormatError, match=r"scores\.json"):
-            read(tmp_path)
 
 
 class PanicException(BaseException):
@@ -127,28 +106,6 @@ def test_a_journal_whose_numbers_do_not_fit(tmp_path: Path, numbers: dict[str, i
     (tmp_path / "out.talp.part.jsonl").write_text(json.dumps({"settings": {}, **numbers}), encoding="utf-8")
     with pytest.raises(InputError, match="--restart"):
         ResumableWriter(tmp_path / "out.talp", Key.of())
-
-
-ROW = "\t".join(["1", "argmax", "5.0", "4.0", "6.0", "95.0", "95.0", "95.0", "100"])
-TABLE = ["# best s", "\t".join(COLUMNS), ROW]
-HEAD = [f"# fingerprint x digest {_digest(TABLE)}", *TABLE[:2]]
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [*HEAD, ROW[:9]], [*HEAD, ROW, ""], [*HEAD, ROW.replace("5.0", "five", 1)], [*HEAD, ROW + "\t1"], HEAD,
-        ["# fingerprint x", *TABLE], [HEAD[0], "#", *TABLE[1:]],
-    ],
-)  # fmt: skip
-def test_a_damaged_table_of_results_is_made_anew(tmp_path: Path, lines: list[str]) -> None:
-    path = tmp_path / "x.tsv"
-    path.write_text("\n".join([*HEAD, ROW]) + "\n", encoding="utf-8")
-    assert _read_table(path, "x") is not None
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert _read_table(path, "x") is None
-    path.write_bytes("\n".join([*HEAD, ROW]).encode() + b"\xff\n")
-    assert _read_table(path, "x") is None
 
 
 @pytest.mark.parametrize("text", ["a = " + DEEP, "a = " + "{b = " * 5000, "a = 1 #" + " " * MOST_TOML])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from align_eval.cli._options import say
+from align_eval.cli import _options as options
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus
@@ -33,7 +33,6 @@ MISSING_SENTENCES = typer.Option(
 )
 GOLD_FORMAT = typer.Option("auto", help="Format of the gold file; auto tells it by content.")
 GOLD_BASE = typer.Option("auto", help="What the indices of the gold file count from; auto proves it or fails.")
-HELD = "a result folder holds its sentence pairs and gold: leave out --bitext and --gold"
 TOKENIZE = typer.Option(
     None,
     help="Tokenise raw text: auto (by language), whitespace, or a sacrebleu tokenizer (13a, zh, ...); two as "
@@ -160,18 +159,8 @@ class GoldPairsOrOne(GoldPairs):
 
 
 @dataclass
-class CorpusLanguages:
-    """Languages of source and target."""
-
-    source_language: str | None = typer.Option(
-        None, help="Language of the source, a code such as de. Default: the test set's."
-    )
-    target_language: str | None = typer.Option(None, help="Language of the target. Default: the test set's.")
-
-    @property
-    def both(self) -> Languages:
-        """Source and target."""
-        return self.source_language, self.target_language
+class CorpusLanguages(options.Languages):
+    """Languages of a corpus, and of the model that reads it."""
 
     def of_model(self, testset: str | None, reverse: bool = False) -> dict[str, Any]:
         """The languages that a model is loaded for, where they are named: those of the sides as the model reads them.
@@ -219,4 +208,4 @@ def warnings_printed() -> Iterator[None]:
             yield
         finally:
             for text in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, AlignEvalWarning)):
-                say(text)
+                options.say(text)

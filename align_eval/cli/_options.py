@@ -6,13 +6,15 @@ import dataclasses
 import inspect
 import json
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import typer
 
+from align_eval.errors import InputError
+from align_eval.registry import numbers_of
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
@@ -130,7 +132,22 @@ class Loading:
 
 
 @dataclass
-class Attention:
+class Languages:
+    """Languages of source and target."""
+
+    source_language: str | None = typer.Option(
+        None, help="Language code of the source, for models of several languages. Default: the test set's."
+    )
+    target_language: str | None = typer.Option(None, help="Language code of the target, likewise.")
+
+    @property
+    def both(self) -> tuple[str | None, str | None]:
+        """Source and target."""
+        return self.source_language, self.target_language
+
+
+@dataclass
+class Attention(Languages):
     """Links from attention in place of similarity."""
 
     attention: str | None = typer.Option(
@@ -160,10 +177,6 @@ class Attention:
         metavar="TESTSET",
         help="The test set that --attention auto chooses the head on. Default: the own mini set of the two languages.",
     )
-    source_language: str | None = typer.Option(
-        None, help="Language code of the source, for models of several languages."
-    )
-    target_language: str | None = typer.Option(None, help="Language code of the target, likewise.")
 
     def head(self) -> Any:
         """What is asked of a head; ``None``: nothing, links are those of similarity."""
@@ -343,21 +356,12 @@ class FigureFiles:
             sys.stderr.write("Written: " + ", ".join(shown(str(path)) for path in written) + "\n")
 
 
-def parse_layers(text: str, available: int) -> list[int]:
-    """Layers from ``7``, ``5-8``, ``1,3,5-8`` or ``all`` (1 to the last).
-
-    >>> parse_layers("1,3-5", 12)
-    [1, 3, 4, 5]
-    """
-    if text.strip() == "all":
-        return list(range(1, available + 1))
-    layers: list[int] = []
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        if not low.isdecimal() or (dash and not high.isdecimal()) or (dash and int(high) < int(low)):
-            raise typer.BadParameter(f"{text!r} is not a list of layers: write 7, 5-8, 1,3,5-8 or all")
-        layers.extend(range(int(low), int(high or low) + 1))
-    return list(dict.fromkeys(layers))
+def parse_layers(text: str, available: int, option: str | None = None) -> list[int]:
+    """Layers (or other numbers) from ``7``, ``5-8``, ``1,3,5-8`` or ``all`` (1 to the last)."""
+    try:
+        return numbers_of(text, 0, available)
+    except InputError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def parse_number(option: str, text: str | None, names: Sequence[str] = ("mean",)) -> int | str | None:
@@ -402,6 +406,15 @@ def print_summary(summary: Summary, as_json: bool) -> None:
         print_json(summary.to_json())
     else:
         sys.stdout.write(summary.to_markdown())
+
+
+def print_fields(data: Mapping[str, Any]) -> None:
+    """Print names and their values, a line each; several values below each other, none of what is empty."""
+    width = max(map(len, data))
+    for name, value in data.items():
+        listed = [one for one in (value if isinstance(value, list | tuple) else [value]) if one not in ("", None)]
+        for k, one in enumerate(listed):
+            typer.echo(shown(f"{'' if k else name:{width}}  {one}"))
 
 
 def print_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,7 @@ MASK_SEED = 12345
 
 
 def explore(
-    data: str | None = typer.Argument(
-        None, metavar="[TESTSET|FOLDER]", help="A named test set, or a folder that evaluate -o or demo wrote."
-    ),
+    data: str | None = inputs.TESTSET,
     *,
     pairs: inputs.GoldPairsOrOne,
     text: str | None = typer.Option(None, help="A text, whose self-attention is shown instead of a pair."),
@@ -38,7 +37,9 @@ def explore(
     heads: str = typer.Option("all", "--heads", "--head", help="As --layers, for heads."),
     limit: int | None = options.LIMIT,
     bits: int | None = typer.Option(None, help="8 or 16 bits a stored value. Default: 16, over 50 pairs 8."),
-    testset: str | None = typer.Option(None, help="Which test set of a result folder."),
+    links: list[str] = typer.Option(
+        [], metavar="FILE", help="Show these links, a file a system, in place of a model's maps; several times."
+    ),
     title: str = typer.Option("", help="Heads the page. Default: model and test set."),
     languages: inputs.CorpusLanguages,
     json_: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
@@ -46,42 +47,34 @@ def explore(
     batch_tokens: int | None = options.BATCH_TOKENS,
     on_long: options.OnLongPair = options.ON_LONG_PAIR,
 ) -> None:
-    """Write one HTML file to explore every layer and head: of a pair, a text, a test set, or a result folder.
+    """Write one HTML file to explore every layer and head: of a pair, a text or a test set; or files of links.
 
     The file needs no network and can be sent to others. Of a test set it lists all pairs with their scores under
     the layer and head that are chosen, and leads to the maps of each.
     """
-    if text is not None and (data is not None or pairs.files()):
-        raise typer.BadParameter("--text goes without a test set, --bitext, --source and --target")
+    if text is not None and (data is not None or pairs.files() or links):
+        raise typer.BadParameter("--text goes without a test set, --bitext, --source, --target and --links")
     if bits not in (None, 8, 16):
         raise typer.BadParameter("--bits must be 8 or 16")
     if text is not None and (mask is not None or maps.signal != "attention" or mode is not None):
         raise typer.BadParameter("--mask, --signal and --mode do not go with --text")
 
-    from pathlib import Path
-
-    if data is not None and Path(data).is_dir():
-        from align_eval.runs.explore import explore_folder
-
-        if pairs.gold is not None or pairs.files():
-            raise typer.BadParameter(inputs.HELD)
-        _write(explore_folder(data, testset, limit=limit, title=title), output, json_)
-        return
     from align_eval.cli._progress import progress_bar
+    from align_eval.runs.explore import explore_links, explore_page, explore_text
+    from align_eval.runs.sweep import for_testset
 
     given: Any = None
     if text is None:
-        given = pairs.testset(data, languages.both, sentences=True, what="TESTSET, FOLDER")
+        given = pairs.testset(data, languages.both, sentences=True)
+    if links:
+        page = explore_links(given, {os.path.basename(name): name for name in links}, limit=limit, title=title)
+        _write(page, output, json_)
+        return
     loaded = loading.load(model, **languages.of_model(data))
     common: dict[str, Any] = {**maps.rules(loaded.layers), "title": title}
     if text is not None:
-        from align_eval.runs.explore import explore_text
-
         _write(explore_text(loaded, text, bits=bits or 16, **common), output, json_)
         return
-    from align_eval.runs.explore import explore_page
-    from align_eval.runs.sweep import for_testset
-
     loaded = for_testset(loaded, given)
     shown_pairs = given.pairs[:limit]
     masks = None

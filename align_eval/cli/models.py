@@ -52,13 +52,7 @@ def show_model(
     from align_eval.models.families import describe_model
 
     data = describe_model(name, revision=revision, trust_remote_code=trust_remote_code).as_dict()
-    if as_json:
-        options.print_json(data)
-        return
-    width = max(map(len, data))
-    for key, value in data.items():
-        if value not in ("", None):
-            typer.echo(f"{key.ljust(width)}  {value}")
+    (options.print_json if as_json else options.print_fields)(data)
 
 
 def add_model(name: str = typer.Argument(help="An offline model, with or without the prefix offline:.")) -> None:

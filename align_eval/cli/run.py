@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-from align_eval.cli import _options as options
 from align_eval.shown import shown
 
 
@@ -23,8 +22,5 @@ def run(
     from align_eval.runs.experiments import read_experiment, run_experiment
 
     asked = read_experiment(experiment)
-    written = run_experiment(
-        asked, output, parse_layers=options.parse_layers, bar=progress_bar,
-        note=lambda text: typer.echo(text, err=True),
-    )  # fmt: skip
+    written = run_experiment(asked, output, lambda text: typer.echo(text, err=True), progress_bar)
     sys.stdout.write(f"{shown(str(written))}\n")

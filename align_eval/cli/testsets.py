@@ -66,22 +66,17 @@ def show_testset(
     if as_json:
         options.print_json(data)
         return
-    lines = [
-        entry.name if entry.title == entry.name else f"{entry.name}: {entry.title}",
-        f"languages   {entry.source_language or '?'} (source) - {entry.target_language or '?'} (target)",
-        f"size        {entry.sentences} sentence pairs, {entry.sure} sure and {entry.possible - entry.sure} "
-        "possible-only links",
-        f"licence     {entry.licence or 'not stated'}" + (f". {entry.notice}" if entry.notice else ""),
-        *(f"{'cite' if k == 0 else '':12}{c}" for k, c in enumerate(entry.citation)),
-        f"checksum    {entry.checksum} (version {entry.version})",
-        f"found       {data['place']}: {data['folder']}" if data["place"] else f"found       {data['status']}",
-        f"links       index base {entry.base}",
-    ]
-    for file in entry.files:
-        lines += [f"file        {file.path} ({file.role}, {file.format})", f"            sha256 {file.sha256}"]
-        if file.url:
-            lines.append(f"            {file.url}")
-    typer.echo("\n".join(map(shown, lines)))
+    sides = f"{entry.source_language or '?'} (source) - {entry.target_language or '?'} (target)"
+    links = f"{entry.sure} sure and {entry.possible - entry.sure} possible-only links, index base {entry.base}"
+    options.print_fields({
+        "name": entry.name, "title": entry.title if entry.title != entry.name else "", "languages": sides,
+        "size": f"{entry.sentences} sentence pairs, {links}", "licence": entry.licence or "not stated",
+        "notice": entry.notice, "cite": entry.citation, "checksum": f"{entry.checksum} (version {entry.version})",
+        "found": f"{data['place']}: {data['folder']}" if data["place"] else data["status"],
+        "files": [
+            part for f in entry.files for part in (f"{f.path} ({f.role}, {f.format})", f"sha256 {f.sha256}", f.url)
+        ],
+    })  # fmt: skip
 
 
 def fetch_testsets(
@@ -90,22 +85,21 @@ def fetch_testsets(
     timeout: float = typer.Option(30.0, "--timeout", min=0.1, help="Seconds without a sign of the server to wait."),
 ) -> None:
     """Download test sets to the cache folder. Broken transfers are resumed; every file's sha256 is verified."""
-    from align_eval.corpora.testset_entries import all_entries, get_entry
+    from align_eval.corpora.testset_entries import get_entry
     from align_eval.corpora.testsets import fetch_testset
     from align_eval.errors import AlignEvalError, DownloadError
 
-    chosen = list(all_entries()) if "all" in names else list(dict.fromkeys(get_entry(n).name for n in names))
-    failed = []
+    chosen, failed = _chosen(names), []
     for name in chosen:
         entry = get_entry(name)
         if not entry.packaged:
-            _note(f"{name}: licence: {entry.licence}" + (f". {entry.notice}" if entry.notice else ""))
+            typer.echo(f"{name}: licence: {entry.licence}" + (f". {entry.notice}" if entry.notice else ""), err=True)
         try:
             files = fetch_testset(name, force=force, timeout=timeout, progress=_progress(name))
         except AlignEvalError as error:
             if len(chosen) == 1:
                 raise
-            _note(f"{name}: {error}")
+            typer.echo(f"{name}: {error}", err=True)
             failed.append(name)
             continue
         for path in files:
@@ -122,12 +116,10 @@ def check_testsets(
     as_json: bool = options.JSON,
 ) -> None:
     """Verify test sets: sha256 of the files, numbers of sentences and links, range of links. Exit code 1: a fault."""
-    from align_eval.corpora.testset_entries import all_entries, get_entry
     from align_eval.corpora.testsets import check_testset
 
     everything = "all" in names
-    chosen = list(all_entries()) if everything else list(dict.fromkeys(get_entry(n).name for n in names))
-    checks = [check_testset(name) for name in chosen]
+    checks = [check_testset(name) for name in _chosen(names)]
     if as_json:
         fields = ("name", "status", "place", "problems")
         options.print_json([{name: getattr(check, name) for name in fields} for check in checks])
@@ -178,6 +170,12 @@ def remove_own(name: str = typer.Argument(help="A test set that you added.")) ->
     typer.echo(shown(f"{name}: removed from {remove_testset(name)}"))
 
 
+def _chosen(names: list[str]) -> list[str]:
+    from align_eval.corpora.testset_entries import all_entries, get_entry
+
+    return list(all_entries()) if "all" in names else list(dict.fromkeys(get_entry(n).name for n in names))
+
+
 def _summary(entry: TestSetEntry) -> dict[str, Any]:
     from align_eval.corpora.testsets import locate_testset
 
@@ -202,7 +200,3 @@ def _progress(name: str) -> Progress | None:
         sys.stderr.flush()
 
     return show
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)

@@ -43,15 +43,12 @@ def translate(
     ),
     *,
     data: Texts,
-    source_language: str | None = typer.Option(
-        None, help="Language of the sources: a code of the model, or what it begins with. A test set knows it."
-    ),
-    target_language: str | None = typer.Option(None, help="Language to translate into, likewise."),
+    languages: options.Languages,
     source_prefix: str | None = typer.Option(
         None, help="Text in front of each source (T5). Default: what the model's configuration says."
     ),
     reverse: bool = typer.Option(False, help="Translate the second side of the text into the first."),
-    limit: int | None = typer.Option(None, min=1, help="The first sentence pairs only."),
+    limit: int | None = options.LIMIT,
     detokenize: Literal["none", "moses"] = typer.Option(
         "none",
         help="The text that is translated and scored against: words joined by spaces, or detokenised as Moses "
@@ -117,9 +114,7 @@ def translate(
         raise typer.BadParameter("give --model, or --hypothesis FILE with translations that exist")
     if resamples == 1:
         raise typer.BadParameter("--resamples must be 0 (none) or at least 2")
-    words = tokenize.split(",") if tokenize else []
-    if len(words) > 2:
-        raise typer.BadParameter("--tokenize takes one name, or two as SOURCE,TRANSLATION")
+    words = inputs.tokenizers_of(tokenize)
 
     from align_eval.cli._progress import progress_bar
     from align_eval.models.translation import Decoding
@@ -134,24 +129,19 @@ def translate(
 
     if text is not None and data.target is not None and data.source is None:
         text, data.source = None, text  # the sources, and the references beside them
-    languages = (source_language, target_language)
-    given = data.testset(text, languages[::-1] if reverse else languages)
-    opened = open_text(
-        given, reverse=reverse, source_language=source_language, target_language=target_language,
-        detokenize=detokenize, limit=limit,
-    )  # fmt: skip
+    given = data.testset(text, languages.both[::-1] if reverse else languages.both)
+    opened = open_text(given, reverse=reverse, detokenize=detokenize, limit=limit, **vars(languages))
     hypotheses = read_hypotheses(hypothesis, len(given), limit)
     settings = TranslateSettings(
         decoding=Decoding(beam, max_length, on_long, batch_tokens),
-        loading=vars(loading)
-        | {"source_language": source_language, "target_language": target_language, "source_prefix": source_prefix},
+        loading={**vars(loading), **vars(languages), "source_prefix": source_prefix},
         choice=AttentionChoice(
             options.parse_number("--layer", layer), options.parse_number("--head", head, ("mean", "max")), mode,
             method, development,
         ),
         aligner=None if aligner == "none" else aligner,
         aligner_method=aligner_method,
-        tokenize=(words[0], words[-1]) if words else (None, None),
+        tokenize=(words, words) if words is None or isinstance(words, str) else words,
         punctuation=count_punctuation,
         bleu_tokenize=bleu_tokenizer,
         resamples=resamples,

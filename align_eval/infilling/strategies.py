@@ -20,7 +20,7 @@ import numpy as np
 from align_eval.corpora.words import is_punctuation
 from align_eval.errors import InputError, nearest_names
 from align_eval.infilling.word_lists import is_function_word, list_languages
-from align_eval.registry import Registry, check_fields, option, options_of, parse_options, split_spec
+from align_eval.registry import Registry, check_fields, numbers_of, option, options_of, parse_options, split_spec
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
@@ -173,30 +173,7 @@ class Positions(MaskingStrategy, name="positions"):
 
     @classmethod
     def from_options(cls, text: str) -> MaskingStrategy:
-        return cls(parse_numbers(text))
-
-
-def parse_numbers(text: str) -> tuple[int, ...]:
-    """Positions, 0-based and ascending, from a list that counts from 1: ``5-8``, ``1,3,5-8``.
-
-    Raises:
-        InputError: anything else, a 0 among it.
-
-    >>> parse_numbers("1,3,5-8")
-    (0, 2, 4, 5, 6, 7)
-    """
-    found: set[int] = set()
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        numbers = [low.strip(), high.strip()] if dash else [low.strip()]
-        if not all(n.isascii() and n.isdigit() and len(n) < 7 for n in numbers):
-            raise InputError(f"{text!r} is not a list of word numbers", remedy="Write 5-8 or 1,3,5-8, counted from 1")
-        first, last = int(numbers[0]), int(numbers[-1])
-        if first < 1 or last < first:
-            what = "words count from 1" if first < 1 else f"{part.strip()!r} runs backwards"
-            raise InputError(f"{text!r} is not a list of word numbers: {what}", remedy="Write 5-8 or 1,3,5-8")
-        found.update(range(first - 1, last))
-    return tuple(sorted(found))
+        return cls(tuple(n - 1 for n in numbers_of(text)))
 
 
 def number_text(words: tuple[int, ...]) -> str:
@@ -351,7 +328,7 @@ def masked_words(text: str, pair: SentencePair, *, language: str = "", seed: int
     """
     numbered = " ".join(f"{k}:{unicodedata.normalize('NFC', word)}" for k, word in enumerate(pair.target, start=1))
     if re.fullmatch(r"\s*[0-9]+(\s*[-,]\s*[0-9]+)*\s*", text):
-        words = parse_numbers(text)
+        words = tuple(sorted(n - 1 for n in numbers_of(text)))
         if words[-1] >= len(pair.target):
             raise InputError(
                 f"there is no word {words[-1] + 1} in a target of {len(pair.target)} words",

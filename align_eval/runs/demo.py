@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.files import StrPath
-from align_eval.runs.results import make_folder, write_evaluations, write_json
+from align_eval.runs.results import make_folder, write_evaluations, write_figure
 
 if TYPE_CHECKING:
     from align_eval.corpora import Corpus
@@ -60,20 +60,7 @@ def run_demo(
             written += _picture(make_aligner(AlignerSettings(model, METHODS[:1])), testset, base)
             written += _masked_words(testset, base)
     write_evaluations(found, base)
-    write_json(base / "summary.json", [_summary(e) for e in found])
     return found, [base / "scores.json", *written]
-
-
-def _summary(evaluation: Evaluation) -> dict[str, object]:
-    score = evaluation.score
-    return {
-        "testset": evaluation.testset,
-        "method": evaluation.system.method,
-        "layer": evaluation.system.layer,
-        "aer": round(score.aer, 2),
-        "ci": [round(x, 2) for x in score.ci["aer"]],
-        "signature": str(score.signature),
-    }
 
 
 def _picture(aligner: Any, testset: Corpus, base: Path) -> list[Path]:
@@ -86,7 +73,7 @@ def _picture(aligner: Any, testset: Corpus, base: Path) -> list[Path]:
         pair, aligner.word_map(pair), links, quantity="probability of a link",
         title=f"{aligner.encoder.name}, {aligner.systems[0]}",
     )  # fmt: skip
-    return _save(figure, base / "aligned-pair")
+    return write_figure(figure, base, "aligned-pair", ("png", "pdf"))
 
 
 def _masked_words(testset: Corpus, base: Path) -> list[Path]:
@@ -97,14 +84,5 @@ def _masked_words(testset: Corpus, base: Path) -> list[Path]:
     corpus = testset.reverse()
     number = next(k for k, p in enumerate(corpus.pairs) if p.target_text == PICTURE[1])
     found = run_pair(corpus, number, MASKED, load_model(INFILLER), choose_by="model")
-    return [*_save(found.figure(), base / "hidden-words"), *found.summary().write(base, "hidden-words")]
-
-
-def _save(figure: Any, stem: Path) -> list[Path]:
-    """Save as PNG and PDF."""
-    from align_eval.figures.style import save
-
-    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]
-    for path in paths:
-        save(figure, path)
-    return paths
+    drawn = write_figure(found.figure(), base, "hidden-words", ("png", "pdf"))
+    return [*drawn, *found.summary().write(base, "hidden-words")]

@@ -1,9 +1,9 @@
-"""Pages to look at every layer and head: of sentence pairs, of one text, or of a result folder."""
+"""Pages to look at every layer and head of sentence pairs or of one text, or at links of several systems."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from align_eval.aligners.heads import READINGS as MODE_READINGS
 from align_eval.aligners.heads import mode_name
 from align_eval.corpora import Corpus, SentencePair, read_links
-from align_eval.corpora.plain import as_pairs
-from align_eval.corpora.testsets import kept_testset
-from align_eval.errors import InputError, ModelError, NonFiniteError, SentenceTooLongError, UnknownNameError
-from align_eval.files import StrPath
+from align_eval.corpora.plain import as_pairs, as_table
+from align_eval.errors import InputError, LengthMismatchError, ModelError, NonFiniteError, SentenceTooLongError
 from align_eval.links import GoldLinks
-from align_eval.links.table import LinkTable
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
-from align_eval.runs.results import links_file_of, read_systems
 
 if TYPE_CHECKING:
     from align_eval.attribution.matrix import ScoreMatrix
@@ -178,44 +174,50 @@ def explore_text(
     return page
 
 
-def explore_folder(folder: StrPath, testset: str | None = None, *, limit: int | None = None, title: str = "") -> Page:
-    """The page of what ``align-eval evaluate -o FOLDER`` (or ``demo``) wrote, for one test set; no model is run.
+def explore_links(testset: Corpus, links: Mapping[str, Any], *, limit: int | None = None, title: str = "") -> Page:
+    """The page of links that systems found in a test set; no model is run.
 
-    In place of heads stand its systems: layers down and methods across, or one below the other if they are no full
-    table of both. A cell is 1, or the score of the link, where the system links the two words.
+    In place of heads stand the systems, one below the other. A cell is 1, or the score of the link, where the system
+    links the two words.
 
-    ``testset``: which one, if the folder has several; ``limit`` and ``title``: see :func:`explore_page`.
+    Args:
+        links: the name of each system with its links: a file, or any plain form that :func:`align_eval.score` takes.
+        limit, title: see :func:`explore_page`.
 
     Raises:
-        MissingFileError, FormatError: the folder has no ``scores.json``, no links, or a damaged one.
-        InputError: the folder has several test sets and none is named, or a limit below 1.
+        InputError: no system, or a limit below 1; LengthMismatchError: links of another number of sentence pairs.
     """
     _check_limit(limit)
-    systems = read_systems(folder)
-    names = list(dict.fromkeys(str(system["testset"]) for system in systems))
-    if testset is None and len(names) > 1:
-        raise InputError(
-            f"the folder has {len(names)} test sets", file=folder, remedy=f"Choose with --testset: {', '.join(names)}"
-        )
-    if testset is not None and testset not in names:
-        raise UnknownNameError("test set in the folder", testset, names)
-    loaded = kept_testset(folder, testset or names[0])
-    rows, columns, own = _grid([system for system in systems if system["testset"] == loaded.name])
-    links = Path(folder) / "links"
-    tables = [read_links(links / links_file_of(s), format="pharaoh", base=0, bitext=loaded.pairs) for s in own]
-    pairs = loaded.pairs[:limit]
-    model = ", ".join(dict.fromkeys(shown_name(str(s["model"])) for s in own if s.get("model")))
+    if not links:
+        raise InputError("no links to explore", remedy="Give the links of at least one system")
+    tables = []
+    for name, given in links.items():
+        read = read_links(given, bitext=testset.pairs) if isinstance(given, str | os.PathLike) else given
+        tables.append(as_table(read, name))
+        if len(tables[-1]) != len(testset.pairs):
+            raise LengthMismatchError(
+                f"{name} has links of {len(tables[-1])} sentence pairs, {testset.name} has {len(testset.pairs)}"
+            )
+    pairs = testset.pairs[:limit]
     page = Page(
-        title or f"{model or 'Links'} on {loaded.name}",
+        title or f"Links on {testset.name}",
         "link (1) or none (0)" if all(table.scores is None for table in tables) else "score of a link",
-        rows, columns, bits=8, distribution=False, method="the system",
-        subject={
-            "model": model, "test set": loaded.name, "sentence pairs": _of(len(pairs), len(loaded.pairs)),
-            "folder": Path(folder).name,
-        },
+        Axis("system", tuple(links)), Axis("links", ("found",)), bits=8, distribution=False, method="the system",
+        subject={"test set": testset.name, "sentence pairs": _of(len(pairs), len(testset.pairs))},
     )  # fmt: skip
     for number, pair in enumerate(pairs):
-        page.add(_folder_entry(pair, number, tables, (len(rows.labels), len(columns.labels))))
+        size = (len(pair.source), len(pair.target))
+        values = np.zeros((len(tables), 1, *size), dtype=np.float32)
+        found = np.zeros(values.shape, dtype=bool)
+        for k, table in enumerate(tables):
+            one = table[number]
+            for place, (i, j) in enumerate(one):
+                found[k, 0, i, j], values[k, 0, i, j] = True, 1 if one.scores is None else one.scores[place]
+        gold = _gold(pair.gold)
+        page.add(Entry(
+            pair.id, values, pair.source, pair.target, np.arange(size[0]), np.arange(size[1]), pair.source, pair.target,
+            "source", gold=gold, words_only=True, counts=None if gold is None else _counts(found, gold),
+        ))  # fmt: skip
     return page
 
 
@@ -371,31 +373,3 @@ def _words(text: str, spans: IdArray) -> IdArray:
         place += len(word)
     parts = (owner[max(start, 0) : max(end, 0)] for start, end in spans.tolist())
     return np.array([next((word for word in part if word >= 0), -1) for part in parts], dtype=np.int64)
-
-
-def _grid(systems: list[dict[str, Any]]) -> tuple[Axis, Axis, list[dict[str, Any]]]:
-    """Layers x methods if every combination is there, else one column of systems; and the systems in that order."""
-    keys = [(str(s["layer"]) if s["layer"] is not None else "none", str(s["method"])) for s in systems]
-    layers, methods = (list(dict.fromkeys(key[axis] for key in keys)) for axis in (0, 1))
-    if len(set(keys)) == len(keys) == len(layers) * len(methods):
-        order = [systems[keys.index((layer, method))] for layer in layers for method in methods]
-        return Axis("layer", tuple(layers)), Axis("method", tuple(methods)), order
-    names = tuple(str(s.get("system") or " ".join(key)) for s, key in zip(systems, keys, strict=True))
-    return Axis("system", names), Axis("links", ("found",)), systems
-
-
-def _folder_entry(pair: SentencePair, number: int, tables: list[LinkTable], shape: tuple[int, int]) -> Entry:
-    size = (len(pair.source), len(pair.target))
-    values = np.zeros((len(tables), *size), dtype=np.float32)
-    links = np.zeros((len(tables), *size), dtype=bool)
-    for k, table in enumerate(tables):
-        one = table[number]
-        for place, (i, j) in enumerate(one):
-            links[k, i, j] = True
-            values[k, i, j] = 1 if one.scores is None else one.scores[place]
-    gold = _gold(pair.gold)
-    return Entry(
-        pair.id, values.reshape(*shape, *size), pair.source, pair.target, np.arange(size[0]), np.arange(size[1]),
-        pair.source, pair.target, "source", gold=gold, words_only=True,
-        counts=None if gold is None else _counts(links.reshape(*shape, *size), gold),
-    )  # fmt: skip

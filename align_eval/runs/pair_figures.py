@@ -10,18 +10,18 @@ import hashlib
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError, UnknownNameError
+from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError
 from align_eval.files import StrPath, atomic_writer, parse_json, sha256_of
 from align_eval.io.resumable import Key
 from align_eval.processes import isolated_workers
-from align_eval.runs.results import links_file, links_file_of, make_folder, read_systems, write_json
+from align_eval.runs.results import file_name, links_file, make_folder, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +43,7 @@ class AlignedSet:
     title: str  # the system, as the figures name it
     links: LinkTable
     digest: str  # identifies the links
-    model: str | None = None
-    layer: int | None = None
-    method: str = ""
+    layer: int | None = None  # of the hidden states that the links were made of
 
 
 @dataclass(frozen=True)
@@ -58,37 +56,12 @@ class _Job:
     path: str
 
 
-def sets_of_folder(folder: StrPath, systems: Sequence[str] = ()) -> list[AlignedSet]:
-    """The test sets and links of a result folder that ``evaluate``, ``demo`` or ``run`` wrote.
-
-    ``systems``: those to take, such as ``mini-ende.argmax.layer7``; none: all.
-    """
+def read_set(testset: Corpus, links: StrPath) -> AlignedSet:
+    """A test set with the links of a file."""
     from align_eval.corpora import read_links
-    from align_eval.corpora.testsets import kept_testset
 
-    base = Path(folder)
-    known = {links_file_of(row).removesuffix(".talp"): row for row in read_systems(base)}
-    for name in systems:
-        if name not in known:
-            raise UnknownNameError("system of the result folder", name, known)
-    out: list[AlignedSet] = []
-    loaded: dict[str, Corpus] = {}
-    for name in systems or known:
-        row, path = known[name], base / "links" / f"{name}.talp"
-        if row["testset"] not in loaded:
-            loaded[row["testset"]] = kept_testset(base, row["testset"])
-        testset = loaded[row["testset"]]
-        links = read_links(os.fspath(path), format="pharaoh", base=0)
-        if len(links) != len(testset.pairs):
-            raise InputError(
-                f"links of {len(links)} pairs for the {len(testset.pairs)} pairs of {testset.name}", file=path,
-                remedy="Evaluate the test set again",
-            )  # fmt: skip
-        title = str(row.get("system") or name)
-        out.append(
-            AlignedSet(testset, name, title, links, sha256_of(path), row.get("model"), row["layer"], row["method"])
-        )
-    return out
+    path = Path(links)
+    return AlignedSet(testset, file_name(path.stem), path.name, read_links(path, bitext=testset.pairs), sha256_of(path))
 
 
 def align_set(testset: Corpus, aligner: Any, progress: Callable[[int], None] | None = None) -> list[AlignedSet]:
@@ -101,9 +74,8 @@ def align_set(testset: Corpus, aligner: Any, progress: Callable[[int], None] | N
         name = links_file(testset.name, *parts).removesuffix(".talp")
         columns = (table.sentence, table.source, table.target)
         digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
-        model = aligner.signature(system).get("model", "")
-        title = " ".join(filter(None, (model, str(system))))
-        out.append(AlignedSet(testset, name, title, table, digest, model, system.layer, system.method))
+        title = " ".join(filter(None, (aligner.signature(system).get("model", ""), str(system))))
+        out.append(AlignedSet(testset, name, title, table, digest, system.layer))
     return out
 
 

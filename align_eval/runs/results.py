@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align_eval.corpora import write_links
-from align_eval.errors import FormatError, MissingFileError
-from align_eval.files import StrPath, atomic_writer, output_errors, parse_json
+from align_eval.files import StrPath, atomic_writer, output_errors
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -54,33 +53,6 @@ def write_figure(figure: Figure, folder: StrPath, name: str, endings: Sequence[s
     return paths
 
 
-def read_systems(folder: StrPath) -> list[dict[str, Any]]:
-    """The systems that the ``scores.json`` of a result folder lists: at least ``testset``, ``method`` and ``layer``."""
-    path = Path(folder) / "scores.json"
-    try:
-        systems = parse_json(path.read_bytes())["systems"]
-        fits = isinstance(systems, list) and all(_is_system(row) for row in systems)
-    except OSError:
-        raise MissingFileError(
-            "is no result folder: it has no scores.json with systems", file=folder,
-            remedy="Write one with align-eval evaluate -o FOLDER, or name a test set",
-        ) from None  # fmt: skip
-    except (ValueError, KeyError, TypeError):
-        fits = False
-    if not fits or not systems:
-        raise FormatError("is no scores.json of align-eval evaluate", file=path, remedy="Make the folder again")
-    return list(systems)
-
-
-def _is_system(row: Any) -> bool:
-    return (
-        isinstance(row, dict)
-        and all(isinstance(row.get(key), str) for key in ("testset", "method"))
-        and (row.get("layer", "") is None or type(row.get("layer")) is int)
-        and all(isinstance(row.get(key, ""), (str, type(None))) for key in ("model", "system", "head", "mode", "sym"))
-    )
-
-
 def file_name(*parts: object) -> str:
     """A file name of letters, digits, ``.``, ``-`` and ``_`` from the parts given.
 
@@ -98,12 +70,6 @@ def links_file(testset: str, method: str, layer: int | None, head: str = "", mod
     """
     parts = (testset, method, None if layer is None else f"layer{layer}", head or None, mode or None, sym or None)
     return file_name(*parts) + ".talp"
-
-
-def links_file_of(row: dict[str, Any]) -> str:
-    """The name of the file of a system's links, by its row of :func:`read_systems`."""
-    more = (row.get(key) or "" for key in ("head", "mode", "sym"))
-    return links_file(row["testset"], row["method"], row["layer"], *more)
 
 
 def write_evaluations(found: Sequence[Evaluation], folder: StrPath) -> list[Path]:

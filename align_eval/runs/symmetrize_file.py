@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -38,17 +37,9 @@ def symmetrize_into(
     """Combine the links of two directions of alignment into a file, in blocks where nothing needs the files whole.
 
     That is without sentences, where both files have the same sentence pairs in the same order, without names or named
-    1, 2, ...
-
-    Args:
-        output, format_out, base_out: as in :func:`align_eval.corpora.linkio.write_links`.
-        forward, reverse: files of links; one of them may be ``-``, standard input.
-        method, rule: see :mod:`align_eval.links.symmetrization`.
-        format, base: of both files, as in :func:`align_eval.corpora.linkio.read_links`.
-        forward_order, reverse_order: side orders; ``auto``: the one that the sentences allow, or (of ``reverse``) else
-            the one in which both directions agree.
-        bitext: the sentence pairs, as evidence.
-        missing_sentences: see :class:`align_eval.corpora.matching.Matching`.
+    1, 2, ... For formats, bases and orders see :mod:`align_eval.corpora.linkio`, for ``missing_sentences``
+    :class:`align_eval.corpora.matching.Matching`. An order ``auto`` is the one that the sentences (``bitext``) allow,
+    or (of ``reverse``) else the one in which both directions agree. One file may be ``-``, standard input.
 
     Returns:
         the side order that the reverse file was read in, ``st`` or ``ts``, and why that one.
@@ -76,15 +67,15 @@ def symmetrize_into(
 
     one, report = read(inputs[0], forward_order)
     readings, reason = _readings(read, inputs[1], reverse_order, pairs is not None)
-    reports = [report, readings[0].report]
+    order, other, other_report = readings[0]
+    reports = [report, other_report]
     skips = [found.format not in ("jsonl", "parquet") for found in reports]
-    files, notes = [os.fspath(file) for file in inputs], []
-    for reading in readings:
+    files, matched = [os.fspath(file) for file in inputs], []
+    for _, table, _ in readings:
         how = Matching(files, missing_sentences, pairs is not None, skips)
-        reading.matched = match_tables([one, reading.table], how)
-        notes = how.notes
-    chosen = readings[0]
-    found = agreement(*chosen.matched)
+        matched.append(match_tables([one, table], how))
+    notes = how.notes
+    found = agreement(*matched[0])
     if len(readings) == 2:
         if found.swap is None:
             raise IndexBaseError(
@@ -93,14 +84,15 @@ def symmetrize_into(
                 file=files[1],
                 remedy=REMEDY,
             )
-        chosen, reason = readings[found.swap], _agreed(found, found.swap)
+        order, reason = readings[found.swap][0], _agreed(found, found.swap)
     elif found.swap:
-        notes.append(_probably(files[1], chosen.order, found))
+        notes.append(_probably(files[1], order, found))
     _warn(notes, reports)
-    table = symmetrize_table(chosen.matched[0], chosen.matched[1], method, rule)
-    table.provenance = combined_provenance(one.provenance, readings[0].table.provenance, method, rule)
+    forward_table, reverse_table = matched[bool(found.swap) if len(readings) == 2 else 0]
+    table = symmetrize_table(forward_table, reverse_table, method, rule)
+    table.provenance = combined_provenance(one.provenance, other.provenance, method, rule)
     write_links(output, table, bitext=pairs, **out)
-    return chosen.order, reason
+    return order, reason
 
 
 def _symmetrize_blocks(
@@ -164,32 +156,22 @@ def combined_provenance(
     return {**common, "sym": f"{method}/{rule}"}
 
 
-@dataclass
-class _Reading:
-    """The reverse file, read in one order."""
-
-    order: str
-    table: LinkTable
-    report: LinkReport
-    matched: list[LinkTable] = field(default_factory=list)
-
-
 def _readings(
     read: Callable[[StrPath, str], tuple[LinkTable, LinkReport]], reverse: StrPath, order: str, with_sentences: bool
-) -> tuple[list[_Reading], str]:
+) -> tuple[list[tuple[str, LinkTable, LinkReport]], str]:
     """The reverse file in each order that is possible, and why if it is one."""
     if order != "auto":
-        return [_Reading(order, *read(reverse, order))], "given"
+        return [(order, *read(reverse, order))], "given"
     if not with_sentences:
         table, report = read(reverse, "st")
-        return [_Reading("st", table, report), _Reading("ts", table.reverse(), report)], ""
+        return [("st", table, report), ("ts", table.reverse(), report)], ""
     if os.fspath(reverse) == "-":
         table, report = read(reverse, "auto")  # a stream is read once
-        return [_Reading(report.order, table, report)], report.order_from
+        return [(report.order, table, report)], report.order_from
     out, errors = [], []
     for each in ("st", "ts"):
         try:
-            out.append(_Reading(each, *read(reverse, each)))
+            out.append((each, *read(reverse, each)))
         except (LinkRangeError, IndexBaseError) as error:
             errors.append(error)
     if not out:

@@ -109,9 +109,9 @@ def test_demo_writes_scores_links_and_a_picture(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "demo" / "hidden-words.png").read_bytes().startswith(b"\x89PNG")
     reading = json.loads((tmp_path / "demo" / "hidden-words.json").read_text("utf-8"))
     assert reading["findings"][1].startswith("‘laws of the universe’ masked:")
-    summary = json.loads((tmp_path / "demo" / "summary.json").read_text("utf-8"))
-    assert len(summary) == 8
-    assert summary[0]["aer"] < 10
+    systems = json.loads((tmp_path / "demo" / "scores.json").read_text("utf-8"))["systems"]
+    assert len(systems) == 8
+    assert systems[0]["aer"] < 10
     assert len(list((tmp_path / "demo" / "links").iterdir())) == 8
 
 

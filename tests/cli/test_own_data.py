@@ -115,16 +115,12 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: 
         assert "no such file" in capsys.readouterr().err
 
 
-def test_a_result_folder_of_own_data(
-    own: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_links_of_own_data(own: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", *own["pipes"], "-o", tmp_path / "r", "--resamples", "0", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["testset"] == "pairs.txt"
-    moved = (tmp_path / "r").rename(tmp_path / "elsewhere")
-    assert run("explore", moved, "-o", tmp_path / "page.html") == 0
+    links = ("--links", tmp_path / "r" / "links" / "pairs.txt.refined.talp")
+    assert run("explore", *own["pipes"], *links, "-o", tmp_path / "page.html") == 0
     assert f"{KEPT} entries" in capsys.readouterr().out
-    assert run("plot", "pairs", moved, "--only", "1", "--jobs", "1") == 0
-    assert (moved / "pairs" / "pairs.txt.refined" / "0001.png").is_file()
-    for words in (("explore", moved), ("plot", "pairs", moved)):
-        assert run(*words, "--gold", "x") == run(*words, "--bitext", "x") == 2
+    assert run("plot", "pairs", *own["pipes"], *links, "--only", "1", "--jobs", "1", "-o", tmp_path / "drawn") == 0
+    assert (tmp_path / "drawn" / "pairs.txt.refined" / "0001.png").is_file()

@@ -85,10 +85,8 @@ def test_what_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
         (["layers", "--text", "the house", "--rows", "some"], 2, "own or all"),
         (["layers", "--text", "the house", "--quantity", "attention", "--head", "9"], 1, "has no head 9"),
         (["layers", "--text", "the house", "--quantity", "attention", "--query", "cat"], 1, "no token 'cat'"),
-        (["pairs", "mini-ende"], 2, "say where the figures go"),
-        (["pairs", "mini-ende", "-o", str(tmp_path), "-s", "x"], 2, "--system is for result folders"),
-        (["pairs", str(tmp_path), "-m", "x"], 2, "names its own models"),
-        (["pairs", str(tmp_path)], 1, "is no result folder"),
+        (["pairs", "mini-ende"], 2, "Missing option '--output'"),
+        (["pairs", "mini-ende", "-o", str(tmp_path), "--links", str(tmp_path / "x")], 1, "no such file"),
     ]
     for words, code, message in wrong:
         found, out, err = run(capsys, *words)
@@ -97,20 +95,21 @@ def test_what_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
 
 
 @pytest.mark.model
-def test_pairs_of_a_result_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path, e5: Any) -> None:
-    """Links that evaluate wrote, drawn with and without the similarity behind them."""
+def test_pairs_with_links_of_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path, e5: Any) -> None:
+    """Links that evaluate wrote."""
     from align_eval.aligners import AlignerSettings, make_aligner
     from align_eval.corpora import load_testset
     from align_eval.runs.evaluate import evaluate_testset
     from align_eval.runs.results import write_evaluations
 
     aligner = make_aligner(AlignerSettings(e5, ("argmax",)))
-    write_evaluations(evaluate_testset(load_testset("mini-enzh"), aligner, resamples=0), tmp_path)
-    code, out, err = run(capsys, "pairs", str(tmp_path), "--only", "1-2", "--jobs", "1")
+    (links,) = write_evaluations(evaluate_testset(load_testset("mini-enzh"), aligner, resamples=0), tmp_path)
+    asked = ("pairs", "mini-enzh", "--links", str(links), "-o", str(tmp_path / "pairs"))
+    code, out, err = run(capsys, *asked, "--only", "1-2", "--jobs", "1")
     assert (code, err) == (0, "")
     assert out.startswith("2 figures: ")
     drawn = tmp_path / "pairs" / "mini-enzh.argmax.layer7"
     assert sorted(p.name for p in drawn.iterdir()) == ["0001.png", "0002.png", "figures.json", "pairs.tsv"]
-    code, out, err = run(capsys, "pairs", str(tmp_path), "--only", "1-x")
+    code, out, err = run(capsys, *asked, "--only", "1-x")
     assert code == 2
     assert "--only" in err

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.words import is_punctuation
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.infilling.strategies import STRATEGIES, Positions, make_strategy, masks_of, number_text, parse_numbers
+from align_eval.infilling.strategies import STRATEGIES, Positions, make_strategy, masks_of, number_text
 from align_eval.infilling.word_lists import (
     function_words,
     is_function_word,
@@ -18,6 +18,7 @@ from align_eval.infilling.word_lists import (
     word_classes,
 )
 from align_eval.links import GoldLinks, Links
+from align_eval.registry import numbers_of
 
 GERMAN = SentencePair(
     "1",
@@ -158,7 +159,7 @@ def test_what_a_strategy_needs_of_a_pair_is_named() -> None:
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_numbers_read_back(words: set[int]) -> None:
     ordered = tuple(sorted(words))
-    assert parse_numbers(number_text(ordered)) == ordered
+    assert numbers_of(number_text(ordered)) == [word + 1 for word in ordered]
     assert Positions(ordered).words == ordered
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from align_eval.cli._options import parse_layers
 from align_eval.errors import FormatError, InputError, MissingFileError, ModelError, UnknownNameError
+from align_eval.registry import numbers_of
 from align_eval.runs.experiments import KINDS, read_experiment, run_experiment
 from align_eval.runs.experiments.signals import SignalsExperiment
-from align_eval.runs.sweep import split
 from tests.models import families
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +39,7 @@ def test_the_experiments_of_the_project_are_well_formed(path: Path) -> None:
     assert experiment.name == path.stem
     assert experiment.title
     assert experiment.text
-    assert parse_layers(getattr(experiment, "layers", "all"), 12)
+    assert numbers_of(getattr(experiment, "layers", "all"), last=12)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
     monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: e5)
     experiment = read_experiment(written(tmp_path, GOOD))
     notes: list[str] = []
-    folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
+    folder = run_experiment(experiment, tmp_path / "results", notes.append)
     table = (folder / "evaluate.json").read_text("utf-8")
     page = (folder / "README.md").read_text("utf-8")
     assert notes[0].startswith("mini-ende: best AER 6.")
@@ -84,14 +83,14 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
         raise AssertionError("a finished table was made again")
 
     monkeypatch.setattr("align_eval.runs.evaluate.evaluate_testset", fail)
-    run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    run_experiment(experiment, tmp_path / "results")
     assert (folder / "README.md").read_text("utf-8") == page
     (folder / "evaluate.json").write_text(table.replace('"aer": 6.', '"aer": 5.'), "utf-8")
     with pytest.raises(AssertionError, match="made again"):  # a number was changed: made anew, not believed
-        run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+        run_experiment(experiment, tmp_path / "results")
     changed = read_experiment(written(tmp_path, GOOD.replace("resamples = 50", "resamples = 60")))
     with pytest.raises(AssertionError, match="made again"):
-        run_experiment(changed, tmp_path / "results", parse_layers=parse_layers)
+        run_experiment(changed, tmp_path / "results")
 
 
 @pytest.mark.parametrize(("name", "testset"), [("marian", "mini-ende"), ("gpt2", "mini-enfr")])
@@ -101,7 +100,7 @@ def test_evaluate_takes_models_of_every_family(
     model = families.build(name)
     monkeypatch.setattr("align_eval.models.load_model", lambda *_, **__: model)
     text = GOOD.replace("mini-ende", testset).replace('layers = "7"', 'layers = "all"')
-    folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path / "results", parse_layers=parse_layers)
+    folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path / "results")
     rows = json.loads((folder / "evaluate.json").read_text("utf-8"))["cells"][testset]["systems"]
     assert len(rows) > 2
     assert {row["method"] for row in rows} == {"argmax", "forward"}
@@ -144,7 +143,7 @@ def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_sweep_runs_and_keeps_what_is_done(tmp_path: Path, marian: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = read_experiment(written(tmp_path, SWEEP + "development = 0.5"))
     notes: list[str] = []
-    folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
+    folder = run_experiment(experiment, tmp_path / "results", notes.append)
     cell = json.loads((folder / "sweep.json").read_text("utf-8"))["cells"]["mini-ende"]
     assert len(cell["views"]) == 2 * 5
     assert {"layer", "head", "mode", "aer"} <= cell["views"][0].keys()
@@ -164,24 +163,24 @@ def test_a_sweep_runs_and_keeps_what_is_done(tmp_path: Path, marian: Any, monkey
 
     monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
     (folder / "mini-ende.png").unlink()
-    run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    run_experiment(experiment, tmp_path / "results")
     assert (folder / "mini-ende.png").exists(), "a figure that is missing is drawn again"
     assert (folder / "README.md").read_text("utf-8") == page
     for change in ("development = 0.25", "development = 0.5\nkeys = 'mean'"):
         changed = read_experiment(written(tmp_path, SWEEP + change))
         with pytest.raises(AssertionError, match="made again"):
-            run_experiment(changed, tmp_path / "results", parse_layers=parse_layers)
+            run_experiment(changed, tmp_path / "results")
     faster = read_experiment(written(tmp_path, SWEEP + "development = 0.5\nbatch_tokens = 64"))
-    run_experiment(faster, tmp_path / "results", parse_layers=parse_layers)
+    run_experiment(faster, tmp_path / "results")
     marian.revision = "2"
     with pytest.raises(AssertionError, match="made again"):
-        run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+        run_experiment(experiment, tmp_path / "results")
 
 
 @pytest.mark.parametrize("damage", ["a row without a field", "a number", "a part that is empty"])
 def test_a_damaged_part_is_made_anew(tmp_path: Path, marian: Any, damage: str) -> None:
     experiment = read_experiment(written(tmp_path, SWEEP + "development = 0.5"))
-    folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    folder = run_experiment(experiment, tmp_path / "results")
     file = folder / "sweep.json"
     whole, page = file.read_text("utf-8"), (folder / "README.md").read_text("utf-8")
     data = json.loads(whole)
@@ -193,7 +192,7 @@ def test_a_damaged_part_is_made_anew(tmp_path: Path, marian: Any, damage: str) -
     else:
         data["cells"]["mini-ende"] = {key: cell[key] for key in ("fingerprint", "digest")}
     file.write_text(json.dumps(data), "utf-8")
-    run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    run_experiment(experiment, tmp_path / "results")
     assert file.read_text("utf-8") == whole
     assert (folder / "README.md").read_text("utf-8") == page
 
@@ -205,7 +204,6 @@ title = "Tiny signals"
 model = "tiny"
 testsets = ["mini-ende"]
 signals = ["attention", "saliency:norm=l1", "rollout"]
-links = ["mine=links/{testset}.talp"]
 aligners = ["stub"]
 development = 0.5
 resamples = 20
@@ -213,7 +211,7 @@ resamples = 20
 PLAIN = SIGNALS.replace('"stub"', '"forward"')
 
 
-def test_signals_beside_aligners_and_links(tmp_path: Path, marian: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_beside_aligners(tmp_path: Path, marian: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from align_eval.aligners import ALIGNERS
     from tests.runs.stub import Stub
 
@@ -222,20 +220,15 @@ def test_signals_beside_aligners_and_links(tmp_path: Path, marian: Any, monkeypa
             super().__init__()
 
     monkeypatch.setitem(ALIGNERS._things, "stub", Made)
-    (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "mini-ende.talp").write_text("0-0\n0-0\n0-0\n0-1\n", "utf-8")
     experiment = read_experiment(written(tmp_path, SIGNALS))
     notes: list[str] = []
-    folder = run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers, note=notes.append)
+    folder = run_experiment(experiment, tmp_path / "results", notes.append)
     cells = json.loads((folder / "signals.json").read_text("utf-8"))["cells"]
-    assert list(cells) == [f"mini-ende/{x}" for x in ("attention", "saliency:norm=l1", "rollout", "stub", "mine")]
+    assert list(cells) == [f"mini-ende/{x}" for x in ("attention", "saliency:norm=l1", "rollout", "stub")]
     assert all(cell["score"]["sentences"] == 2 for cell in cells.values())
     assert cells["mini-ende/saliency:norm=l1"]["view"] == "1.layer awo"
-    rest = [k for k in split(4, 0.5, 12345)[1] if k != 3]
-    assert cells["mini-ende/mine"]["score"]["aer"] == pytest.approx(100 * (1 - len(rest) / 2))
     page = (folder / "README.md").read_text("utf-8")
     assert "| rollout | " in page
-    assert "| mine | " in page
     assert "Not read" not in page
 
     def fail(*args: object, **options: object) -> None:
@@ -243,9 +236,9 @@ def test_signals_beside_aligners_and_links(tmp_path: Path, marian: Any, monkeypa
 
     monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
     more = SIGNALS.replace('["stub"]', '["stub", "argmax"]').replace('"rollout"]', '"rollout", "norms"]')
-    run_experiment(experiment, tmp_path / "results", parse_layers=parse_layers)
+    run_experiment(experiment, tmp_path / "results")
     with pytest.raises(AssertionError, match="made again"):
-        run_experiment(read_experiment(written(tmp_path, more)), tmp_path / "results", parse_layers=parse_layers)
+        run_experiment(read_experiment(written(tmp_path, more)), tmp_path / "results")
 
 
 def test_a_signal_that_cannot_be_read_says_why(tmp_path: Path, marian: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,8 +246,8 @@ def test_a_signal_that_cannot_be_read_says_why(tmp_path: Path, marian: Any, monk
         raise ModelError("the model has no values", remedy="Choose another")
 
     monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
-    text = SIGNALS.replace('links = ["mine=links/{testset}.talp"]', "").replace('aligners = ["stub"]', "")
-    folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path, parse_layers=parse_layers)
+    text = SIGNALS.replace('aligners = ["stub"]', "")
+    folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path)
     assert "- rollout: the model has no values. Choose another" in (folder / "README.md").read_text("utf-8")
 
 
@@ -269,7 +262,6 @@ def test_a_signal_that_cannot_be_read_says_why(tmp_path: Path, marian: Any, monk
         (PLAIN.replace("l1", "l1,nrm=2"), UnknownNameError, "option of the attribution method saliency"),
         (SIGNALS.replace('"stub"', '"eflomal+parallel"'), InputError, "parallel_languages"),
         (SIGNALS.replace('"stub"', '"argmx"'), UnknownNameError, "Did you mean 'argmax'"),
-        (PLAIN.replace("mine=", "mine:"), FormatError, "is not LABEL=FILE"),
         (PLAIN.replace('"mini-ende"', '"mini-ende", "mini-enxx"'), UnknownNameError, "test set"),
     ],
 )

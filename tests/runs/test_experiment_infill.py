@@ -32,17 +32,13 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def layers(text: str, available: int) -> list[int]:
-    return list(range(1, available + 1))
-
-
 def test_it_writes_everything_and_keeps_what_is_there(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load("masked").with_languages(None, None)
     monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: model)
     notes: list[str] = []
-    base = run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers, note=notes.append)
+    base = run_experiment(read_experiment(file), tmp_path / "results", notes.append)
     assert any("not-here: left out" in note for note in notes)
     cells = json.loads((base / "infill.json").read_text("utf-8"))["cells"]
     assert list(cells) == ["small-deen", "small-deen:reverse"]
@@ -61,7 +57,7 @@ def test_it_writes_everything_and_keeps_what_is_there(
         raise AssertionError("it was run again")
 
     monkeypatch.setattr("align_eval.runs.infill.infill_testset", never)
-    run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+    run_experiment(read_experiment(file), tmp_path / "results")
     assert (base / "README.md").read_text("utf-8") == page
 
 
@@ -74,7 +70,7 @@ def test_what_is_wrong_is_told_before_anything_runs(file: Path, tmp_path: Path) 
     ):
         file.write_text(FILE.replace(old, new), "utf-8")
         with pytest.raises(error, match=words):
-            run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+            run_experiment(read_experiment(file), tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -91,9 +87,9 @@ def test_a_model_in_a_folder_of_its_own(file: Path, tmp_path: Path, monkeypatch:
         if value:
             monkeypatch.setenv("ALIGN_EVAL_TINY", value)
         with pytest.raises(MissingFileError, match=words):
-            run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+            run_experiment(read_experiment(file), tmp_path / "results")
     monkeypatch.setenv("ALIGN_EVAL_TINY", str(bert_folder()))
-    base = run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+    base = run_experiment(read_experiment(file), tmp_path / "results")
     cell = json.loads((base / "infill.json").read_text("utf-8"))["cells"]["small-deen"]
     assert (cell["subject"]["model"], cell["subject"]["mode"]) == ("tiny-tlm", "tgt2src")
     texts = [path.read_text("utf-8") for path in base.rglob("*") if path.suffix in (".md", ".json")]
@@ -105,4 +101,4 @@ def test_a_model_in_a_folder_of_its_own(file: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("align_eval.runs.infill.infill_testset", never)
     (tmp_path / "link").symlink_to(bert_folder())
     monkeypatch.setenv("ALIGN_EVAL_TINY", "link")  # from the experiment's file on
-    run_experiment(read_experiment(file), tmp_path / "results", parse_layers=layers)
+    run_experiment(read_experiment(file), tmp_path / "results")

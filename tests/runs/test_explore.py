@@ -1,4 +1,4 @@
-"""Pages from models and folders: what they hold equals the maps, links and counts of the rest of the package."""
+"""Pages from models and links: what they hold equals the maps, links and counts of the rest of the package."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from align_eval.aligners.heads import READINGS
 from align_eval.attribution.collect import attention_maps, word_matrices
 from align_eval.cli import main
 from align_eval.corpora import SentencePair
-from align_eval.errors import FormatError, InputError, MissingFileError, ModelError, UnknownNameError
+from align_eval.errors import InputError, LengthMismatchError, ModelError, UnknownNameError
 from align_eval.extraction import make_extractor
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
-from align_eval.runs.explore import explore_folder, explore_page, explore_text
-from align_eval.runs.results import write_json
+from align_eval.runs.explore import explore_page, explore_text
 from align_eval.scoring.measures import counts
 from tests.models.families import build, pairs
 from tests.report.page.samples import unpack
@@ -165,64 +164,30 @@ def test_the_self_attention_of_a_text(kind: str) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A result folder of two layers x two methods on mini-ende, its links drawn from gold."""
-    testset = ae.load_testset("mini-ende")
-    systems = []
-    (tmp_path / "links").mkdir()
-    for layer in (6, 7):
-        for method in ("argmax", "softmax:threshold=0.1"):
-            links = [Links(list(pair.gold.sure)[: layer - len(method) % 4]) for pair in testset.pairs if pair.gold]
-            name = f"mini-ende.{method.replace(':', '-').replace('=', '-')}.layer{layer}.talp"
-            ae.write_links(tmp_path / "links" / name, LinkTable.from_links(links), format="pharaoh", base=0)
-            systems.append(
-                {
-                    "system": f"m {method} {layer}",
-                    "testset": "mini-ende",
-                    "model": "m",
-                    "method": method,
-                    "layer": layer,
-                }
-            )
-    write_json(tmp_path / "scores.json", {"environment": {}, "systems": systems})
-    return tmp_path
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Links of two systems on mini-ende, drawn from gold."""
+    found = {}
+    for number, name in enumerate(("one", "two"), 2):
+        links = [Links(list(pair.gold.sure)[:number]) for pair in ae.load_testset("mini-ende").pairs if pair.gold]
+        found[name] = tmp_path / f"{name}.talp"
+        ae.write_links(found[name], LinkTable.from_links(links), format="pharaoh", base=0)
+    return found
 
 
-def test_a_result_folder_shows_its_links(folder: Path) -> None:
-    page = explore_folder(folder, limit=5)
-    assert (page.rows.labels, page.columns.labels) == (("6", "7"), ("argmax", "softmax:threshold=0.1"))
+def test_links_of_systems(files: dict[str, Path]) -> None:
     testset = ae.load_testset("mini-ende")
-    table = ae.read_links(folder / "links" / "mini-ende.softmax-threshold-0.1.layer7.talp", base=0)
+    page = ae.explore_links(testset, files, limit=5)
+    assert (page.rows.labels, page.columns.labels) == (("one", "two"), ("found",))
+    table = ae.read_links(files["two"], base=0)
     expected = counts(testset.gold, table)[:5]
-    assert [c[1, 1].tolist() for c in page._counts] == expected[:, [0, 2, 3]].tolist()  # type: ignore[index]
+    assert [c[1, 0].tolist() for c in page._counts] == expected[:, [0, 2, 3]].tolist()  # type: ignore[index]
     _, arrays = opened(page, 0)
-    assert [tuple(link) for link in np.argwhere(arrays["full"][1, 1])] == list(table[0])
+    assert [tuple(link) for link in np.argwhere(arrays["full"][1, 0])] == list(table[0])
     assert page.index()["subject"]["sentence pairs"] == "5 of 40"
-
-
-def test_systems_that_are_no_table_stand_one_below_the_other(folder: Path) -> None:
-    about = json.loads((folder / "scores.json").read_text("utf-8"))
-    write_json(folder / "scores.json", {"systems": about["systems"][:3]})
-    page = explore_folder(folder)
-    assert page.rows.labels == ("m argmax 6", "m softmax:threshold=0.1 6", "m argmax 7")
-    assert page.columns.labels == ("found",)
-
-
-def test_folders_that_hold_no_links(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="no scores"):
-        explore_folder(tmp_path / "links")
-    with pytest.raises(UnknownNameError, match="mini-ende"):
-        explore_folder(folder, "mini-enfr")
-    about = json.loads((folder / "scores.json").read_text("utf-8"))
-    about["systems"][0]["testset"] = "mini-enes"
-    write_json(folder / "scores.json", about)
-    with pytest.raises(InputError, match="mini-enes, mini-ende"):
-        explore_folder(folder)
-    with pytest.raises(MissingFileError):
-        explore_folder(folder, "mini-enes")
-    (folder / "scores.json").write_text('{"systems": [{}]}', "utf-8")
-    with pytest.raises(FormatError, match="align-eval evaluate"):
-        explore_folder(folder)
+    with pytest.raises(LengthMismatchError, match="has links of 1 sentence pairs, mini-ende has 40"):
+        ae.explore_links(testset, {"short": ["0-0"]})
+    with pytest.raises(InputError, match="no links"):
+        ae.explore_links(testset, {})
 
 
 def command(*arguments: object) -> int:
@@ -253,6 +218,6 @@ def test_the_command_writes_a_page(
     assert "reads pairs" in capsys.readouterr().err
 
 
-def test_the_command_reads_a_folder_without_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(folder, "-o", folder / "page.html") == 0
-    assert "40 entries, 2 layers x 2 methods" in capsys.readouterr().out
+def test_the_command_reads_links_without_a_model(files: dict[str, Path], tmp_path: Path) -> None:
+    asked = [word for file in files.values() for word in ("--links", file)]
+    assert command("mini-ende", *asked, "-o", tmp_path / "page.html") == 0

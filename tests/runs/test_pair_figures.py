@@ -1,4 +1,4 @@
-"""Pictures of a whole test set: which files, resumed, in parallel, and from a result folder."""
+"""Pictures of a whole test set: which files, resumed, in parallel, and of links from a file."""
 
 from __future__ import annotations
 
@@ -10,28 +10,18 @@ import numpy as np
 import pytest
 
 from align_eval.corpora import load_testset, write_links
-from align_eval.errors import InputError, MissingFileError, UnknownNameError
+from align_eval.errors import InputError, LengthMismatchError
 from align_eval.links import Links
 from align_eval.links.table import LinkTable
 from align_eval.runs import pair_figures
-from align_eval.runs.pair_figures import AlignedSet, draw_pairs, sets_of_folder
+from align_eval.runs.pair_figures import AlignedSet, draw_pairs, read_set
 
 
 @pytest.fixture(scope="module")
 def aligned() -> AlignedSet:
     testset = load_testset("mini-ende")
     links = LinkTable.from_links([Links([(0, 0)]) for _ in testset.pairs])
-    return AlignedSet(testset, "mini-ende.argmax.layer7", "argmax layer 7", links, "abc", "offline:e5-small", 7)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, aligned: AlignedSet) -> Path:
-    """A result folder as ``evaluate -o`` writes it."""
-    (tmp_path / "links").mkdir()
-    write_links(tmp_path / "links" / f"{aligned.name}.talp", aligned.links, format="pharaoh", base=0)
-    row = {"testset": "mini-ende", "method": "argmax", "layer": 7, "model": "offline:e5-small", "system": "argmax 7"}
-    (tmp_path / "scores.json").write_text(json.dumps({"systems": [row]}))
-    return tmp_path
+    return AlignedSet(testset, "mini-ende.argmax.layer7", "argmax layer 7", links, "abc", 7)
 
 
 def test_one_file_a_pair_and_a_list_of_them(aligned: AlignedSet, tmp_path: Path) -> None:
@@ -90,21 +80,14 @@ def test_processes_draw_the_same_files(aligned: AlignedSet, tmp_path: Path) -> N
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_a_result_folder(folder: Path, aligned: AlignedSet) -> None:
-    (found,) = sets_of_folder(folder)
-    assert (found.name, found.title, found.model, found.layer) == (aligned.name, "argmax 7", "offline:e5-small", 7)
+def test_links_of_a_file(aligned: AlignedSet, tmp_path: Path) -> None:
+    write_links(tmp_path / "mine:1.talp", aligned.links, format="pharaoh", base=0)
+    found = read_set(aligned.testset, tmp_path / "mine:1.talp")
+    assert (found.name, found.title, found.layer) == ("mine-1", "mine:1.talp", None)
     assert len(found.links) == len(found.testset.pairs)
-    assert [s.name for s in sets_of_folder(folder, [aligned.name])] == [aligned.name]
-    with pytest.raises(UnknownNameError, match=r"mini-ende\.argmax\.layer7"):
-        sets_of_folder(folder, ["mini-ende.argmax.layer8"])
-
-
-def test_what_is_no_result_folder(tmp_path: Path, folder: Path, aligned: AlignedSet) -> None:
-    with pytest.raises(MissingFileError, match="is no result folder"):
-        sets_of_folder(tmp_path / "nothing")
-    (folder / "links" / f"{aligned.name}.talp").write_text("0-0\n")
-    with pytest.raises(InputError, match="links of 1 pairs for the 40 pairs"):
-        sets_of_folder(folder)
+    (tmp_path / "short.talp").write_text("0-0\n")
+    with pytest.raises(LengthMismatchError, match="40"):
+        read_set(aligned.testset, tmp_path / "short.talp")
 
 
 def test_errors(aligned: AlignedSet, tmp_path: Path) -> None:
@@ -117,7 +100,7 @@ def test_errors(aligned: AlignedSet, tmp_path: Path) -> None:
 
 
 def test_heads_of_one_method_are_systems_of_their_own(tmp_path: Path) -> None:
-    """Links of two attention heads are read from two files, and their figures go into two folders."""
+    """The links of two attention heads go into two files, and their figures into two folders."""
     from align_eval.aligners import System
     from align_eval.runs.evaluate import evaluate_testset
     from align_eval.runs.pair_figures import align_set
@@ -132,5 +115,5 @@ def test_heads_of_one_method_are_systems_of_their_own(tmp_path: Path) -> None:
     testset = load_testset("mini-ende")
     write_evaluations(evaluate_testset(testset, Heads(), resamples=0), tmp_path)
     names = ["mini-ende.reverse.L1H1.awi", "mini-ende.reverse.L2H1.awi"]
-    assert [one.name for one in sets_of_folder(tmp_path)] == names
+    assert [path.stem for path in sorted((tmp_path / "links").glob("*.talp"))] == names
     assert [one.name for one in align_set(testset, Heads())] == names

@@ -40,8 +40,7 @@ def heads(
     ),
     thumbnails: bool = typer.Option(False, "--thumbnails", help="Draw each head's map small, not one number."),
     files: options.FigureFiles,
-    source_language: str | None = typer.Option(None, help="Code of the source language, if the model needs one."),
-    target_language: str | None = typer.Option(None, help="Code of the target language, if the model needs one."),
+    languages: options.Languages,
     loading: options.Loading,
 ) -> None:
     """Draw | attention x gradient | of one prediction: a layer x head grid, and one head's map beside it."""
@@ -50,7 +49,7 @@ def heads(
     from align_eval.attribution.text_flow import SCALARS, parse_group, text_flow
     from align_eval.figures.heads import head_zoom, strongest_head, summarise_heads
 
-    loaded = loading.load(model, source_language=source_language, target_language=target_language)
+    loaded = loading.load(model, **vars(languages))
     flow = text_flow(loaded, text, predict, source=source, kind=kind)
     groups = [parse_group(item, flow) for item in group or ()]
     shown = wanted or strongest_head(flow, scalar)

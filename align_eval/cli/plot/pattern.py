@@ -49,8 +49,7 @@ def pattern(
     ),
     seed: int = typer.Option(12345, min=0, help="Seed of the noise."),
     title: str | None = typer.Option(None, help="Above the map; by default what it was drawn from."),
-    source_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
-    target_language: str | None = typer.Option(None, help="Language code, for a model of several languages."),
+    languages: options.Languages,
     files: options.FigureFiles,
     loading: options.Loading,
 ) -> None:
@@ -75,7 +74,7 @@ def pattern(
             raise typer.BadParameter("give either --mass or --weight")
         from align_eval.patterns.attention import text_attention
 
-        loaded = loading.load(str(model), source_language=source_language, target_language=target_language)
+        loaded = loading.load(str(model), **vars(languages))
         attention = text_attention(
             loaded, text, layers=None if layer is None else [layer], target=target, part=part, tokens=n
         )

@@ -21,16 +21,10 @@ from numpy.typing import NDArray
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.shown import shown
 
-SIDES = ("source", "target", "text")
-
 
 @dataclass(frozen=True)
 class Entry:
-    """What the page shows of one pair or text. R x C views: layers down and heads across, or what the page calls them.
-
-    Raises:
-        InputError: shapes that do not fit, a word outside its side, an unknown side.
-    """
+    """What the page shows of one pair or text, in R x C views: layers down and heads across as a rule."""
 
     id: str  # its name on the page
     values: NDArray[np.floating[Any]]  # (R, C, Q, K), between subwords (special ones included) or between words
@@ -48,33 +42,6 @@ class Entry:
     links: NDArray[np.bool_] | None = None  # (R, C, query words, key words), found in each view; None: not sought
     counts: NDArray[np.integer[Any]] | None = None  # (R, C, 3): links, sure ones, possible ones; None: no gold
     words_only: bool = False  # there are no subwords to show
-
-    def __post_init__(self) -> None:
-        shape = (*self.values.shape[:2], len(self.query_labels), len(self.key_labels))
-        words = (len(self.query_text), len(self.key_text))
-        fits = {
-            "values": self.values.shape == shape,
-            "changed maps": self.changed is None or self.changed.shape == shape,
-            "changed labels": self.changed_labels is None or len(self.changed_labels) == shape[2],
-            "words of the rows or columns": (len(self.query_words), len(self.key_words)) == shape[2:],
-            "links": self.links is None or self.links.shape == (*shape[:2], *words),
-            "counts": self.counts is None or self.counts.shape == (*shape[:2], 3),
-        }
-        if self.values.ndim != 4 or not all(fits.values()):
-            wrong = ", ".join(name for name, fit in fits.items() if not fit) or "values"
-            raise InputError(
-                f"{wrong} of entry {self.id} do not fit: values {self.values.shape}, {shape[2]} rows and {shape[3]} "
-                f"columns, {words[0]} and {words[1]} words"
-            )
-        if (self.changed is None) != (self.changed_labels is None):
-            raise InputError(f"entry {self.id} has changed maps or changed labels, but not both")
-        if self.query_side not in SIDES:
-            raise InputError(f"unknown side {self.query_side!r}", remedy=f"Choose one of {', '.join(SIDES)}")
-        gold = self.gold or ()
-        outside = max(self.query_words, default=-1) >= words[0] or max(self.key_words, default=-1) >= words[1]
-        outside |= any(not 0 <= q < words[0] for q in (*self.changed_words, *(q for q, _, _ in gold)))
-        if outside or any(not 0 <= k < words[1] for _, k, _ in gold):
-            raise InputError(f"a word lies outside of the {words[0]} and {words[1]} words of entry {self.id}")
 
     def summary(self) -> dict[str, Any]:
         """What the page knows of the entry before it is opened: texts, and how many gold links it has."""

@@ -81,12 +81,7 @@ ENGINES: Registry[Callable[..., Engine]] = Registry("engine", "align_eval.runs.e
 
 
 def make_engine(name: str, **options: Any) -> Engine:
-    """The engine ``name`` with its own options.
-
-    Raises:
-        UnknownNameError: no such engine.
-        EngineError: a package that it needs is missing.
-    """
+    """The engine ``name`` with its own options; EngineError if a package that it needs is missing."""
     return ENGINES.get(name)(**options)
 
 

@@ -26,7 +26,7 @@ from align_eval.corpora.testset_entries import is_inner_path, parse_toml
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, parse_json
 from align_eval.registry import Registry
-from align_eval.runs.results import environment, make_folder
+from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -40,12 +40,8 @@ Make = Callable[[], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Watch:
-    """What a run reports to: ``note`` gets a sentence as each part is done, ``bar`` shows progress.
+    """What a run reports to: ``note`` gets a sentence as each part is done, ``bar`` shows progress."""
 
-    ``parse_layers`` reads the text of ``layers``, given the model's number of layers.
-    """
-
-    parse_layers: Callable[[str, int], list[int]]
     note: Callable[[str], None] = lambda text: None
     bar: Bar = lambda what, total: contextlib.nullcontext(lambda advance: None)
 
@@ -160,17 +156,12 @@ def _typed(key: str, value: Any, kind: str, path: StrPath) -> Any:
     raise FormatError(f"{key} = {value!r} is not of the type {kind}", file=path, remedy="Mend its value")
 
 
-def run_experiment(
-    experiment: Experiment, folder: StrPath, *, parse_layers: Callable[[str, int], list[int]], **reports: Any
-) -> Path:
-    """Run an experiment into ``folder``/NAME and return that folder; for ``parse_layers``, ... see :class:`Watch`."""
+def run_experiment(experiment: Experiment, folder: StrPath, *reports: Any) -> Path:
+    """Run an experiment into ``folder``/NAME and return that folder; for the reports see :class:`Watch`."""
     experiment.check()
     base = make_folder(Path(folder) / experiment.name)
-    experiment.run(base, Watch(parse_layers, **reports))
+    experiment.run(base, Watch(*reports))
     return base
-
-
-WIDTH = 300  # characters that stay on one line of JSON
 
 
 class Cells:
@@ -210,8 +201,7 @@ class Cells:
             self._write()
 
     def _write(self) -> None:
-        with atomic_writer(self.path) as stream:
-            stream.write(pretty({"cells": self._cells}) + "\n")
+        write_json(self.path, {"cells": self._cells})
 
 
 def _digest_of(cell: dict[str, Any]) -> str:
@@ -227,19 +217,3 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table as lines of Markdown."""
     lines = ["| " + " | ".join(columns) + " |", "|---|" + "---|" * (len(columns) - 1)]
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
-
-
-def pretty(value: Any, indent: int = 0) -> str:
-    """JSON in which a mapping or list that fits on a line stands on one.
-
-    >>> print(pretty({"a": [{"b": 1}, {"b": 2}]}))
-    {"a": [{"b": 1}, {"b": 2}]}
-    """
-    flat = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, (dict, list, tuple)) or len(flat) + indent <= WIDTH:
-        return flat
-    pad, end = " " * (indent + 1), " " * indent
-    if isinstance(value, dict):
-        items = [f"{pad}{json.dumps(str(k), ensure_ascii=False)}: {pretty(v, indent + 1)}" for k, v in value.items()]
-        return "{\n" + ",\n".join(items) + f"\n{end}}}"
-    return "[\n" + ",\n".join(pad + pretty(item, indent + 1) for item in value) + f"\n{end}]"

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align_eval.registry import numbers_of
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class EvaluateExperiment(Experiment):
         loaded = self.load()
         model = load_model(self.model)
         states, _ = vector_models(model.in_languages(loaded[0].source_language, loaded[0].target_language))
-        layers = tuple(watch.parse_layers(self.layers, states.layers))
+        layers = tuple(numbers_of(self.layers, 0, states.layers))
         settings = AlignerSettings(model, self.methods, layers, self.subword, self.on_long, lone_marks=self.lone_marks)
 
         def parts() -> Iterator[tuple[str, str, Make]]:

@@ -1,4 +1,4 @@
-"""Kind ``signals``: all attribution methods of a model on test sets, beside aligners and given links.
+"""Kind ``signals``: all attribution methods of a model on test sets, beside aligners.
 
 ::
 
@@ -11,14 +11,12 @@
     aligner_model = "offline:e5-small"
     parallel = ["multi30k-train.de-en.tsv.gz"]                     # what +parallel trains on, beside the test text
     parallel_languages = "de-en"
-    links = ["mine=links/{testset}.talp"]
 
 Of each attribution method the view (layer, head, mode) with the lowest AER on the dev split is scored on the test
-split. Aligners see the whole test text, links are given for all of it, and both are scored on that same test split. A
-method that the model does not have has the reason in place of a number. It writes ``signals.json`` and ``README.md``.
+split. Aligners see the whole test text and are scored on that same test split. A method that the model does not have
+has the reason in place of a number. It writes ``signals.json`` and ``README.md``.
 
-Files of ``parallel`` are looked for as they are named, then in the folder ``ALIGN_EVAL_PARALLEL``. Files of
-``links`` are relative to the experiment file.
+Files of ``parallel`` are looked for as they are named, then in the folder ``ALIGN_EVAL_PARALLEL``.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align_eval.aligners.heads import mode_name
-from align_eval.errors import FormatError, InputError, MissingFileError, ModelError
+from align_eval.errors import InputError, MissingFileError, ModelError
 from align_eval.files import sha256_of
 from align_eval.runs.experiments import KINDS, Make, Watch, digest, table
 from align_eval.runs.experiments.sweep import ViewExperiment, interval
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from align_eval.corpora import Corpus
 
 PLUS = "+parallel"
-OWN = ("signals", "aligners", "aligner_model", "parallel", "parallel_languages", "parallel_tokenize", "links")
+OWN = ("signals", "aligners", "aligner_model", "parallel", "parallel_languages", "parallel_tokenize")
 
 
 @KINDS.register("signals")
@@ -57,7 +55,6 @@ class SignalsExperiment(ViewExperiment):
     parallel: tuple[str, ...] = ()  # files of parallel text
     parallel_languages: str = ""  # what stands first and second in them
     parallel_tokenize: str = ""  # how they are split into words, empty: at spaces
-    links: tuple[str, ...] = ()  # LABEL=FILE, {testset} in the file standing for the name of the set
 
     def check(self) -> None:
         from align_eval.aligners import ALIGNERS
@@ -75,9 +72,6 @@ class SignalsExperiment(ViewExperiment):
                 file=self.file,
                 remedy='Write for example parallel_languages = "de-en": German first, English second',
             )
-        for item in self.links:
-            if not all(item.partition("=")):
-                raise FormatError(f"links: {item!r} is not LABEL=FILE", file=self.file, remedy="Mend its value")
 
     def run(self, base: Path, watch: Watch) -> None:
         from align_eval.attribution import ATTRIBUTIONS
@@ -115,7 +109,7 @@ class SignalsExperiment(ViewExperiment):
         }
 
     def _others(self, testset: Corpus) -> Iterator[tuple[str, str, Make]]:
-        """The parts of aligners and given links."""
+        """The parts of aligners."""
 
         def mark(*made_from: str) -> str:
             same = (str(getattr(self, name)) for name in ("development", "resamples", "seed"))
@@ -127,12 +121,6 @@ class SignalsExperiment(ViewExperiment):
             text = [*map(sha256_of, files), self.parallel_languages, self.parallel_tokenize] if files else []
             part = partial(self._aligner, testset, spec, files)
             yield f"{testset.name}/{method}", mark(spec, self.aligner_model, *text), part
-        for item in self.links:
-            label, _, name = item.partition("=")
-            path = Path(self.file).parent / name.replace("{testset}", testset.name)
-            if not path.is_file():
-                raise MissingFileError("no such file", file=path, remedy=f"Mend links = [{item!r}]")
-            yield f"{testset.name}/{label}", mark(sha256_of(path)), partial(self._given, testset, path)
 
     def _aligner(self, testset: Corpus, spec: str, files: tuple[Path, ...]) -> dict[str, Any]:
         from align_eval.aligners import AlignerSettings, make_aligner
@@ -149,16 +137,6 @@ class SignalsExperiment(ViewExperiment):
         aligner = make_aligner(AlignerSettings(self.aligner_model, (spec,)))
         (found,) = evaluate_testset(testset, aligner, resamples=0, tests=())
         return {"score": self._score(testset, found.result.counts, found.score.signature)}
-
-    def _given(self, testset: Corpus, path: Path) -> dict[str, Any]:
-        from align_eval.corpora import read_links
-        from align_eval.scoring import Signature
-        from align_eval.scoring.measures import counts
-
-        table = read_links(path, bitext=testset.pairs)
-        named: dict[str, Any] = {"set": testset.name, "sha256": testset.checksum[:8], "base": testset.base}
-        signature = Signature(**named, nulls="drop", sym="none")
-        return {"score": self._score(testset, counts(testset.gold, table), signature), "file": path.name}
 
     def _score(self, testset: Corpus, rows: Any, signature: Any) -> dict[str, Any]:
         """Score of counts ``(sentence pairs, 4)`` on the test split."""

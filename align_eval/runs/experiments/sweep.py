@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align_eval.registry import numbers_of
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
 from align_eval.runs.results import file_name, write_figure
 
@@ -65,7 +66,7 @@ class ViewExperiment(Experiment):
         with watch.bar(what, len(testset.pairs)) as progress:
             found = sweep_testset(
                 testset, model, modes=self.modes or None, attribution=signal, method=self.method, keys=self.keys,
-                layers="all" if self.layers == "all" else watch.parse_layers(self.layers, model.layers),
+                layers="all" if self.layers == "all" else numbers_of(self.layers, 1, model.layers),
                 queries=self.queries, token_budget=self.batch_tokens, development=parts[0] if keep else None,
                 progress=progress,
             )  # fmt: skip
