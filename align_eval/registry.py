@@ -218,7 +218,9 @@ def numbers_of(text: str, first: int = 1, last: int | None = None) -> list[int]:
                 found += range(int(low), int(high) + 1)
                 continue
             why = f": they count from {first}" if int(low) < first else f": {part.strip()!r} runs backwards"
-        raise InputError(f"{text!r} is no list of numbers{why}", remedy="Write 7, 5-8 or 1,3,5-8")
+        raise InputError(
+            f"{text!r} is no list of numbers{why}", remedy=f"Write 7, 5-8 or 1,3,5-8, counted from {first}"
+        )
     return list(dict.fromkeys(found))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_eval.report.summary import Cell, Summary
+from align_eval.report.summary import Cell, Summary, greatest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,24 +68,16 @@ def summarise_pattern(
         "runner_up": second.name, "runner_up_spec": second.kind.spec, "runner_up_explained": second.agreement,
         **asdict(found),
     }  # fmt: skip
+    groups = [
+        {
+            "name": fit.name, "explained": fit.agreement, "jaccard": fit.jaccard, "bits": fit.bits,
+            "with": fit.kind.describe(),
+        }
+        for fit in detection.fits
+    ]  # fmt: skip
+    anomalies = tuple(_anomalies(pattern, detection))
     return Summary(
-        "context pattern",
-        quantity,
-        tuple(findings),
-        tuple(strongest),
-        subject,
-        tuple(
-            {
-                "name": fit.name,
-                "explained": fit.agreement,
-                "jaccard": fit.jaccard,
-                "bits": fit.bits,
-                "with": fit.kind.describe(),
-            }
-            for fit in detection.fits
-        ),
-        tuple(_anomalies(pattern, detection)),
-        numbers,
+        "context pattern", quantity, tuple(findings), tuple(strongest), subject, tuple(groups), anomalies, numbers
     )
 
 
@@ -93,12 +85,7 @@ def strongest_cells(
     weights: NDArray[np.floating], queries: Sequence[str], keys: Sequence[str], *, layer: int, head: int, count: int = 5
 ) -> list[Cell]:
     """The ``count`` greatest weights of a head's map ``(queries, keys)`` as cells, descending."""
-    order = np.argsort(-weights, axis=None, kind="stable")[:count]
-    cells = []
-    for flat in order.tolist():
-        query, key = divmod(flat, weights.shape[1])
-        cells.append(Cell(float(weights[query, key]), layer, head, queries[query], keys[key], query, key))
-    return cells
+    return [Cell(float(weights[q, k]), layer, head, queries[q], keys[k], q, k) for q, k in greatest(weights, count)]
 
 
 def _oblong(

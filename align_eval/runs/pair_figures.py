@@ -7,12 +7,9 @@ Started again with the same settings, an interrupted run draws what is missing.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +91,7 @@ def draw_pairs(
         format: ``png``, ``svg`` or ``pdf``.
         strength: gives the matrix of a pair, ``(source words, target words)``, drawn as colour; ``None``: links alone.
         quantity: what that matrix is; ``made_by``: signature of the model that gives it.
-        jobs: processes that draw. With more than one a script needs ``if __name__ == "__main__":`` around its work.
+        jobs: processes that draw.
         restart: draw everything anew, whatever stands there.
         progress: called for each figure that is there.
 
@@ -170,27 +167,18 @@ def _run(jobs: Iterator[_Job], processes: int) -> Iterator[list[str]]:
     if processes == 1:
         yield from map(draw, jobs)
         return
-    # New processes instead of copies of this one: it may have threads (torch) that a copy would lack.
-    with isolated_workers():  # it starts a process of its own that tracks resources
-        new = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-    with new as pool:
-        open_: set[Future[list[str]]] = set()
-        try:
-            for job in jobs:
-                with isolated_workers():
-                    open_.add(pool.submit(draw, job))
-                if len(open_) >= 4 * processes:
-                    done, open_ = wait(open_, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            yield from (future.result() for future in wait(open_).done)
-        except BrokenProcessPool:
-            raise AlignEvalError(
-                "a process that draws was ended from outside",
-                remedy="Start again: what is drawn is kept; with fewer --jobs if memory is short",
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    try:
+        with isolated_workers():
+            pool = Parallel(processes, return_as="generator", pre_dispatch=4 * processes)
+            yield from pool(map(delayed(draw), jobs))
+    except TerminatedWorkerError:
+        raise AlignEvalError(
+            "a process that draws was ended from outside",
+            remedy="Start again: what is drawn is kept; with fewer --jobs if memory is short",
+        ) from None
 
 
 def _settle(path: Path, key: Key, restart: bool) -> None:

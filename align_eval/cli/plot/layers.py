@@ -81,20 +81,14 @@ def _divergence(loaded: Any, plain: Any, norm: bool, threshold: float, top: floa
     from align_eval.figures.layers import layer_token_map, summarise_depth
 
     depth = lens_depth(loaded, plain, norm=norm)
-    how = "with" if norm else "without"
+    style: dict[str, Any] = {
+        "quantity": "Jensen–Shannon divergence, bits", "high": top,
+        "marks": settling_depth(depth.divergence, threshold).tolist(),
+        "marks_label": f"settled: from this layer on, not above {threshold:g} bits",
+        "title": f"logit lens {'with' if norm else 'without'} the final norm, against the last layer",
+    }  # fmt: skip
     summary = summarise_depth(depth, threshold=threshold, subject=subject)
-    return (
-        lambda: layer_token_map(
-            depth.divergence,
-            depth.tokens,
-            quantity="Jensen–Shannon divergence, bits",
-            high=top,
-            marks=settling_depth(depth.divergence, threshold).tolist(),
-            marks_label=f"settled: from this layer on, not above {threshold:g} bits",
-            title=f"logit lens {how} the final norm, against the last layer",
-        ),
-        summary,
-    )
+    return (lambda: layer_token_map(depth.divergence, depth.tokens, **style)), summary
 
 
 def _row(
@@ -118,18 +112,11 @@ def _row(
         title = f"{reads} to predict “{predicted}”"
         subject = {**subject, "predicted": predicted, "rows": rows}
     shown = values[:, plain.start :]
+    labels = plain.labels[plain.start :]
     summary = summarise_layers(
-        shown,
-        plain.labels[plain.start :],
-        quantity=name,
-        first=plain.start,
-        query=place,
+        shown, labels, quantity=name, first=plain.start, query=place,
         subject={**subject, "query": asked, "query_index": place, "head": head},
         elsewhere=values[:, : plain.start].sum(axis=1) if plain.start else None,
-    )
-    return (
-        lambda: layer_token_map(
-            shown, plain.labels[plain.start :], quantity=name, high=top, title=title, query=place - plain.start
-        ),
-        summary,
-    )
+    )  # fmt: skip
+    style: dict[str, Any] = {"quantity": name, "high": top, "title": title, "query": place - plain.start}
+    return (lambda: layer_token_map(shown, labels, **style)), summary

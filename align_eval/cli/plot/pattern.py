@@ -66,7 +66,11 @@ def pattern(
     if not 0 <= noise <= 1:
         raise typer.BadParameter("a share from 0 to 1", param_hint="--noise")
     if kind is not None:
-        drawn = _by_construction(kind, DEFAULT_LENGTH if n is None else n)
+        from align_eval.patterns import make_mask_kind
+
+        made, size = make_mask_kind(kind), DEFAULT_LENGTH if n is None else n
+        quantity = "which query (row) attends to which key (column), by construction"
+        drawn = _Drawn(made(size), None, made.describe(), quantity, {"mask": made.spec, "n": size})
     else:
         if text is None or (best is None) == (layer is None or head is None):
             raise typer.BadParameter("--model needs --text, and either --layer and --head, or --best KIND")
@@ -82,7 +86,16 @@ def pattern(
         drawn = _of_head(attention, layer, head, best, rule)
         drawn.subject.update({"text": text} | ({} if target is None else {"target": target}))
     if noise:
-        drawn = drawn.with_noise(noise, seed)
+        import numpy as np
+
+        from align_eval.patterns import flipped
+
+        causal = drawn.causal or not bool(np.triu(drawn.cells, 1).any())
+        drawn = drawn._replace(
+            cells=flipped(drawn.cells, noise, np.random.default_rng(seed), causal=causal), strongest=(),
+            quantity=f"{drawn.quantity}; cells flipped at random",
+            subject={**drawn.subject, "flip rate": noise, "seed": seed},
+        )  # fmt: skip
     _finish(drawn, drawn.heading if title is None else title, files)
 
 
@@ -97,26 +110,6 @@ class _Drawn(NamedTuple):
     labels: tuple[str, str] = ("Context Length", "Context Length")
     strongest: tuple[Cell, ...] = ()
     keys: tuple[str, ...] | None = None
-
-    def with_noise(self, rate: float, seed: int) -> _Drawn:
-        import numpy as np
-
-        from align_eval.patterns import flipped
-
-        causal = self.causal or not bool(np.triu(self.cells, 1).any())
-        noisy = flipped(self.cells, rate, np.random.default_rng(seed), causal=causal)
-        quantity = f"{self.quantity}; cells flipped at random"
-        return self._replace(
-            cells=noisy, quantity=quantity, subject={**self.subject, "flip rate": rate, "seed": seed}, strongest=()
-        )
-
-
-def _by_construction(spec: str, n: int) -> _Drawn:
-    from align_eval.patterns import make_mask_kind
-
-    made = make_mask_kind(spec)
-    quantity = "which query (row) attends to which key (column), by construction"
-    return _Drawn(made(n), None, made.describe(), quantity, {"mask": made.spec, "n": n})
 
 
 def _of_head(
@@ -160,13 +153,9 @@ def _finish(drawn: _Drawn, title: str, files: options.FigureFiles) -> None:
     from align_eval.report.pattern import summarise_pattern
 
     square = drawn.cells.shape[0] == drawn.cells.shape[1] and drawn.labels[0] == drawn.labels[1]
+    found = detect(drawn.cells, causal=drawn.causal or None) if square else None
     summary = summarise_pattern(
-        drawn.cells,
-        detect(drawn.cells, causal=drawn.causal or None) if square else None,
-        quantity=drawn.quantity,
-        subject=drawn.subject,
-        strongest=drawn.strongest,
-        keys=drawn.keys,
+        drawn.cells, found, quantity=drawn.quantity, subject=drawn.subject, strongest=drawn.strongest, keys=drawn.keys
     )
 
     def draw() -> Any:
