@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from align_eval.aligners import AlignerSettings, make_aligner
+from align_eval.corpora import Corpus, load_testset
+from align_eval.corpora.testsets import locate_testset
+from align_eval.figures.pair import aligned_pair
 from align_eval.files import StrPath
+from align_eval.models import load_model
+from align_eval.runs.evaluate import Evaluation, evaluate_testset
+from align_eval.runs.infill_pair import run_pair
 from align_eval.runs.results import make_folder, write_evaluations, write_figure
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
-    from align_eval.runs.evaluate import Evaluation
 
 MODEL = "offline:e5-small"
 METHODS = ("refined", "argmax")
@@ -24,8 +27,6 @@ MASKED = "6-9"  # laws of the universe
 
 def testsets_at_hand() -> list[str]:
     """The own test sets, and those of the real ones whose files are on this machine."""
-    from align_eval.corpora.testsets import locate_testset
-
     return [*OWN, *(name for name in REAL if locate_testset(name) is not None)]
 
 
@@ -40,11 +41,6 @@ def run_demo(
     ``progress`` makes a function that is called with each advance from a name and a number of pairs; ``show`` is called
     with the evaluations of each test set. Returns all evaluations, and the files to look at first.
     """
-    from align_eval.aligners import AlignerSettings, make_aligner
-    from align_eval.corpora import load_testset
-    from align_eval.models import load_model
-    from align_eval.runs.evaluate import evaluate_testset
-
     base = make_folder(folder)
     model = load_model(MODEL)
     aligner = make_aligner(AlignerSettings(model, METHODS))
@@ -65,8 +61,6 @@ def run_demo(
 
 def _picture(aligner: Any, testset: Corpus, base: Path) -> list[Path]:
     """Draw the pair that ``PICTURE`` names."""
-    from align_eval.figures.pair import aligned_pair
-
     pair = next(p for p in testset.pairs if p.source_text == PICTURE[1])
     (links,) = aligner.align_all([pair])[aligner.systems[0]]
     figure = aligned_pair(
@@ -78,9 +72,6 @@ def _picture(aligner: Any, testset: Corpus, base: Path) -> list[Path]:
 
 def _masked_words(testset: Corpus, base: Path) -> list[Path]:
     """Draw the pair that ``PICTURE`` names with its sides swapped and English words masked; with its summary."""
-    from align_eval.models import load_model
-    from align_eval.runs.infill_pair import run_pair
-
     corpus = testset.reverse()
     number = next(k for k, p in enumerate(corpus.pairs) if p.target_text == PICTURE[1])
     found = run_pair(corpus, number, MASKED, load_model(INFILLER), choose_by="model")

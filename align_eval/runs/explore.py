@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.aligners.heads import READINGS as MODE_READINGS
 from align_eval.aligners.heads import mode_name
+from align_eval.attribution import make_attribution, pair_model
+from align_eval.attribution.collect import WHOLE, has_words, lay_out_fitting, layout_maps
+from align_eval.attribution.matrix import ScoreMatrix, require_rule
+from align_eval.attribution.text import read_text, token_texts
 from align_eval.corpora import Corpus, SentencePair, read_links
 from align_eval.corpora.plain import as_pairs, as_table
 from align_eval.errors import InputError, LengthMismatchError, ModelError, NonFiniteError, SentenceTooLongError
+from align_eval.extraction import Extractor, make_extractor
+from align_eval.infilling.probe import checked_mask, require_infiller
 from align_eval.links import GoldLinks
+from align_eval.models.batching import LEAST_BUDGET
+from align_eval.models.pairs import READINGS, Layout, PairModel, mask_tokens
+from align_eval.models.tokens import IdArray
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
-
-if TYPE_CHECKING:
-    from align_eval.attribution.matrix import ScoreMatrix
-    from align_eval.extraction import Extractor
-    from align_eval.models.pairs import Layout, PairModel
-    from align_eval.models.tokens import IdArray
 
 MANY = 50  # entries from which a value is stored in 8 bits instead of 16
 Gold = tuple[tuple[int, int, bool], ...]
@@ -66,13 +69,6 @@ def explore_page(
         InputError: no pair that can be shown, a limit below 1, masks that do not fit the pairs or the method.
         ModelError, SentenceTooLongError, NonFiniteError: as ``attention_maps``; masks for a model that cannot fill.
     """
-    from align_eval.attribution import make_attribution
-    from align_eval.attribution.collect import WHOLE, has_words, lay_out_fitting
-    from align_eval.attribution.matrix import require_rule
-    from align_eval.extraction import make_extractor
-    from align_eval.models.batching import LEAST_BUDGET
-    from align_eval.models.pairs import READINGS
-
     _check_limit(limit)
     rules = keys, queries
     for rule in rules:
@@ -144,9 +140,6 @@ def explore_text(
         InputError: a text without a word.
         ModelError: an encoder-decoder model, or a layer that the model does not have.
     """
-    from align_eval.attribution import pair_model
-    from align_eval.models.pairs import Layout
-
     reader = pair_model(model)
     split = tuple(text.split())
     if not split:
@@ -267,8 +260,6 @@ def _filling(
     model: Any, masks: Sequence[Sequence[int]], pairs: int, attribution: str, reading: str | None
 ) -> tuple[PairModel, str]:
     """The model as one that fills masked words, and its mode."""
-    from align_eval.infilling.probe import require_infiller
-
     if len(masks) != pairs:
         raise InputError(f"{len(masks)} masks for {pairs} sentence pairs", remedy="Give one for each, maybe empty")
     reader = require_infiller(model)
@@ -286,13 +277,8 @@ def _maps(
     token_budget: int | None,
 ) -> tuple[list[ScoreMatrix], list[ScoreMatrix | None]]:  # fmt: skip
     """The score matrices of unmasked pairs, and with words masked where there is a mask."""
-    from align_eval.attribution.collect import layout_maps
-
     masked = []
     if any(masks):
-        from align_eval.infilling.probe import checked_mask
-        from align_eval.models.pairs import mask_tokens
-
         for layout, mask in zip(layouts, masks, strict=True):
             if words := checked_mask(layout, mask):
                 (block,) = layout.blocks[reading]
@@ -346,8 +332,6 @@ def _counts(links: NDArray[np.bool_], gold: Gold) -> NDArray[np.int64]:
 
 def _tokens(reader: PairModel, text: str) -> tuple[IdArray, IdArray, tuple[str, ...]]:
     """Ids ``(T,)``, character spans ``(T, 2)`` (-1 for special subwords) and labels of a text."""
-    from align_eval.attribution.text import read_text, token_texts
-
     if reader.family == "decoder":
         plain = read_text(reader, text)
         return plain.ids, plain.spans, plain.labels

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from align_eval.aligners.heads import mode_name
 from align_eval.attribution.matrix import View
+from align_eval.corpora import Corpus
 from align_eval.errors import InputError, SentenceTooLongError, UnknownNameError
+from align_eval.figures.curves import redistribution_curves
 from align_eval.files import StrPath, atomic_writer
 from align_eval.infilling.analysis import analyse, correlate, rounded
 from align_eval.infilling.measures import RowCollector, joined
 from align_eval.infilling.strategies import MaskingStrategy, Variants, make_strategy, masks_of
 from align_eval.report.infilling_corpus import LEGEND, infill_table, subject_line, summarise_corpus
+from align_eval.runs.engines import Engine
 from align_eval.runs.infill_work import InfillWork
 from align_eval.runs.results import environment, make_folder, write_figure, write_json
 from align_eval.runs.sweep import split
 from align_eval.shown import markdown
 from align_eval.statistics import Resampling
 from align_eval.tables import render_markdown
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
-    from align_eval.runs.engines import Engine
 
 CHOICES = ("masked", "full", "model")
 """What chooses a head: the accuracy of rows of masked words, or of all rows of the unmasked run; or the model."""
@@ -283,7 +282,6 @@ def write_summary(rows: Sequence[dict[str, Any]], folder: StrPath) -> list[str]:
     several = [row for row, kind in zip(rows, kinds, strict=True) if row["rows_masked"] and len(ratios[kind]) > 2]
     if not several:
         return names
-    from align_eval.figures.curves import redistribution_curves
 
     first = several[0]
     where = ", ".join(part for part in (first["testset"], first["direction"]) if part)

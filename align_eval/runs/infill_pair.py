@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from align_eval.attribution.matrix import View
+from align_eval.attribution.matrix import ScoreMatrix, View
+from align_eval.corpora import Corpus, SentencePair
 from align_eval.errors import InputError
+from align_eval.figures.heatmap import paired_heatmaps
 from align_eval.infilling.measures import InfillResult
 from align_eval.infilling.probe import TOP, checked_heads, default_head, infill_with_maps, require_infiller
 from align_eval.infilling.strategies import masked_words
+from align_eval.report.infilling import summarise_infilling
+from align_eval.report.summary import Summary
 from align_eval.runs.infill import ChosenHead, check_words, chosen_head
 from align_eval.runs.infill_work import InfillWork
 from align_eval.runs.sweep import for_testset, split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from align_eval.attribution.matrix import ScoreMatrix
-    from align_eval.corpora import Corpus, SentencePair
-    from align_eval.report.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,6 @@ class PairInfilling:
 
     def summary(self) -> Summary:
         """What the two maps show, computed."""
-        from align_eval.report.infilling import summarise_infilling
-
         return summarise_infilling(self.result, self.kind, self.model, self.chosen.rule)
 
     def figure(self, *, words: bool = False, **options: Any) -> Figure:
@@ -55,8 +53,6 @@ class PairInfilling:
         ``words``: rows and columns are words, not tokens; mass on what is no word is left out then. ``options``:
         ``difference``, ``arrangement``, ``width``, ... of :func:`align_eval.paired_heatmaps`.
         """
-        from align_eval.figures.heatmap import paired_heatmaps
-
         head = self.chosen.head
         full, masked = (self.full.words(), self.masked.words()) if words else (self.full, self.masked)
         given: dict[str, Any] = {

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from align_eval.attribution.collect import lay_out_fitting
 from align_eval.attribution.matrix import View
+from align_eval.corpora import Corpus, SentencePair
 from align_eval.infilling.measures import Floats, InfillResult, argmax_hit, gold_cells
 from align_eval.infilling.probe import Mask, checked_heads, default_head, infill, require_infiller
 from align_eval.models.pairs import PairModel
 from align_eval.runs.engines import Engine, Given, LocalEngine
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus, SentencePair
 
 UNIT = 64  # pairs that are taken to the model at a time, with all their variants
 Filler = tuple[PairModel, str]  # the model that fills masked words, and its revision

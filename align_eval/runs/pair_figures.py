@@ -14,19 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align_eval.corpora import Corpus, SentencePair, read_links
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError
+from align_eval.figures.pair import MOST_WORDS, aligned_pair
+from align_eval.figures.style import FORMATS, save
 from align_eval.files import StrPath, atomic_writer, parse_json, sha256_of
 from align_eval.io.resumable import Key
+from align_eval.links import Links
+from align_eval.links.table import LinkTable
 from align_eval.processes import isolated_workers
+from align_eval.runs.evaluate import align_pairs
 from align_eval.runs.results import file_name, links_file, make_folder, write_json
+from align_eval.scoring.measures import COLUMNS, counts, known, measures
+from align_eval.tables import percent
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from align_eval.corpora import Corpus, SentencePair
-    from align_eval.links import Links
-    from align_eval.links.table import LinkTable
 
     Strength = Callable[[SentencePair], NDArray[np.floating]]
 
@@ -55,16 +59,12 @@ class _Job:
 
 def read_set(testset: Corpus, links: StrPath) -> AlignedSet:
     """A test set with the links of a file."""
-    from align_eval.corpora import read_links
-
     path = Path(links)
     return AlignedSet(testset, file_name(path.stem), path.name, read_links(path, bitext=testset.pairs), sha256_of(path))
 
 
 def align_set(testset: Corpus, aligner: Any, progress: Callable[[int], None] | None = None) -> list[AlignedSet]:
     """The links of every system of an aligner in a test set, found now."""
-    from align_eval.runs.evaluate import align_pairs
-
     out = []
     for system, table in align_pairs(testset.pairs, aligner, progress).items():
         parts = (system.method, system.layer, system.head, system.mode, system.sym)
@@ -102,9 +102,6 @@ def draw_pairs(
         InputError: no such number or format, or figures drawn with other settings stand in the folder.
         AlignEvalError: a process was ended from outside.
     """
-    from align_eval.figures.pair import MOST_WORDS
-    from align_eval.figures.style import FORMATS
-
     if format not in FORMATS:
         raise InputError(f"figures are not written as {format!r}", remedy=f"Choose {', '.join(FORMATS)}")
     if jobs < 1:
@@ -153,9 +150,6 @@ def draw_pairs(
 
 def draw(job: _Job) -> list[str]:
     """Draw one pair and write it; returns what was warned of."""
-    from align_eval.figures.pair import aligned_pair
-    from align_eval.figures.style import save
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         save(aligned_pair(job.pair, job.values, job.links, quantity=job.quantity, title=job.title), job.path)
@@ -194,9 +188,6 @@ def _settle(path: Path, key: Key, restart: bool) -> None:
 
 def _write_index(path: Path, aligned: AlignedSet, wanted: Iterable[int], files: dict[int, Path]) -> None:
     """A line a pair: number, words of both sides, counts, AER in percent, file; without gold the links alone count."""
-    from align_eval.scoring.measures import COLUMNS, counts, known, measures
-    from align_eval.tables import percent
-
     if aligned.testset.table is None:
         numbers = [[str(len(found)), *["-"] * len(COLUMNS)] for found in aligned.links]
     else:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from align_eval.corpora import Corpus, load_testset
 from align_eval.errors import EmptyGoldError, InputError
 from align_eval.models.tokens import ISO3
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
 
 _ISO1 = {three: two for two, three in ISO3.items()}
 
@@ -53,8 +50,6 @@ def open_text(
         EmptyGoldError: gold links for the pairs, but not a single one.
         AlignEvalError: what reading raises.
     """
-    from align_eval.corpora import load_testset
-
     given = load_testset(testset) if isinstance(testset, str) else testset
     named = (plain_language(source_language), plain_language(target_language))
     corpus = given.reverse() if reverse else given

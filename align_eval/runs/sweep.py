@@ -21,6 +21,7 @@ from align_eval.aligners.heads import mode_name
 from align_eval.attribution import make_attribution
 from align_eval.attribution.collect import lay_out_fitting, layout_word_matrices, word_matrices
 from align_eval.attribution.matrix import ScoreMatrix, View
+from align_eval.corpora import Corpus, SentencePair
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.extraction import Extractor, make_extractor
 from align_eval.links.table import LinkTable
@@ -33,7 +34,6 @@ from align_eval.tables import frame
 if TYPE_CHECKING:
     import pandas
 
-    from align_eval.corpora import Corpus, SentencePair
 
 CELL_BUDGET = 1 << 22
 """Cells (heads x pairs x source x target words) that extraction sees at a time."""

@@ -6,12 +6,13 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.link_reader import LinkReader
 from align_eval.corpora.linkio import BLOCK, NotInBlocksError, read_links_report, write_link_blocks, write_links
 from align_eval.corpora.matching import Matching, check_missing, match_tables, same_pairs
+from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.raw_links import LinkReport
 from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, IndexBaseError, InputError, LinkRangeError
@@ -19,9 +20,6 @@ from align_eval.files import StrPath
 from align_eval.links.symmetrization import ORDER_NAMES, Agreement, agreement, check_names, symmetrize_table
 from align_eval.links.table import LinkTable
 from align_eval.scoring.checks import reading_notes
-
-if TYPE_CHECKING:
-    from align_eval.corpora.pair import SentencePair
 
 REMEDY = (
     "Pass --reverse-order st (the file is source-target, as fast_align -r and eflomal -r write it) or ts "

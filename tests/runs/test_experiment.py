@@ -39,7 +39,7 @@ def test_the_experiments_of_the_project_are_well_formed(path: Path) -> None:
     assert experiment.name == path.stem
     assert experiment.title
     assert experiment.text
-    assert numbers_of(getattr(experiment, "layers", "all"), last=12)
+    assert numbers_of(getattr(experiment, "layers", "all"), 0, 12)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.model
 @pytest.mark.xdist_group("e5")
 def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: e5)
+    monkeypatch.setattr("align_eval.runs.experiments.evaluate.load_model", lambda name, **options: e5)
     experiment = read_experiment(written(tmp_path, GOOD))
     notes: list[str] = []
     folder = run_experiment(experiment, tmp_path / "results", notes.append)
@@ -82,7 +82,7 @@ def test_an_experiment_runs_and_keeps_what_is_done(tmp_path: Path, e5: Any, monk
     def fail(*args: object, **options: object) -> None:
         raise AssertionError("a finished table was made again")
 
-    monkeypatch.setattr("align_eval.runs.evaluate.evaluate_testset", fail)
+    monkeypatch.setattr("align_eval.runs.experiments.evaluate.evaluate_testset", fail)
     run_experiment(experiment, tmp_path / "results")
     assert (folder / "README.md").read_text("utf-8") == page
     (folder / "evaluate.json").write_text(table.replace('"aer": 6.', '"aer": 5.'), "utf-8")
@@ -98,7 +98,7 @@ def test_evaluate_takes_models_of_every_family(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, testset: str
 ) -> None:
     model = families.build(name)
-    monkeypatch.setattr("align_eval.models.load_model", lambda *_, **__: model)
+    monkeypatch.setattr("align_eval.runs.experiments.evaluate.load_model", lambda *_, **__: model)
     text = GOOD.replace("mini-ende", testset).replace('layers = "7"', 'layers = "all"')
     folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path / "results")
     rows = json.loads((folder / "evaluate.json").read_text("utf-8"))["cells"][testset]["systems"]
@@ -135,8 +135,9 @@ def marian(monkeypatch: pytest.MonkeyPatch) -> Any:
     pairs = families.pairs()
     gold = LinkTable.from_links([GoldLinks(Links([(0, 0)]), Links([])) for _ in pairs])
     found = Corpus(lambda: pairs, "mini-ende", "de", "en", links=gold, registered="0" * 64, kept=True)
-    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: model)
-    monkeypatch.setattr("align_eval.corpora.load_testset", lambda name: found)
+    for kind in ("sweep", "signals"):
+        monkeypatch.setattr(f"align_eval.runs.experiments.{kind}.load_model", lambda name, **options: model)
+    monkeypatch.setattr("align_eval.runs.experiments.load_testset", lambda name: found)
     return model
 
 
@@ -161,7 +162,7 @@ def test_a_sweep_runs_and_keeps_what_is_done(tmp_path: Path, marian: Any, monkey
     def fail(*args: object, **options: object) -> None:
         raise AssertionError("a finished sweep was made again")
 
-    monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
+    monkeypatch.setattr("align_eval.runs.experiments.sweep.sweep_testset", fail)
     (folder / "mini-ende.png").unlink()
     run_experiment(experiment, tmp_path / "results")
     assert (folder / "mini-ende.png").exists(), "a figure that is missing is drawn again"
@@ -234,7 +235,7 @@ def test_signals_beside_aligners(tmp_path: Path, marian: Any, monkeypatch: pytes
     def fail(*args: object, **options: object) -> None:
         raise AssertionError("a finished signal was made again")
 
-    monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
+    monkeypatch.setattr("align_eval.runs.experiments.sweep.sweep_testset", fail)
     more = SIGNALS.replace('["stub"]', '["stub", "argmax"]').replace('"rollout"]', '"rollout", "norms"]')
     run_experiment(experiment, tmp_path / "results")
     with pytest.raises(AssertionError, match="made again"):
@@ -245,7 +246,7 @@ def test_a_signal_that_cannot_be_read_says_why(tmp_path: Path, marian: Any, monk
     def fail(*args: object, **options: object) -> None:
         raise ModelError("the model has no values", remedy="Choose another")
 
-    monkeypatch.setattr("align_eval.runs.sweep.sweep_testset", fail)
+    monkeypatch.setattr("align_eval.runs.experiments.sweep.sweep_testset", fail)
     text = SIGNALS.replace('aligners = ["stub"]', "")
     folder = run_experiment(read_experiment(written(tmp_path, text)), tmp_path)
     assert "- rollout: the model has no values. Choose another" in (folder / "README.md").read_text("utf-8")

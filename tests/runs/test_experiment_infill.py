@@ -36,7 +36,7 @@ def test_it_writes_everything_and_keeps_what_is_there(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load("masked").with_languages(None, None)
-    monkeypatch.setattr("align_eval.models.load_model", lambda name, **options: model)
+    monkeypatch.setattr("align_eval.runs.experiments.infill.load_model", lambda name, **options: model)
     notes: list[str] = []
     base = run_experiment(read_experiment(file), tmp_path / "results", notes.append)
     assert any("not-here: left out" in note for note in notes)
@@ -56,7 +56,7 @@ def test_it_writes_everything_and_keeps_what_is_there(
     def never(*args: Any, **options: Any) -> Any:
         raise AssertionError("it was run again")
 
-    monkeypatch.setattr("align_eval.runs.infill.infill_testset", never)
+    monkeypatch.setattr("align_eval.runs.experiments.infill.infill_testset", never)
     run_experiment(read_experiment(file), tmp_path / "results")
     assert (base / "README.md").read_text("utf-8") == page
 
@@ -98,7 +98,7 @@ def test_a_model_in_a_folder_of_its_own(file: Path, tmp_path: Path, monkeypatch:
     def never(*args: Any, **options: Any) -> Any:
         raise AssertionError("it was run again")
 
-    monkeypatch.setattr("align_eval.runs.infill.infill_testset", never)
+    monkeypatch.setattr("align_eval.runs.experiments.infill.infill_testset", never)
     (tmp_path / "link").symlink_to(bert_folder())
     monkeypatch.setenv("ALIGN_EVAL_TINY", "link")  # from the experiment's file on
     run_experiment(read_experiment(file), tmp_path / "results")

@@ -20,17 +20,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from align_eval.corpora.testset_entries import is_inner_path, parse_toml
+from align_eval.corpora import Corpus, load_testset
+from align_eval.corpora.corpus import REVERSE
+from align_eval.corpora.testset_entries import get_entry, is_inner_path, parse_toml
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
 from align_eval.files import StrPath, atomic_writer, parse_json
 from align_eval.registry import Registry
 from align_eval.runs.results import environment, make_folder, write_json
 from align_eval.version import __version__
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
 
 Bar = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
 """Given what is done and how much there is of it, a context that gives a function to call with each advance."""
@@ -66,17 +65,11 @@ class Experiment(ABC):
 
     def check_testsets(self) -> None:
         """Raise an error for the first test set that is unknown."""
-        from align_eval.corpora.corpus import REVERSE
-        from align_eval.corpora.testset_entries import get_entry
-
         for name in self.testsets:
             get_entry(name.removesuffix(REVERSE))
 
     def load(self) -> list[Corpus]:
         """The test sets; those with ``:reverse`` behind their name with source and target swapped."""
-        from align_eval.corpora import load_testset
-        from align_eval.corpora.corpus import REVERSE
-
         found = {name: load_testset(name.removesuffix(REVERSE)) for name in self.testsets}
         return [one.reverse() if name.endswith(REVERSE) else one for name, one in found.items()]
 

@@ -19,14 +19,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from align_eval.aligners import Aligner, AlignerSettings
+from align_eval.aligners.similarity import make_extractors
+from align_eval.corpora import Corpus
+from align_eval.models import load_model
+from align_eval.models.loaded import mark_of
+from align_eval.models.vectors import vector_models
 from align_eval.registry import numbers_of
+from align_eval.runs.evaluate import aligners_for, evaluate_testset
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
-
-if TYPE_CHECKING:
-    from align_eval.aligners import Aligner
-    from align_eval.corpora import Corpus
 
 
 @KINDS.register("evaluate")
@@ -41,17 +44,11 @@ class EvaluateExperiment(Experiment):
     on_long: str = "window"
 
     def check(self) -> None:
-        from align_eval.aligners.similarity import make_extractors
 
         self.check_testsets()
         make_extractors(self.methods)
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.aligners import AlignerSettings
-        from align_eval.models import load_model
-        from align_eval.models.loaded import mark_of
-        from align_eval.models.vectors import vector_models
-        from align_eval.runs.evaluate import aligners_for
 
         loaded = self.load()
         model = load_model(self.model)
@@ -67,7 +64,6 @@ class EvaluateExperiment(Experiment):
         self.fill(base / "evaluate.json", parts(), _said, _body, watch)
 
     def _part(self, testset: Corpus, aligner: Aligner, watch: Watch) -> dict[str, Any]:
-        from align_eval.runs.evaluate import evaluate_testset
 
         with watch.bar(testset.name, len(testset.pairs)) as progress:
             found = evaluate_testset(

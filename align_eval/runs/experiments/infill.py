@@ -31,15 +31,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from align_eval.corpora import Corpus, load_testset
 from align_eval.corpora.corpus import REVERSE
 from align_eval.errors import FormatError, MissingFileError, UnknownNameError
+from align_eval.infilling.strategies import make_strategy
+from align_eval.models import load_model
+from align_eval.models.loaded import mark_of
+from align_eval.report.infilling_corpus import subject_line
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch
+from align_eval.runs.infill import CHOICES, infill_testset, page_lines, write_summary
+from align_eval.runs.infill_pair import run_pair
 from align_eval.runs.results import file_name, make_folder, write_figure
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
 
 
 @KINDS.register("infill")
@@ -60,8 +64,6 @@ class InfillExperiment(Experiment):
     folder: str = ""  # where the model is, from the experiment's file on or absolute, with variables ($NAME)
 
     def check(self) -> None:
-        from align_eval.infilling.strategies import make_strategy
-        from align_eval.runs.infill import CHOICES
 
         if self.choose_by not in CHOICES:
             raise FormatError(f"choose_by = {self.choose_by!r} is not one of {', '.join(CHOICES)}", file=self.file)
@@ -74,8 +76,6 @@ class InfillExperiment(Experiment):
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.models import load_model
-        from align_eval.models.loaded import mark_of
 
         model = load_model(str(self._folder()) if self.folder else self.model)
         if self.folder:
@@ -112,7 +112,6 @@ class InfillExperiment(Experiment):
         return path
 
     def _corpora(self, watch: Watch) -> Iterator[tuple[str, Corpus]]:
-        from align_eval.corpora import load_testset
 
         for name in (*self.testsets, *self.optional):
             try:
@@ -125,7 +124,6 @@ class InfillExperiment(Experiment):
             yield name, found.reverse() if name.endswith(REVERSE) else found
 
     def _measured(self, corpus: Corpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
-        from align_eval.runs.infill import infill_testset
 
         head = None
         if self.layer:
@@ -138,9 +136,6 @@ class InfillExperiment(Experiment):
 
     def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
         """The part of the page for one corpus; writes its summary and curves."""
-        from align_eval.report.infilling_corpus import subject_line
-        from align_eval.runs.infill import page_lines, write_summary
-
         rows = [{**cell["subject"], **found} for found in cell["strategies"]]
         folder = make_folder(base / file_name(name.replace(":", "-")))
         written = write_summary(rows, folder)
@@ -161,8 +156,6 @@ class InfillExperiment(Experiment):
         self, text: str, corpora: dict[str, Corpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
     ) -> list[str]:
         """Draw and summarise one pair with the head that its corpus was read with."""
-        from align_eval.runs.infill_pair import run_pair
-
         name, number, mask = self._drawn(text)
         if name not in corpora:
             return []

@@ -26,19 +26,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from align_eval.aligners import ALIGNERS, AlignerSettings, make_aligner
 from align_eval.aligners.heads import mode_name
+from align_eval.aligners.similarity import make_extractors
+from align_eval.attribution import ATTRIBUTIONS, attribution_options
+from align_eval.corpora import Corpus
 from align_eval.errors import InputError, MissingFileError, ModelError
 from align_eval.files import sha256_of
+from align_eval.models import load_model
+from align_eval.models.loaded import mark_of
+from align_eval.runs.evaluate import evaluate_testset
 from align_eval.runs.experiments import KINDS, Make, Watch, digest, table
 from align_eval.runs.experiments.sweep import ViewExperiment, interval
+from align_eval.runs.selection import select
+from align_eval.runs.sweep import split
+from align_eval.scoring import score_counts
 from align_eval.version import __version__
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
 
 PLUS = "+parallel"
 OWN = ("signals", "aligners", "aligner_model", "parallel", "parallel_languages", "parallel_tokenize")
@@ -57,9 +64,6 @@ class SignalsExperiment(ViewExperiment):
     parallel_tokenize: str = ""  # how they are split into words, empty: at spaces
 
     def check(self) -> None:
-        from align_eval.aligners import ALIGNERS
-        from align_eval.aligners.similarity import make_extractors
-        from align_eval.attribution import attribution_options
 
         super().check()
         for signal in self.signals:
@@ -74,9 +78,6 @@ class SignalsExperiment(ViewExperiment):
             )
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.attribution import ATTRIBUTIONS
-        from align_eval.models import load_model
-        from align_eval.models.loaded import mark_of
 
         loaded = self.load()
         model = load_model(self.model)
@@ -92,7 +93,6 @@ class SignalsExperiment(ViewExperiment):
         self.fill(base / "signals.json", parts(), _said, self._body, watch)
 
     def _signal(self, testset: Corpus, model: Any, signal: str, watch: Watch) -> dict[str, Any]:
-        from align_eval.runs.selection import select
 
         try:
             found, parts = self.swept(testset, model, signal, watch, f"{testset.name} {signal}", keep=False)
@@ -123,8 +123,6 @@ class SignalsExperiment(ViewExperiment):
             yield f"{testset.name}/{method}", mark(spec, self.aligner_model, *text), part
 
     def _aligner(self, testset: Corpus, spec: str, files: tuple[Path, ...]) -> dict[str, Any]:
-        from align_eval.aligners import AlignerSettings, make_aligner
-        from align_eval.runs.evaluate import evaluate_testset
 
         if files:
             spec += ("," if ":" in spec else ":") + ",".join(f"train={path}" for path in files)
@@ -140,9 +138,6 @@ class SignalsExperiment(ViewExperiment):
 
     def _score(self, testset: Corpus, rows: Any, signature: Any) -> dict[str, Any]:
         """Score of counts ``(sentence pairs, 4)`` on the test split."""
-        from align_eval.runs.sweep import split
-        from align_eval.scoring import score_counts
-
         _, rest = split(len(testset.pairs), self.development, self.seed)
         possible = int(np.diff(testset.gold.offsets)[rest].sum())
         options: dict[str, Any] = {"resamples": self.resamples, "seed": self.seed, "signature": signature}

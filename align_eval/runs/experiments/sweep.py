@@ -20,14 +20,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from align_eval.attribution import attribution_options
+from align_eval.attribution.matrix import require_rule
+from align_eval.corpora import Corpus
+from align_eval.extraction import make_extractor
+from align_eval.figures.sweep import aer_grid, summarise_sweep
+from align_eval.models import load_model
+from align_eval.models.loaded import mark_of
 from align_eval.registry import numbers_of
 from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
 from align_eval.runs.results import file_name, write_figure
-
-if TYPE_CHECKING:
-    from align_eval.corpora import Corpus
+from align_eval.runs.selection import SELECTORS, Settings, select
+from align_eval.runs.sweep import for_testset, split, sweep_testset
 
 COLUMNS = ("layer", "head", "mode", "aer", "precision", "recall", "f1", "links")
 ENDINGS = ("png", "pdf")
@@ -46,8 +52,6 @@ class ViewExperiment(Experiment):
     batch_tokens: int = 2048  # padded subwords in a batch; it changes speed and memory, not the results
 
     def check(self) -> None:
-        from align_eval.attribution.matrix import require_rule
-        from align_eval.extraction import make_extractor
 
         self.check_testsets()
         make_extractor(self.method)
@@ -59,8 +63,6 @@ class ViewExperiment(Experiment):
 
         ``what`` stands on the progress bar; ``keep``: the matrices of the dev split will be asked for.
         """
-        from align_eval.runs.sweep import for_testset, split, sweep_testset
-
         model = for_testset(model, testset)
         parts = split(len(testset.pairs), self.development, self.seed)
         with watch.bar(what, len(testset.pairs)) as progress:
@@ -83,8 +85,6 @@ class SweepExperiment(ViewExperiment):
     max_heads: int = 8  # that greedy takes at most
 
     def check(self) -> None:
-        from align_eval.attribution import attribution_options
-        from align_eval.runs.selection import SELECTORS
 
         super().check()
         attribution_options(self.signal)
@@ -92,8 +92,6 @@ class SweepExperiment(ViewExperiment):
             SELECTORS.get(name)
 
     def run(self, base: Path, watch: Watch) -> None:
-        from align_eval.models import load_model
-        from align_eval.models.loaded import mark_of
 
         loaded = self.load()
         model = load_model(self.model)
@@ -106,7 +104,6 @@ class SweepExperiment(ViewExperiment):
         self.fill(base / "sweep.json", parts(), _said, partial(self._body, base), watch)
 
     def _part(self, testset: Corpus, model: Any, watch: Watch, base: Path) -> dict[str, Any]:
-        from align_eval.runs.selection import Settings, select
 
         for path in _figures(base, testset.name):
             path.unlink(missing_ok=True)
@@ -126,8 +123,6 @@ class SweepExperiment(ViewExperiment):
 
     def _body(self, base: Path, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """A table with a row a set, then a heatmap (drawn if it is not there) and its summary a set."""
-        from align_eval.figures.sweep import summarise_sweep
-
         rows: list[list[str]] = []
         sections: list[str] = []
         for name, cell in kept.items():
@@ -159,7 +154,6 @@ def _figures(base: Path, name: str) -> list[Path]:
 def _draw(base: Path, name: str, cell: Mapping[str, Any]) -> None:
     if all(path.exists() for path in _figures(base, name)):
         return
-    from align_eval.figures.sweep import aer_grid
 
     figure = aer_grid(cell["views"], title=f"{cell['model']} on {name}: {cell['signal']}, links by {cell['method']}")
     write_figure(figure, base, file_name(name), ENDINGS)
