@@ -7,7 +7,7 @@ tokens are the same in all variants of a pair.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -156,7 +156,6 @@ def infill(
     heads: Sequence[View | tuple[Any, ...]] | None = None,
     top: int = TOP,
     token_budget: int | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Iterator[InfillResult]:
     """Run a model on pairs unmasked and with target words masked, variants and pairs of like length in one batch.
 
@@ -168,7 +167,6 @@ def infill(
         top: fillings kept for each masked word.
         token_budget: tokens in a batch, padding counted; ``None``: what the device takes. It changes speed and memory,
             not the numbers.
-        progress: called with the number of pairs done since the last call.
 
     Yields:
         a result for each pair, as pairs are done: longest first, each with its ``index``.
@@ -193,17 +191,14 @@ def infill(
     def results() -> Iterator[InfillResult]:
         found: dict[int, dict[int, Run]] = {}
         for members in groups:
-            batch, done = [runs[member] for member in members], 0
+            batch = [runs[member] for member in members]
             items = [_item(reader, layouts[pair], wanted[pair][k] if k >= 0 else ()) for pair, k in batch]
             for (pair, k), run in zip(batch, _run(reader, items, chosen, top), strict=True):
                 of_pair = found.setdefault(pair, {})
                 of_pair[k] = run
                 if len(of_pair) > len(wanted[pair]):
-                    done += 1
                     variants = tuple(Variant(mask, *of_pair[n]) for n, mask in enumerate(wanted[pair]))
                     yield InfillResult(pair, pairs[pair], chosen, found.pop(pair)[-1][0], variants)
-            if progress is not None and done:
-                progress(done)
 
     return results()
 

@@ -82,10 +82,10 @@ def summarise_pattern(
 
 
 def strongest_cells(
-    weights: NDArray[np.floating], queries: Sequence[str], keys: Sequence[str], *, layer: int, head: int, count: int = 5
+    weights: NDArray[np.floating], queries: Sequence[str], keys: Sequence[str], *, layer: int, head: int
 ) -> list[Cell]:
-    """The ``count`` greatest weights of a head's map ``(queries, keys)`` as cells, descending."""
-    return [Cell(float(weights[q, k]), layer, head, queries[q], keys[k], q, k) for q, k in greatest(weights, count)]
+    """The five greatest weights of a head's map ``(queries, keys)`` as cells, descending."""
+    return [Cell(float(weights[q, k]), layer, head, queries[q], keys[k], q, k) for q, k in greatest(weights, 5)]
 
 
 def _oblong(

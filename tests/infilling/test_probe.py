@@ -218,12 +218,6 @@ def test_a_pair_and_its_masked_variant_are_one_forward_pass(model: Any) -> None:
     assert found.full.keys.units(0) == found.masked.keys.units(0)
 
 
-def test_progress_counts_pairs(model: Any) -> None:
-    told: list[int] = []
-    list(infill(model, pairs(), MASKS, token_budget=40, progress=told.append))
-    assert sum(told) == 4
-
-
 def test_a_word_without_a_sub_word() -> None:
     model = load("bert")
     pair = SentencePair("z", ("das", "Haus"), ("the", "", "house"))

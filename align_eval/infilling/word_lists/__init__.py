@@ -23,34 +23,8 @@ def list_languages() -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def word_classes(language: str) -> dict[str, frozenset[str]]:
-    """The closed-class words of a language by word class.
-
-    Args:
-        language: ISO 639-1 code; what follows a hyphen or underscore does not count (``zh-CN``).
-
-    Raises:
-        UnknownNameError: a language without a list.
-    """
-    code = language.lower().replace("_", "-").split("-")[0]
-    known = list_languages()
-    if code not in known:
-        raise UnknownNameError("language with a list of function words", language, known)
-    found: dict[str, frozenset[str]] = {}
-    name = "words"
-    for line in (Path(__file__).parent / f"{code}.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            continue
-        if line.startswith("["):
-            name = line.strip("[]")
-            continue
-        found[name] = found.get(name, frozenset()) | frozenset(unicodedata.normalize("NFC", line).split())
-    return found
-
-
-@lru_cache(maxsize=8)
 def function_words(language: str) -> frozenset[str]:
-    """All closed-class words of a language.
+    """All closed-class words of a language (ISO 639-1; what follows a hyphen or underscore does not count: ``zh-CN``).
 
     Raises:
         UnknownNameError: a language without a list.
@@ -58,7 +32,13 @@ def function_words(language: str) -> frozenset[str]:
     >>> "zum" in function_words("de"), "du" in function_words("fr"), "laws" in function_words("en")
     (True, True, False)
     """
-    return frozenset().union(*word_classes(language).values())
+    code = language.lower().replace("_", "-").split("-")[0]
+    known = list_languages()
+    if code not in known:
+        raise UnknownNameError("language with a list of function words", language, known)
+    lines = (Path(__file__).parent / f"{code}.txt").read_text(encoding="utf-8").splitlines()
+    words = " ".join(line for line in lines if not line.startswith(("#", "[")))
+    return frozenset(unicodedata.normalize("NFC", words).split())
 
 
 def is_function_word(word: str, language: str) -> bool:

@@ -44,12 +44,10 @@ class EvaluateExperiment(Experiment):
     on_long: str = "window"
 
     def check(self) -> None:
-
         self.check_testsets()
         make_extractors(self.methods)
 
     def run(self, base: Path, watch: Watch) -> None:
-
         loaded = self.load()
         model = load_model(self.model)
         states, _ = vector_models(model.in_languages(loaded[0].source_language, loaded[0].target_language))
@@ -64,7 +62,6 @@ class EvaluateExperiment(Experiment):
         self.fill(base / "evaluate.json", parts(), _said, _body, watch)
 
     def _part(self, testset: Corpus, aligner: Aligner, watch: Watch) -> dict[str, Any]:
-
         with watch.bar(testset.name, len(testset.pairs)) as progress:
             found = evaluate_testset(
                 testset, aligner, resamples=self.resamples, seed=self.seed, tests=(), progress=progress

@@ -64,7 +64,6 @@ class InfillExperiment(Experiment):
     folder: str = ""  # where the model is, from the experiment's file on or absolute, with variables ($NAME)
 
     def check(self) -> None:
-
         if self.choose_by not in CHOICES:
             raise FormatError(f"choose_by = {self.choose_by!r} is not one of {', '.join(CHOICES)}", file=self.file)
         self.check_testsets()
@@ -76,7 +75,6 @@ class InfillExperiment(Experiment):
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
 
     def run(self, base: Path, watch: Watch) -> None:
-
         model = load_model(str(self._folder()) if self.folder else self.model)
         if self.folder:
             model.name = self.model
@@ -112,7 +110,6 @@ class InfillExperiment(Experiment):
         return path
 
     def _corpora(self, watch: Watch) -> Iterator[tuple[str, Corpus]]:
-
         for name in (*self.testsets, *self.optional):
             try:
                 found = load_testset(name.removesuffix(REVERSE))
@@ -124,7 +121,6 @@ class InfillExperiment(Experiment):
             yield name, found.reverse() if name.endswith(REVERSE) else found
 
     def _measured(self, corpus: Corpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
-
         head = None
         if self.layer:
             head = tuple(int(n) if n.isdecimal() else n for n in (self.layer, self.head or "mean"))

@@ -64,7 +64,6 @@ class SignalsExperiment(ViewExperiment):
     parallel_tokenize: str = ""  # how they are split into words, empty: at spaces
 
     def check(self) -> None:
-
         super().check()
         for signal in self.signals:
             attribution_options(signal)
@@ -78,7 +77,6 @@ class SignalsExperiment(ViewExperiment):
             )
 
     def run(self, base: Path, watch: Watch) -> None:
-
         loaded = self.load()
         model = load_model(self.model)
 
@@ -93,7 +91,6 @@ class SignalsExperiment(ViewExperiment):
         self.fill(base / "signals.json", parts(), _said, self._body, watch)
 
     def _signal(self, testset: Corpus, model: Any, signal: str, watch: Watch) -> dict[str, Any]:
-
         try:
             found, parts = self.swept(testset, model, signal, watch, f"{testset.name} {signal}", keep=False)
         except ModelError as error:
@@ -123,7 +120,6 @@ class SignalsExperiment(ViewExperiment):
             yield f"{testset.name}/{method}", mark(spec, self.aligner_model, *text), part
 
     def _aligner(self, testset: Corpus, spec: str, files: tuple[Path, ...]) -> dict[str, Any]:
-
         if files:
             spec += ("," if ":" in spec else ":") + ",".join(f"train={path}" for path in files)
             pair = f"{testset.source_language}-{testset.target_language}"

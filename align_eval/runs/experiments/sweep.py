@@ -52,7 +52,6 @@ class ViewExperiment(Experiment):
     batch_tokens: int = 2048  # padded subwords in a batch; it changes speed and memory, not the results
 
     def check(self) -> None:
-
         self.check_testsets()
         make_extractor(self.method)
         for rule in (self.keys, self.queries):
@@ -85,14 +84,12 @@ class SweepExperiment(ViewExperiment):
     max_heads: int = 8  # that greedy takes at most
 
     def check(self) -> None:
-
         super().check()
         attribution_options(self.signal)
         for name in self.select:
             SELECTORS.get(name)
 
     def run(self, base: Path, watch: Watch) -> None:
-
         loaded = self.load()
         model = load_model(self.model)
 
@@ -104,7 +101,6 @@ class SweepExperiment(ViewExperiment):
         self.fill(base / "sweep.json", parts(), _said, partial(self._body, base), watch)
 
     def _part(self, testset: Corpus, model: Any, watch: Watch, base: Path) -> dict[str, Any]:
-
         for path in _figures(base, testset.name):
             path.unlink(missing_ok=True)
         found, parts = self.swept(testset, model, self.signal, watch, testset.name, set(self.select) != {"best"})
@@ -154,7 +150,6 @@ def _figures(base: Path, name: str) -> list[Path]:
 def _draw(base: Path, name: str, cell: Mapping[str, Any]) -> None:
     if all(path.exists() for path in _figures(base, name)):
         return
-
     figure = aer_grid(cell["views"], title=f"{cell['model']} on {name}: {cell['signal']}, links by {cell['method']}")
     write_figure(figure, base, file_name(name), ENDINGS)
 
