@@ -133,7 +133,8 @@ class RefinedAligner(SimilarityAligner):
     def _vectors(self, refiner: TrainedRefiner, states: Tensor) -> Tensor:
         wanted = [self.layers.index(layer) for layer in refiner.network.shape.layers]
         with torch.inference_mode():
-            return refiner.network.tokens(states[wanted].transpose(0, 1))
+            chosen = states if wanted == [*range(len(states))] else states[wanted]
+            return refiner.network.tokens(chosen.transpose(0, 1))
 
     def _align_part(
         self, pairs: Sequence[SentencePair], part: list[int], tokens: Any, out: dict[System, list[Links]]

@@ -127,8 +127,14 @@ class Refiner(nn.Module):
 
     def tokens(self, states: Tensor) -> Tensor:
         """Unit vectors of tokens ``(..., dimensions)`` from their states ``(..., layers, width)`` of any float type."""
-        joined = F.normalize(states.to(self.head.dtype), dim=-1).flatten(-2)
-        return F.normalize(joined @ self.head.T, dim=-1)
+        width = states.shape[-1]
+        out: Tensor | float = 0.0
+        for k in range(states.shape[-2]):  # the product with all layers joined, without joining them
+            own = states[..., k, :].to(self.head.dtype)
+            length = torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp(min=1e-12)
+            out = out + (own @ self.head[:, k * width : (k + 1) * width].T) / length
+        assert isinstance(out, Tensor)
+        return F.normalize(out, dim=-1)
 
     def cosines(
         self, source: Tensor, target: Tensor, source_words: Tensor, target_words: Tensor, counts: tuple[int, int]

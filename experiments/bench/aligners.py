@@ -27,7 +27,7 @@ from common import Bar, Table, alternate, say
 from systems import LAYER, MODEL, QUICK, SETS, AwesomeAlign, Ours, SimAlign, TextSet
 
 # Rounds: those that take minutes in the packages get one round less.
-GROUPS = ("argmax", "itermax", "match", "softmax", "corpus")
+GROUPS = ("argmax", "itermax", "match", "softmax", "refined", "corpus")
 SLOW = ("itermax", "match", "softmax")
 # Every second pair in the group match: networkx needs a quarter of a second for each of the longer ones.
 STEP = {"match": 2}
@@ -37,6 +37,12 @@ BARS = {
     "match": {"enfr-wpt": 8, "zhen-tsinghua": 18},
     "softmax": {"enfr-wpt": 2.5, "zhen-tsinghua": 2.5},
 }
+# What refined was asked for: against whom, by which of its two number types, and how many times as fast.
+REFINED_BARS = (
+    ("align-eval refined", "simalign argmax", 4.0),
+    ("align-eval refined", "awesome-align softmax, workers=4", 2.0),
+    ("align-eval refined, int16", "simalign argmax", 5.5),
+)
 # For both sets together: pairs of both by the time of both.
 TOGETHER = {"argmax": 4, "itermax": 4, "softmax": 2.5}
 PEERS = {"argmax": "simalign", "itermax": "simalign", "match": "simalign", "softmax": "awesome-align"}
@@ -45,6 +51,7 @@ MEMORY = {
     "align-eval argmax": None,
     "simalign argmax": 100,
     "align-eval softmax": None,
+    "align-eval refined": None,
     "awesome-align softmax": 200,
     "eflomal": None,
     "fast_align": None,
@@ -66,6 +73,8 @@ def make(system: str, encoder: Any, folder: Path) -> Callable[[TextSet, Path], N
         return AwesomeAlign(folder, int(method.partition("workers=")[2] or 0))
     if name in ("eflomal", "fast_align"):
         return Ours(name)
+    if method == "refined, int16":
+        return Ours("refined", systems.load_encoder(precision="int16"))
     return Ours(method, encoder)
 
 
@@ -77,6 +86,9 @@ def members(group: str) -> list[str]:
             "awesome-align softmax, workers=4": "awesome_align",
         }
         return [*(name for name, package in wanted.items() if there(package)), "align-eval softmax"]
+    if group == "refined":
+        peer = ["awesome-align softmax, workers=4"] if there("awesome_align") else []
+        return ["simalign argmax", *peer, "align-eval argmax", "align-eval refined, int16", "align-eval refined"]
     if group == "corpus":
         return [*(("eflomal", "fast_align") if there("thot") else ()), "align-eval argmax"]
     return [f"simalign {group}", f"align-eval {group}"]
@@ -145,6 +157,15 @@ def bars(rows: list[dict[str, Any]]) -> list[Bar]:
             if usual:
                 text = f"{group}, {name}: pairs/s against {PEERS[group]} as it comes ({DEFAULT})"
                 out.append(Bar(text, usual[0], bar, unit="x"))
+    for own, peer, bar in REFINED_BARS:
+        for name in dict.fromkeys(r["set"] for r in rows):
+            rates = {
+                f"{r['system']} {r['method']}": r["pairs_s"]
+                for r in rows
+                if (r["group"], r["set"]) == ("refined", name)
+            }
+            if own in rates and peer in rates:
+                out.append(Bar(f"{own}, {name}: pairs/s against {peer}", rates[own] / rates[peer], bar, unit="x"))
     for group, bar in TOGETHER.items():
         seconds: dict[str, list[float]] = {}
         for row in rows:

@@ -72,11 +72,11 @@ def read_links(path: Path) -> list[Links]:
     return [Links(sorted(tuple(map(int, link.split("-"))) for link in line.split())) for line in lines]
 
 
-def load_encoder() -> Any:
-    """The model that all systems share, in float32."""
+def load_encoder(**options: Any) -> Any:
+    """The model that all systems share, in float32 unless ``options`` of ``load_model`` say otherwise."""
     from align_eval import load_model
 
-    return load_model(MODEL)
+    return load_model(MODEL, **options)
 
 
 class Ours:
@@ -86,8 +86,10 @@ class Ours:
         from align_eval.aligners import AlignerSettings, make_aligner
 
         self.method = method
-        layers = () if encoder is None else (LAYER,)
-        self.aligner = make_aligner(AlignerSettings(encoder, (method,), layers))
+        layers = () if encoder is None or method == "refined" else (LAYER,)
+        # The packages that are compared with keep lone marks; refined does as it was trained.
+        marks = None if method == "refined" else "keep"
+        self.aligner = make_aligner(AlignerSettings(encoder, (method,), layers, lone_marks=marks))
 
     def __call__(self, text: TextSet, output: Path) -> None:
         from align_eval.runs.align_file import align_file
