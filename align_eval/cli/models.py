@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import typer
@@ -55,13 +56,34 @@ def show_model(
     (options.print_json if as_json else options.print_fields)(data)
 
 
-def add_model(name: str = typer.Argument(help="An offline model, with or without the prefix offline:.")) -> None:
+def add_model(
+    name: str = typer.Argument(help="An offline model, with or without the prefix offline:."),
+    accept_licence: bool = typer.Option(
+        False, "--accept-licence", help="Agree to the terms of the weights, where they ask for it, without a question."
+    ),
+) -> None:
     """Fetch the weights of an offline model if they are not on this machine, convert and verify them.
 
-    Models that are shipped with the package are only verified.
+    Models that are shipped with the package are only verified. Of weights with terms to agree to, the terms are shown
+    first.
     """
     from align_eval.models.offline import MODELS, PREFIX
 
     model = MODELS.get(name.removeprefix(PREFIX))
     typer.echo(f"{PREFIX}{model.name}: {model.provenance}", err=True)
+    if model.terms and model.state() != "ready":
+        typer.echo(model.terms, err=True)
+        if not accept_licence:
+            _ask(model.name)
     typer.echo(str(model.add()))
+
+
+def _ask(name: str) -> None:
+    """Ask on a terminal whether the terms are accepted; an error where they are not, or nobody can be asked."""
+    from align_eval.errors import InputError
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()) or not typer.confirm("Do you agree?", err=True):
+        raise InputError(
+            f"the terms of offline:{name} are not accepted, so its weights are not fetched",
+            remedy=f"Read them, then run align-eval models add {name} --accept-licence",
+        )

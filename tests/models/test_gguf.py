@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from align_eval.errors import FormatError, ModelError
-from align_eval.models.conversion import smollm
+from align_eval.models.conversion import gguf_file, smollm
 
 TYPES = {bool: (7, "?"), int: (4, "I"), float: (6, "f")}
 
@@ -49,12 +49,12 @@ def write(metadata: dict[str, Any], tensors: dict[str, tuple[int, tuple[int, ...
     return out + b"".join(content + b"\0" * (-len(content) % 32) for _, _, content in tensors.values())
 
 
-def parse(data: bytes) -> smollm.Gguf:
+def parse(data: bytes) -> gguf_file.Gguf:
     """What is read from a file of these bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.gguf"
         path.write_bytes(data)
-        return smollm.read(path)
+        return gguf_file.read(path)
 
 
 METADATA = {"name": "ä", "flag": True, "size": 7, "share": 0.5, "words": ["a", "bc", ""], "numbers": [1, 2, 3]}
@@ -235,7 +235,7 @@ SHAPES = {
 TENSORS = {name: (0, shape, np.zeros(shape, "<f4").tobytes()) for name, shape in SHAPES.items()}
 
 
-def llama(**changed: Any) -> smollm.Gguf:
+def llama(**changed: Any) -> gguf_file.Gguf:
     return parse(write({**LLAMA, **{key.replace("__", "."): of for key, of in changed.items()}}, TENSORS))
 
 

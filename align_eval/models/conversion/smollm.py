@@ -16,94 +16,19 @@ beginning-of-sequence token, opens a turn of the chat format.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from align_eval.errors import FormatError, ModelError
+from align_eval.errors import FormatError
 from align_eval.models.conversion import special_tokens, write_model
+from align_eval.models.conversion.gguf_file import CONTROL, Float32Array, Gguf, read
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Float32Array = NDArray[np.float32]
-T = TypeVar("T")
-# The token type of special tokens.
-_CONTROL = 3
 _NAMED = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
-
-
-@dataclass(frozen=True)
-class Gguf:
-    """A file: its metadata, and its tensors as the package ``gguf`` has them, mapped from the file."""
-
-    metadata: Mapping[str, Any] = field(repr=False)
-    tensors: Mapping[str, Any] = field(repr=False)
-
-    def value(self, key: str, kind: type[T]) -> T:
-        """The metadata value ``key``, which must be of the Python type ``kind``."""
-        if key not in self.metadata:
-            raise FormatError(f"the GGUF file has no metadata {key!r}")
-        value = self.metadata[key]
-        if type(value) is not kind:
-            raise FormatError(f"metadata {key!r} is of type {type(value).__name__}, not {kind.__name__}")
-        return value
-
-    def tensor(self, name: str, *shape: int) -> Float32Array:
-        """The tensor ``name`` as float32 of ``shape`` (rows first), quantised blocks expanded."""
-        from gguf import dequantize
-
-        entry = self.tensors.get(name)
-        if entry is None:
-            raise FormatError(f"the GGUF file has no tensor {name!r}")
-        found = tuple(reversed(entry.shape.tolist()))
-        if found != shape:
-            raise FormatError(f"tensor {name!r} has the shape {found}, not {shape}")
-        with _damage(f"tensor {name!r} cannot be expanded"):
-            return np.array(dequantize(entry.data, entry.tensor_type), dtype=np.float32).reshape(shape)
-
-
-def read(path: Path) -> Gguf:
-    """Read metadata and tensor directory of a GGUF file.
-
-    Raises:
-        FormatError: not such a file, another version, or one that is damaged or ends early.
-        ModelError: the package ``gguf`` is not installed.
-    """
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise ModelError(
-            "GGUF files are read by the package gguf, which is not installed",
-            remedy="Install it: pip install 'align-eval[offline]'",
-        ) from error
-
-    class Reader(GGUFReader):
-        """Refuses what reaches past the end of the file, where the package would read nothing, count by count."""
-
-        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
-            if int(offset) + np.dtype(dtype).itemsize * int(count) > len(self.data):
-                raise ValueError(f"it ends before {int(count):,} values at byte {int(offset):,}")
-            return super()._get(offset, dtype, count, override_order)
-
-    with _damage("the file is no GGUF file of a version that is read, or is damaged"):
-        reader = Reader(path)
-        metadata = {name: part.contents() for name, part in reader.fields.items() if not name.startswith("GGUF.")}
-        return Gguf(metadata, {tensor.name: tensor for tensor in reader.tensors})
-
-
-@contextlib.contextmanager
-def _damage(what: str) -> Iterator[None]:
-    """Turn what ``gguf`` and numpy raise for bytes that are not what they should be into a :class:`FormatError`."""
-    try:
-        yield
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, RuntimeError) as error:
-        raise FormatError(f"{what}: {error}") from error
 
 
 def convert(data: bytes, folder: Path) -> None:
@@ -131,21 +56,21 @@ def config(model: Gguf) -> dict[str, Any]:
     """
     if (kind := model.value("general.architecture", str)) != "llama":
         raise FormatError(f"the GGUF file holds a {kind!r} model, not a llama one")
-    width, heads = _size(model, "embedding_length"), _size(model, "attention.head_count")
-    if "output.weight" in model.tensors or _size(model, "rope.dimension_count") * heads != width:
+    width, heads = model.size("embedding_length"), model.size("attention.head_count")
+    if "output.weight" in model.tensors or model.size("rope.dimension_count") * heads != width:
         raise FormatError("the GGUF file holds a llama model with an output layer or partial rotations")
     ids = {name: model.value(f"tokenizer.ggml.{key}_token_id", int) for name, key in _NAMED.items() if key != "unknown"}
     return {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False,
         "attention_dropout": 0.0, **{f"{name}_id": number for name, number in ids.items()},
         "head_dim": width // heads, "hidden_act": "silu", "hidden_size": width, "initializer_range": 0.02,
-        "intermediate_size": _size(model, "feed_forward_length"),
-        "max_position_embeddings": _size(model, "context_length"), "mlp_bias": False, "num_attention_heads": heads,
-        "num_hidden_layers": _size(model, "block_count"),
-        "num_key_value_heads": _size(model, "attention.head_count_kv"),
-        "rms_norm_eps": _decimal(model.value("llama.attention.layer_norm_rms_epsilon", float)),
-        "rope_theta": _decimal(model.value("llama.rope.freq_base", float)), "tie_word_embeddings": True,
-        "vocab_size": _size(model, "vocab_size"), "torch_dtype": "float32", "use_cache": True,
+        "intermediate_size": model.size("feed_forward_length"),
+        "max_position_embeddings": model.size("context_length"), "mlp_bias": False, "num_attention_heads": heads,
+        "num_hidden_layers": model.size("block_count"),
+        "num_key_value_heads": model.size("attention.head_count_kv"),
+        "rms_norm_eps": model.decimal("attention.layer_norm_rms_epsilon"),
+        "rope_theta": model.decimal("rope.freq_base"), "tie_word_embeddings": True,
+        "vocab_size": model.size("vocab_size"), "torch_dtype": "float32", "use_cache": True,
     }  # fmt: skip
 
 
@@ -213,7 +138,9 @@ def build_tokenizer(model: Gguf) -> Tokenizer:
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(tokens[k], special=True, normalized=False) for k in _special(model)])
+    tokenizer.add_special_tokens(
+        [AddedToken(tokens[k], special=True, normalized=False) for k in model.tokens_of(CONTROL)]
+    )
     return tokenizer
 
 
@@ -222,27 +149,13 @@ def tokenizer_config(model: Gguf) -> dict[str, Any]:
     tokens = model.value("tokenizer.ggml.tokens", list)
     named = {name: tokens[model.value(f"tokenizer.ggml.{key}_token_id", int)] for name, key in _NAMED.items()}
     return {
-        "added_tokens_decoder": special_tokens({k: tokens[k] for k in _special(model)}),
+        "added_tokens_decoder": special_tokens({k: tokens[k] for k in model.tokens_of(CONTROL)}),
         "additional_special_tokens": [named["bos_token"], named["eos_token"]],
         # Loads tokenizer.json as it is. GPT2Tokenizer would build one of its own, without the split of digits.
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": _size(model, "context_length"),
+        "model_max_length": model.size("context_length"),
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         "chat_template": model.value("tokenizer.chat_template", str),
         **named,
     }
-
-
-def _size(model: Gguf, key: str) -> int:
-    return model.value(f"llama.{key}", int)
-
-
-def _special(model: Gguf) -> list[int]:
-    types = model.value("tokenizer.ggml.token_type", list)
-    return [k for k, kind in enumerate(types) if kind == _CONTROL]
-
-
-def _decimal(value: float) -> float:
-    """The shortest decimal that has the same float32: 1e-5, not 9.999999747378752e-06."""
-    return float(str(np.float32(value)))
