@@ -59,12 +59,17 @@ def choose_family(name: str, config: Any, family: str) -> str:
     if family not in (*FAMILIES, "auto"):
         raise UnknownNameError("family of models", family, (*FAMILIES, "auto"))
     found = family_of(config)
-    if family not in ("auto", found):
-        title, remedy = FAMILIES[family].title, f"Leave out the family, or name a {family} model"
-        if family == "encoder":
-            remedy = "Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5"
-        raise ModelError(f"{name} is a {found} model ({config.model_type}), not {title}", remedy=remedy)
+    require_family(name, found, family, config.model_type)
     return found
+
+
+def require_family(name: str, found: str, asked: str, kind: str) -> None:
+    """Raise :class:`ModelError` unless a model of the family ``found`` is what was asked for."""
+    if asked not in ("auto", found):
+        title, remedy = FAMILIES[asked].title, f"Leave out the family, or name a {asked} model"
+        if asked == "encoder":
+            remedy = "Name a bidirectional encoder such as BERT, XLM-R, LaBSE or E5"
+        raise ModelError(f"{name} is a {found} model ({kind}), not {title}", remedy=remedy)
 
 
 def wants_head(family: str, name: str, config: Any, options: FamilyOptions) -> bool:
@@ -192,8 +197,17 @@ def describe_model(name: str, *, revision: str | None = None, trust_remote_code:
         )  # fmt: skip
     from align_eval.models import hub
     from align_eval.models.loading_errors import loading_errors, quiet
+    from align_eval.models.native_marian import WINDOW, native_files, read_arrays
+    from align_eval.models.native_marian import read_config as read_native
 
     found = hub.find(name, revision, trust_remote_code, only_config=True)
+    if (native := native_files(found.folder)) is not None:
+        options = read_native(read_arrays(native[0]), native[0])
+        return ModelInformation(
+            name, "seq2seq", str(found.folder), int(options.get("dec-depth", 6)),
+            int(options.get("transformer-heads", 8)), hub.licence_of(found.card), int(options["dim-emb"]), WINDOW,
+            "marian", hub.revision_of(found.folder, hub.Weights((native[0], *native[1]), False)), name, "",
+        )  # fmt: skip
     with loading_errors(name), quiet():
         config = read_config(str(found.folder), trust_remote_code=trust_remote_code)
         present = [path.name for path in found.folder.iterdir()]

@@ -87,7 +87,9 @@ def local_folder(name: str) -> Path | None:
     """
     path = Path(name).expanduser()
     if name and path.is_dir():
-        if not (_inner(path) / "config.json").is_file():
+        from align_eval.models.native_marian import native_files
+
+        if not (_inner(path) / "config.json").is_file() and native_files(path) is None:
             what, remedy = _not_a_model(path)
             raise MissingFileError(what, file=path, remedy=remedy)
         return path

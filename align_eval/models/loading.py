@@ -125,8 +125,18 @@ def _load(
 
     from align_eval.models import families
     from align_eval.models.cpu.unpadded import watch_forks
+    from align_eval.models.native_marian import build, native_files
 
     watch_forks()
+    if (native := native_files(folder)) is not None:
+        families.require_family(name, "seq2seq", asked, "Marian")
+        given.check("seq2seq", name)
+        with loading_errors(name), quiet():
+            made, tokenizer = build(folder, getattr(torch, dtype))
+            revision = known[0] or hub.revision_of(folder, hub.Weights((native[0], *native[1]), False))
+            return families.make(
+                "seq2seq", name, made.to(device), tokenizer, given, revision=revision, path=folder, licence=known[1]
+            )
     where, options = str(folder), {"trust_remote_code": trust, "local_files_only": not trust}
     with loading_errors(name), quiet():
         config = families.read_config(where, **options)

