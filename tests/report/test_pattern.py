@@ -71,7 +71,7 @@ def test_a_pattern_that_is_not_square_has_no_kind() -> None:
 
 
 def test_strongest_cells() -> None:
-    cells = strongest_cells(np.array([[0.1, 0.9], [0.7, 0.3]]), "ab", "xy", layer=3, head=1, count=2)
+    cells = strongest_cells(np.array([[0.1, 0.9], [0.7, 0.3]]), "ab", "xy", layer=3, head=1)[:2]
     assert [str(cell) for cell in cells] == [
         "layer 3, head 1, query 'a', key 'y': 0.9", "layer 3, head 1, query 'b', key 'x': 0.7",
     ]  # fmt: skip
