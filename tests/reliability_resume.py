@@ -103,8 +103,7 @@ def translate(setting: Setting, out: Path, stop: int | None) -> None:
 
 def run_recipe(setting: Setting, out: Path, stop: int | None) -> None:
     """Two own test sets; the interruption comes between them."""
-    from align_eval.runs import evaluate
-    from align_eval.runs.experiments import Watch, read_experiment
+    from align_eval.runs.experiments import Watch, evaluate, read_experiment
 
     names = [_testset(setting.pairs[k * 12 : (k + 1) * 12], f"part-{k}") for k in range(2)]
     recipe = setting.folder / "recipe.toml"
@@ -122,9 +121,9 @@ def run_recipe(setting: Setting, out: Path, stop: int | None) -> None:
 
     with (
         mock.patch.object(evaluate, "evaluate_testset", evaluated),
-        mock.patch("align_eval.corpora.load_testset", lambda name: names[int(name[-1])]),
+        mock.patch("align_eval.runs.experiments.load_testset", lambda name: names[int(name[-1])]),
     ):
-        read_experiment(recipe).run(out, Watch(lambda text, layers: [2]))
+        read_experiment(recipe).run(out, Watch())
 
 
 def plot_pairs(setting: Setting, out: Path, stop: int | None) -> None:
