@@ -84,12 +84,9 @@ def evaluate(
             found += evaluate_testset(testset, aligner, progress=progress, **vars(statistics))
         options.say_long(found[-1].long)
     if output is not None:
-        from align_eval.corpora.testsets import keep_testset
         from align_eval.runs.results import write_evaluations
 
         write_evaluations(found, output)
-        for testset in loaded:
-            keep_testset(testset, output)
     groups = [[e for e in found if e.testset == name] for name in dict.fromkeys(e.testset for e in found)]
     best = [min(group, key=lambda e: e.score.aer) for group in groups]  # all signatures are in the JSON
     signatures = [f"{e.result.name}: {e.score.signature}" for e in best]

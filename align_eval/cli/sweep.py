@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -89,35 +89,36 @@ def sweep(
         raise typer.BadParameter("--both reads both directions: leave out --source-language and --target-language")
     asked = loading.load(model, **named)
     encoder = for_testset(asked, loaded)
-    reading: dict[str, Any] = {
-        "attribution": maps.signal, "method": maps.method, "token_budget": batch_tokens, "on_long": on_long,
-    }  # fmt: skip
     with progress_bar(loaded.name, len(loaded.pairs)) as progress:
         found = sweep_testset(
-            loaded,
-            encoder,
-            modes=None if modes is None else modes.split(","),
-            development=parts[0] if set(names) - {"best"} else None,
-            progress=progress,
-            **maps.rules(encoder.layers),
-            **reading,
-        )
+            loaded, encoder, modes=None if modes is None else modes.split(","), attribution=maps.signal,
+            method=maps.method, development=parts[0] if set(names) - {"best"} else None, token_budget=batch_tokens,
+            on_long=on_long, progress=progress, **maps.rules(encoder.layers),
+        )  # fmt: skip
     options.say_long({"left_out": found.left_out})
     settings = Settings(max_heads=max_heads, seed=seed)
     selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
     if output is not None:
         _write(found, selected, output)
     if links is not None:
+        from align_eval.aligners import AlignerSettings
+        from align_eval.aligners.attention import AttentionAligner
+        from align_eval.aligners.heads import AttentionSettings, Head, mode_name
         from align_eval.corpora import write_links
-        from align_eval.runs.evaluate import attention_links
+        from align_eval.runs.evaluate import align_pairs
 
         chosen = selected[names.index("best")]
         view = found.views[chosen.selection.views[0]]
-        reading |= {"keys": maps.keys, "queries": maps.queries}
-        if both is not None:
-            reading |= {"symmetrize": (both, "both"), "languages": (loaded.source_language, loaded.target_language)}
-        table = attention_links(loaded.pairs, encoder if both is None else asked, view, **reading)
-        table.provenance["selection"] = chosen.score.signature["selection"]
+        combined = None if both is None else (both, "both")
+        head = AttentionSettings(Head(view.layer, view.head), mode_name(view.reading), maps.signal, combined)
+        given = AlignerSettings(
+            encoder if both is None else asked, (maps.method,), on_long=on_long, token_budget=batch_tokens,
+            attention=head, source_language=loaded.source_language, target_language=loaded.target_language,
+        )  # fmt: skip
+        aligner = AttentionAligner(given, keys=maps.keys, queries=maps.queries)
+        (table,) = align_pairs(loaded.pairs, aligner).values()
+        selection = chosen.score.signature["selection"]
+        table.provenance = {**aligner.signature(aligner.systems[0]), "selection": selection}
         write_links(links, table)
     if json_:
         rows = [*found.to_json(), *(one.to_json(found) for one in selected)]

@@ -8,9 +8,7 @@ is compared again when the file has been read.
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -253,28 +251,6 @@ def remove_testset(name: str) -> Path:
     return registry
 
 
-def keep_testset(testset: Corpus, folder: StrPath) -> None:
-    """Put a test set of own data into a result folder, so that the results can be looked at wherever they go.
-
-    It is written as ``testsets/NAME.jsonl`` and registered in ``testsets.toml`` of the folder. A registered set is left
-    out: it is known by its name.
-    """
-    from align_eval.corpora.writers import write_bitext
-
-    if testset.version:
-        return
-    base = Path(folder)
-    stem = _stem(testset.name)
-    inner = f"testsets/{stem}.jsonl"
-    with output_errors(base):
-        (base / "testsets").mkdir(parents=True, exist_ok=True)
-    write_bitext(os.fspath(base / inner), testset.pairs, format="jsonl")
-    values = {"title": testset.title or testset.name, **_values(testset, 0)}
-    role = "sentences" if testset.table is None else "sentences+gold"
-    file = {"role": role, "path": inner, "format": "jsonl", "sha256": sha256_of(base / inner)}
-    put_entry(base / "testsets.toml", stem, entry_text(stem, values, [file]), replace=True)
-
-
 def _values(testset: Corpus, base: int) -> dict[str, Any]:
     """What an entry says of its content."""
     table = testset.table
@@ -283,18 +259,6 @@ def _values(testset: Corpus, base: int) -> dict[str, Any]:
         "base": base, "sentences": len(testset), "sure": 0 if table is None else table.sure_links,
         "possible": 0 if table is None else table.links,
     }  # fmt: skip
-
-
-def _stem(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "own"
-
-
-def kept_testset(folder: StrPath, name: str) -> Corpus:
-    """The test set ``name`` of a result folder: that of :func:`keep_testset`, else the registered one."""
-    registry = Path(folder) / "testsets.toml"
-    stem = _stem(name)
-    kept = parse_registry(registry, registry.read_bytes()) if registry.is_file() else {}
-    return dataclasses.replace(_load_entry(kept[stem]), name=name) if stem in kept else load_testset(name)
 
 
 def _folders(entry: TestSetEntry) -> list[tuple[str, Path]]:

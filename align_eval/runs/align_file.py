@@ -20,10 +20,11 @@ from align_eval.aligners import Aligner, System
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.rows import sides_row
 from align_eval.errors import AlignEvalError, InputError, MissingFileError, OutputError, UnknownNameError
-from align_eval.files import StrPath, atomic_writer, output_errors, parse_json, sha256_of
+from align_eval.files import StrPath, output_errors, parse_json, sha256_of
 from align_eval.io.parts import require_parquet_name
 from align_eval.io.resumable import COMPRESSED, READ_NOTHING, Key, ResumableWriter, manifest_path, read_after
 from align_eval.runs.engines import Engine, Given, LocalEngine
+from align_eval.runs.results import write_json
 from align_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -68,24 +69,18 @@ class OtherInputError(InputError):
 
 @dataclass(frozen=True)
 class Cut:
-    """How pairs are cut into blocks: by position alone, so that a resumed run has the blocks of an undisturbed one.
+    """How pairs are cut into blocks: by position alone, so that a resumed run has the blocks of an undisturbed one."""
 
-    Attributes:
-        block: pairs in a block; ``None``: all pairs are one block.
-        shard: no block reaches over a multiple of this; ``None``: no such bound.
-    """
-
-    block: int | None
-    shard: int | None = None
+    block: int | None  # pairs in a block; None: all pairs are one block
+    shard: int | None = None  # no block reaches over a multiple of this; None: no such bound
 
     def blocks(
         self, pairs: Iterable[SentencePair], done: int = 0, read: str | None = None
     ) -> Iterator[list[SentencePair]]:
         """Yield the blocks after the first ``done`` pairs; one block is in memory at a time.
 
-        Args:
-            read: what had been read with those pairs, see :func:`align_eval.io.resumable.read_after`; ``None``: not
-                compared.
+        ``read``: what had been read with those pairs, see :func:`align_eval.io.resumable.read_after`; ``None``: not
+        compared.
 
         Raises:
             OtherInputError: there are fewer than ``done`` pairs, or they are not those that were read.
@@ -140,11 +135,7 @@ def _facts_of(aligner: Aligner) -> tuple[dict[str, str], bool]:
 
 
 def _facts(engine: Engine, make: Callable[[], Aligner]) -> tuple[dict[str, str], bool]:
-    """The signature of the aligner that ``make`` makes, and whether it needs all pairs at once.
-
-    Raises:
-        InputError: it has several systems, or must see all pairs, which no worker of this engine does.
-    """
+    """The signature of the aligner that ``make`` makes, and whether it needs all pairs at once, as few engines can."""
     signature, whole_corpus = engine.ask(make, _facts_of)
     if whole_corpus and engine.spreads:
         raise InputError(
@@ -157,11 +148,7 @@ def _facts(engine: Engine, make: Callable[[], Aligner]) -> tuple[dict[str, str],
 def align_stream(aligner: Aligner, pairs: Iterable[SentencePair], block: int = STREAM) -> Iterator[list[Links]]:
     """Align pairs as they come, ``block`` at a time (all at once if the aligner needs them so), with its only system.
 
-    Yields:
-        lists of links, one a pair, in order; all of length ``block`` but the last.
-
-    Raises:
-        InputError: the aligner has several systems.
+    Yields lists of links, one a pair, in order; all of length ``block`` but the last.
     """
     system = _only_system(aligner)
     for part in Cut(None if aligner.whole_corpus else block).blocks(pairs):
@@ -264,10 +251,7 @@ def align_file(
         meta = {"signature": signature, "base": 0, **out.seal()}
         if one_of_many:
             meta |= {"run": key.digest, "read": out.read}
-        # Before the output gets its name: a kill in between leaves a run that is resumed.
-        with atomic_writer(meta_file) as stream:
-            json.dump(meta, stream, indent=2, ensure_ascii=False)
-            stream.write("\n")
+        write_json(meta_file, meta)  # before the output gets its name: a kill in between leaves a run that is resumed
     except OtherInputError as error:
         out.close()
         raise InputError(error.message, file=out.part, remedy=error.remedy) from None

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandas
 
     from align_eval.aligners import Aligner, AlignerSettings, System
-    from align_eval.attribution.matrix import View
     from align_eval.corpora import Corpus, SentencePair
     from align_eval.links import Links
 
@@ -27,21 +26,14 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One system (method and layer, or attention head) on one test set.
+    """One system (method and layer, or attention head) on one test set."""
 
-    Attributes:
-        testset, model: names.
-        links: the links found, with scores where the method gives them.
-        result: scores, counts and paired tests against the first system on the same test set.
-        long: how many pairs over the model's window were ``windowed``, or ``left_out`` and have no links.
-    """
-
-    testset: str
+    testset: str  # names
     model: str
     system: System
-    links: LinkTable
-    result: SystemScore
-    long: dict[str, int] = field(default_factory=dict)
+    links: LinkTable  # with scores where the method gives them
+    result: SystemScore  # scores, counts and paired tests against the first system on the same test set
+    long: dict[str, int] = field(default_factory=dict)  # pairs over the model's window: windowed, left_out
 
     @property
     def score(self) -> Score:
@@ -121,17 +113,10 @@ def evaluate_testset(
     testset: Corpus, aligner: Aligner, *, resamples: int = 1000, seed: int = 12345, alpha: float = 0.5,
     confidence: float = 0.95, tests: Sequence[str] = ("randomisation",), progress: Callable[[int], None] | None = None,
 ) -> list[Evaluation]:  # fmt: skip
-    """Align a test set with every system of ``aligner`` and score the links.
+    """Align a test set with every system of ``aligner`` and score the links: an evaluation each, in their order.
 
-    Args:
-        testset: of :func:`align_eval.load_testset` or :func:`align_eval.corpora.make_testset`.
-        aligner: of :func:`align_eval.aligners.make_aligner`.
-        resamples, seed, alpha, confidence: see :func:`align_eval.scoring.score`.
-        tests: paired tests of every later system against the first; none without resamples.
-        progress: called with the number of pairs aligned since the last call.
-
-    Returns:
-        one evaluation a system, in the order of ``aligner.systems``.
+    ``tests``: paired tests of every later system against the first, none without resamples; ``progress``: called with
+    the number of pairs aligned since the last call; for the rest see :func:`align_eval.scoring.score`.
     """
     gold = testset.gold  # without it there is nothing to do: said before hours of work
     aligner.take_long()
@@ -238,40 +223,3 @@ def testset_to_choose_on(name: str | None, source: str | None, target: str | Non
         name = fit[0]
     testset = load_testset(name)
     return testset.reverse() if languages == (testset.target_language, testset.source_language) else testset
-
-
-def attention_links(
-    pairs: Sequence[SentencePair], model: Any, view: View | tuple[Any, ...], *, attribution: str = "attention",
-    method: str = "reverse", keys: str = "sum", queries: str = "mean", token_budget: int | None = None,
-    on_long: str = "raise", symmetrize: tuple[str, str] | None = None,
-    languages: tuple[str | None, str | None] = (None, None), progress: Callable[[int], None] | None = None,
-) -> LinkTable:  # fmt: skip
-    """The links that one head gives in one alignment mode; see :class:`align_eval.aligners.attention.AttentionAligner`.
-
-    Args:
-        model: of :func:`align_eval.models.load_model`, of any family.
-        view: layer and head (from 1, or ``"mean"``; head also ``"max"``) and alignment mode.
-        attribution, method: attribution method and extraction method.
-        keys, queries: how subwords become words, see :mod:`align_eval.attribution.matrix`.
-        token_budget: subwords in a batch, padding counted; it changes speed and memory only.
-        on_long: ``window``, ``raise`` or ``leave``, see :class:`align_eval.aligners.AlignerSettings`.
-        symmetrize: method and rule that combine both directions; ``None``: source to target alone.
-        languages: of source and target, for a model that needs them.
-
-    Returns:
-        links of all pairs, 0-based, source first, with scores; none for a pair with a side without any token.
-    """
-    from align_eval.aligners import AlignerSettings
-    from align_eval.aligners.attention import AttentionAligner
-    from align_eval.aligners.heads import AttentionSettings, Head, mode_name
-
-    layer, head, mode = view
-    asked = AttentionSettings(Head(layer, head), mode_name(mode), attribution, symmetrize)
-    settings = AlignerSettings(
-        model, (method,), on_long=on_long, token_budget=token_budget, attention=asked,
-        source_language=languages[0], target_language=languages[1],
-    )  # fmt: skip
-    aligner = AttentionAligner(settings, keys=keys, queries=queries)
-    (table,) = align_pairs(pairs, aligner, progress).values()
-    table.provenance = aligner.signature(aligner.systems[0])
-    return table

@@ -22,8 +22,8 @@ from align_eval.cli import main
 from align_eval.corpora import SentencePair, load_testset
 from align_eval.errors import AlignEvalWarning, InputError, SentenceTooLongError, UnknownNameError
 from align_eval.models import load_model
-from align_eval.runs.evaluate import attention_links
 from tests.models import families
+from tests.runs.links_of_head import attention_links
 
 PAIRS = [
     SentencePair("1", ("das", "kleine", "Haus"), ("the", "small", "house")),

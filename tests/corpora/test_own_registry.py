@@ -10,9 +10,9 @@ import pytest
 
 from align_eval import corpora
 from align_eval.cli import main
-from align_eval.corpora import load_testset, make_testset
+from align_eval.corpora import load_testset
 from align_eval.corpora.testset_entries import user_registry
-from align_eval.corpora.testsets import add_testset, keep_testset, kept_testset, remove_testset
+from align_eval.corpora.testsets import add_testset, remove_testset
 from align_eval.errors import AlignEvalError, ChecksumError, FormatError, InputError, MissingFileError
 
 PAIRS = [("das kleine Haus", "the little house"), ("ja", "yes , yes")]
@@ -132,19 +132,6 @@ def test_sets_added_at_once_all_stay(files: dict[str, str]) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda k: add_testset(f"own{k}", files["pairs.txt"]), range(8)))
     assert {f"own{k}" for k in range(8)} <= set(corpora.testset_names())
-
-
-def test_a_result_folder_keeps_own_data(tmp_path: Path) -> None:
-    own = make_testset(PAIRS, GOLD, name="my own/data", source_language="de")
-    keep_testset(own, tmp_path)
-    kept = kept_testset(tmp_path, own.name)
-    assert (kept.name, kept.source_language, kept.gold) == (own.name, "de", own.gold)
-    assert [p.target for p in kept.pairs] == [p.target for p in own.pairs]
-    assert kept_testset(tmp_path, "mini-ende").name == "mini-ende"
-    file = tmp_path / "testsets" / "my-own-data.jsonl"
-    file.write_text(file.read_text("utf-8").replace("Haus", "Maus"), "utf-8")
-    with pytest.raises(ChecksumError):
-        kept_testset(tmp_path, own.name)
 
 
 def test_a_damaged_registry_is_told(files: dict[str, str]) -> None:

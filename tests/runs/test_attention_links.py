@@ -13,9 +13,9 @@ from align_eval.corpora import load_testset, read_links
 from align_eval.errors import InputError, UnknownNameError
 from align_eval.links.symmetrization import symmetrize_table
 from align_eval.models import load_model
-from align_eval.runs.evaluate import attention_links
 from align_eval.runs.sweep import for_testset, sweep_testset
 from align_eval.scoring import score
+from tests.runs.links_of_head import attention_links
 
 pytestmark = pytest.mark.model
 VIEW = View(2, 1, "awi")

@@ -15,7 +15,6 @@ from align_eval.attribution.collect import attention_maps, word_matrices
 from align_eval.errors import InputError
 from align_eval.models import families as loaded_families
 from align_eval.models.translation import Decoding
-from align_eval.runs.evaluate import attention_links
 from align_eval.runs.infill import infill_testset
 from align_eval.runs.infill_pair import infill_pair
 from align_eval.runs.parallel_text import open_text
@@ -25,6 +24,7 @@ from align_eval.translation import translate as translate_module
 from align_eval.translation.translate import TranslateSettings, translate_and_score
 from tests.infilling.models import marian_folder
 from tests.models import families
+from tests.runs.links_of_head import attention_links
 
 
 @pytest.fixture(scope="module")
