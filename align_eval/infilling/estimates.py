@@ -66,9 +66,6 @@ def mean(values: Floats, sentence: Sentences, how: Resampling, *, share: bool = 
     """The mean of ``values`` ``(R,)`` with an interval over the sentences ``(R,)`` of the rows; NaN does not count.
 
     ``share``: the values are fractions of 0 to 1; so are the ends of the interval.
-
-    Raises:
-        LengthMismatchError: not as many values as rows.
     """
     sums, counts = _sums(sentence, values)
     if not len(sums):
@@ -78,11 +75,7 @@ def mean(values: Floats, sentence: Sentences, how: Resampling, *, share: bool = 
 
 
 def compare(first: Floats, second: Floats, sentence: Sentences, how: Resampling) -> Comparison:
-    """Test whether two measures of the same rows differ, over sentences; rows where either is NaN do not count.
-
-    Raises:
-        LengthMismatchError: not as many values as rows.
-    """
+    """Test whether two measures of the same rows differ, over sentences; rows where either is NaN do not count."""
     if len(first) != len(second):
         raise LengthMismatchError(f"{len(first)} rows against {len(second)}")
     both = np.isfinite(first) & np.isfinite(second)

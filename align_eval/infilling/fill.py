@@ -40,11 +40,7 @@ class Predictions:
 
 
 def predictions(logits: Tensor, tokens: Tensor, top: int, name: str = "the model") -> Predictions:
-    """Probability and rank of ``tokens`` ``(R,)`` in ``logits`` ``(R, V)``, and the ``top`` best of each row.
-
-    Raises:
-        NonFiniteError: a logit is NaN, or a row has no finite one.
-    """
+    """Probability and rank of ``tokens`` ``(R,)`` in ``logits`` ``(R, V)``, and the ``top`` best of each row."""
     count, size = logits.shape
     k = min(top, size)
     kept: list[tuple[Tensor, ...]] = []
@@ -146,11 +142,7 @@ def logits_at(model: Any, batch: Tensor, rows: Tensor, name: str = "the model") 
 
 
 def logits_of_pass(seen: Sequence[Tensor], output: Any, batch: Tensor, rows: Tensor, name: str) -> Tensor:
-    """The logits ``(R, V)`` of a pass under :func:`logits_at`.
-
-    Raises:
-        ModelError: the model gave out none.
-    """
+    """The logits ``(R, V)`` of a pass under :func:`logits_at`."""
     logits = getattr(output, "logits", None)
     if not isinstance(logits, Tensor):
         raise ModelError(f"{name} predicts no words: it gives out no logits", remedy=_REMEDY)

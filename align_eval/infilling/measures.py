@@ -145,11 +145,7 @@ Measures = dict[str, Floats]
 
 
 def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> Measures:
-    """Each of :data:`MEASURES` ``(H, Q)`` of all rows, with the pair's gold ``(Q, K)`` and punctuation ``(K,)``.
-
-    Raises:
-        InputError: shapes that do not fit together.
-    """
+    """Each of :data:`MEASURES` ``(H, Q)`` of all rows, with the pair's gold ``(Q, K)`` and punctuation ``(K,)``."""
     shape = rows.values.shape
     if punctuation.shape != shape[2:] or (gold is not None and gold.shape != shape[1:]):
         raise InputError(
@@ -236,11 +232,7 @@ class RowCollector:
         self.masked: list[MaskedRows] = []
 
     def add(self, result: InfillResult, variants: Sequence[Variant] | None = None) -> None:
-        """Add the first head of a pair with all of its variants, or with those given; without any it adds nothing.
-
-        Raises:
-            InputError: a variant that does not give the model's prediction for each masked word.
-        """
+        """Add the first head of a pair with all of its variants, or with those given; without any it adds nothing."""
         chosen = result.variants if variants is None else variants
         if not chosen:
             return

@@ -80,9 +80,6 @@ def default_head(model: Any) -> tuple[View, str]:
       arXiv:1909.02074, find alignment there).
     - An encoder: the mean over the heads of the layer at two thirds of its depth (the choice for vectors of 8 of 12
       layers, Jalili Sabet et al. 2020, arXiv:2004.08728, taken over to attention).
-
-    Raises:
-        ModelError, InputError: as :func:`require_infiller`.
     """
     reader = require_infiller(model)
     guided = getattr(reader.model.config, "guided_attention", None)
@@ -124,11 +121,7 @@ def checked_heads(model: PairModel, heads: Sequence[View | tuple[Any, ...]]) -> 
 
 
 def checked_mask(layout: Layout, mask: Sequence[int]) -> Mask:
-    """The words of a mask, ascending, each once.
-
-    Raises:
-        InputError: no such target word, or one without any token.
-    """
+    """The words of a mask, ascending, each once."""
     pair = layout.pair
     words = tuple(sorted({int(word) for word in mask}))
     if words and not 0 <= words[0] <= words[-1] < len(pair.target):

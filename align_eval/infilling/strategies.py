@@ -47,11 +47,7 @@ class MaskingStrategy(ABC):
         check_fields(self, f"the masking strategy {self.name}")
 
     def __call__(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        """The variants of a pair; two that mask the same words are one. Strategies that draw, draw from ``rng``.
-
-        Raises:
-            InputError: the pair has no gold links and the strategy needs them.
-        """
+        """The variants of a pair; two that mask the same words are one. Strategies that draw, draw from ``rng``."""
         if not pair.target:
             return []
         found = self.variants(pair, rng)

@@ -74,9 +74,6 @@ def summarise_infilling(
         gold_name: what the links are called, such as ``"silver"``.
         model, rule: the model's name, and how the head was chosen.
         strongest: how many of the strongest cells of each of the two maps are listed.
-
-    Raises:
-        LinkRangeError: a link points outside of the pair.
     """
     it = PairedRows(result, gold_name)
     view, pair = result.heads[0], it.pair

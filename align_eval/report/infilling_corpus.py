@@ -161,9 +161,6 @@ def summarise_corpus(rows: Sequence[Row]) -> Summary:
 
     Args:
         rows: of :meth:`align_eval.runs.infill.Infilling.to_json`.
-
-    Raises:
-        InputError: no rows.
     """
     if not rows:
         raise InputError("there is nothing to summarise: no rows")

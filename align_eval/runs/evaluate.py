@@ -67,9 +67,6 @@ def aligners_for(
 
     Where ``settings.attention`` names no head, one is chosen on the test set ``choose_on`` (``None``: the project's own
     set of the two languages), and a sentence that names it is yielded too.
-
-    Raises:
-        InputError: a head would be chosen and scored on the same sentences; and what making an aligner raises.
     """
     from align_eval.aligners import make_aligner
 

@@ -198,12 +198,7 @@ def _check_left(corpus: Corpus, work: InfillWork, on_long: str) -> None:
 def chosen_head(
     work: InfillWork, head: View | tuple[Any, ...] | None, development: float, seed: int, choose_by: str
 ) -> ChosenHead:
-    """The head given, else the one chosen on a dev split, else the model's default.
-
-    Raises:
-        UnknownNameError: ``choose_by`` is not one of :data:`CHOICES`.
-        InputError: a dev split that leaves one side empty, or has no gold link.
-    """
+    """The head given, else the one chosen on a dev split, else the model's default."""
     corpus, facts = work.corpus, work.facts
     if choose_by not in CHOICES:
         raise UnknownNameError("rule to choose a head by", choose_by, CHOICES)
@@ -247,9 +242,6 @@ def write_infilling(found: Infilling, folder: StrPath) -> list[str]:
 
     Returns the names of the files: ``infill.json``, ``README.md``, ``summary.json``, ``summary.md``, and
     ``curves.png``, ``curves.svg`` and ``curves.pdf``.
-
-    Raises:
-        OutputError: a file cannot be written.
     """
     base = make_folder(folder)
     rows = found.to_json()

@@ -49,11 +49,6 @@ class InfillWork:
         numbers: which pairs will be asked for, by position in the corpus; default all.
         token_budget: tokens in a batch; it changes speed and memory only.
         progress: called with the pairs done since the last call.
-
-    Raises:
-        ModelError: the model cannot fill masked words.
-        InputError: it does not have the languages of the corpus, or not the head.
-        EngineError: the engine has failed.
     """
 
     def __init__(

@@ -97,10 +97,6 @@ def draw_pairs(
 
     Returns:
         the files, in the order of the numbers.
-
-    Raises:
-        InputError: no such number or format, or figures drawn with other settings stand in the folder.
-        AlignEvalError: a process was ended from outside.
     """
     if format not in FORMATS:
         raise InputError(f"figures are not written as {format!r}", remedy=f"Choose {', '.join(FORMATS)}")

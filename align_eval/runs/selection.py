@@ -193,9 +193,6 @@ def greedy(found: Sweep, development: SENTENCES, settings: Settings) -> Selectio
 
     Of equal ones the first is added, and none twice. (Forward stepwise selection, Hastie et al. 2009, The Elements of
     Statistical Learning, section 3.3.2, with AER as the criterion.)
-
-    Raises:
-        InputError: ``max_heads`` is less than 1.
     """
     if settings.max_heads < 1:
         raise InputError(f"{settings.max_heads} heads are asked for at most", remedy="Allow at least 1")
@@ -244,9 +241,6 @@ def logistic(found: Sweep, development: SENTENCES, settings: Settings) -> Select
 
     Rao et al. 2021, "Transformer protein language models are unsupervised structure learners" (ICLR; checked by the
     abstract and secondary sources), find contacts in proteins from attention maps by such a regression.
-
-    Raises:
-        InputError: fewer than two sentence pairs, or no sure link among them, or nothing but sure links.
     """
     views = candidates(found, development, FEATURES)
     batches = list(found.maps.batches(development, views))

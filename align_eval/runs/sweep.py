@@ -129,9 +129,6 @@ class MapSource:
         """The matrices of some sentence pairs under some views (both by number), batch by batch.
 
         Pairs with a side without any token, or longer than the model's window, are in no batch.
-
-        Raises:
-            InputError: matrices that were not kept, and the model is no longer in memory.
         """
         wanted = {int(k) for k in part}
         if wanted <= self._members:

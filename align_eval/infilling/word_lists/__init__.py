@@ -42,11 +42,7 @@ def function_words(language: str) -> frozenset[str]:
 
 
 def is_function_word(word: str, language: str) -> bool:
-    """Whether a word, in any case, with any apostrophe and also as an entity, is in the list of its language.
-
-    Raises:
-        UnknownNameError: a language without a list.
-    """
+    """Whether a word, in any case, with any apostrophe and also as an entity, is in the list of its language."""
     plain = plain_word(word).translate(_APOSTROPHES)
     listed = function_words(language)
     return plain.lower() in listed or plain.casefold() in listed
