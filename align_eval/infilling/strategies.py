@@ -2,95 +2,110 @@
 
 A strategy gives *variants* of a pair: each is a tuple of target words (0-based, ascending) that are masked together. A
 strategy that does not apply to a pair (it has no aligned word, it is too short) gives none.
+
+Each is a function of a pair with at least one target word and a random generator; its further parameters are options of
+:data:`OPTIONS`.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 import re
 import unicodedata
 import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from align_eval.corpora.words import is_punctuation
 from align_eval.errors import InputError, nearest_names
 from align_eval.infilling.word_lists import is_function_word, list_languages
-from align_eval.registry import Registry, check_fields, numbers_of, option, options_of, parse_options, split_spec
+from align_eval.registry import Option, Registry, numbers_of, parse_options, split_spec
 
 if TYPE_CHECKING:
     from align_eval.corpora import SentencePair
 
 Variants = list[tuple[int, ...]]
 """Sets of masked target words, 0-based, ascending."""
-
-
-STRATEGIES: Registry[type[MaskingStrategy]] = Registry("masking strategy")
+Rng = np.random.Generator
+STRATEGIES: Registry[Callable[..., Variants]] = Registry("masking strategy")
+OPTIONS = {
+    "ratio": Option(float, above=0, high=1, example="0.5"),  # of the words, rounded, a half up; at least one word
+    "count": Option(int, low=1, example="4"),  # so many words instead; a pair that has fewer has no variant
+    "draws": Option(int, 1, low=1),  # how many sets are drawn; those drawn twice count once
+    "n": Option(int, 3),
+    "offset": Option(int, 0),
+    "language": Option(str, "", example="de"),  # of the target side, ISO 639-1
+    "each": Option(bool, False, example="yes"),  # one variant a word instead of all together
+}
 
 
 @dataclass(frozen=True)
-class MaskingStrategy(ABC):
-    """A rule that says which target words are masked. Its options are the fields; a ``name`` registers a subclass."""
+class MaskingStrategy:
+    """A rule that says which target words are masked, with those of its options that are given."""
 
-    name: ClassVar[str] = ""
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
 
-    def __init_subclass__(cls, *, name: str = "") -> None:
-        cls.name = name
-        if name:
-            STRATEGIES.register(name)(cls)
-
-    def __post_init__(self) -> None:
-        check_fields(self, f"the masking strategy {self.name}")
-
-    def __call__(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
+    def __call__(self, pair: SentencePair, rng: Rng) -> Variants:
         """The variants of a pair; two that mask the same words are one. Strategies that draw, draw from ``rng``."""
-        if not pair.target:
-            return []
-        found = self.variants(pair, rng)
+        found = STRATEGIES.get(self.name)(pair, rng, **self.options) if pair.target else []
         return list(dict.fromkeys(tuple(sorted(set(words))) for words in found if words))
-
-    @abstractmethod
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        """The strategy itself, for a pair with at least one target word."""
 
     @property
     def spec(self) -> str:
         """The name with the options that differ from their defaults: ``span:ratio=0.3,draws=2``."""
-        values = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self))
-        changed = [f"{name}={_text(value)}" for name, value, default in values if value != default]
+        if self.name == "positions":
+            return f"positions:{number_text(self.options['words'])}"
+        given = [(key, self.options[key]) for key in OPTIONS if key in self.options]
+        changed = [f"{key}={_text(value)}" for key, value in given if value != OPTIONS[key].default]
         return self.name + (":" + ",".join(changed) if changed else "")
-
-    @classmethod
-    def from_options(cls, text: str) -> MaskingStrategy:
-        """The strategy from what follows the colon of its spec: ``ratio=0.3,draws=2``."""
-        return cls(**parse_options(f"the masking strategy {cls.name}", text, options_of(cls)))
 
 
 def make_strategy(spec: str | MaskingStrategy, *, language: str | None = None) -> MaskingStrategy:
     """Build a masking strategy from ``name`` or ``name:option=value,option=value``.
 
     A strategy is given back as it is. ``language``, of the target side, is used by the strategies that have that option
-    and were not given one.
+    and were not given one. ``suffix:5`` is ``suffix:count=5``; ``positions:1,3,5-8`` counts from 1.
 
     Raises:
         UnknownNameError: an unknown strategy or option; the message lists what exists.
         InputError: a value that cannot be.
 
-    >>> make_strategy("span:ratio=0.3,draws=2").spec
-    'span:ratio=0.3,draws=2'
+    >>> make_strategy("span:ratio=0.3,draws=2").spec, make_strategy("positions:5,6-8").spec
+    ('span:ratio=0.3,draws=2', 'positions:5-8')
     """
-    if isinstance(spec, MaskingStrategy):
-        strategy = spec
-    else:
-        name, tail = split_spec(spec)
-        strategy = STRATEGIES.get(name).from_options(tail)
-    if language is not None and getattr(strategy, "language", language) == "":
-        strategy = dataclasses.replace(strategy, language=language)  # type: ignore[call-arg]
+    strategy = spec if isinstance(spec, MaskingStrategy) else _parsed(*split_spec(spec))
+    takes = inspect.signature(STRATEGIES.get(strategy.name)).parameters
+    if language is not None and "language" in takes and not strategy.options.get("language"):
+        strategy = replace(strategy, options={**strategy.options, "language": language})
     return strategy
+
+
+def _parsed(name: str, text: str) -> MaskingStrategy:
+    takes = inspect.signature(STRATEGIES.get(name)).parameters
+    if name == "positions":
+        return MaskingStrategy(name, {"words": tuple(sorted(n - 1 for n in numbers_of(text)))})
+    if name == "suffix" and text.strip().isdecimal():
+        text = f"count={text}"
+    known = {key: option for key, option in OPTIONS.items() if key in takes}
+    options = parse_options(f"the masking strategy {name}", text, known)
+    if "ratio" in takes and not {"ratio", "count"} & set(options):
+        options["ratio"] = 0.5
+    if {"ratio", "count"} <= set(options):
+        raise InputError(
+            f"the masking strategy {name} takes a ratio or a count, not both",
+            remedy=f"Write {name}:ratio=0.5 or {name}:count=4",
+        )
+    n, offset = options.get("n", 3), options.get("offset", 0)
+    if not 0 <= offset < n:
+        raise InputError(
+            f"n={n} with offset={offset} is no masking strategy",
+            remedy="Write nth:n=3,offset=0, with an offset from 0 to n - 1",
+        )
+    return MaskingStrategy(name, options)
 
 
 def masks_of(strategy: MaskingStrategy, pairs: Iterable[SentencePair], seed: int) -> list[Variants]:
@@ -112,66 +127,6 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@dataclass(frozen=True)
-class Each(MaskingStrategy, name="each"):
-    """One variant a word, with that word alone masked."""
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        return [(word,) for word in range(len(pair.target))]
-
-
-@dataclass(frozen=True)
-class Nth(MaskingStrategy, name="nth"):
-    """Mask every n-th word (n = 3 masks one and leaves two), the first after ``offset`` words, 0 to n - 1."""
-
-    n: int = 3
-    offset: int = 0
-
-    def __post_init__(self) -> None:
-        if self.n < 1 or not 0 <= self.offset < self.n:
-            raise InputError(
-                f"n={self.n} with offset={self.offset} is no masking strategy",
-                remedy="Write nth:n=3,offset=0, with an offset from 0 to n - 1",
-            )
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        return [tuple(range(self.offset, len(pair.target), self.n))]
-
-
-@dataclass(frozen=True)
-class Positions(MaskingStrategy, name="positions"):
-    """Mask the words at given positions, all together; a pair that lacks one of them has no variant.
-
-    In a spec words count **from 1**, as in a text that a person reads: ``positions:5-8`` or ``positions:1,3,5-8``;
-    ``words`` are 0-based.
-
-    >>> Positions((4, 5, 6, 7)).spec
-    'positions:5-8'
-    """
-
-    words: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.words or min(self.words) < 0:
-            raise InputError(
-                "the masking strategy positions needs at least one position, counted from 1",
-                remedy="Write for example positions:5-8 or positions:1,3",
-            )
-        object.__setattr__(self, "words", tuple(sorted(set(self.words))))
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        return [self.words] if self.words[-1] < len(pair.target) else []
-
-    @property
-    def spec(self) -> str:
-        """``positions:1,3,5-8``, counted from 1."""
-        return "positions:" + number_text(self.words)
-
-    @classmethod
-    def from_options(cls, text: str) -> MaskingStrategy:
-        return cls(tuple(n - 1 for n in numbers_of(text)))
-
-
 def number_text(words: tuple[int, ...]) -> str:
     """The list that counts from 1 of 0-based ascending positions: ``1,3,5-8``."""
     runs: list[list[int]] = []
@@ -183,116 +138,102 @@ def number_text(words: tuple[int, ...]) -> str:
     return ",".join(f"{low + 1}" if low == high else f"{low + 1}-{high + 1}" for low, high in runs)
 
 
-@dataclass(frozen=True)
-class _Part(MaskingStrategy):
-    """So many of the words (``count``; a shorter pair has no variant), or a ``ratio`` of them, by default half."""
-
-    ratio: float | None = option(None, kind=float, above=0, high=1, example="0.5")
-    count: int | None = option(None, kind=int, low=1, example="4")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.ratio is None and self.count is None:
-            object.__setattr__(self, "ratio", 0.5)
-        if self.ratio is not None and self.count is not None:
-            raise InputError(
-                f"the masking strategy {self.name} takes a ratio or a count, not both",
-                remedy=f"Write {self.name}:ratio=0.5 or {self.name}:count=4",
-            )
-
-    def size(self, pair: SentencePair) -> int:
-        """How many words: the ratio rounded (a half up), at least one; 0 of a pair that has fewer than the count."""
-        words = len(pair.target)
-        if self.ratio is None:
-            return self.count if self.count is not None and self.count <= words else 0
-        return min(words, max(1, int(self.ratio * words + 0.5)))
+@STRATEGIES.register("each")
+def each_word(pair: SentencePair, rng: Rng) -> Variants:
+    """One variant a word, with that word alone masked."""
+    return [(word,) for word in range(len(pair.target))]
 
 
-@dataclass(frozen=True)
-class Random(_Part, name="random"):
-    """Mask words drawn without replacement: ``draws`` sets; those drawn twice count once."""
-
-    draws: int = option(1, low=1)
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        words, size = len(pair.target), self.size(pair)
-        return [tuple(sorted(rng.permutation(words)[:size].tolist())) for _ in range(self.draws)]
+@STRATEGIES.register("nth")
+def nth(pair: SentencePair, rng: Rng, n: int = 3, offset: int = 0) -> Variants:
+    """Mask every n-th word (n = 3 masks one and leaves two), the first after ``offset`` words, 0 to n - 1."""
+    return [tuple(range(offset, len(pair.target), n))]
 
 
-class Span(Random, name="span"):
+@STRATEGIES.register("positions")
+def positions(pair: SentencePair, rng: Rng, words: tuple[int, ...]) -> Variants:
+    """Mask the words at given positions, all together; a pair that lacks one of them has no variant."""
+    return [words] if words[-1] < len(pair.target) else []
+
+
+def _size(pair: SentencePair, ratio: float | None, count: int | None) -> int:
+    words = len(pair.target)
+    if ratio is None:
+        return count if count is not None and count <= words else 0
+    return min(words, max(1, int(ratio * words + 0.5)))
+
+
+@STRATEGIES.register("random")
+def random(
+    pair: SentencePair, rng: Rng, ratio: float | None = None, count: int | None = None, draws: int = 1
+) -> Variants:
+    """Mask words drawn without replacement."""
+    words, size = len(pair.target), _size(pair, ratio, count)
+    return [tuple(rng.permutation(words)[:size].tolist()) for _ in range(draws)]
+
+
+@STRATEGIES.register("span")
+def span(
+    pair: SentencePair, rng: Rng, ratio: float | None = None, count: int | None = None, draws: int = 1
+) -> Variants:
     """Mask one contiguous span, at a place that is drawn: every place is as likely."""
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        words, size = len(pair.target), self.size(pair)
-        if not size:
-            return []
-        starts = rng.integers(words - size + 1, size=self.draws).tolist()
-        return [tuple(range(start, start + size)) for start in starts]
+    words, size = len(pair.target), _size(pair, ratio, count)
+    if not size:
+        return []
+    return [tuple(range(start, start + size)) for start in rng.integers(words - size + 1, size=draws).tolist()]
 
 
-class Suffix(_Part, name="suffix"):
-    """Mask the last words, as a model does that drafts several words at once (Xia et al. 2023).
-
-    ``suffix:5`` is ``suffix:count=5``.
-    """
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        words = len(pair.target)
-        return [tuple(range(words - self.size(pair), words))]
-
-    @classmethod
-    def from_options(cls, text: str) -> MaskingStrategy:
-        return super().from_options(f"count={text}" if text.strip().isdecimal() else text)
+@STRATEGIES.register("suffix")
+def suffix(pair: SentencePair, rng: Rng, ratio: float | None = None, count: int | None = None) -> Variants:
+    """Mask the last words, as a model does that drafts several words at once (Xia et al. 2023)."""
+    words = len(pair.target)
+    return [tuple(range(words - _size(pair, ratio, count), words))]
 
 
-@dataclass(frozen=True)
-class Content(MaskingStrategy, name="content"):
-    """Mask the words that are neither in the language's list of closed-class words nor punctuation.
-
-    ``language``: of the target side, ISO 639-1; see :func:`align_eval.infilling.word_lists.list_languages`. ``each``:
-    one variant a word instead of all together.
-
-    Raises:
-        InputError: no language, once it is applied; UnknownNameError: one without a list.
-    """
-
-    language: str = option("", example="de")
-    each: bool = option(False, example="yes")
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        if not self.language:
-            raise InputError(
-                f"the masking strategy {self.name} needs the language of the target side",
-                remedy=f"Write {self.name}:language=de; there are lists for {', '.join(list_languages())}",
-            )
-        listed = [is_function_word(word, self.language) for word in pair.target]
-        if self.name == "content":
-            listed = [not (found or is_punctuation(word)) for found, word in zip(listed, pair.target, strict=True)]
-        return _together(listed, self.each)
+def _listed(name: str, pair: SentencePair, language: str) -> list[bool]:
+    """Which words are in the language's list of closed-class words."""
+    if not language:
+        raise InputError(
+            f"the masking strategy {name} needs the language of the target side",
+            remedy=f"Write {name}:language=de; there are lists for {', '.join(list_languages())}",
+        )
+    return [is_function_word(word, language) for word in pair.target]
 
 
-class Function(Content, name="function"):
+@STRATEGIES.register("content")
+def content(pair: SentencePair, rng: Rng, language: str = "", each: bool = False) -> Variants:
+    """Mask the words that are neither in the language's list of closed-class words nor punctuation."""
+    listed = zip(_listed("content", pair, language), pair.target, strict=True)
+    return _together([not (found or is_punctuation(word)) for found, word in listed], each)
+
+
+@STRATEGIES.register("function")
+def function(pair: SentencePair, rng: Rng, language: str = "", each: bool = False) -> Variants:
     """Mask the words in the language's list of closed-class words: articles, pronouns, prepositions, auxiliaries ..."""
+    return _together(_listed("function", pair, language), each)
 
 
-@dataclass(frozen=True)
-class Aligned(MaskingStrategy, name="aligned"):
-    """Mask the words that have a gold link, sure or possible; ``each``: one variant a word."""
-
-    each: bool = option(False, example="yes")
-
-    def variants(self, pair: SentencePair, rng: np.random.Generator) -> Variants:
-        if pair.gold is None:
-            raise InputError(
-                f"the masking strategy {self.name} needs gold links, and the sentence pair {pair.id} has none",
-                remedy="Name a test set, or give gold links with --gold",
-            )
-        linked = set(pair.gold.possible.pairs[:, 1].tolist())
-        return _together([(k in linked) == (self.name == "aligned") for k in range(len(pair.target))], self.each)
+def _linked(name: str, pair: SentencePair) -> list[bool]:
+    """Which words have a gold link, sure or possible."""
+    if pair.gold is None:
+        raise InputError(
+            f"the masking strategy {name} needs gold links, and the sentence pair {pair.id} has none",
+            remedy="Name a test set, or give gold links with --gold",
+        )
+    linked = set(pair.gold.possible.pairs[:, 1].tolist())
+    return [k in linked for k in range(len(pair.target))]
 
 
-class Unaligned(Aligned, name="unaligned"):
+@STRATEGIES.register("aligned")
+def aligned(pair: SentencePair, rng: Rng, each: bool = False) -> Variants:
+    """Mask the words that have a gold link, sure or possible."""
+    return _together(_linked("aligned", pair), each)
+
+
+@STRATEGIES.register("unaligned")
+def unaligned(pair: SentencePair, rng: Rng, each: bool = False) -> Variants:
     """Mask the words that have no gold link: entropy and top-1 accuracy are measured of them, not accuracy on gold."""
+    return _together([not linked for linked in _linked("unaligned", pair)], each)
 
 
 def _together(chosen: Sequence[bool], each: bool) -> Variants:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.words import is_punctuation
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.infilling.strategies import STRATEGIES, Positions, make_strategy, masks_of, number_text
+from align_eval.infilling.strategies import STRATEGIES, MaskingStrategy, make_strategy, masks_of, number_text
 from align_eval.infilling.word_lists import (
     function_words,
     is_function_word,
@@ -66,7 +66,7 @@ def test_strategies_that_draw_mask_the_ratio(words: int, ratio: float, draws: in
     pair = SentencePair("1", ("a",), tuple("w" * words))
     size = min(words, max(1, int(ratio * words + 0.5)))
     for name in ("span", "random"):
-        found = masks_of(STRATEGIES.get(name)(ratio=ratio, draws=draws), [pair], seed)[0]  # type: ignore[call-arg]
+        found = masks_of(MaskingStrategy(name, {"ratio": ratio, "draws": draws}), [pair], seed)[0]
         assert 1 <= len(found) <= draws
         assert len(set(found)) == len(found)
         for mask in found:
@@ -159,7 +159,7 @@ def test_what_a_strategy_needs_of_a_pair_is_named() -> None:
 def test_numbers_read_back(words: set[int]) -> None:
     ordered = tuple(sorted(words))
     assert numbers_of(number_text(ordered)) == [word + 1 for word in ordered]
-    assert Positions(ordered).words == ordered
+    assert make_strategy(f"positions:{number_text(ordered)}").options == {"words": ordered}
 
 
 def test_word_lists() -> None:
