@@ -41,27 +41,13 @@ METHOD_HELP = (
     "softmax:threshold=0.01; simalign:itermax runs the simalign package; eflomal, fast_align, ibm1..ibm4 and hmm need "
     "no model, as in eflomal:train=FILE."
 )
-SUBWORD = typer.Option(
-    "any", help="any: words are linked if any of their subwords are; mean: mean vector of a word's subwords."
-)
-LONE_MARKS = typer.Option(
-    None,
-    help="Leave out the lone '▁' that SentencePiece puts before a word: in words with Chinese characters or kana (cjk, "
-    "the default), in all (drop), in none (keep). The method refined does as it was trained.",
-)
 DEFAULT_METHOD = (
     " Default: refined for offline:e5-small (with --layer, --subword or --lone-marks argmax), argmax for other models, "
     "reverse with --attention."
 )
-ON_LONG = typer.Option(
-    "window",
-    help="Pairs over the model's window: align them in overlapping windows, fail, or leave them without links; told on "
-    "stderr.",
-)
 ON_LONG_PAIR = typer.Option(
     "leave", "--on-long", help="Pairs over the model's window: leave them out, counted on stderr, or fail."
 )
-PRECISION = typer.Option(None, help="int16: an encoder's products in 16-bit integers, faster on a CPU with AVX2.")
 REVISION = typer.Option(None, help="Revision of a hub model: a commit, tag or branch.")
 TRUST = typer.Option(False, "--trust-remote-code", help="Run code that comes with a hub model. Off unless you ask.")
 LIMIT = typer.Option(None, min=1, help="Take the first so many sentence pairs.")
@@ -197,6 +183,47 @@ class Attention(Languages):
             chosen, said = choose_head(asked, testset, progress=progress)
         say(said)
         return chosen
+
+
+@dataclass
+class Aligning(Attention):
+    """What aligns, and how."""
+
+    model: str = MODEL
+    subword: Subword = typer.Option(  # noqa: RUF009
+        "any", help="any: words are linked if any of their subwords are; mean: mean vector of a word's subwords."
+    )
+    lone_marks: LoneMarks | None = typer.Option(  # noqa: RUF009
+        None,
+        help="Leave out the lone '▁' that SentencePiece puts before a word: in words with Chinese characters or kana "
+        "(cjk, the default), in all (drop), in none (keep). The method refined does as it was trained.",
+    )
+    on_long: OnLong = typer.Option(  # noqa: RUF009
+        "window",
+        help="Pairs over the model's window: align them in overlapping windows, fail, or leave them without links; "
+        "told on stderr.",
+    )
+    precision: str | None = typer.Option(
+        None, help="int16: an encoder's products in 16-bit integers, faster on a CPU with AVX2."
+    )
+    batch_tokens: int | None = BATCH_TOKENS
+
+    def method(self, layers: tuple[int, ...]) -> str:
+        """The method where none is named."""
+        from align_eval.aligners import default_method
+
+        how: dict[str, Any] = {"subword": self.subword, "lone_marks": self.lone_marks, "attention": self.head()}
+        return default_method(self.model, layers=layers, **how)
+
+    def settings(self, model: Any, methods: Sequence[str], layers: tuple[int, ...], **more: Any) -> AlignerSettings:
+        """All that is asked of an aligner; ``more``: ``options`` of a model by name, other languages."""
+        from align_eval.aligners import AlignerSettings
+
+        given: dict[str, Any] = {"source_language": self.source_language, "target_language": self.target_language}
+        return AlignerSettings(
+            model, tuple(methods), layers, self.subword, self.on_long, self.batch_tokens, attention=self.head(),
+            lone_marks=self.lone_marks, **{**given, **more},
+        )  # fmt: skip
 
 
 @dataclass

@@ -39,13 +39,12 @@ class Text(inputs.Pairs):
 def align(
     text: Text,
     testset: str | None = typer.Option(None, help="The sentences of a named test set (align-eval testsets list)."),
-    model: str = options.MODEL,
     method: str | None = typer.Option(None, "--method", "-x", help=options.METHOD_HELP + options.DEFAULT_METHOD),
     layer: int | None = typer.Option(
         None, min=0, help="0 is the embeddings. Default: two thirds of the way up; offline:e5-small: 7."
     ),
     *,
-    attention: options.Attention,
+    aligning: options.Aligning,
     output: str | None = typer.Option(
         None,
         "--output",
@@ -62,16 +61,11 @@ def align(
         help="Write the words that the links count to FILE (source ||| target). With --tokenize: OUTPUT.text, if "
         "the output itself does not hold them as jsonl and parquet do.",
     ),
-    subword: options.Subword = options.SUBWORD,
-    lone_marks: options.LoneMarks | None = options.LONE_MARKS,
-    on_long: options.OnLong = options.ON_LONG,
     shard_lines: int | None = typer.Option(
         None, min=1, help="Write shards of so many lines, OUTPUT-00000 and on, each whole as soon as it is there."
     ),
     restart: bool = typer.Option(False, help="Start over instead of resuming an interrupted run."),
     loading: options.Loading,
-    precision: str | None = options.PRECISION,
-    batch_tokens: int | None = options.BATCH_TOKENS,
     spread: options.Spread,
 ) -> None:
     """Align sentence pairs with a model; one line of links for each pair, an empty line where a side is empty.
@@ -95,12 +89,11 @@ def align(
         raise typer.BadParameter("--engine ray reads files, not standard input")
     runner, loading.device = spread.make(loading.device)
 
-    from align_eval.aligners import AlignerSettings, default_method, make_aligner
+    from align_eval.aligners import make_aligner
     from align_eval.runs.align_file import align_lines
 
-    head = attention.head()
     pairs: Iterable[SentencePair] = ()
-    languages = (attention.source_language, attention.target_language)
+    languages = aligning.both
     reading = {"format": text.bitext_format, "tokenize": inputs.tokenizers_of(tokenize), "languages": languages}
     tasks = file_tasks(text.bitext, output, format) if many and text.bitext and output else []
     if tasks:
@@ -116,12 +109,9 @@ def align(
     else:
         pairs = text.read(tokenize, languages) or ()
     layers = () if layer is None else (layer,)
-    method = method or default_method(model, layers=layers, subword=subword, lone_marks=lone_marks, attention=head)
-    asked = AlignerSettings(
-        model, (method,), layers, subword, on_long, batch_tokens, loading.options(precision=precision), head,
-        *languages, lone_marks,
-    )  # fmt: skip
-    asked = attention.choose(asked)
+    known = {"source_language": languages[0], "target_language": languages[1]}
+    more = {"options": loading.options(precision=aligning.precision), **known}
+    asked = aligning.choose(aligning.settings(aligning.model, (method or aligning.method(layers),), layers, **more))
     words_lost = tokenize is not None and format == "pharaoh"
     if output is None or not to_file:
         aligner = make_aligner(asked)
@@ -130,16 +120,14 @@ def align(
         if keep_text is not None:
             _keep_text(keep_text, pairs)
         elif words_lost:
-            sys.stderr.write(
-                "align-eval: the links count words of the tokeniser, which are not kept: pass --keep-text FILE, or "
-                "--format jsonl\n"
-            )
+            lost = "the links count words of the tokeniser, which are not kept"
+            options.say(f"{lost}: pass --keep-text FILE, or --format jsonl")
         options.say_long(aligner.take_long())
         return
     if spread.engine != "local" and not isinstance(asked.model, str):
-        asked = replace(asked, model=model)  # a loaded model cannot be sent to other processes
+        asked = replace(asked, model=aligning.model)  # a loaded model cannot be sent to other processes
     settings = {
-        "bitext_format": text.bitext_format, "tokenize": tokenize, "batch_tokens": batch_tokens,
+        "bitext_format": text.bitext_format, "tokenize": tokenize, "batch_tokens": aligning.batch_tokens,
         "languages": [asked.source_language, asked.target_language],
     }  # fmt: skip
     common: dict[str, Any] = {"format": format, "settings": settings, "shard_lines": shard_lines}
@@ -150,15 +138,9 @@ def align(
 
         with closing(runner), progress_bar("aligning files", len(tasks), "files", log_seconds=LOG_SECONDS) as bar:
             done = align_files(
-                make,
-                tasks,
-                reading=reading,
-                resume=not restart,
-                keep_text=words_lost,
-                progress=bar,
-                engine=runner,
+                make, tasks, reading=reading, resume=not restart, keep_text=words_lost, progress=bar, engine=runner,
                 **common,
-            )
+            )  # fmt: skip
         options.say_long(done.long)
         options.say(f"{done.lines} lines of {done.files} files in {shown(output)}")
         return

@@ -20,7 +20,7 @@ def evaluate(
     ),
     *,
     data: inputs.GoldPairs,
-    model: str = options.MODEL,
+    aligning: options.Aligning,
     method: list[str] | None = typer.Option(
         None,
         "--method",
@@ -33,51 +33,38 @@ def evaluate(
         "--layer",
         help="7, 5-8, 1,3,5-8 or all. Default: two thirds of the way up; offline:e5-small: 7.",
     ),
-    attention: options.Attention,
     printed: options.ScoreOutput,
     output: str | None = typer.Option(
         None, "--output", "-o", metavar="FOLDER", help="Also write scores.json and the links of every system here."
     ),
     statistics: options.Statistics,
-    subword: options.Subword = options.SUBWORD,
-    lone_marks: options.LoneMarks | None = options.LONE_MARKS,
-    on_long: options.OnLong = options.ON_LONG,
     loading: options.Loading,
-    precision: str | None = options.PRECISION,
-    batch_tokens: int | None = options.BATCH_TOKENS,
 ) -> None:
     """Align test sets with a model of any family and score the links against gold, with intervals and signatures.
 
     Test sets are named ones, or your own data with gold links. All layers and methods share one pass of the model.
     Systems are tested against the first one of their test set.
     """
-    from align_eval.aligners import AlignerSettings, default_method, needs_model
+    from align_eval.aligners import needs_model
     from align_eval.cli._progress import progress_bar
     from align_eval.runs.evaluate import aligners_for, evaluate_testset
     from align_eval.scoring.tables import score_table
 
-    head = attention.head()
     names, methods = _split(testsets or [], method or [])
-    if not methods:
-        asked_layers = () if layers is None else (0,)  # which ones is not yet known
-        methods = [default_method(model, layers=asked_layers, subword=subword, lone_marks=lone_marks, attention=head)]
-    languages = (attention.source_language, attention.target_language)
-    loaded = [data.testset(name, languages, what="a TESTSET") for name in (names or (None,))]
+    methods = methods or [aligning.method(() if layers is None else (0,))]  # which layers is not yet known
+    loaded = [data.testset(name, aligning.both, what="a TESTSET") for name in (names or (None,))]
     for testset in loaded:
         testset.gold  # noqa: B018 - without gold links there is nothing to do: say so before a model is loaded
     found_model: Any = None
     chosen: tuple[int, ...] = ()
     if needs_model(methods):
-        found_model = loading.load(model, precision=precision)
-        chosen = () if layers is None else _layers(layers, found_model, loaded[0], languages)
+        found_model = loading.load(aligning.model, precision=aligning.precision)
+        chosen = () if layers is None else _layers(layers, found_model, loaded[0], aligning.both)
     elif layers is not None:
         raise typer.BadParameter("--layers does not go with a method that has no model")
-    asked = AlignerSettings(
-        found_model, tuple(methods), chosen, subword, on_long, batch_tokens, attention=head,
-        source_language=languages[0], target_language=languages[1], lone_marks=lone_marks,
-    )  # fmt: skip
+    asked = aligning.settings(found_model, methods, chosen)
     found: list[Evaluation] = []
-    for testset, aligner, said in aligners_for(asked, loaded, attention.choose_on):
+    for testset, aligner, said in aligners_for(asked, loaded, aligning.choose_on):
         if said:
             options.say(said)
         with progress_bar(testset.name, len(testset.pairs)) as progress:
