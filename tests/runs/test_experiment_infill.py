@@ -41,8 +41,8 @@ def test_it_writes_everything_and_keeps_what_is_there(
     base = run_experiment(read_experiment(file), tmp_path / "results", notes.append)
     assert any("not-here: left out" in note for note in notes)
     cells = json.loads((base / "infill.json").read_text("utf-8"))["cells"]
-    assert list(cells) == ["small-deen", "small-deen:reverse"]
-    forth, back = (cells[name] for name in cells)
+    assert list(cells) == ["small-deen", "small-deen:reverse", "small-deen:reverse 1 2-3"]
+    forth, back, _ = (cells[name] for name in cells)
     assert (forth["subject"]["direction"], back["subject"]["direction"]) == ("de-en", "en-de")
     assert [plan["strategy"] for plan in back["strategies"]][-1] == "function:language=de"
     names = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}

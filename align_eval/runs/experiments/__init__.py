@@ -5,7 +5,7 @@
 - ``evaluate``: every method at every layer of an encoder, by similarity;
 - ``sweep``: AER of every layer, head and mode of a model, and what selection gives on other sentences;
 - ``infill``: words masked by strategies, what that does to attention, and what is filled in;
-- ``signals``: all attribution methods of a model on test sets, beside aligners and given links.
+- ``signals``: all attribution methods of a model on test sets, beside aligners.
 
 Every kind has the fields of :class:`Experiment`; see its module for the rest. What is there already and was made from
 the same settings, test set, model and version is kept, so that an interrupted run goes on where it stopped.
@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ Bar = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], Non
 """Given what is done and how much there is of it, a context that gives a function to call with each advance."""
 Make = Callable[[], dict[str, Any]]
 """Makes a part of the results."""
+Kept = Mapping[str, Mapping[str, Any]]
+"""The parts that are there, by name."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,26 @@ class Experiment(ABC):
         return [one.reverse() if name.endswith(REVERSE) else one for name, one in found.items()]
 
     @abstractmethod
-    def run(self, base: Path, watch: Watch) -> None:
-        """Make what is not there yet and write everything into the folder ``base``."""
+    def parts(self, base: Path, watch: Watch, kept: Kept) -> Iterator[tuple[str, str, Make]]:
+        """The parts of the results: name, fingerprint, and a function that makes it; ``kept`` has all those before."""
 
-    def fill(
-        self, file: Path, parts: Iterable[tuple[str, str, Make]], say: Callable[[dict[str, Any]], str],
-        body: Callable[[dict[str, dict[str, Any]]], list[str]], watch: Watch,
-    ) -> None:  # fmt: skip
-        """Make the parts (name, fingerprint, function) that ``file`` does not hold, and ``README.md`` after each."""
-        cells = Cells(file)
+    @abstractmethod
+    def said(self, cell: Mapping[str, Any]) -> str:
+        """What is said of a part when it is there."""
+
+    @abstractmethod
+    def body(self, base: Path, kept: Kept) -> list[str]:
+        """The lines of the results page for the parts that are there."""
+
+    def run(self, base: Path, watch: Watch) -> None:
+        """Make the parts that ``KIND.json`` in the folder ``base`` does not hold, and ``README.md`` after each."""
+        cells = Cells(base / f"{self.kind}.json")
         kept: dict[str, dict[str, Any]] = {}
-        for name, mark, make in parts:
+        for name, mark, make in self.parts(base, watch, kept):
             kept[name] = cells.get(name, mark) or cells.put(name, mark, make())
-            watch.note(f"{name}: {say(kept[name])}")
-            with atomic_writer(file.parent / "README.md") as stream:
-                stream.write(self.page(body(kept)))
+            watch.note(f"{name}: {self.said(kept[name])}")
+            with atomic_writer(base / "README.md") as stream:
+                stream.write(self.page(self.body(base, kept)))
         cells.keep_only(list(kept))
 
     def fingerprint(self, *made_from: str, without: Sequence[str] = ()) -> str:

@@ -27,7 +27,7 @@ its summary a pair, and ``README.md``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,10 +40,10 @@ from align_eval.infilling.strategies import make_strategy
 from align_eval.models import load_model
 from align_eval.models.loaded import mark_of
 from align_eval.report.infilling_corpus import subject_line
-from align_eval.runs.experiments import KINDS, Experiment, Make, Watch
+from align_eval.runs.experiments import KINDS, Experiment, Kept, Make, Watch
 from align_eval.runs.infill import CHOICES, infill_testset, page_lines, write_summary
 from align_eval.runs.infill_pair import run_pair
-from align_eval.runs.results import file_name, make_folder, write_figure
+from align_eval.runs.results import file_name, write_figure
 
 
 @KINDS.register("infill")
@@ -74,29 +74,24 @@ class InfillExperiment(Experiment):
             if name not in (*self.testsets, *self.optional) or number < 1:
                 raise FormatError(f"pairs: {pair!r} is not of one of the test sets", file=self.file)
 
-    def run(self, base: Path, watch: Watch) -> None:
+    def parts(self, base: Path, watch: Watch, kept: Kept) -> Iterator[tuple[str, str, Make]]:
         model = load_model(str(self._folder()) if self.folder else self.model)
         if self.folder:
             model.name = self.model
         corpora = dict(self._corpora(watch))
-        sections: dict[str, list[str]] = {}
 
-        def parts() -> Iterator[tuple[str, str, Make]]:
-            for name, corpus in corpora.items():
-                mark = self.fingerprint(
-                    corpus.checksum, corpus.direction, mark_of(model),
-                    without=("pairs", "optional", "batch_tokens", "folder"),
-                )  # fmt: skip
-                yield name, mark, partial(self._measured, corpus, model, watch, name)
+        def mark(corpus: Corpus, *more: str) -> str:
+            made_from = (corpus.checksum, corpus.direction, mark_of(model), *more)
+            return self.fingerprint(*made_from, without=("pairs", "optional", "batch_tokens", "folder"))
 
-        def body(kept: dict[str, dict[str, Any]]) -> list[str]:
-            for name, cell in kept.items():
-                sections[name] = sections.get(name) or self._section(name, cell, base)
-            whole = self.pairs if len(kept) == len(corpora) else ()
-            drawn = [line for pair in whole for line in self._draw(pair, corpora, kept, model, base)]
-            return [*(line for section in sections.values() for line in section), *drawn]
-
-        self.fill(base / "infill.json", parts(), _said, body, watch)
+        for name, corpus in corpora.items():
+            yield name, mark(corpus), partial(self._measured, corpus, model, watch, name, base)
+        for pair in self.pairs:
+            name = pair.split()[0]
+            if name in corpora:
+                subject = kept[name]["subject"]
+                drawn = partial(self._draw, pair, corpora[name], model, subject, base)
+                yield pair, mark(corpora[name], pair, str(subject["view_rule"])), drawn
 
     def _folder(self) -> Path:
         """The folder of the model; an error if a variable in its name is not set, or it is not there."""
@@ -120,24 +115,18 @@ class InfillExperiment(Experiment):
                 continue
             yield name, found.reverse() if name.endswith(REVERSE) else found
 
-    def _measured(self, corpus: Corpus, model: Any, watch: Watch, name: str) -> dict[str, Any]:
+    def _measured(self, corpus: Corpus, model: Any, watch: Watch, name: str, base: Path) -> dict[str, Any]:
         head = None
         if self.layer:
             head = tuple(int(n) if n.isdecimal() else n for n in (self.layer, self.head or "mean"))
         with watch.bar(name, len(corpus.pairs)) as progress:
-            return infill_testset(
+            found = infill_testset(
                 corpus, model, self.strategies, head=head, development=self.development, seed=self.seed,
                 resamples=self.resamples, token_budget=self.batch_tokens, progress=progress, choose_by=self.choose_by,
-            ).summary()  # fmt: skip
-
-    def _section(self, name: str, cell: dict[str, Any], base: Path) -> list[str]:
-        """The part of the page for one corpus; writes its summary and curves."""
-        rows = [{**cell["subject"], **found} for found in cell["strategies"]]
-        folder = make_folder(base / file_name(name.replace(":", "-")))
-        written = write_summary(rows, folder)
-        lines = [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
-        lines += [f"![curves]({folder.name}/curves.png)", ""] if "curves.png" in written else []
-        return [*lines, *_pooled(cell)]
+            )  # fmt: skip
+        folder = file_name(name.replace(":", "-"))
+        curves = "curves.png" in write_summary(found.to_json(), base / folder)
+        return {**found.summary(), "curves": f"{folder}/curves.png" if curves else None}
 
     def _drawn(self, text: str) -> tuple[str, int, str]:
         parts = text.split(maxsplit=2)
@@ -148,34 +137,45 @@ class InfillExperiment(Experiment):
             )  # fmt: skip
         return parts[0], int(parts[1]), parts[2]
 
-    def _draw(
-        self, text: str, corpora: dict[str, Corpus], kept: dict[str, dict[str, Any]], model: Any, base: Path
-    ) -> list[str]:
+    def _draw(self, text: str, corpus: Corpus, model: Any, subject: Mapping[str, Any], base: Path) -> dict[str, Any]:
         """Draw and summarise one pair with the head that its corpus was read with."""
         name, number, mask = self._drawn(text)
-        if name not in corpora:
-            return []
-        subject = kept[name]["subject"]
-        found = run_pair(
-            corpora[name], number - 1, mask, model, head=(subject["layer"], subject["head"]), seed=self.seed,
-            rule=subject["view_rule"],
-        )  # fmt: skip
+        head = (subject["layer"], subject["head"])
+        found = run_pair(corpus, number - 1, mask, model, head=head, seed=self.seed, rule=subject["view_rule"])
         stem = file_name("pair", name.replace(":", "-"), number, mask.replace(":", "-").replace(",", "_"))
         write_figure(found.figure(), base, stem)
-        summary = found.summary()
-        summary.write(base, stem)
-        lines = [f"## {name}, pair {number}, masked: {mask}", "", f"![paired heatmaps]({stem}.png)", ""]
-        return [*lines, *(f"- {sentence}" for sentence in summary.findings), ""]
+        found.summary().write(base, stem)
+        return {"figure": f"{stem}.png", "findings": found.summary().findings}
+
+    def said(self, cell: Mapping[str, Any]) -> str:
+        if "findings" in cell:
+            return str(cell["findings"][0])
+        subject, first = cell["subject"], cell["strategies"][0]
+        accuracy = first["accuracy_masked"]
+        found = "no row with a link" if accuracy is None else f"{100 * accuracy:.1f} % of masked rows peak on gold"
+        return f"layer {subject['layer']}, head {subject['head']}; {first['strategy']}: {found}"
+
+    def body(self, base: Path, kept: Kept) -> list[str]:
+        lines: list[str] = []
+        for name, cell in kept.items():
+            if "findings" in cell:
+                testset, number, mask = self._drawn(name)
+                lines += [
+                    f"## {testset}, pair {number}, masked: {mask}",
+                    "",
+                    f"![paired heatmaps]({cell['figure']})",
+                    "",
+                ]
+                lines += [*(f"- {sentence}" for sentence in cell["findings"]), ""]
+                continue
+            rows = [{**cell["subject"], **found} for found in cell["strategies"]]
+            lines += [f"## {name}", "", f"{subject_line(rows[0])}.", "", *page_lines(rows), ""]
+            lines += [f"![curves]({cell['curves']})", ""] if cell["curves"] else []
+            lines += _pooled(cell)
+        return lines
 
 
-def _said(cell: dict[str, Any]) -> str:
-    subject, first = cell["subject"], cell["strategies"][0]
-    accuracy = first["accuracy_masked"]
-    found = "no row with a link" if accuracy is None else f"{100 * accuracy:.1f} % of masked rows peak on gold"
-    return f"layer {subject['layer']}, head {subject['head']}; {first['strategy']}: {found}"
-
-
-def _pooled(cell: dict[str, Any]) -> list[str]:
+def _pooled(cell: Mapping[str, Any]) -> list[str]:
     """The correlation over all strategies together, by ratio of masked words."""
     found = cell["correlation_all_strategies"]
     if not found or found["ci"] is None:

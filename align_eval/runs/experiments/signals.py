@@ -40,7 +40,7 @@ from align_eval.files import sha256_of
 from align_eval.models import load_model
 from align_eval.models.loaded import mark_of
 from align_eval.runs.evaluate import evaluate_testset
-from align_eval.runs.experiments import KINDS, Make, Watch, digest, table
+from align_eval.runs.experiments import KINDS, Kept, Make, Watch, digest, table
 from align_eval.runs.experiments.sweep import ViewExperiment, interval
 from align_eval.runs.selection import select
 from align_eval.runs.sweep import split
@@ -76,19 +76,15 @@ class SignalsExperiment(ViewExperiment):
                 remedy='Write for example parallel_languages = "de-en": German first, English second',
             )
 
-    def run(self, base: Path, watch: Watch) -> None:
+    def parts(self, base: Path, watch: Watch, kept: Kept) -> Iterator[tuple[str, str, Make]]:
         loaded = self.load()
         model = load_model(self.model)
-
-        def parts() -> Iterator[tuple[str, str, Make]]:
-            for testset in loaded:
-                for signal in self.signals or ATTRIBUTIONS.names():
-                    made_from = (testset.checksum, mark_of(model), signal)
-                    mark = self.fingerprint(*made_from, without=(*OWN, "batch_tokens"))
-                    yield f"{testset.name}/{signal}", mark, partial(self._signal, testset, model, signal, watch)
-                yield from self._others(testset)
-
-        self.fill(base / "signals.json", parts(), _said, self._body, watch)
+        for testset in loaded:
+            for signal in self.signals or ATTRIBUTIONS.names():
+                made_from = (testset.checksum, mark_of(model), signal)
+                mark = self.fingerprint(*made_from, without=(*OWN, "batch_tokens"))
+                yield f"{testset.name}/{signal}", mark, partial(self._signal, testset, model, signal, watch)
+            yield from self._others(testset)
 
     def _signal(self, testset: Corpus, model: Any, signal: str, watch: Watch) -> dict[str, Any]:
         try:
@@ -152,7 +148,10 @@ class SignalsExperiment(ViewExperiment):
             out.append(found[0])
         return tuple(out)
 
-    def _body(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def said(self, cell: Mapping[str, Any]) -> str:
+        return str(cell["error"]) if "error" in cell else f"AER {_cell(cell)}"
+
+    def body(self, base: Path, kept: Kept) -> list[str]:
         """A table of methods by test sets, the best first; one of the others; what could not be computed, and why."""
         names = list(dict.fromkeys(key.partition("/")[2] for key in kept))
         cells = {name: [kept.get(f"{testset}/{name}", {}) for testset in self.testsets] for name in names}
@@ -188,7 +187,3 @@ def _cell(cell: Mapping[str, Any]) -> str:
     if "score" not in cell:
         return "-"
     return interval(cell["score"]) + (f" {cell['view']}" if "view" in cell else "")
-
-
-def _said(cell: Mapping[str, Any]) -> str:
-    return str(cell["error"]) if "error" in cell else f"AER {_cell(cell)}"

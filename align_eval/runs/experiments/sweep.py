@@ -30,7 +30,7 @@ from align_eval.figures.sweep import aer_grid, summarise_sweep
 from align_eval.models import load_model
 from align_eval.models.loaded import mark_of
 from align_eval.registry import numbers_of
-from align_eval.runs.experiments import KINDS, Experiment, Make, Watch, table
+from align_eval.runs.experiments import KINDS, Experiment, Kept, Make, Watch, table
 from align_eval.runs.results import file_name, write_figure
 from align_eval.runs.selection import SELECTORS, Settings, select
 from align_eval.runs.sweep import for_testset, split, sweep_testset
@@ -89,16 +89,12 @@ class SweepExperiment(ViewExperiment):
         for name in self.select:
             SELECTORS.get(name)
 
-    def run(self, base: Path, watch: Watch) -> None:
+    def parts(self, base: Path, watch: Watch, kept: Kept) -> Iterator[tuple[str, str, Make]]:
         loaded = self.load()
         model = load_model(self.model)
-
-        def parts() -> Iterator[tuple[str, str, Make]]:
-            for testset in loaded:
-                mark = self.fingerprint(testset.checksum, mark_of(model), without=("batch_tokens",))
-                yield testset.name, mark, partial(self._part, testset, model, watch, base)
-
-        self.fill(base / "sweep.json", parts(), _said, partial(self._body, base), watch)
+        for testset in loaded:
+            mark = self.fingerprint(testset.checksum, mark_of(model), without=("batch_tokens",))
+            yield testset.name, mark, partial(self._part, testset, model, watch, base)
 
     def _part(self, testset: Corpus, model: Any, watch: Watch, base: Path) -> dict[str, Any]:
         for path in _figures(base, testset.name):
@@ -117,7 +113,12 @@ class SweepExperiment(ViewExperiment):
             "views": [{key: row[key] for key in COLUMNS} for row in found.to_json()],
         }  # fmt: skip
 
-    def _body(self, base: Path, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def said(self, cell: Mapping[str, Any]) -> str:
+        top = _top(cell)
+        best = f"best view {top['aer']:.2f} (layer {top['layer']}, head {top['head']}, {top['mode']})"
+        return "; ".join([best, *(f"{one['selection']} on the rest {interval(one)}" for one in cell["selection"])])
+
+    def body(self, base: Path, kept: Kept) -> list[str]:
         """A table with a row a set, then a heatmap (drawn if it is not there) and its summary a set."""
         rows: list[list[str]] = []
         sections: list[str] = []
@@ -164,9 +165,3 @@ def interval(score: Mapping[str, Any]) -> str:
 
 def _top(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     return min(cell["views"], key=lambda row: float(row["aer"]))
-
-
-def _said(cell: Mapping[str, Any]) -> str:
-    top = _top(cell)
-    best = f"best view {top['aer']:.2f} (layer {top['layer']}, head {top['head']}, {top['mode']})"
-    return "; ".join([best, *(f"{one['selection']} on the rest {interval(one)}" for one in cell["selection"])])
