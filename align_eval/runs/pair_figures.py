@@ -1,7 +1,7 @@
 """Pictures of every pair of a test set with the links found: in parallel, each file whole or not there.
 
-A folder of figures has ``figures.json`` (what was drawn) and ``pairs.tsv`` (a line a pair with its counts and AER).
-Started again with the same settings, an interrupted run draws what is missing.
+A folder of figures has ``figures.json`` (what was drawn). Started again with the same settings, an interrupted run
+draws what is missing.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from align_eval.corpora import Corpus, SentencePair, read_links
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError
 from align_eval.figures.pair import MOST_WORDS, aligned_pair
 from align_eval.figures.style import FORMATS, save
-from align_eval.files import StrPath, atomic_writer, parse_json, sha256_of
+from align_eval.files import StrPath, parse_json, sha256_of
 from align_eval.io.resumable import Key
 from align_eval.links import Links
 from align_eval.links.table import LinkTable
 from align_eval.processes import isolated_workers
 from align_eval.runs.evaluate import align_pairs
 from align_eval.runs.results import file_name, links_file, make_folder, write_json
-from align_eval.scoring.measures import COLUMNS, counts, known, measures
-from align_eval.tables import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,7 +132,6 @@ def draw_pairs(
         warned += messages
         if progress:
             progress(1)
-    _write_index(base / "pairs.tsv", aligned, wanted, files)
     if large:
         rest = f"words on a side have no figure (first: {large[0]})"
         warnings.warn(f"{len(large)} sentence pairs with more than {MOST_WORDS} {rest}", AlignEvalWarning, stacklevel=2)
@@ -180,20 +177,3 @@ def _settle(path: Path, key: Key, restart: bool) -> None:
             before = {}
         key.require(before, "a set of figures with other settings", path.parent)
     write_json(path, key.parts)
-
-
-def _write_index(path: Path, aligned: AlignedSet, wanted: Iterable[int], files: dict[int, Path]) -> None:
-    """A line a pair: number, words of both sides, counts, AER in percent, file; without gold the links alone count."""
-    if aligned.testset.table is None:
-        numbers = [[str(len(found)), *["-"] * len(COLUMNS)] for found in aligned.links]
-    else:
-        rows = counts(aligned.testset.table, aligned.links)
-        aer = measures(rows, nothing=float("nan"))["aer"]
-        numbers = [[*map(str, row), percent(known(value), 4)] for row, value in zip(rows.tolist(), aer, strict=True)]
-    with atomic_writer(path) as stream:
-        stream.write("\t".join(("pair", "source_words", "target_words", *COLUMNS, "aer", "file")) + "\n")
-        for number in wanted:
-            pair = aligned.testset.pairs[number - 1]
-            name = files[number].name if number in files else ""
-            fields = (number, len(pair.source), len(pair.target), *numbers[number - 1], name)
-            stream.write("\t".join(map(str, fields)) + "\n")

@@ -79,9 +79,7 @@ def test_plot_pairs(own: dict[str, list[str]], form: str, tmp_path: Path) -> Non
     assert run("plot", "pairs", *own[form], "-o", tmp_path, "--only", "2", "--jobs", "1") == 0
     (folder,) = tmp_path.iterdir()
     assert folder.name == "pairs.txt.refined"
-    rows = [line.split("\t") for line in (folder / "pairs.tsv").read_text("utf-8").splitlines()]
-    assert [row[-1] for row in rows[1:]] == ["0002.png"]
-    assert (rows[1][rows[0].index("aer")] == "-") == (form == "without gold")
+    assert sorted(path.name for path in folder.iterdir()) == ["0002.png", "figures.json"]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "without gold"])

@@ -109,7 +109,7 @@ def test_pairs_with_links_of_a_file(capsys: pytest.CaptureFixture[str], tmp_path
     assert (code, err) == (0, "")
     assert out.startswith("2 figures: ")
     drawn = tmp_path / "pairs" / "mini-enzh.argmax.layer7"
-    assert sorted(p.name for p in drawn.iterdir()) == ["0001.png", "0002.png", "figures.json", "pairs.tsv"]
+    assert sorted(p.name for p in drawn.iterdir()) == ["0001.png", "0002.png", "figures.json"]
     code, out, err = run(capsys, *asked, "--only", "1-x")
     assert code == 2
     assert "--only" in err

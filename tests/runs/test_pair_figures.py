@@ -24,17 +24,12 @@ def aligned() -> AlignedSet:
     return AlignedSet(testset, "mini-ende.argmax.layer7", "argmax layer 7", links, "abc", 7)
 
 
-def test_one_file_a_pair_and_a_list_of_them(aligned: AlignedSet, tmp_path: Path) -> None:
+def test_one_file_a_pair(aligned: AlignedSet, tmp_path: Path) -> None:
     told: list[int] = []
     files = draw_pairs(aligned, tmp_path / "out", numbers=[3, 1], progress=told.append)
     assert [f.name for f in files] == ["0003.png", "0001.png"]
     assert told == [1, 1]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0001.png", "0003.png", "figures.json", "pairs.tsv"]
-    head, *rows = (tmp_path / "out" / "pairs.tsv").read_text().splitlines()
-    assert head.split("\t")[0] == "pair"
-    assert [row.split("\t")[0] for row in rows] == ["3", "1"]
-    assert [row.split("\t")[-1] for row in rows] == ["0003.png", "0001.png"]
-    assert rows[0].split("\t")[3] == "1", "one link a pair"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0001.png", "0003.png", "figures.json"]
 
 
 def test_what_is_there_is_not_drawn_again(aligned: AlignedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +71,7 @@ def test_other_settings_do_not_mix(aligned: AlignedSet, tmp_path: Path) -> None:
 def test_processes_draw_the_same_files(aligned: AlignedSet, tmp_path: Path) -> None:
     draw_pairs(aligned, tmp_path / "one", numbers=[1, 2])
     draw_pairs(aligned, tmp_path / "two", numbers=[1, 2], jobs=2)
-    for name in ("0001.png", "0002.png", "pairs.tsv", "figures.json"):
+    for name in ("0001.png", "0002.png", "figures.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 

@@ -41,8 +41,8 @@ def pairs(
 ) -> None:
     """Draw all sentence pairs of a test set: words as a grid, links found as dots, gold as frames.
 
-    Interrupted, it goes on where it stopped when started again. Beside the figures, pairs.tsv has counts and AER
-    of each pair, so that the worst can be found.
+    Interrupted, it goes on where it stopped when started again. The pairs with the highest AER are found by
+    align-eval score --per-sentence.
     """
     from align_eval.aligners import AlignerSettings, default_method, make_aligner, needs_model
     from align_eval.cli._progress import progress_bar
