@@ -23,6 +23,7 @@ from align_eval.runs.engines import ENGINES, B, Engine, EngineError, M, R
 AGAIN = "Run the same command again: it goes on where it stopped"
 OBJECT_STORE = 1 << 29  # shared memory of a cluster that this process starts: a unit takes well under 1 MiB
 UNITS_PER_ACTOR = 4  # one at work, one waiting beside it, and two whose results wait for earlier ones
+RETRIES = 3  # how often a unit is tried again whose actor died
 SETTLING = 3.0  # seconds to wait for what ended actors give back
 PLACING = 120.0  # seconds to wait for actors to start where there was room for them
 
@@ -86,24 +87,18 @@ class RayEngine(Engine):
         gpus: GPUs of an actor; a fraction shares one. ``None``: one if a GPU of the cluster is free, else none.
         address: of a running cluster that this machine belongs to (``auto``, ``HOST:PORT``); ``None``: that of
             ``RAY_ADDRESS``, else a cluster of this machine that lives as long as the engine.
-        retries: how often a unit is tried again whose actor died.
-        window: units between being drawn and their results being taken; default four an actor. More let actors go on
-            while one is slow with an early unit.
     """
 
     spreads = True
 
     def __init__(
-        self, actors: int | None = None, cpus: float = 1, gpus: float | None = None, address: str | None = None,
-        retries: int = 3, window: int | None = None,
-    ) -> None:  # fmt: skip
+        self, actors: int | None = None, cpus: float = 1, gpus: float | None = None, address: str | None = None
+    ) -> None:
         if (actors is not None and actors < 1) or cpus < 0 or (gpus or 0) < 0 or cpus + (gpus or 0) <= 0:
             raise InputError(
                 f"{actors} actors of {cpus} CPUs and {gpus or 0} GPUs",
                 remedy="Give at least one actor, and it one CPU or GPU",
             )
-        if retries < 0 or (window is not None and window < 1):
-            raise InputError(f"{retries} retries, {window} units under way", remedy="Give no fewer than 0 and 1")
         if address is not None and address.startswith("ray://"):
             raise InputError(
                 f"{address} is an address of Ray Client: such a cluster does not see the files of this machine",
@@ -116,8 +111,7 @@ class RayEngine(Engine):
                 f"the engine ray needs the package ray ({error})", remedy="Install it: pip install 'align-eval[ray]'"
             ) from None
         self._ray: Any = ray
-        self.actors, self.cpus, self.gpus = actors, cpus, gpus
-        self.address, self.retries, self.window = address, retries, window
+        self.actors, self.cpus, self.gpus, self.address = actors, cpus, gpus, address
         self._started = False
         self._pool: tuple[Callable[[], Any], list[Any]] | None = None
 
@@ -134,7 +128,7 @@ class RayEngine(Engine):
         # Nothing is prepared: an actor begins with its next unit when it has done one.
         packed = self._packed(work, "this work")
         workers = self._workers(make)
-        window = self.window or UNITS_PER_ACTOR * len(workers)
+        window = UNITS_PER_ACTOR * len(workers)
         free = deque(workers * 2)  # an actor has one unit at work and one that waits beside it
         running: dict[Any, Any] = {}  # what is under way -> its actor
         due: deque[Any] = deque()  # results not yet taken, in order
@@ -184,9 +178,8 @@ class RayEngine(Engine):
         self.device("auto")
         room = self._room()
         # A restart has no limit: a long run may lose many machines. What kills every actor is given up by the retries.
-        actor = self._ray.remote(
-            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=self.retries
-        )(Worker)
+        how = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_restarts": -1, "max_task_retries": RETRIES}
+        actor = self._ray.remote(**how)(Worker)
         workers = [actor.remote(packed, os.getcwd()) for _ in range(self.actors or room)]
         self._pool = make, workers
         # Another run may have taken the room meanwhile: Ray would wait for it without end.

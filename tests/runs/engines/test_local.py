@@ -101,8 +101,6 @@ def test_actors_that_cannot_be(options: dict[str, float]) -> None:
 
 
 def test_other_options_that_cannot_be() -> None:
-    with pytest.raises(InputError, match="Give no fewer than 0 and 1"):
-        make_engine("ray", window=0)
     with pytest.raises(InputError, match="Start the run on a machine of the cluster"):
         make_engine("ray", address="ray://head:10001")
 

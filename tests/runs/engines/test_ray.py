@@ -140,9 +140,9 @@ def slow(made: int, number: int) -> int:
 
 
 def test_the_reader_is_held_back(tmp_path: Path, cluster: None) -> None:
-    """With slow workers, and with results that are not taken, no more than ``window`` blocks are read ahead."""
-    window, drawn = 5, tmp_path / "drawn"
-    engine = make_engine("ray", actors=2, window=window)
+    """With slow workers, and with results that are not taken, no more than four blocks an actor are read ahead."""
+    window, drawn = 8, tmp_path / "drawn"
+    engine = make_engine("ray", actors=2)
     ahead = []
     with closing(engine), closing(engine.map(Given(3), slow, Counted(drawn, 60))) as results:
         for taken, result in enumerate(results):
@@ -196,8 +196,9 @@ def test_errors_of_the_reader_name_file_and_line(tmp_path: Path, engine: Engine)
     assert len((tmp_path / "out.part").read_text().splitlines()) == 16  # two blocks hold; a mended file would go on
 
 
-def test_a_block_that_kills_every_actor_ends_the_run(cluster: None) -> None:
-    with closing(make_engine("ray", actors=2, retries=1)) as engine:
+def test_a_block_that_kills_every_actor_ends_the_run(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("align_eval.runs.engines.ray.RETRIES", 1)
+    with closing(make_engine("ray", actors=2)) as engine:
         taken = taken_before(engine, Given("poison"), EngineError, r"Ray has failed.*Run the same command again")
     assert taken == [0, 1, 2][: len(taken)]  # a unit that waits behind the deadly one dies with it, and is not skipped
 
