@@ -72,7 +72,7 @@ def redistribution_curves(
     baseline that comes out highest at each point.
 
     Args:
-        rows: what a corpus run gives (:meth:`align_eval.infilling.analysis.StrategyAnalysis.to_json`), one mapping a
+        rows: what a corpus run gives (:meth:`align_eval.runs.infill.Infilling.to_json`), one mapping a
             strategy: ``strategy``, ``mask_share`` (a fraction) and measures; ``ci`` maps measures to ``[low, high]``,
             ``baselines`` names to the same measures under each baseline. A missing measure, or ``None``, is left out.
         multiples: names of :data:`MULTIPLES`, in order.
