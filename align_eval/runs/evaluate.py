@@ -6,8 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from align_eval.aligners import Aligner, AlignerSettings, System
+from align_eval.aligners.heads import Head, chosen_mode, mode_name, require_both_directions
+from align_eval.corpora import Corpus, SentencePair, load_testset
+from align_eval.corpora.testset_entries import all_entries
 from align_eval.errors import InputError
+from align_eval.links import Links
 from align_eval.links.table import LinkTable
+from align_eval.runs.parallel_text import plain_language
 from align_eval.scoring import Score, Signature, paired_tests, score_counts
 from align_eval.scoring.measures import counts
 from align_eval.scoring.systems import SystemScore
@@ -16,9 +22,6 @@ from align_eval.tables import frame
 if TYPE_CHECKING:
     import pandas
 
-    from align_eval.aligners import Aligner, AlignerSettings, System
-    from align_eval.corpora import Corpus, SentencePair
-    from align_eval.links import Links
 
 # Pairs handed to the aligner at a time; it sorts them by length.
 BLOCK = 2048
@@ -156,7 +159,6 @@ def choose_head(
     """
     import numpy as np
 
-    from align_eval.aligners.heads import Head, chosen_mode, mode_name, require_both_directions
     from align_eval.attribution import make_attribution
     from align_eval.models import load_model
     from align_eval.runs.sweep import sweep_testset
@@ -202,9 +204,6 @@ def testset_to_choose_on(name: str | None, source: str | None, target: str | Non
         UnknownNameError: no such test set.
         InputError: none is named and there is no own set of the two languages, or they are not known.
     """
-    from align_eval.corpora import load_testset
-    from align_eval.corpora.testset_entries import all_entries
-    from align_eval.runs.parallel_text import plain_language
 
     languages = plain_language(source), plain_language(target)
     if name is None:
