@@ -56,7 +56,7 @@ def test_a_set_is_added_in_one_line(files: dict[str, str], form: str, capsys: py
     run("testsets", "check", "my.set")
     run("testsets", "list")
     run("testsets", "show", "my.set")
-    assert "licence     not stated" in capsys.readouterr().out
+    assert "licence    not stated" in capsys.readouterr().out
     run("testsets", "remove", "my.set")
     assert "my.set" not in corpora.testset_names()
 
