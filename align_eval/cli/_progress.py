@@ -3,79 +3,58 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+LINE, LEFT = "{desc}: {n_fmt}{unit}, {rate_noinv_fmt}", ", {remaining} left of {total_fmt}"
+
 
 class Bar:
-    """Is told of each advance. This one shows nothing."""
+    """Is told of each advance; shows nothing without a ``line`` of tqdm."""
+
+    def __init__(self, line: Any = None) -> None:
+        self.line = line
 
     def __call__(self, advance: int) -> None:
         """So many more are done."""
+        if self.line is not None:
+            self.line.update(advance)
 
     def start_at(self, done: int) -> None:
         """An earlier run has done so many; they do not count for the rate."""
+        if self.line is not None:
+            self.line.initial = self.line.n = self.line.last_print_n = done
 
     def expect(self, total: int) -> None:
         """There are so many in all."""
+        if self.line is not None:
+            self.line.total = total
+            self.line.bar_format = self.line.bar_format and LINE + LEFT
 
 
-class LogBar(Bar):
-    """Writes a line to standard error every ``seconds``; nothing if all is done before. ``total``: if known."""
+class _Lines:
+    """In place of a terminal: what would be drawn over the line before is a line of its own."""
 
-    def __init__(
-        self, what: str, total: int | None, unit: str, seconds: float, clock: Callable[[], float] = time.monotonic,
-        write: Callable[[str], Any] | None = None,
-    ) -> None:  # fmt: skip
-        self.what, self.total, self.unit, self.seconds, self.clock = what, total, unit, seconds, clock
-        self.write = write or sys.stderr.write
-        self.done = self.before = 0
-        self.start = self.last = clock()
+    def write(self, text: str) -> None:
+        if text.strip():
+            sys.stderr.write(f"align-eval: {text.strip()}\n")
 
-    def __call__(self, advance: int) -> None:
-        self.done += advance
-        now = self.clock()
-        if now - self.last >= self.seconds:
-            self.last = now
-            self.write(f"align-eval: {self.what}: {self._state(now)}\n")
-
-    def start_at(self, done: int) -> None:
-        self.done = self.before = done
-
-    def expect(self, total: int) -> None:
-        self.total = total
-
-    def _state(self, now: float) -> str:
-        rate = (self.done - self.before) / (now - self.start)
-        done = f"{self.done:,} {self.unit}, {rate:,.1f} {self.unit}/s"
-        if self.total is None or not rate:
-            return done
-        minutes, seconds = divmod(round(max(0, self.total - self.done) / rate), 60)
-        return f"{done}, {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left of {self.total:,}"
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None, unit: str = "pairs", log_seconds: float | None = None) -> Iterator[Bar]:
     """A function that is told of each advance: a bar on a terminal, else a line every ``log_seconds``, if given."""
+    style: dict[str, Any] = {"dynamic_ncols": True}
     if not sys.stderr.isatty():
-        yield Bar() if log_seconds is None else LogBar(what, total, unit, log_seconds)
-        return
+        if log_seconds is None:
+            yield Bar()
+            return
+        style = {"file": _Lines(), "mininterval": log_seconds, "miniters": 1, "delay": log_seconds, "smoothing": 0}
+        style |= {"leave": False, "bar_format": LINE + (LEFT if total else "")}
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=what, unit=f" {unit}", dynamic_ncols=True) as line:
-
-        class Drawn(Bar):
-            """Draws."""
-
-            def __call__(self, advance: int) -> None:
-                line.update(advance)
-
-            def start_at(self, done: int) -> None:
-                line.initial = line.n = done
-
-            def expect(self, total: int) -> None:
-                line.total = total
-
-        yield Drawn()
+    with tqdm(total=total, desc=what, unit=f" {unit}", **style) as line:
+        yield Bar(line)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from align_eval.cli import main
-from align_eval.cli._progress import LogBar, progress_bar
+from align_eval.cli._progress import progress_bar
 from align_eval.corpora import Corpus, read_bitext, write_bitext
 from align_eval.runs.align_file import count_meanwhile
 from tests.runs.stub import Stub, make_pairs
@@ -62,19 +64,20 @@ def test_usage(bitext: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pairs"]
 
 
-def test_lines_of_progress() -> None:
-    now, written = [0.0], []
-    bar = LogBar("aligning", None, "pairs", 60, clock=lambda: now[0], write=written.append)
-    bar.start_at(5000)
-    for seconds in range(10, 131, 10):
-        now[0] = seconds
-        if seconds == 100:
-            bar.expect(41_000)
-        bar(1000)
-    assert written == [
-        "align-eval: aligning: 11,000 pairs, 100.0 pairs/s\n",
-        "align-eval: aligning: 17,000 pairs, 100.0 pairs/s, 0:04:00 left of 41,000\n",
-    ]
+def test_lines_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("aligning", None, log_seconds=0.05) as bar:
+        bar.start_at(5000)
+        for number in range(4):
+            time.sleep(0.06)
+            if number == 2:
+                bar.expect(41_000)
+            bar(1000)
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"align-eval: aligning: [67]000 pairs, [0-9.]+ pairs/s", first)
+    assert re.fullmatch(r"align-eval: aligning: [89]000 pairs, [0-9.]+ pairs/s, 00:0[0-9] left of 41000", last)
+    with progress_bar("aligning", 2, log_seconds=60) as bar:
+        bar(2)
+    assert capsys.readouterr().err == ""
 
 
 def test_without_a_terminal_and_without_lines_progress_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
