@@ -63,7 +63,7 @@ def sweep(
     """
     from align_eval.attribution import attribution_options
     from align_eval.cli._progress import progress_bar
-    from align_eval.runs.selection import SELECTORS, Settings
+    from align_eval.runs.selection import SELECTORS
     from align_eval.runs.selection import select as select_views
     from align_eval.runs.sweep import for_testset, split, sweep_testset
 
@@ -96,8 +96,7 @@ def sweep(
             on_long=on_long, progress=progress, **maps.rules(encoder.layers),
         )  # fmt: skip
     options.say_long({"left_out": found.left_out})
-    settings = Settings(max_heads=max_heads, seed=seed)
-    selected = [select_views(found, name, parts, settings=settings, seed=seed) for name in names]
+    selected = [select_views(found, name, parts, max_heads=max_heads, seed=seed) for name in names]
     if output is not None:
         _write(found, selected, output)
     if links is not None:

@@ -32,17 +32,10 @@ FEATURES = 64
 """Views that enter the regression at most: those with the lowest AER on the dev split."""
 GRID = 8
 """Values of C: from twice the least that takes any view, in equal ratios over three and a half orders of magnitude."""
+FOLDS = 5
+"""Of the cross-validation that chooses C."""
 ITERATIONS = 300
 """Rounds of coordinate descent at most; only with the weakest penalties and few cells does it need more."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Options of the ways to select: views that ``greedy`` takes at most; folds of ``logistic`` and their seed."""
-
-    max_heads: int = 8
-    folds: int = 5
-    seed: int = 12345
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,8 @@ class Selection:
         return total if self.intercept is None else torch.sigmoid(total + self.intercept)
 
 
-Selector = Callable[[Sweep, SENTENCES, Settings], Selection]
+# Of a sweep, the dev split, how many views greedy takes at most, and the seed of the folds of logistic.
+Selector = Callable[[Sweep, SENTENCES, int, int], Selection]
 SELECTORS: Registry[Selector] = Registry("selection")
 
 
@@ -119,7 +113,7 @@ def select(
     name: str,
     parts: tuple[SENTENCES, SENTENCES],
     *,
-    settings: Settings | None = None,
+    max_heads: int = 8,
     resamples: int = 1000,
     seed: int = 12345,
     confidence: float = 0.95,
@@ -130,15 +124,15 @@ def select(
         found: of :func:`align_eval.runs.sweep.sweep_testset`, given the same dev split (``best`` needs none).
         name: of :data:`SELECTORS`.
         parts: sentence numbers of the dev split and of the test split, see :func:`align_eval.runs.sweep.split`.
-        settings: of the selection.
-        resamples, seed, confidence: of the intervals.
+        max_heads: views that ``greedy`` takes at most.
+        resamples, seed, confidence: of the intervals; the seed also of the folds of ``logistic``.
 
     Raises:
         UnknownNameError: no such selection.
         InputError: the dev split is too small for it.
     """
     development, rest = parts
-    chosen = SELECTORS.get(name)(found, development, settings or Settings())
+    chosen = SELECTORS.get(name)(found, development, max_heads, seed)
     more = {"selection": f"{name}/{len(development) / (len(development) + len(rest)):.3g}"}
     if chosen.intercept is not None:
         readings = dict.fromkeys(found.views[v].reading for v in chosen.views)
@@ -179,14 +173,14 @@ def candidates(found: Sweep, development: SENTENCES, at_most: int | None = None)
 
 
 @SELECTORS.register("best")
-def best(found: Sweep, development: SENTENCES, settings: Settings) -> Selection:
+def best(found: Sweep, development: SENTENCES, max_heads: int, seed: int) -> Selection:
     """The view with the lowest AER on the dev split; of equal ones the first."""
     view = found.best(development)
     return Selection("best", (view,), (1.0,), aer=float(found.aer(development)[view]))
 
 
 @SELECTORS.register("greedy")
-def greedy(found: Sweep, development: SENTENCES, settings: Settings) -> Selection:
+def greedy(found: Sweep, development: SENTENCES, max_heads: int, seed: int) -> Selection:
     """Views added one by one, their matrices averaged without weights, while AER on the dev split falls.
 
         C_0 = {},   C_k = C_{k-1} + argmin over views v of AER(links of the mean matrix of C_{k-1} + {v})
@@ -194,8 +188,8 @@ def greedy(found: Sweep, development: SENTENCES, settings: Settings) -> Selectio
     Of equal ones the first is added, and none twice. (Forward stepwise selection, Hastie et al. 2009, The Elements of
     Statistical Learning, section 3.3.2, with AER as the criterion.)
     """
-    if settings.max_heads < 1:
-        raise InputError(f"{settings.max_heads} heads are asked for at most", remedy="Allow at least 1")
+    if max_heads < 1:
+        raise InputError(f"{max_heads} heads are asked for at most", remedy="Allow at least 1")
     extractor = make_extractor(found.method)
     views = candidates(found, development)
     batches = list(found.maps.batches(development, views))
@@ -203,7 +197,7 @@ def greedy(found: Sweep, development: SENTENCES, settings: Settings) -> Selectio
     totals: list[Tensor] = []
     chosen: list[int] = []
     path: list[float] = []
-    while len(chosen) < min(settings.max_heads, len(views)):
+    while len(chosen) < min(max_heads, len(views)):
         sums = np.zeros((len(views), 4), dtype=np.int64)
         for number, maps in enumerate(batches):
             values = (totals[number] + maps.matrix.values) / (len(chosen) + 1) if chosen else maps.matrix.values
@@ -224,7 +218,7 @@ def greedy(found: Sweep, development: SENTENCES, settings: Settings) -> Selectio
 
 
 @SELECTORS.register("logistic")
-def logistic(found: Sweep, development: SENTENCES, settings: Settings) -> Selection:
+def logistic(found: Sweep, development: SENTENCES, max_heads: int, seed: int) -> Selection:
     """L1-regularised logistic regression from the values of a cell to its being a gold link.
 
     A cell (i, j) of a sentence pair has one feature a view v, the value x_v of its word matrix. With y = 1 where it is
@@ -253,7 +247,7 @@ def logistic(found: Sweep, development: SENTENCES, settings: Settings) -> Select
             remedy="Take a larger dev split",
         )
     grid = _grid(features, labels)
-    fold_of = np.random.default_rng(settings.seed).permutation(len(present)) % min(settings.folds, len(present))
+    fold_of = np.random.default_rng(seed).permutation(len(present)) % min(FOLDS, len(present))
     extractor = make_extractor(found.method)
     sums = np.zeros((len(grid), 4), dtype=np.int64)
     for fold in range(int(fold_of.max()) + 1):
@@ -261,12 +255,12 @@ def logistic(found: Sweep, development: SENTENCES, settings: Settings) -> Select
         train = ~np.isin(sentences, out)
         if labels[train].any() and not labels[train].all():
             for number, penalty in enumerate(grid):
-                fit = _fit(features[train], labels[train], penalty, settings.seed)
+                fit = _fit(features[train], labels[train], penalty, seed)
                 sums[number] += _sums(batches, fit, out, extractor)
     sums[:, 1] = int(found.sure()[development].sum())
     errors = np.asarray(measures(sums)["aer"])
     penalty = float(grid[int(errors.argmin())])
-    fit = _fit(features, labels, penalty, settings.seed)
+    fit = _fit(features, labels, penalty, seed)
     kept = [k for k, weight in enumerate(fit.weights) if weight] or [0]
     final = _sums(batches, fit, development, extractor)
     final[1] = sums[0, 1]

@@ -18,7 +18,7 @@ from align_eval.models.translation import Decoding
 from align_eval.runs.infill import infill_testset
 from align_eval.runs.infill_pair import infill_pair
 from align_eval.runs.parallel_text import open_text
-from align_eval.runs.selection import Settings, select
+from align_eval.runs.selection import select
 from align_eval.runs.sweep import split, sweep_testset
 from align_eval.translation import translate as translate_module
 from align_eval.translation.translate import TranslateSettings, translate_and_score
@@ -71,8 +71,7 @@ def swept(folders: dict[str, str], few: Any) -> Any:
     model = ae.load_model(folders["encoder"])
     parts = split(len(few.pairs), 0.4, 1)
     found = sweep_testset(few, model, layers=[1, 2], development=parts[0])
-    settings = Settings(max_heads=2, seed=1)
-    return found, [select(found, name, parts, settings=settings, resamples=10, seed=1) for name in ("best", "greedy")]
+    return found, [select(found, name, parts, max_heads=2, resamples=10, seed=1) for name in ("best", "greedy")]
 
 
 def translated(folders: dict[str, str], few: Any) -> Any:

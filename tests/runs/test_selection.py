@@ -18,7 +18,7 @@ from align_eval.extraction import make_extractor
 from align_eval.links import GoldLinks, Links
 from align_eval.links.table import LinkTable
 from align_eval.runs import sweep as sweep_module
-from align_eval.runs.selection import SELECTORS, Selected, Settings, _cells, _fit, candidates, select
+from align_eval.runs.selection import SELECTORS, Selected, _cells, _fit, candidates, select
 from align_eval.runs.sweep import MapSource, Sweep, WordMaps, for_testset, split, sweep_testset
 from align_eval.scoring import measures
 
@@ -101,7 +101,7 @@ def test_greedy_by_hand() -> None:
 def test_greedy_ends_at_max_heads_and_where_nothing_falls() -> None:
     maps, testset = halves()
     found = sweep_of(maps, testset, PARTS[0])
-    single = select(found, "greedy", PARTS, settings=Settings(max_heads=1), resamples=0)
+    single = select(found, "greedy", PARTS, max_heads=1, resamples=0)
     best = select(found, "best", PARTS, resamples=0)
     assert single.selection.views == best.selection.views == (0,)
     assert single.score.aer == best.score.aer == 50
@@ -109,7 +109,7 @@ def test_greedy_ends_at_max_heads_and_where_nothing_falls() -> None:
     alone = sweep_of([values[[0, 2]] for values in maps], testset, PARTS[0])
     assert select(alone, "greedy", PARTS, resamples=0).selection.views == (0,)  # the wrong view does not help
     with pytest.raises(InputError, match="0 heads"):
-        select(found, "greedy", PARTS, settings=Settings(max_heads=0))
+        select(found, "greedy", PARTS, max_heads=0)
 
 
 def noisy(seed: int = 4, pairs: int = 12, views: int = 6) -> tuple[list[Floats], Any]:
@@ -251,7 +251,7 @@ def test_maps_read_again_are_those_of_the_first_pass(bound: int, monkeypatch: py
 
 def chosen(testset: Any, model: Any, name: str, parts: Any) -> Selected:
     found = sweep_testset(testset, model, development=parts[0], token_budget=40)
-    return select(found, name, parts, resamples=0, settings=Settings(folds=2))
+    return select(found, name, parts, resamples=0)
 
 
 def test_the_languages_of_a_test_set() -> None:

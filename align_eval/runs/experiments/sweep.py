@@ -32,7 +32,7 @@ from align_eval.models.loaded import mark_of
 from align_eval.registry import numbers_of
 from align_eval.runs.experiments import KINDS, Experiment, Kept, Make, Watch, table
 from align_eval.runs.results import file_name, write_figure
-from align_eval.runs.selection import SELECTORS, Settings, select
+from align_eval.runs.selection import SELECTORS, select
 from align_eval.runs.sweep import for_testset, split, sweep_testset
 
 COLUMNS = ("layer", "head", "mode", "aer", "precision", "recall", "f1", "links")
@@ -100,9 +100,8 @@ class SweepExperiment(ViewExperiment):
         for path in _figures(base, testset.name):
             path.unlink(missing_ok=True)
         found, parts = self.swept(testset, model, self.signal, watch, testset.name, set(self.select) != {"best"})
-        settings = Settings(max_heads=self.max_heads, seed=self.seed)
         chosen = [
-            select(found, name, parts, settings=settings, resamples=self.resamples, seed=self.seed)
+            select(found, name, parts, max_heads=self.max_heads, resamples=self.resamples, seed=self.seed)
             for name in self.select
         ]
         return {
