@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from align_eval.corpora import Corpus, SentencePair, read_links
 from align_eval.errors import AlignEvalError, AlignEvalWarning, InputError
 from align_eval.figures.pair import MOST_WORDS, aligned_pair
 from align_eval.figures.style import FORMATS, save
-from align_eval.files import StrPath, parse_json, sha256_of
+from align_eval.files import StrPath, parse_json
 from align_eval.io.resumable import Key
 from align_eval.links import Links
 from align_eval.links.table import LinkTable
@@ -41,24 +42,13 @@ class AlignedSet:
     name: str  # of the folder for its figures, such as ``mini-ende.argmax.layer7``
     title: str  # the system, as the figures name it
     links: LinkTable
-    digest: str  # identifies the links
     layer: int | None = None  # of the hidden states that the links were made of
-
-
-@dataclass(frozen=True)
-class _Job:
-    pair: SentencePair
-    links: Links
-    values: NDArray[np.floating] | None
-    quantity: str
-    title: str
-    path: str
 
 
 def read_set(testset: Corpus, links: StrPath) -> AlignedSet:
     """A test set with the links of a file."""
     path = Path(links)
-    return AlignedSet(testset, file_name(path.stem), path.name, read_links(path, bitext=testset.pairs), sha256_of(path))
+    return AlignedSet(testset, file_name(path.stem), path.name, read_links(path, bitext=testset.pairs))
 
 
 def align_set(testset: Corpus, aligner: Any, progress: Callable[[int], None] | None = None) -> list[AlignedSet]:
@@ -67,10 +57,8 @@ def align_set(testset: Corpus, aligner: Any, progress: Callable[[int], None] | N
     for system, table in align_pairs(testset.pairs, aligner, progress).items():
         parts = (system.method, system.layer, system.head, system.mode, system.sym)
         name = links_file(testset.name, *parts).removesuffix(".talp")
-        columns = (table.sentence, table.source, table.target)
-        digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
         title = " ".join(filter(None, (aligner.signature(system).get("model", ""), str(system))))
-        out.append(AlignedSet(testset, name, title, table, digest, system.layer))
+        out.append(AlignedSet(testset, name, title, table, system.layer))
     return out
 
 
@@ -106,8 +94,10 @@ def draw_pairs(
         if not 1 <= number <= len(pairs):
             raise InputError(f"{aligned.testset.name} has no pair {number}", remedy=f"Choose from 1 to {len(pairs)}")
     base = make_folder(folder)
+    columns = (aligned.links.sentence, aligned.links.source, aligned.links.target)
+    digest = hashlib.sha256(b"".join(c.astype("<i8").tobytes() for c in columns)).hexdigest()
     key = Key.of(
-        testset=aligned.testset.name, checksum=aligned.testset.checksum, system=aligned.title, links=aligned.digest,
+        testset=aligned.testset.name, checksum=aligned.testset.checksum, system=aligned.title, links=digest,
         strength=quantity if strength else None, signature=made_by,
     )  # fmt: skip
     _settle(base / "figures.json", key, restart)
@@ -116,7 +106,7 @@ def draw_pairs(
     large = [n for n, (_, most) in sizes.items() if most > MOST_WORDS]
     files = {n: base / f"{n:0{digits}}.{format}" for n, (least, _) in sizes.items() if least and n not in large}
 
-    def todo() -> Iterator[_Job]:
+    def todo() -> Iterator[tuple[Any, ...]]:
         for number, path in files.items():
             if path.exists() and not restart:
                 if progress:
@@ -125,7 +115,7 @@ def draw_pairs(
             pair = pairs[number - 1]
             values = None if strength is None else strength(pair)
             title = f"{aligned.title}, pair {number}"
-            yield _Job(pair, aligned.links[number - 1], values, quantity, title, os.fspath(path))
+            yield pair, values, aligned.links[number - 1], quantity, title, os.fspath(path)
 
     warned = []
     for messages in _run(todo(), jobs):
@@ -141,18 +131,20 @@ def draw_pairs(
     return list(files.values())
 
 
-def draw(job: _Job) -> list[str]:
+def draw(
+    pair: SentencePair, values: NDArray[np.floating] | None, links: Links, quantity: str, title: str, path: str
+) -> list[str]:
     """Draw one pair and write it; returns what was warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        save(aligned_pair(job.pair, job.values, job.links, quantity=job.quantity, title=job.title), job.path)
+        save(aligned_pair(pair, values, links, quantity=quantity, title=title), path)
     return [str(w.message) for w in caught if issubclass(w.category, AlignEvalWarning)]
 
 
-def _run(jobs: Iterator[_Job], processes: int) -> Iterator[list[str]]:
+def _run(jobs: Iterator[tuple[Any, ...]], processes: int) -> Iterator[list[str]]:
     """Draw all and yield the warnings of each; a few jobs stand ready for each process, no more."""
     if processes == 1:
-        yield from map(draw, jobs)
+        yield from starmap(draw, jobs)
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -160,7 +152,7 @@ def _run(jobs: Iterator[_Job], processes: int) -> Iterator[list[str]]:
     try:
         with isolated_workers():
             pool = Parallel(processes, return_as="generator", pre_dispatch=4 * processes)
-            yield from pool(map(delayed(draw), jobs))
+            yield from pool(starmap(delayed(draw), jobs))
     except TerminatedWorkerError:
         raise AlignEvalError(
             "a process that draws was ended from outside",

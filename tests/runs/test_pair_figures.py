@@ -21,7 +21,7 @@ from align_eval.runs.pair_figures import AlignedSet, draw_pairs, read_set
 def aligned() -> AlignedSet:
     testset = load_testset("mini-ende")
     links = LinkTable.from_links([Links([(0, 0)]) for _ in testset.pairs])
-    return AlignedSet(testset, "mini-ende.argmax.layer7", "argmax layer 7", links, "abc", 7)
+    return AlignedSet(testset, "mini-ende.argmax.layer7", "argmax layer 7", links, 7)
 
 
 def test_one_file_a_pair(aligned: AlignedSet, tmp_path: Path) -> None:
@@ -37,11 +37,11 @@ def test_what_is_there_is_not_drawn_again(aligned: AlignedSet, tmp_path: Path, m
     drawn: list[str] = []
     draw = pair_figures.draw
 
-    def watched(job: Any) -> list[str]:
-        drawn.append(Path(job.path).name)
+    def watched(*job: Any) -> list[str]:
+        drawn.append(Path(job[-1]).name)
         if len(drawn) == 2:
             raise KeyboardInterrupt
-        return draw(job)
+        return draw(*job)
 
     monkeypatch.setattr(pair_figures, "draw", watched)
     with pytest.raises(KeyboardInterrupt):
