@@ -141,8 +141,8 @@ def align(
                 make, tasks, reading=reading, resume=not restart, keep_text=words_lost, progress=bar, engine=runner,
                 **common,
             )  # fmt: skip
-        options.say_long(done.long)
-        options.say(f"{done.lines} lines of {done.files} files in {shown(output)}")
+        options.say_long(done)
+        options.say(f"{done['lines']} lines of {done['files']} files in {shown(output)}")
         return
     long: Counter[str] = Counter()
     named = [] if "-" in files else files

@@ -9,12 +9,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from glob import escape, glob, has_magic
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align_eval.aligners import Aligner, System
 from align_eval.corpora.pair import SentencePair
@@ -281,21 +281,11 @@ def _finished(output: StrPath, meta_file: str, key: Key, pairs: Iterable[Sentenc
         return None
 
 
-@dataclass(frozen=True)
-class FileTask:
+class FileTask(NamedTuple):
     """One file of sentence pairs, and where its links go."""
 
     file: str
     output: str
-
-
-@dataclass
-class FilesDone:
-    """Files done, their lines, and pairs over the model's window (``windowed``, ``left_out``)."""
-
-    files: int = 0
-    lines: int = 0
-    long: Counter[str] = field(default_factory=Counter)
 
 
 def names_files(bitext: str) -> bool:
@@ -348,7 +338,7 @@ def _renamed(name: str, format: str) -> str:
 def align_files(
     aligner: AlignerOrMaker, tasks: Sequence[FileTask], *, reading: dict[str, Any] | None = None,
     keep_text: bool = False, engine: Engine | None = None, progress: Progress | None = None, **options: Any,
-) -> FilesDone:  # fmt: skip
+) -> Counter[str]:  # fmt: skip
     """Align each file into its output, as :func:`align_file` does.
 
     Each file is read and written by the worker that aligns it, which must see both (on a cluster: a shared file
@@ -363,11 +353,14 @@ def align_files(
         progress: called with the number of files done since the last call.
         options: ``format``, ``settings``, ``resume``, ``shard_lines``; ``parquet`` needs no shards here.
 
+    Returns:
+        how many ``files`` and ``lines``, and pairs over the model's window (``windowed``, ``left_out``).
+
     Raises:
         InputError: the aligner is trained on all pairs together; and what ``align_file`` raises.
         EngineError: the engine has failed; what was written until then stays resumable.
     """
-    engine, make, done = engine or LocalEngine(), _maker(aligner), FilesDone()
+    engine, make, done = engine or LocalEngine(), _maker(aligner), Counter[str]()
     if _facts(engine, make)[1]:
         raise InputError(
             "this method is trained on all pairs together, and would be trained on each file alone",
@@ -379,9 +372,7 @@ def align_files(
     work = partial(_align_one, reading or {}, keep_text, {**options, "block": BLOCK})
     with closing(engine.map(make, work, tasks)) as results:
         for count, long in results:
-            done.files += 1
-            done.lines += count
-            done.long.update(long)
+            done.update(files=1, lines=count, **long)
             if progress:
                 progress(1)
     return done

@@ -275,7 +275,7 @@ def test_files_in_files_out_with_an_actor_killed_in_mid_file(tmp_path: Path, eng
     align_files(Stub(), here, format=form)
     make = partial(Mortal, tmp_path, ("p19", "20"))
     done = align_files(make, there, format=form, engine=engine)
-    assert (done.files, done.lines) == (4, 100)
+    assert (done["files"], done["lines"]) == (4, 100)
     assert [(tmp_path / f"died-at-{name}").exists() for name in ("20", "p19")] == [True, True]
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "ray").iterdir()}
