@@ -60,20 +60,20 @@ def test_what_is_done_is_not_done_again(folder: Path, tmp_path: Path) -> None:
         align_files(Stub(stop="12"), tasks, format="jsonl")
     second = Stub()
     told: list[int] = []
-    assert align_files(second, tasks, format="jsonl", progress=told.append).lines == 29
+    assert align_files(second, tasks, format="jsonl", progress=told.append)["lines"] == 29
     assert (second.seen, told) == (20, [1, 1])
     third = Stub()
-    assert (align_files(third, tasks, format="jsonl").lines, third.seen) == (29, 0)
+    assert (align_files(third, tasks, format="jsonl")["lines"], third.seen) == (29, 0)
     Path(tasks[0].output).write_text("damaged")
     (folder / "c.pipes").write_bytes(text(make_pairs(3)))
     tasks = file_tasks(str(folder), tmp_path / "out", "jsonl")
-    assert (align_files(third, tasks, format="jsonl").lines, third.seen) == (32, 9 + 3)
+    assert (align_files(third, tasks, format="jsonl")["lines"], third.seen) == (32, 9 + 3)
     (folder / "c.pipes").write_bytes(text(make_pairs(4)))
-    assert (align_files(third, tasks, format="jsonl").lines, third.seen) == (33, 12 + 4)
+    assert (align_files(third, tasks, format="jsonl")["lines"], third.seen) == (33, 12 + 4)
     other = Stub(layer=8)
-    assert (align_files(other, tasks, format="jsonl").lines, other.seen) == (33, 33)
+    assert (align_files(other, tasks, format="jsonl")["lines"], other.seen) == (33, 33)
     again = Stub(layer=8)
-    assert (align_files(again, tasks, format="jsonl", resume=False).lines, again.seen) == (33, 33)
+    assert (align_files(again, tasks, format="jsonl", resume=False)["lines"], again.seen) == (33, 33)
 
 
 def test_whole_parquet_files_and_shards(folder: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_whole_parquet_files_and_shards(folder: Path, tmp_path: Path) -> None:
     shards = file_tasks(str(folder), tmp_path / "shards")
     align_files(Stub(), shards, shard_lines=8)
     again = Stub()
-    assert (align_files(again, shards, shard_lines=8).lines, again.seen) == (29, 0)
+    assert (align_files(again, shards, shard_lines=8)["lines"], again.seen) == (29, 0)
     (tmp_path / "shards" / "a-00001.talp").unlink()
     with pytest.raises(InputError, match="shards of another run stand there"):
         align_files(again, shards, shard_lines=8)
