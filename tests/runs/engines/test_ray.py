@@ -279,7 +279,7 @@ def test_files_in_files_out_with_an_actor_killed_in_mid_file(tmp_path: Path, eng
     assert [(tmp_path / f"died-at-{name}").exists() for name in ("20", "p19")] == [True, True]
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "ray").iterdir()}
-    assert align_files(make, there, format=form, engine=engine).lines == 100
+    assert align_files(make, there, format=form, engine=engine)["lines"] == 100
     assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "ray").iterdir()} == before
 
 
