@@ -227,6 +227,34 @@ def _stream(
         yield matrix
 
 
+def token_blocks(
+    reader: PairModel, layouts: Sequence[Layout | None], readings: Sequence[str], token_budget: int | None = None
+) -> Iterator[tuple[list[int], int, str, Tensor, Tensor, Tensor]]:
+    """The rows of target tokens over the whole context, batch by batch, layer by layer.
+
+    Gives the positions of the pairs, the layer (from 1), the reading, the weights ``(B, heads, rows, context)``, and
+    the words ``(B, rows)`` and ``(B, context)`` of both axes, -1 for what is no word of its side.
+    """
+    live = [k for k, layout in enumerate(layouts) if layout is not None]
+    found = [layouts[k] for k in live]
+    tokens = budget_of(token_budget, reader.device, reader.hidden_size)
+    groups = buckets([layout.size for layout in found if layout], tokens, overhead=OVERHEAD) if live else []
+    every = _choose(reader, "all", "all")
+    for group in groups:
+        batch = [layout for g in group if (layout := found[g]) is not None]
+        blocks = {
+            reading: [b for b in _padded_blocks(batch, reading, reader.device, None) if b.side == "target"]
+            for reading in readings
+        }
+        with torch.no_grad():
+            for layer, weights in reader.attention(batch, every.layers):
+                wide = at_least_float32(weights)
+                for reading in readings:
+                    for block in blocks[reading]:
+                        values, _ = block.take(wide, every)
+                        yield [live[g] for g in group], layer, reading, values, block.row_words, block.column_words
+
+
 def _read(reader: PairModel, layouts: list[Layout], wanted: _Wanted) -> ScoreMatrix:
     """Run one batch; each layer is reduced to what is kept of it while the forward pass waits."""
     choice, readings, rules = wanted.choice, wanted.readings, wanted.rules

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -34,7 +34,7 @@ def sweep(
     development: float = typer.Option(
         0.2, help="Share of the sentences that views are chosen on; what is chosen is scored on the rest."
     ),
-    max_heads: int = typer.Option(8, min=1, help="Views that greedy takes at most."),
+    max_heads: int = typer.Option(8, min=1, help="Views that greedy takes at most, and heads of --export."),
     seed: int = typer.Option(12345, min=0, help="Seed of that split, of cross-validation and of the resamples."),
     languages: inputs.CorpusLanguages,
     json_: bool = typer.Option(
@@ -45,6 +45,17 @@ def sweep(
     ),
     links: str | None = typer.Option(
         None, metavar="FILE", help="Also write the links of the chosen view (--select best), for all sentences."
+    ),
+    export: str | None = typer.Option(
+        None,
+        metavar="FILE",
+        help="Also write the --max-heads best single heads, chosen on the development part, with AER and Translation "
+        "Score on the rest.",
+    ),
+    export_format: Literal["align-eval", "alignatt", "ctranslate2", "whisper", "marian"] = typer.Option(
+        "align-eval",
+        help="align-eval: all that is known, from 1; alignatt: layer, head, ts from 0; ctranslate2, whisper: "
+        "alignment_heads from 0; marian: the number of the layer.",
     ),
     both: str | None = typer.Option(
         None,
@@ -97,6 +108,17 @@ def sweep(
         )  # fmt: skip
     options.say_long({"left_out": found.left_out})
     selected = [select_views(found, name, parts, max_heads=max_heads, seed=seed) for name in names]
+    if export is not None:
+        from align_eval.runs.alignment_heads import head_rows, translation_scores, write_heads
+
+        with progress_bar(f"Translation Score of {loaded.name}", len(loaded.pairs)) as progress:
+            scores = translation_scores(
+                loaded, encoder, None if modes is None else modes.split(","), attribution=maps.signal,
+                token_budget=batch_tokens, progress=progress,
+            )  # fmt: skip
+        rows = head_rows(found, scores, parts, max_heads, seed=seed)
+        write_heads(export, export_format, found, rows, parts, seed)
+        options.say(f"{len(rows)} heads in {shown(export)}")
     if output is not None:
         _write(found, selected, output)
     if links is not None:
