@@ -146,14 +146,8 @@ Measures = dict[str, Floats]
 
 def row_measures(rows: WordRows, gold: Bools | None, punctuation: Bools) -> Measures:
     """Each of :data:`MEASURES` ``(H, Q)`` of all rows, with the pair's gold ``(Q, K)`` and punctuation ``(K,)``."""
-    shape = rows.values.shape
-    if punctuation.shape != shape[2:] or (gold is not None and gold.shape != shape[1:]):
-        raise InputError(
-            f"rows {shape} with gold {None if gold is None else gold.shape} and punctuation {punctuation.shape}",
-            remedy="Pass the gold and the words of the pair that the rows come from",
-        )
     if gold is None:
-        mass = accuracy = np.full(shape[:2], np.nan)
+        mass = accuracy = np.full(rows.values.shape[:2], np.nan)
     else:
         linked = gold.any(axis=1)
         mass = np.where(linked, mass_on(rows.values, gold), np.nan)
@@ -170,8 +164,7 @@ class RowTable:
 
     sentence: Ints  # position of the pair in the corpus, 0-based
     variant: Ints  # number of the variant of that pair
-    word: Ints  # target word, 0-based
-    masked: Bools  # whether that word itself is masked
+    masked: Bools  # whether the target word of the row is masked
     ratio: Floats  # fraction of the pair's target words that the variant masks
     punctuation: Bools  # whether the word is punctuation
     full: Measures  # each of MEASURES, of the unmasked run; NaN where a measure does not apply
@@ -189,18 +182,13 @@ class RowTable:
         return np.where(np.isnan(self.rank), np.nan, (self.rank == 1).astype(np.float64))
 
 
-def joined(tables: Sequence[RowTable], *, renumbered: bool = False) -> RowTable:
-    """The rows of tables as one; ``renumbered``: variants count on from table to table, so that none is taken for
-    another.
-    """
-    first = np.cumsum([0, *(int(t.variant.max(initial=-1)) + 1 for t in tables)])
+def joined(tables: Sequence[RowTable]) -> RowTable:
+    """The rows of tables as one."""
 
     def column(name: str) -> Any:
         parts = [getattr(table, name) for table in tables]
         if isinstance(parts[0], dict):
             return {measure: np.concatenate([part[measure] for part in parts]) for measure in MEASURES}
-        if name == "variant" and renumbered:
-            parts = [part + start for part, start in zip(parts, first[:-1], strict=True)]
         return np.concatenate(parts)
 
     return RowTable(**{field.name: column(field.name) for field in fields(RowTable)})
@@ -228,7 +216,7 @@ class RowCollector:
     def __init__(self) -> None:
         none, ints, bools = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
         measured = dict.fromkeys(MEASURES, none)
-        self._parts = [RowTable(ints, ints, ints, bools, none, bools, measured, measured, none, none, none)]
+        self._parts = [RowTable(ints, ints, bools, none, bools, measured, measured, none, none, none)]
         self.masked: list[MaskedRows] = []
 
     def add(self, result: InfillResult, variants: Sequence[Variant] | None = None) -> None:
@@ -255,7 +243,7 @@ class RowCollector:
                 )
             self._parts.append(
                 RowTable(
-                    np.full(size, result.index), np.full(size, number), np.arange(size), masked,
+                    np.full(size, result.index), np.full(size, number), masked,
                     np.full(size, len(variant.masked) / size), punctuation, full, after,
                     jensen_shannon(full_rows.distributions(), rows.distributions())[0], log_probability, rank,
                 )

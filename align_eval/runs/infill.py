@@ -162,7 +162,7 @@ def infill_testset(
     analyses = (analyse(spec, tables[spec], collectors[spec].masked, how, without=without[spec]) for spec in made)
     pooled = None
     if corpus.table is not None:
-        pooled = correlate(joined(list(tables.values()), renumbered=True), how)
+        pooled = correlate(joined(list(tables.values())), how)
     unmaskable = sum(len(corpus.pairs[k].target) - len(maskable[k]) for k in test)
     return Infilling(
         corpus, work.facts.name, work.facts.revision, chosen, tuple(analyses), pooled, len(test),

@@ -151,8 +151,6 @@ def test_what_is_printed_is_complete_plain_and_the_same_each_time() -> None:
 def test_tables_of_several_strategies_are_joined() -> None:
     pairs = corpus(6, 7)
     tables = [run(pairs, spec, keeps_gold)[1] for spec in ("each", "span")]
-    both = joined(tables, renumbered=True)
+    both = joined(tables)
     assert len(both) == sum(map(len, tables))
-    keys = np.stack([both.sentence, both.variant, both.word])
-    assert np.unique(keys, axis=1).shape[1] == len(both)
     assert sum(band["rows"] for band in correlate(both, HOW)["by_mask_share"]) == int(both.masked.sum())

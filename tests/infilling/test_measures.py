@@ -115,8 +115,6 @@ def test_measures_of_rows_by_hand() -> None:
     assert found["punctuation"][0].tolist() == [0.25, 0.25, 0.0]
     without = row_measures(rows, None, punctuation_columns(PAIR))
     assert np.isnan(without["mass"]).all()
-    with pytest.raises(InputError, match="gold"):
-        row_measures(rows, gold_cells(PAIR)[:2], punctuation_columns(PAIR))  # type: ignore[index]
 
 
 def test_the_table_keeps_masked_and_visible_rows_apart() -> None:
