@@ -22,6 +22,8 @@ from align_eval.runs.evaluate import Evaluations, aligners_for, choose_head, eva
 from align_eval.runs.symmetrize_file import combined_provenance
 from align_eval.scoring import Score, Signature
 from align_eval.scoring import score as score_tables
+from align_eval.scoring.agreement import Agreement
+from align_eval.scoring.agreement import agree as agreement_of
 from align_eval.scoring.checks import prepare
 
 if TYPE_CHECKING:
@@ -154,6 +156,30 @@ def score(
     signature = Signature({"sym": "unknown", **named, **prepared.signature, **links.provenance})
     options.setdefault("signature", signature)
     return score_tables(prepared.gold, prepared.links, **options)
+
+
+def agree(annotations: Sequence[Any], text: Any = None, names: Sequence[str] = (), **options: Any) -> Agreement:
+    """How far annotators of the same sentence pairs agree: F1, Cohen's and Fleiss' kappa, Krippendorff's alpha.
+
+    Args:
+        annotations: the links of each annotator, in any form of ``hypothesis`` of :func:`score`; sure and possible
+            links as gold links tell them.
+        text: the sentence pairs, in any form of ``pairs`` of :func:`align`; ``None``: measures over all cells, which
+            need the numbers of words, are ``None``.
+        names: of the annotators.
+        options: ``resamples``, ``seed``, ``confidence`` of :func:`align_eval.scoring.agreement.agree`.
+
+    Raises:
+        InputError: fewer than two annotators, something that is no links, a link outside its sentence pair.
+        LengthMismatchError: annotations of different sentence pairs.
+
+    """
+    labels = list(names) or [str(k) for k in range(1, len(annotations) + 1)]
+    tables = [as_table(given, f"annotation {name}") for given, name in zip(annotations, labels, strict=True)]
+    matched = match_tables(tables, Matching(labels))
+    pairs = None if text is None else as_pairs(text)
+    lengths = None if pairs is None else [(len(p.source), len(p.target)) for p in pairs]
+    return agreement_of(matched, labels, lengths, **options)
 
 
 def symmetrize(forward: Any, reverse: Any, method: str = "grow-diag-final-and", rule: str = "both") -> Any:
