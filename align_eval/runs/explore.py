@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,15 @@ from align_eval.attribution.matrix import ScoreMatrix, require_rule
 from align_eval.attribution.text import read_text, token_texts
 from align_eval.corpora import Corpus, SentencePair, read_links
 from align_eval.corpora.plain import as_pairs, as_table
-from align_eval.errors import InputError, LengthMismatchError, ModelError, NonFiniteError, SentenceTooLongError
+from align_eval.errors import InputError, LengthMismatchError, ModelError, SentenceTooLongError
 from align_eval.extraction import Extractor, make_extractor
 from align_eval.infilling.probe import checked_mask, require_infiller
 from align_eval.links import GoldLinks
-from align_eval.models.batching import LEAST_BUDGET
 from align_eval.models.pairs import READINGS, Layout, PairModel, mask_tokens
 from align_eval.models.tokens import IdArray
 from align_eval.report.page import Axis, Entry, Page, number_axis, shown_name
 
+IN_MEMORY = 16  # pairs whose matrices of all layers and heads are in memory at a time
 MANY = 50  # entries from which a value is stored in 8 bits instead of 16
 Gold = tuple[tuple[int, int, bool], ...]
 
@@ -62,7 +62,7 @@ def explore_page(
         limit: take the first so many pairs.
         bits: 8 or 16 bits a stored value; ``None``: 16, or 8 for more than 50 pairs.
         title: heads the page; "": the model and what it read.
-        token_budget: subwords in a batch; the matrices of one batch are in memory.
+        token_budget: subwords in a batch of the model.
         on_long: ``leave`` (pairs over the model's window are left out and counted, :attr:`Page.left_out`) or ``raise``.
 
     Raises:
@@ -106,7 +106,8 @@ def explore_page(
     }
     all_gold = all(pair.gold is not None for pair in pairs)
     page: Page | None = None
-    for members in _batches(live, token_budget or LEAST_BUDGET):
+    numbers = list(live)
+    for members in (numbers[at : at + IN_MEMORY] for at in range(0, len(numbers), IN_MEMORY)):
         masked = [()] * len(members) if masks is None else [masks[k] for k in members]
         maps, changed = _maps(reader, [live[k] for k in members], masked, layers, heads, reading, token_budget)
         for k, one, other, mask in zip(members, maps, changed, masked, strict=True):
@@ -155,8 +156,6 @@ def explore_text(
     layout = Layout(SentencePair("text", split, ()), (ids,), {}, (np.zeros_like(ids),))
     kept = {layer: weights[0].float().cpu().numpy() for layer, weights in reader.attention([layout], chosen)}
     values = np.stack(list(kept.values()))
-    if not np.isfinite(values).all():
-        raise NonFiniteError(f"{reader.name} returned NaN or infinity", remedy="Load the model with --dtype float32")
     name = shown_name(reader.name)
     page = Page(
         title or f"{name}: self-attention of a text", "attention weight", number_axis("layer", sorted(kept)),
@@ -240,20 +239,6 @@ def _refuse(reader: PairModel, pairs: Sequence[SentencePair], empty: int, left: 
     raise InputError(
         f"none of the {len(pairs)} sentence pairs can be shown: {left}", remedy="Give pairs that have words"
     )
-
-
-def _batches(live: dict[int, Layout], budget: int) -> Iterator[list[int]]:
-    """Consecutive pairs under a budget of tokens, padding counted: what is in memory at a time."""
-    batch: list[int] = []
-    longest = 0
-    for k, layout in live.items():
-        longest = max(longest, layout.size)
-        if batch and (len(batch) + 1) * longest > budget:
-            yield batch
-            batch, longest = [], layout.size
-        batch.append(k)
-    if batch:
-        yield batch
 
 
 def _filling(
