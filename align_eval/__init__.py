@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from align_eval.links import GoldLinks, Links
     from align_eval.links.table import LinkTable
     from align_eval.models import load_model
-    from align_eval.runs.api import agree, align, evaluate, score, symmetrize
+    from align_eval.runs.api import agree, align, evaluate, score, score_links, symmetrize
     from align_eval.runs.explore import explore_links, explore_page, explore_text
     from align_eval.runs.infill import infill_testset
     from align_eval.runs.infill_pair import infill_pair
@@ -62,7 +62,7 @@ _HOME = {
     "links.table": "LinkTable",
     "links": "GoldLinks Links",
     "models": "load_model",
-    "runs.api": "agree align evaluate score symmetrize",
+    "runs.api": "agree align evaluate score score_links symmetrize",
     "runs.explore": "explore_links explore_page explore_text",
     "runs.infill": "infill_testset",
     "runs.infill_pair": "infill_pair",
@@ -82,7 +82,7 @@ __all__ = [
     "SentencePair", "Signature", "__version__", "agree", "align", "attention_maps", "evaluate", "explore_links",
     "explore_page", "explore_text", "heatmap", "infill", "infill_pair", "infill_testset",
     "links_from_matrix", "load_model", "load_testset", "make_attribution", "make_testset", "paired_heatmaps",
-    "patterns", "read_bitext", "read_links", "save_figure", "score", "select", "split", "sweep_testset",
+    "patterns", "read_bitext", "read_links", "save_figure", "score", "score_links", "select", "split", "sweep_testset",
     "symmetrize", "testset_names", "text_flow", "train", "write_bitext", "write_links",
 ]  # fmt: skip
 

@@ -25,6 +25,7 @@ from align_eval.scoring import score as score_tables
 from align_eval.scoring.agreement import Agreement
 from align_eval.scoring.agreement import agree as agreement_of
 from align_eval.scoring.checks import prepare
+from align_eval.scoring.link_scores import LinkScores, link_scores
 
 if TYPE_CHECKING:
     from align_eval.models.pairs import PairModel
@@ -156,6 +157,23 @@ def score(
     signature = Signature({"sym": "unknown", **named, **prepared.signature, **links.provenance})
     options.setdefault("signature", signature)
     return score_tables(prepared.gold, prepared.links, **options)
+
+
+def score_links(gold: Any, links: Any, **options: Any) -> LinkScores:
+    """Do the scores of links tell right ones from wrong ones? Precision and recall by threshold, calibration.
+
+    Args:
+        gold, links: as ``gold`` and ``hypothesis`` of :func:`score`; ``links`` have scores.
+        options: ``development``, ``seed``, ``resamples``, ``confidence`` of
+            :func:`align_eval.scoring.link_scores.link_scores`.
+
+    Raises:
+        InputError: the links have no scores, or there are too few sentence pairs to choose a threshold on some of them.
+        LengthMismatchError: gold and links are of different sentence pairs.
+    """
+    table, _ = as_gold(gold)
+    prepared = prepare(table, as_table(links, "the links"))
+    return link_scores(prepared.gold, prepared.links, **options)
 
 
 def agree(annotations: Sequence[Any], text: Any = None, names: Sequence[str] = (), **options: Any) -> Agreement:

@@ -23,6 +23,7 @@ from align_eval.aligners.refiner import Beliefs, Refiner, Shape
 from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.files import atomic_writer, parse_json
 from align_eval.io.resumable import Key
+from align_eval.scoring.link_scores import reliability as shares_right
 from align_eval.training.data import Part
 from align_eval.training.states import Batch, States, make_batch
 
@@ -321,18 +322,10 @@ def reliability(cells: Sequence[Cells], bins: int = 10, least: float = 0.05) -> 
     Keys: ``from``, ``to``, ``cells``, ``probability`` (their mean) and ``links`` (the share that are).
     """
     scores = np.concatenate([one.scores for one in cells])
-    right = np.concatenate([one.possible for one in cells])[scores >= least]
-    scores = scores[scores >= least]
-    which = np.minimum((scores * bins).astype(int), bins - 1)
-    rows = []
-    for k in range(bins):
-        inside = which == k
-        if inside.any():
-            rows.append({
-                "from": k / bins, "to": (k + 1) / bins, "cells": int(inside.sum()),
-                "probability": round(float(scores[inside].mean()), 4), "links": round(float(right[inside].mean()), 4),
-            })  # fmt: skip
-    return rows
+    right = np.concatenate([one.possible for one in cells])
+    rows = shares_right(scores[scores >= least], right[scores >= least], bins)
+    names = {"count": "cells", "score": "probability", "right": "links"}
+    return [{names.get(key, key): value for key, value in row.items()} for row in rows]
 
 
 def expected_calibration_error(rows: Sequence[dict[str, float]]) -> float:
