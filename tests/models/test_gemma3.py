@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import align_eval as ae
 from align_eval.cli import main
 from align_eval.errors import ChecksumError, FormatError
 from align_eval.models import store
 from align_eval.models.conversion import gemma3
+from align_eval.models.conversion.gguf_file import Gguf
 from align_eval.models.offline import GEMMA3_270M
 from tests.models.test_gguf import parse, write
 
@@ -96,6 +99,33 @@ def test_pieces_by_hand(original: Any, tmp_path: Path) -> None:
         "<bos>", "b", "<0xC3>", "<0xA4>", "\n\n", "a",
     ]  # fmt: skip
     assert tokenizer.decode(tokenizer("bä ab").input_ids, skip_special_tokens=True) == "bä ab"
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[Any, Any]:
+    """Our tokenizer of the small vocabulary, and SentencePiece itself with the same pieces and scores."""
+    pieces = pytest.importorskip("sentencepiece.sentencepiece_model_pb2", reason="protobuf is not installed")
+    from sentencepiece import SentencePieceProcessor
+
+    model, proto = Gguf(metadata(), {}), pieces.ModelProto()
+    kinds = model.value("tokenizer.ggml.token_type", list)
+    for k, (piece, score) in enumerate(zip(TOKENS, model.value("tokenizer.ggml.scores", list), strict=True)):
+        proto.pieces.add(piece=piece, score=score, type=2 if piece == "<unk>" else kinds[k])
+    trained, normalised = proto.trainer_spec, proto.normalizer_spec
+    trained.model_type, trained.byte_fallback, trained.vocab_size = 2, True, len(TOKENS)
+    trained.pad_id, trained.eos_id, trained.bos_id, trained.unk_id = range(4)
+    normalised.name, normalised.add_dummy_prefix, normalised.remove_extra_whitespaces = "identity", False, False
+    return gemma3.build_tokenizer(model), SentencePieceProcessor(model_proto=proto.SerializeToString())
+
+
+@given(text=st.text("ab ä\n\U00020000", max_size=16))
+def test_pieces_are_those_of_sentencepiece(both: tuple[Any, Any], text: str) -> None:
+    ours, theirs = both
+    assert ours.encode(text).ids == [2, *theirs.encode(text)]
+
+
+def test_ids_are_those_of_the_file(both: tuple[Any, Any]) -> None:
+    assert [both[0].id_to_token(k) for k in range(len(TOKENS) + 1)] == [*TOKENS, None]
 
 
 @pytest.mark.parametrize(
