@@ -2,7 +2,7 @@
 
     python experiments/pattern_detector.py [--repeats 20] [--seed 12345] [--output FOLDER]
 
-Each pattern is a mask of random parameters (``MaskKind.draw``), its cells flipped at a known rate; kinds with two
+Each pattern is a mask of random parameters (:func:`draw`), its cells flipped at a known rate; kinds with two
 directions take turns. Written are ``detector.tsv`` (right and all, by place of the noise, length, rate and kind),
 ``detector.json`` (the same with confusions) and ``detector.md`` (tables for people). Seeds are fixed.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from align_eval import __version__
-from align_eval.patterns import MASK_KINDS, KindFit, MaskKind, detect, flipped
+from align_eval.patterns import MASK_KINDS, KindFit, Mask, MaskKind, detect, flipped
 
 RATES = (0.0, 0.05, 0.1, 0.15, 0.2)
 SCORES: dict[str, Callable[[KindFit], float]] = {
@@ -33,6 +33,75 @@ PLACES = {
     "seen": "the cells that the mask's direction can see (on and under the diagonal of a causal one)",
     "all": "all cells of the square, so that a causal mask does not show by its empty upper half",
 }
+
+
+# Of the parameters of simple kinds the least value, and the divisor of n that gives the greatest.
+DRAWN = {
+    "sliding-window": {"width": (2, 2)}, "strided": {"stride": (3, 3)}, "block": {"size": (3, 2)},
+    "sink-window": {"sinks": (1, 8), "window": (2, 4)}, "global-window": {"tokens": (1, 8), "window": (2, 4)},
+}  # fmt: skip
+
+
+def draw(kind: MaskKind, rng: np.random.Generator, n: int, causal: bool) -> Mask:
+    """A random mask of a kind, of parameters under which it is no other kind; n is 16 or more."""
+    ranges = DRAWN.get(kind.name, {})
+    drawn: dict[str, Any] = {name: int(rng.integers(low, n // part + 1)) for name, (low, part) in ranges.items()}
+    if kind.name in DRAWERS:
+        drawn = DRAWERS[kind.name](rng, n)
+    return kind.mask(drawn | ({"causal": causal} if "causal" in kind.options else {}))
+
+
+def _prefix(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    return {"length": int(rng.integers(n // 4, 3 * n // 4 + 1))}
+
+
+def _dilated(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    dilation = int(rng.integers(2, max(3, n // 8) + 1))
+    return {"dilation": dilation, "width": int(rng.integers(3, n // dilation + 1))}
+
+
+def _fixed(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    size = int(rng.integers(4, n // 2 + 1))
+    return {"size": size, "summary": int(rng.integers(1, max(1, size // 4) + 1))}
+
+
+def _masked_rows(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    keep = int(rng.integers(0, 3))
+    if rng.random() < 0.5:
+        rows = rng.choice(np.arange(n // 4, n), size=max(3, n // 10), replace=False)
+        return {"rows": tuple(sorted(rows.tolist())), "keep": keep}
+    period = int(rng.integers(3, n // 4 + 1))
+    return {"period": period, "offset": int(rng.integers(-1, period - 1)), "keep": keep}
+
+
+def _segments(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    count = int(rng.integers(2, max(3, min(6, n // 8)) + 1))
+    while True:
+        starts = np.sort(rng.choice(np.arange(2, n - 1), size=count - 1, replace=False))
+        lengths = np.diff([0, *starts, n])
+        if lengths.min() > 1 and (np.ptp(lengths[:-1]) or lengths[-1] > lengths[0]):  # not blocks of one size
+            return {"starts": tuple(starts.tolist())}
+
+
+def _vertical_slash(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    lines = np.arange(2, n // 2)
+    columns = rng.choice(lines, size=int(rng.integers(1, 5)), replace=False)
+    slashes = rng.choice(lines, size=int(rng.integers(1, 5)), replace=False)
+    return {"columns": tuple(sorted(columns.tolist())), "slashes": (0, *sorted(slashes.tolist()))}
+
+
+def _tree(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    drafts = int(rng.integers(n // 2, n + 1))
+    if rng.random() < 0.5:
+        return {"parents": (-1, -1, *(int(rng.integers(-1, node)) for node in range(2, drafts)))}
+    branching = (int(rng.integers(2, 5)), *(int(b) for b in rng.integers(1, 4, size=3)))
+    return {"drafts": drafts, "branching": branching, "order": ("breadth", "depth")[int(rng.integers(2))]}
+
+
+DRAWERS: dict[str, Callable[[np.random.Generator, int], dict[str, Any]]] = {
+    "prefix": _prefix, "dilated": _dilated, "fixed": _fixed, "masked-rows": _masked_rows, "segments": _segments,
+    "vertical-slash": _vertical_slash, "tree": _tree,
+}  # fmt: skip
 
 
 def measure(lengths: dict[int, int], seed: int) -> list[dict[str, Any]]:
@@ -51,7 +120,7 @@ def measure(lengths: dict[int, int], seed: int) -> list[dict[str, Any]]:
                     exact = 0
                     for turn in range(repeats):
                         causal = kind.directions[turn % len(kind.directions)]
-                        drawn = kind.draw(rng, n, causal)
+                        drawn = draw(kind, rng, n, causal)
                         truth = drawn(n)
                         found = detect(flipped(truth, rate, rng, causal=causal and place == "seen"))
                         named[found.best.name] += 1
@@ -71,7 +140,7 @@ def measure(lengths: dict[int, int], seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def form_of(kind: MaskKind) -> str:
+def form_of(kind: Mask) -> str:
     """The kind, and whether its tree or rows are listed one by one instead of following a rule."""
     for part in ("parents", "rows"):
         if part in kind.parameters:

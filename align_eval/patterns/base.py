@@ -1,60 +1,83 @@
-"""What all mask kinds share: a mask says which query (row) attends to which key (column); and the sums that fits read.
+"""Masks by construction, and the sums that fits read: a mask says which query (row) attends to which key (column).
 
-A kind is a frozen dataclass whose fields are its parameters. Called with a length it gives the mask; ``fit`` finds the
-parameters that explain a given pattern best; ``draw`` makes a random mask, for tests of the detector.
+A kind is one function, from a length and its parameters to a mask, in a row of the table of kinds: its parameters with
+their ranges, and a function that finds those that explain a given pattern best.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from inspect import cleandoc
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError
-from align_eval.registry import Registry, check_fields, option, options_of, parse_options, split_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from align_eval.registry import Option, Registry, parse_options, split_spec
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
-CAUSAL_HELP = "yes: no query attends to a key after it"
+Parameters = dict[str, Any]
+CAUSAL = Option(bool, True, help="yes: no query attends to a key after it")
 
 
-MASK_KINDS: Registry[type[MaskKind]] = Registry("mask kind")
+@dataclass(frozen=True)
+class MaskKind:
+    """A row of the table of kinds.
 
-
-@dataclasses.dataclass(frozen=True)
-class MaskKind(ABC):
-    """A kind of mask with its parameters; call it with a length n for the ``(n, n)`` bool mask, queries down.
-
-    Keywords of a subclass, which registers itself (``also``: under this name, too):
-        name: of the kind.
-        directions: the values of ``causal`` that the kind has; ``fit`` and ``draw`` are asked for these alone.
-        drawn: of parameters that ``draw`` draws the least value, and the divisor of n that gives the greatest.
-
-    Raises:
-        InputError: a parameter that is out of its range.
+    Attributes:
+        cells: the mask ``(n, n)`` of a length and the parameters but ``causal``; cells above the diagonal are cleared
+            of a causal one.
+        fit: the parameters, but ``causal``, that explain the sums of a pattern best: one candidate, or a few of
+            different freedom; none if none does.
+        options: the parameters. A kind with one called ``causal`` has both directions.
+        causal: the direction of a kind without that parameter.
+        bits: the length of the parameters in bits, by length and parameters; ``None``: log2 n for each but ``causal``,
+            as for whole numbers that are equally probable from 1 to n.
+        words: kind and parameters in words; ``None``: their names and values.
+        also: another name.
     """
 
-    name: ClassVar[str] = ""
-    directions: ClassVar[tuple[bool, ...]] = (True, False)
-    drawn: ClassVar[dict[str, tuple[int, int]]] = {}
-
-    def __init_subclass__(
-        cls, *, name: str, also: str = "", directions: tuple[bool, ...] = (True, False),
-        drawn: dict[str, tuple[int, int]] | None = None,
-    ) -> None:  # fmt: skip
-        cls.name, cls.directions, cls.drawn = name, directions, drawn or {}
-        MASK_KINDS.register(name, *([also] if also else []))(cls)
+    name: str
+    cells: Callable[..., BoolArray]
+    fit: Callable[[Sums], Iterable[Parameters]]
+    options: dict[str, Option] = field(default_factory=dict)
+    causal: bool = False
+    bits: Callable[[int, Parameters], float] | None = None
+    words: Callable[[Parameters], str] | None = None
+    also: str = ""
 
     def __post_init__(self) -> None:
-        check_fields(self, f"the mask {self.name}")
+        MASK_KINDS.register(self.name, *([self.also] if self.also else []))(self)
+
+    @property
+    def directions(self) -> tuple[bool, ...]:
+        """The values of ``causal`` that the kind has."""
+        return (True, False) if "causal" in self.options else (self.causal,)
+
+    @property
+    def about(self) -> str:
+        """What the kind is, in one paragraph."""
+        return " ".join(cleandoc(self.cells.__doc__ or "").partition("\n\n")[0].split())
+
+    def mask(self, given: Parameters) -> Mask:
+        """The mask of some parameters, the others as they are by default."""
+        return Mask(self, {key: option.default for key, option in self.options.items()} | given)
+
+
+MASK_KINDS: Registry[MaskKind] = Registry("mask kind")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A kind with all its parameters; call it with a length n for the ``(n, n)`` bool mask, queries down."""
+
+    kind: MaskKind
+    parameters: Parameters
 
     def __call__(self, n: int) -> BoolArray:
         """The mask of a context of ``n`` tokens: ``(n, n)`` bool, row = query, true where it attends.
@@ -64,58 +87,41 @@ class MaskKind(ABC):
         """
         if n < 1:
             raise InputError(f"a mask of {n} tokens", remedy="Ask for 1 or more")
-        mask = self.mask(n)
-        return np.tril(mask) if getattr(self, "causal", self.directions[0]) else mask
+        mask = self.kind.cells(n, **self._own)
+        return np.tril(mask) if self.parameters.get("causal", self.kind.causal) else mask
 
-    @abstractmethod
-    def mask(self, n: int) -> BoolArray:
-        """The mask itself; cells above the diagonal are cleared of a causal one."""
+    @property
+    def _own(self) -> Parameters:
+        return {key: value for key, value in self.parameters.items() if key != "causal"}
+
+    @property
+    def name(self) -> str:
+        """The kind's name."""
+        return self.kind.name
 
     def bits(self, n: int) -> float:
-        """The length of the parameters in bits, for a context of ``n``: what a fit pays for its freedom.
-
-        By default log2 n for each field but ``causal``, as for whole numbers that are equally probable from 1 to n.
-        """
-        return sum(math.log2(n) for field in dataclasses.fields(self) if field.name != "causal")
-
-    @classmethod
-    @abstractmethod
-    def fit(cls, evidence: Evidence, causal: bool) -> Iterable[MaskKind]:
-        """The parameters that explain a pattern best: one candidate, or a few of different freedom; none if none does.
-
-        ``causal`` is the direction of the candidates, one of ``directions``.
-        """
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        """A random mask of this kind, of parameters under which it is no other kind; n is 16 or more."""
-        drawn: dict[str, Any] = {name: int(rng.integers(low, n // part + 1)) for name, (low, part) in cls.drawn.items()}
-        if len(cls.directions) > 1:
-            drawn["causal"] = causal
-        return cls(**drawn)
+        """The length of the parameters in bits, for a context of ``n``: what a fit pays for its freedom."""
+        own = self._own
+        return len(own) * math.log2(n) if self.kind.bits is None else self.kind.bits(n, own)
 
     @property
     def spec(self) -> str:
         """The name with the parameters that differ from their defaults: ``sink-window:sinks=2,window=8``."""
-        values = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self))
-        changed = [f"{name}={written(value)}" for name, value, default in values if value != default]
+        default = self.kind.mask({}).parameters
+        changed = [f"{key}={written(value)}" for key, value in self.parameters.items() if value != default[key]]
         return self.name + (":" + ",".join(changed) if changed else "")
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """All parameters by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     def describe(self) -> str:
         """The kind and its parameters in words."""
-        parts = [f"{k} {written(v)}" for k, v in self.parameters.items() if k != "causal" and v != ()]
-        if not self.parameters.get("causal", True):
-            parts.append("both directions")
-        return self.name.replace("-", " ") + (f" ({', '.join(parts)})" if parts else "")
+        both = "" if self.parameters.get("causal", True) else ", both directions"
+        if self.kind.words is not None:
+            return self.kind.words(self._own).removesuffix(")") + both + ")"
+        parts = [f"{key} {written(value)}" for key, value in self._own.items()]
+        return self.name.replace("-", " ") + (f" ({', '.join(parts)}{both})" if parts else "")
 
 
-def make_mask_kind(spec: str | MaskKind) -> MaskKind:
-    """Build a mask kind from ``name`` or ``name:parameter=value,parameter=value``; lists are written ``4+3+2``.
+def make_mask_kind(spec: str | Mask) -> Mask:
+    """Build a mask from ``name`` or ``name:parameter=value,parameter=value``; lists are written ``4+3+2``.
 
     Raises:
         UnknownNameError: unknown kind or parameter; the message lists what exists.
@@ -124,16 +130,15 @@ def make_mask_kind(spec: str | MaskKind) -> MaskKind:
     >>> make_mask_kind("sink-window:sinks=2,window=8").spec
     'sink-window:sinks=2,window=8'
     """
-    if isinstance(spec, MaskKind):
+    if isinstance(spec, Mask):
         return spec
     name, tail = split_spec(spec)
     kind = MASK_KINDS.get(name)
-    known = options_of(kind)
     parts = tail.split(",") if tail else []
-    empty = {key for part in parts if (key := part.strip().removesuffix("=")) in known and part.strip().endswith("=")}
-    none: dict[str, Any] = {key: () for key in empty if known[key].many}  # a list of nothing
-    given = ",".join(part for part in parts if part.strip().removesuffix("=") not in none)
-    return kind(**none, **parse_options(f"the mask {kind.name}", given, known))
+    lists = {f"{key}=": key for key, option in kind.options.items() if option.many}
+    none = {lists[part.strip()]: () for part in parts if part.strip() in lists}  # a list of nothing
+    given = ",".join(part for part in parts if part.strip() not in lists)
+    return kind.mask(none | parse_options(f"the mask {kind.name}", given, kind.options))
 
 
 def written(value: Any) -> str:
@@ -141,11 +146,6 @@ def written(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def direction() -> Any:
-    """The field ``causal``: whether no query attends to a key after it."""
-    return option(True, help=CAUSAL_HELP)
 
 
 def distances(n: int) -> IntArray:
@@ -161,98 +161,53 @@ def log2_choose(n: int, k: int) -> float:
     return (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2)
 
 
-class Evidence:
-    """A square pattern as sums that fits are read from: every fit is the search of a greatest sum.
+class Sums:
+    """Sums of the gains of cells, which fits are read from: every fit is the search of a greatest sum.
 
     The gain of a cell is +1 if it attends, -1 if it does not. A mask M has |P| - sum of the gains inside of M errors,
     where |P| counts the cells that attend. So the parameters with the fewest errors are those with the greatest sum of
     gains, and sums over diagonals, columns, rows and squares come from tables that are made once, in O(n^2).
 
     Args:
-        pattern: ``(n, n)`` bool, row = query.
-        causal: judge the cells on and under the diagonal alone, as of a model that cannot look ahead; ``None``: so if
-            no cell above the diagonal attends.
-
-    Attributes:
-        n: the length; ``pattern``: as given.
-        causal: whether only the cells on and under the diagonal are judged.
+        gains: ``(n, n)`` int64: 1 attends, -1 does not, 0 cannot be in the mask or is not judged.
         cells: how many cells are judged; ``on``: how many of them attend.
-        gain: ``(n, n)`` int64: 1 attends, -1 does not, 0 is not judged.
-        lower: the same on and under the diagonal, 0 above it.
-
-    Raises:
-        InputError: it is not square, is empty, or attends above the diagonal although ``causal``.
     """
 
-    def __init__(self, pattern: BoolArray, causal: bool | None = None) -> None:
-        pattern = np.asarray(pattern, dtype=bool)
-        if pattern.ndim != 2 or pattern.shape[0] != pattern.shape[1] or not pattern.size:
-            raise InputError(
-                f"a pattern of {' x '.join(map(str, pattern.shape))} cells: kinds of masks are of square patterns",
-                remedy="Take self-attention, not cross-attention",
-            )
-        self.pattern, self.n = pattern, len(pattern)
-        above = bool(np.triu(pattern, 1).any())
-        if causal and above:
-            raise InputError("a causal pattern with cells above the diagonal that attend", remedy="Leave out causal")
-        self.causal = not above if causal is None else causal
-        gain: IntArray = np.where(pattern, 1, -1).astype(np.int64)
-        self.lower: IntArray = np.tril(gain)
-        self.gain = self.lower if self.causal else gain
-        self.cells = self.n * (self.n + 1) // 2 if self.causal else pattern.size
-        self.on = int(pattern.sum())
-        self._squares: dict[tuple[int, bool], int] = {}
-
-    def gains(self, causal: bool) -> IntArray:
-        """``(n, n)``: the gains that a mask of that direction can take."""
-        return self.lower if causal else self.gain
-
-    def by_distance(self, causal: bool) -> IntArray:
-        """``(n,)``: the sum of the gains at each distance |i - j|, both sides of the diagonal if not causal."""
-        return self._by_distance[not causal]
+    def __init__(self, gains: IntArray, cells: int, on: int) -> None:
+        self.gains, self.n, self.cells, self.on = gains, len(gains), cells, on
 
     @cached_property
-    def _by_distance(self) -> list[IntArray]:
+    def by_distance(self) -> IntArray:
+        """``(n,)``: the sum of the gains at each distance |i - j|."""
         apart = np.abs(distances(self.n)).ravel()
-        return [
-            np.bincount(apart, weights=gains.ravel(), minlength=self.n).astype(np.int64)
-            for gains in (self.lower, self.gain)
-        ]
-
-    def area(self, causal: bool) -> IntArray:
-        """``(n + 1, n + 1)``: item (i, j) is the sum of the gains of rows < i and columns < j."""
-        return self._area[not causal]
+        return np.bincount(apart, weights=self.gains.ravel(), minlength=self.n).astype(np.int64)
 
     @cached_property
-    def _area(self) -> list[IntArray]:
-        return [np.pad(gains.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0))) for gains in (self.lower, self.gain)]
+    def area(self) -> IntArray:
+        """``(n + 1, n + 1)``: item (i, j) is the sum of the gains of rows < i and columns < j."""
+        return np.pad(self.gains.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
 
-    def squares(self, size: int, causal: bool) -> int:
-        """The sum of the gains of the squares of ``size`` along the diagonal, the last one cut off at the end."""
-        if (size, causal) not in self._squares:
+    @cached_property
+    def squares(self) -> list[int]:
+        """Item s is the sum of the gains of the squares of size s along the diagonal, the last one cut off."""
+        area, found = self.area, [0]
+        for size in range(1, self.n + 1):
             edges = np.array([*range(0, self.n, size), self.n])
             a, b = edges[:-1], edges[1:]
-            area = self.area(causal)
-            self._squares[size, causal] = int((area[b, b] - area[a, b] - area[b, a] + area[a, a]).sum())
-        return self._squares[size, causal]
+            found.append(int((area[b, b] - area[a, b] - area[b, a] + area[a, a]).sum()))
+        return found
 
-    def best_union(self, first: IntArray, causal: bool) -> tuple[int, int]:
+    def best_union(self, first: IntArray) -> tuple[int, int]:
         """The border s and the band w, from 1, whose cells with ``first < s`` or ``|i - j| < w`` have the greatest sum.
 
         ``first`` ``(n, n)`` is the number of each cell in the border's order (its column, say), 0 to n - 1.
         """
         n = self.n
-        flat = np.bincount(
-            (first * n + np.abs(distances(n))).ravel(), weights=self.gains(causal).ravel(), minlength=n * n
-        )
+        flat = np.bincount((first * n + np.abs(distances(n))).ravel(), weights=self.gains.ravel(), minlength=n * n)
         both = np.pad(flat.reshape(n, n).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0))).astype(np.int64)
         table = (both[:, -1:] + both[-1:, :] - both)[1:, 1:]
         border, band = np.unravel_index(int(table.argmax()), table.shape)
         return int(border) + 1, int(band) + 1
-
-    def errors(self, mask: BoolArray) -> int:
-        """The cells judged where ``mask`` and pattern differ."""
-        return self.on - int(self.gain[mask].sum())
 
     def residual_bits(self, gains: NDArray[np.integer] | int) -> NDArray[np.float64]:
         """The bits of the errors that masks leave over: N H(e / N), and N if e is over half of N.
@@ -270,3 +225,33 @@ class Evidence:
         """The bits of the pattern as independent cells of one density: N H(|P| / N) + log2 (N + 1) for the density."""
         density = min(self.on, self.cells - self.on)
         return float(self.residual_bits(self.on - density)) + math.log2(self.cells + 1)
+
+
+class Evidence(Sums):
+    """A square pattern ``(n, n)``, row = query, as the sums that fits are read from.
+
+    ``causal``: judge the cells on and under the diagonal alone, as of a model that cannot look ahead; ``None``: so if
+    no cell above the diagonal attends.
+
+    Attributes:
+        directed: by whether a mask is causal, the sums of the cells that it can have.
+
+    Raises:
+        InputError: it is not square, is empty, or attends above the diagonal although ``causal``.
+    """
+
+    def __init__(self, pattern: BoolArray, causal: bool | None = None) -> None:
+        pattern = np.asarray(pattern, dtype=bool)
+        if pattern.ndim != 2 or pattern.shape[0] != pattern.shape[1] or not pattern.size:
+            raise InputError(
+                f"a pattern of {' x '.join(map(str, pattern.shape))} cells: kinds of masks are of square patterns",
+                remedy="Take self-attention, not cross-attention",
+            )
+        above = bool(np.triu(pattern, 1).any())
+        if causal and above:
+            raise InputError("a causal pattern with cells above the diagonal that attend", remedy="Leave out causal")
+        self.pattern, self.causal = pattern, not above if causal is None else causal
+        gains, n, on = np.where(pattern, 1, -1).astype(np.int64), len(pattern), int(pattern.sum())
+        lower = np.tril(gains)
+        super().__init__(lower if self.causal else gains, n * (n + 1) // 2 if self.causal else n * n, on)
+        self.directed = {False: self, True: self if self.causal else Sums(lower, self.cells, on)}

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from align_eval.errors import InputError, NonFiniteError
-from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence, MaskKind, distances
+from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence, Mask, MaskKind, distances
 
 LEAST_EXPLAINED = 2 / 3
 """The share of cells that a kind must explain for the pattern to be called structured."""
@@ -141,7 +141,7 @@ class KindFit:
         parameter_bits: the length of the parameters; ``bits``: with that of the errors.
     """
 
-    kind: MaskKind
+    kind: Mask
     errors: int
     agreement: float
     jaccard: float
@@ -207,10 +207,8 @@ def detect(pattern: BoolArray, *, causal: bool | None = None) -> Detection:
         InputError: it is not square, is empty, or is said to be causal and is not.
     """
     evidence = Evidence(pattern, causal)
-    fits = sorted(
-        (fit for _, kind in MASK_KINDS.items() if (fit := fit_kind(kind, evidence)) is not None),
-        key=lambda fit: (fit.bits, fit.name),
-    )
+    found = (fit_kind(kind, evidence) for _, kind in MASK_KINDS.items())
+    fits = sorted((fit for fit in found if fit is not None), key=lambda fit: (fit.bits, fit.name))
     best, n = fits[0].kind, evidence.n
     expected = best(n)
     if best.name == "masked-rows":  # rows are blocked against the mask without its own masked rows
@@ -221,23 +219,22 @@ def detect(pattern: BoolArray, *, causal: bool | None = None) -> Detection:
     )  # fmt: skip
 
 
-def fit_kind(kind: type[MaskKind], evidence: Evidence) -> KindFit | None:
+def fit_kind(kind: MaskKind, evidence: Evidence) -> KindFit | None:
     """The kind with the parameters of its shortest description; ``None`` if it has none for this pattern."""
     found = [
-        measure(candidate, evidence)
+        measure(kind.mask(given | ({"causal": causal} if "causal" in kind.options else {})), evidence)
         for causal in kind.directions
         if causal or not evidence.causal
-        for candidate in kind.fit(evidence, causal)
+        for given in kind.fit(evidence.directed[causal])
     ]
     return min(found, key=lambda fit: fit.bits, default=None)
 
 
-def measure(kind: MaskKind, evidence: Evidence) -> KindFit:
+def measure(kind: Mask, evidence: Evidence) -> KindFit:
     """How well one mask explains a pattern."""
-    mask = kind(evidence.n)
-    errors = evidence.errors(mask)
-    judged = evidence.gain != 0
-    given = int((mask & judged).sum())
+    mask = kind(evidence.n) & (evidence.gains != 0)
+    errors = evidence.on - int(evidence.gains[mask].sum())
+    given = int(mask.sum())
     both = (given + evidence.on - errors) // 2
     union = given + evidence.on - both
     off = evidence.cells - evidence.on

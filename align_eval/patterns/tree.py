@@ -9,22 +9,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from align_eval.errors import InputError
-from align_eval.patterns.base import BoolArray, Evidence, IntArray, MaskKind
-from align_eval.registry import option
+from align_eval.patterns.base import BoolArray, IntArray, Parameters, Sums
 
 ORDERS = ("breadth", "depth")
 FEW = 128
 """Up to this length regular trees are tried behind several ends of the context."""
 
 
-@dataclass(frozen=True)
-class Tree(MaskKind, name="tree", also="speculative", directions=(True,)):
+def speculative(n: int, drafts: int, branching: tuple[int, ...], order: str, parents: tuple[int, ...]) -> BoolArray:
     """Of n tokens the last ``drafts`` are a tree of guesses, each seeing the context, its ancestors and itself.
 
     Miao et al. 2024, *SpecInfer*, arXiv:2305.09781, section 4.2 (topology-aware causal mask, branch by branch); Cai et
@@ -35,84 +32,56 @@ class Tree(MaskKind, name="tree", also="speculative", directions=(True,)):
     ``parents`` gives the tree itself instead: for each draft the earlier draft that it continues, counted from 0.
 
     Raises:
-        InputError: a parent that is no earlier draft; more drafts than tokens.
+        InputError: a parent that is no earlier draft; no branching; more drafts than tokens.
     """
+    tree = parents or tuple(grown(branching, drafts, order))
+    context = n - len(tree)
+    if context < 0:
+        raise InputError(
+            f"a tree of {len(tree)} drafts does not fit {n} tokens",
+            remedy=f"Ask for {len(tree)} tokens or more, or for fewer drafts (tree:drafts={n})",
+        )
+    mask = np.ones((n, n), dtype=bool)
+    mask[context:, context:] = ancestors(tree)
+    return mask
 
-    drafts: int = option(64, low=1, help="draft tokens at the end of the context")
-    branching: tuple[int, ...] = option((4, 3, 2, 1), low=1, help="children by depth, the last one repeated")
-    order: str = option("breadth", choices=ORDERS, help="numbering of the drafts")
-    parents: tuple[int, ...] = option(
-        (), kind=int, low=-1, help="the parent of each draft, -1 for the context; in place of the others"
-    )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.branching:
-            raise InputError("a draft tree without a branching", remedy="Write for example tree:branching=4+3+2+1")
-        ancestors(self.parents)
+def bits(n: int, given: Parameters) -> float:
+    """log2 n for the drafts, and log2 (i + 1) for the parent of draft i, or log2 n for each level's branching."""
+    if given["parents"]:
+        return math.log2(n) + sum(math.log2(i + 1) for i in range(len(given["parents"])))
+    return 1 + (2 + len(given["branching"])) * math.log2(n)
 
-    @property
-    def tree(self) -> tuple[int, ...]:
-        """The parent of each draft, -1 for the context."""
-        return self.parents or tuple(grown(self.branching, self.drafts, self.order))
 
-    def mask(self, n: int) -> BoolArray:
-        tree = self.tree
-        context = n - len(tree)
-        if context < 0:
-            raise InputError(
-                f"a tree of {len(tree)} drafts does not fit {n} tokens",
-                remedy=f"Ask for {len(tree)} tokens or more, or for fewer drafts (tree:drafts={n})",
-            )
-        mask = np.ones((n, n), dtype=bool)
-        mask[context:, context:] = ancestors(tree)
-        return mask
+def words(given: Parameters) -> str:
+    tree = given["parents"] or grown(given["branching"], given["drafts"], given["order"])
+    return f"tree of {len(tree)} drafts ({sum(p < 0 for p in tree)} roots, depth {max(depths(tree))})"
 
-    def bits(self, n: int) -> float:
-        """log2 n for the drafts, and log2 (i + 1) for the parent of draft i, or log2 n for each level's branching."""
-        if self.parents:
-            return math.log2(n) + sum(math.log2(i + 1) for i in range(len(self.parents)))
-        return 1 + (2 + len(self.branching)) * math.log2(n)
 
-    def describe(self) -> str:
-        tree = self.tree
-        return f"tree of {len(tree)} drafts ({sum(p < 0 for p in tree)} roots, depth {max(depths(tree))})"
-
-    @classmethod
-    def fit(cls, evidence: Evidence, causal: bool) -> Iterator[MaskKind]:
-        n = evidence.n
-        # The longer the context, the more columns are full; behind its end few are.
-        columns = np.concatenate([[0], evidence.lower.sum(axis=0).cumsum()])
-        end = int(columns[: max(1, n - 1)].argmax())
-        best: tuple[float, int, Tree] | None = None
-        contexts = [c for c in sorted({0, *range(max(0, end - 3), end + 1)}) if n - c >= 2]
-        for context in contexts:
-            gain = evidence.lower[context:, context:]
-            kind = cls(parents=tuple(fitted_parents(gain)))
-            total = int(columns[context]) + int(gain[ancestors(kind.parents)].sum())
-            bits = kind.bits(n) + float(evidence.residual_bits(total))
-            if best is None or bits < best[0]:
-                best = bits, context, kind
-        if best is None:
-            return
-        bits, context, kind = best
-        yield kind
-        # A regular tree has fewer parameters, but hardly fewer errors: is it worth the search?
-        hoped = bits - kind.bits(n) + 3 * math.log2(n)
-        window = float(evidence.residual_bits(int(evidence.by_distance(True).cumsum().max()))) + math.log2(n)
-        if hoped < min(window, evidence.unstructured_bits):
-            near = contexts if n <= FEW else [context]
-            for context, order in itertools.product(near, ORDERS):
-                yield cls(n - context, fitted_branching(evidence.lower[context:, context:], order), order)
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, causal: bool) -> MaskKind:
-        drafts = int(rng.integers(n // 2, n + 1))
-        if rng.random() < 0.5:
-            parents = (-1, -1, *(int(rng.integers(-1, node)) for node in range(2, drafts)))
-            return cls(parents=parents)
-        branching = (int(rng.integers(2, 5)), *(int(b) for b in rng.integers(1, 4, size=3)))
-        return cls(drafts, branching, ORDERS[int(rng.integers(2))])
+def fit(sums: Sums) -> Iterator[Parameters]:
+    """The tree of any parents with the fewest bits, and regular ones where they might be worth the search."""
+    n = sums.n
+    # The longer the context, the more columns are full; behind its end few are.
+    columns = np.concatenate([[0], sums.gains.sum(axis=0).cumsum()])
+    end = int(columns[: max(1, n - 1)].argmax())
+    contexts = [c for c in sorted({0, *range(max(0, end - 3), end + 1)}) if n - c >= 2]
+    found = []
+    for context in contexts:
+        gain = sums.gains[context:, context:]
+        parents = tuple(fitted_parents(gain))
+        errors = float(sums.residual_bits(int(columns[context]) + int(gain[ancestors(parents)].sum())))
+        found.append((bits(n, {"parents": parents}) + errors, errors, context, parents))
+    if not found:
+        return
+    _, errors, context, parents = min(found, key=lambda one: one[0])
+    yield {"parents": parents}
+    # A regular tree has fewer parameters, but hardly fewer errors: is it worth the search?
+    window = float(sums.residual_bits(int(sums.by_distance.cumsum().max()))) + math.log2(n)
+    if errors + 3 * math.log2(n) < min(window, sums.unstructured_bits):
+        near = contexts if n <= FEW else [context]
+        for context, order in itertools.product(near, ORDERS):
+            branching = fitted_branching(sums.gains[context:, context:], order)
+            yield {"drafts": n - context, "branching": branching, "order": order}
 
 
 BRANCHINGS = tuple(itertools.product(range(1, 6), range(1, 5), range(1, 4), range(1, 4)))
@@ -149,6 +118,8 @@ def grown(branching: Sequence[int], nodes: int, order: str = "breadth") -> list[
     >>> grown((2, 2), 6), grown((2, 2), 6, "depth")
     ([-1, -1, 0, 0, 1, 1], [-1, 0, 0, -1, 3, 3])
     """
+    if not branching:
+        raise InputError("a draft tree without a branching", remedy="Write for example tree:branching=4+3+2+1")
     parents: list[int] = []
     level = [-1]
     depth = 0

@@ -8,12 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_eval.errors import InputError, UnknownNameError
-from align_eval.patterns import MASK_KINDS, make_mask_kind
+from align_eval.patterns import MASK_KINDS, Mask, MaskKind, make_mask_kind
 from align_eval.patterns.base import Evidence
+from align_eval.patterns.detector import measure
 from align_eval.patterns.tree import ancestors, depths, grown
-from align_eval.registry import options_of
+from tests.patterns.draws import draw
 
 NAMES = MASK_KINDS.names()
+
+
+def candidates(kind: MaskKind, evidence: Evidence, causal: bool) -> list[Mask]:
+    """The masks that a kind's fit finds in one direction."""
+    direction = {"causal": causal} if "causal" in kind.options else {}
+    return [kind.mask(given | direction) for given in kind.fit(evidence.directed[causal])]
 
 
 def rows(spec: str, n: int) -> list[str]:
@@ -61,7 +68,7 @@ def test_masks_by_hand(spec: str, wanted: list[str]) -> None:
 
 def test_the_default_tree_has_64_drafts_in_four_levels() -> None:
     tree = make_mask_kind("tree")
-    assert np.bincount(depths(tree.tree)).tolist() == [0, 4, 12, 24, 24]  # type: ignore[attr-defined]
+    assert np.bincount(depths(grown((4, 3, 2, 1), 64))).tolist() == [0, 4, 12, 24, 24]
     mask = tree(64)
     assert mask.sum() == 4 * 1 + 12 * 2 + 24 * 3 + 24 * 4, "each draft sees its ancestors and itself"
     behind = tree(80)
@@ -72,9 +79,9 @@ def test_the_default_tree_has_64_drafts_in_four_levels() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_kind_names_a_paper_and_explains_its_parameters(name: str) -> None:
     kind = MASK_KINDS.get(name)
-    assert "arXiv:" in (kind.__doc__ or "")
+    assert "arXiv:" in (kind.cells.__doc__ or "")
     assert kind.name == name
-    assert all(option.help for option in options_of(kind).values())
+    assert all(option.help for option in kind.options.values())
 
 
 @settings(max_examples=150, deadline=None)
@@ -82,7 +89,7 @@ def test_each_kind_names_a_paper_and_explains_its_parameters(name: str) -> None:
 def test_drawn_kinds(name: str, n: int, seed: int, forward: bool) -> None:
     kind = MASK_KINDS.get(name)
     causal = forward if forward in kind.directions else kind.directions[0]
-    drawn = kind.draw(np.random.default_rng(seed), n, causal)
+    drawn = draw(kind, np.random.default_rng(seed), n, causal)
     mask = drawn(n)
     assert mask.shape == (n, n)
     assert mask.dtype == bool
@@ -102,10 +109,9 @@ def test_a_fit_finds_what_was_drawn(name: str, n: int, seed: int) -> None:
     """Without noise the best candidate of the kind itself has no error."""
     kind = MASK_KINDS.get(name)
     for causal in kind.directions:
-        truth = kind.draw(np.random.default_rng(seed), n, causal)(n)
+        truth = draw(kind, np.random.default_rng(seed), n, causal)(n)
         evidence = Evidence(truth)
-        found = [evidence.errors(c(n)) for c in kind.fit(evidence, causal or evidence.causal)]
-        assert min(found) == 0
+        assert min(measure(mask, evidence).errors for mask in candidates(kind, evidence, causal)) == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -142,9 +148,9 @@ def test_fits_of_windows_and_sinks_are_the_best_there_are(n: int, seed: int, cau
         specs["global-window"] = [f"global-window:tokens={t},window={w}" for t in every for w in every]
     for name, all_of_them in specs.items():
         if all_of_them:
-            least = min(evidence.errors(make_mask_kind(spec)(n)) for spec in all_of_them)
-            found = [k for k in MASK_KINDS.get(name).fit(evidence, causal) if not k.parameters.get("rows")]
-            assert min(evidence.errors(kind(n)) for kind in found) == least, name
+            least = min(measure(make_mask_kind(spec), evidence).errors for spec in all_of_them)
+            found = [k for k in candidates(MASK_KINDS.get(name), evidence, causal) if not k.parameters.get("rows")]
+            assert min(measure(mask, evidence).errors for mask in found) == least, name
 
 
 def test_trees() -> None:
@@ -180,7 +186,7 @@ def test_trees() -> None:
 )
 def test_bad_specs(spec: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        make_mask_kind(spec)
+        make_mask_kind(spec)(80)
 
 
 @pytest.mark.parametrize(

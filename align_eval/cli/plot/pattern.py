@@ -168,18 +168,12 @@ def _finish(drawn: _Drawn, title: str, files: options.FigureFiles) -> None:
 
 def _listing() -> str:
     """The kinds of masks with their parameters, as text."""
-    import dataclasses
-    import inspect
-
     from align_eval.patterns import MASK_KINDS
     from align_eval.patterns.base import written
-    from align_eval.registry import options_of
 
     lines = []
     for name, kind in MASK_KINDS.items():
-        lines.append(f"{name}: {' '.join(inspect.cleandoc(kind.__doc__ or '').partition(chr(10) * 2)[0].split())}")
-        default, options = kind(), options_of(kind)
-        for field in dataclasses.fields(kind):
-            value = written(getattr(default, field.name)) or "none"
-            lines.append(f"    {field.name}={value}  {options[field.name].help}")
+        lines.append(f"{name}: {kind.about}")
+        for key, option in kind.options.items():
+            lines.append(f"    {key}={written(option.default) or 'none'}  {option.help}")
     return "\n".join(lines) + "\n"
