@@ -85,6 +85,22 @@ def check_resampling(resamples: int, seed: int, confidence: float = 0.95) -> Non
         raise InputError(f"the confidence level must be between 0 and 1, got {confidence}", remedy="Give 0.95 for 95 %")
 
 
+def split(sentences: int, development: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sentence numbers of the dev split and of the disjoint test split, both ascending; seeded.
+
+    Raises:
+        InputError: one of the parts would be empty.
+    """
+    size = round(sentences * development)
+    if not 0 < size < sentences:
+        raise InputError(
+            f"a dev split of {development:g} of {sentences} sentence pairs leaves one part empty",
+            remedy="Give more sentence pairs, or another ratio: --development 0.5 (development=0.5 in Python)",
+        )
+    order = np.random.default_rng(seed).permutation(sentences)
+    return np.sort(order[:size]), np.sort(order[size:])
+
+
 def bootstrap_sums(rows: NDArray[np.number[Any]], resamples: int, seed: int, *, products: bool = False) -> Sums:
     """Sums of ``resamples`` samples of N rows out of N, drawn with replacement (Efron & Tibshirani 1993).
 

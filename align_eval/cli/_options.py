@@ -354,15 +354,13 @@ class FigureFiles:
         False, "--json", help="Print the summary as JSON to standard output, and nothing else."
     )
 
-    def check(self) -> None:
+    def check(self, option: str = "--output") -> None:
         """Raise, before any work is done, for an ending that is no format of figures."""
         from align_eval.figures.style import FORMATS
 
         for name in self.output or ():
             if Path(name).suffix.lower().lstrip(".") not in FORMATS:
-                raise typer.BadParameter(
-                    f"{name}: write a figure as one of {', '.join(FORMATS)}", param_hint="--output"
-                )
+                raise typer.BadParameter(f"{name}: write a figure as one of {', '.join(FORMATS)}", param_hint=option)
 
     def finish(self, draw: Callable[[], Figure], summary: Summary) -> None:
         """Make and write the figure, and the summary beside it, where files are named; print the summary."""

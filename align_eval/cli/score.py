@@ -13,7 +13,6 @@ from align_eval.cli import _options as options
 
 if TYPE_CHECKING:
     from align_eval.scoring.link_scores import LinkScores
-    from align_eval.tables import TextTable
 
 
 def score(
@@ -64,12 +63,16 @@ def score(
     scores: bool = typer.Option(
         False,
         "--scores",
-        help="Judge the scores of the links, too (JSONL, Parquet, NAACL): average precision, AER by threshold with one "
-        "chosen on a fifth of the sentences, calibration.",
+        help="Judge the scores of the links, too (JSONL, Parquet, NAACL): average precision, AUC, calibration, AER by "
+        "threshold with one chosen on a dev split.",
     ),
     scores_figure: str | None = typer.Option(
-        None, metavar="FILE", help="Draw precision over recall and the reliability diagram (png, svg, pdf)."
+        None, metavar="FILE", help="Draw reliability, precision over recall, and AER by threshold (png, svg, pdf)."
     ),
+    development: float = typer.Option(
+        0.2, help="With --scores: share of the sentence pairs that a threshold is chosen on; 0: none is."
+    ),
+    bins: int = typer.Option(10, min=1, max=100, help="With --scores: bins of calibration, and thresholds shown."),
     statistics: options.Statistics,
     paired: options.Paired = typer.Option(
         "randomisation",
@@ -87,20 +90,27 @@ def score(
     from align_eval.scoring.systems import ReadOptions, score_files
     from align_eval.scoring.tables import breakdown_tables, score_table, write_sentences
 
+    how: dict[str, Any] = {
+        "gold_options": ReadOptions(gold_format, gold_base, "st", nulls, out_of_range),
+        "hypothesis_options": ReadOptions(hyp_format, hyp_base, hyp_order, nulls, out_of_range),
+        "missing_sentences": missing_sentences, "unannotated": unannotated, "first": first,
+    }  # fmt: skip
+    judged: list[LinkScores] = []
+    if scores_figure is not None:
+        options.FigureFiles([scores_figure]).check("--scores-figure")
     with inputs.warnings_printed():
         systems = score_files(
-            gold, hypotheses, pairs=pairs.read(),
-            gold_options=ReadOptions(gold_format, gold_base, "st", nulls, out_of_range),
-            hypothesis_options=ReadOptions(hyp_format, hyp_base, hyp_order, nulls, out_of_range),
-            missing_sentences=missing_sentences, unannotated=unannotated, first=first,
+            gold, hypotheses, pairs=pairs.read(), **how,
             tests=options.tests_of(paired), with_breakdown=breakdown, **vars(statistics),
         )  # fmt: skip
     if per_sentence is not None:
         write_sentences(per_sentence, systems)
-    judged: dict[str, LinkScores] = {}
-    if scores or scores_figure:
-        found = _judged(gold, hypotheses, pairs, gold_base, hyp_base, statistics)
-        judged = {system.name: one for system, one in zip(systems, found, strict=True)}
+    if scores or scores_figure is not None:
+        from align_eval.scoring.scored_files import score_scored_files
+
+        how |= {key: value for key, value in vars(statistics).items() if key != "alpha"}
+        how |= {"bins": bins, "development": development or None}
+        judged = score_scored_files(gold, hypotheses, pairs=pairs.read(), **how)
     if scores_figure is not None:
         from align_eval.figures.link_scores import scores_figure as draw
         from align_eval.figures.style import save
@@ -108,49 +118,14 @@ def score(
         save(draw(judged), scores_figure)
     parts = [breakdown_tables(system.name, system.breakdown) for system in systems if system.breakdown is not None]
     signatures = [f"{system.name}: {system.score.signature}" for system in systems]
-    tables = [
-        score_table(systems),
-        *chain.from_iterable(parts),
-        *chain.from_iterable(map(_scores_tables, judged.items())),
-    ]
+    tables = [score_table(systems), *chain.from_iterable(parts)]
+    if judged:
+        from align_eval.scoring.scored_files import link_score_tables
+
+        tables += link_score_tables(judged)
     if output.json_ and judged:
-        rows = [{**system.to_json(), "scores": judged[system.name].to_json()} for system in systems]
-        options.print_json(rows)
+        options.print_json(
+            [{**system.to_json(), "scores": one.to_json()} for system, one in zip(systems, judged, strict=True)]
+        )
     else:
         output.print(systems, tables, signatures)
-
-
-def _judged(
-    gold: str, hypotheses: list[str], text: inputs.Pairs, gold_base: str, hyp_base: str, statistics: options.Statistics
-) -> list[LinkScores]:
-    """What the scores of each file are worth."""
-    from align_eval.corpora import read_links
-    from align_eval.runs.api import score_links
-
-    def read(name: str, base: str) -> Any:
-        if not os.path.isfile(name):
-            return name  # a test set
-        return read_links(name, base=base if base == "auto" else int(base), bitext=text.read())
-
-    known = {"resamples": statistics.resamples, "seed": statistics.seed, "confidence": statistics.confidence}
-    return [score_links(read(gold, gold_base), read(name, hyp_base), **known) for name in hypotheses]
-
-
-def _scores_tables(item: tuple[str, LinkScores]) -> list[TextTable]:
-    from align_eval.tables import TextTable, percent
-
-    name, found = item
-    title = (
-        f"{name}: scores of links, average precision {found.average_precision:.4f}, calibration error "
-        f"{'-' if found.ece is None else f'{found.ece:.4f}'}; threshold chosen on {found.dev} sentence pairs, "
-        f"scored on {found.rest}"
-    )
-    first = TextTable(title, ["links", "threshold", "AER", "precision", "recall", "number"])
-    for label, one in (("all", found.before), ("from the threshold on", found.after)):
-        cut = "-" if one is found.before else f"{found.threshold:.4f}"
-        first.rows.append([label, cut, *map(percent, (one.aer, one.precision, one.recall)), str(one.links)])
-    second = TextTable(f"{name}: reliability", ["score", "links", "mean", "right"])
-    for row in found.reliability:
-        ends = f"{row['from']:.1f} - {row['to']:.1f}"
-        second.rows.append([ends, str(row["count"]), f"{row['score']:.4f}", f"{row['right']:.4f}"])
-    return [first, second] if second.rows else [first]

@@ -160,19 +160,21 @@ def score(
 
 
 def score_links(gold: Any, links: Any, **options: Any) -> LinkScores:
-    """Do the scores of links tell right ones from wrong ones? Precision and recall by threshold, calibration.
+    """Do the scores of links tell right ones from wrong ones? AUC, precision and recall by threshold, calibration.
 
     Args:
         gold, links: as ``gold`` and ``hypothesis`` of :func:`score`; ``links`` have scores.
-        options: ``development``, ``seed``, ``resamples``, ``confidence`` of
+        options: ``development``, ``bins``, ``seed``, ``resamples``, ``confidence``, ``name`` of
             :func:`align_eval.scoring.link_scores.link_scores`.
 
     Raises:
-        InputError: the links have no scores, or there are too few sentence pairs to choose a threshold on some of them.
+        InputError: the links have no scores, a score is not between 0 and 1, or there are too few sentence pairs to
+            choose a threshold on some of them.
         LengthMismatchError: gold and links are of different sentence pairs.
     """
     table, _ = as_gold(gold)
     prepared = prepare(table, as_table(links, "the links"))
+    options.setdefault("name", "the links")
     return link_scores(prepared.gold, prepared.links, **options)
 
 

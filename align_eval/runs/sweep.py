@@ -29,6 +29,7 @@ from align_eval.models.loaded import signature_of
 from align_eval.scoring import Score, Signature, measures, score_counts
 from align_eval.scoring.measures import known
 from align_eval.scoring.score import rounded
+from align_eval.statistics import split as split
 from align_eval.tables import frame
 
 if TYPE_CHECKING:
@@ -250,22 +251,6 @@ class Sweep:
     def to_frame(self) -> pandas.DataFrame:
         """A row a view, with the keys of :meth:`to_json` as columns."""
         return frame(self.to_json())
-
-
-def split(sentences: int, development: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sentence numbers of the dev split and of the disjoint test split, both ascending; seeded.
-
-    Raises:
-        InputError: one of the parts would be empty.
-    """
-    size = round(sentences * development)
-    if not 0 < size < sentences:
-        raise InputError(
-            f"a dev split of {development:g} of {sentences} sentence pairs leaves one part empty",
-            remedy="Give more sentence pairs, or another ratio: --development 0.5 (development=0.5 in Python)",
-        )
-    order = np.random.default_rng(seed).permutation(sentences)
-    return np.sort(order[:size]), np.sort(order[size:])
 
 
 def sweep_testset(

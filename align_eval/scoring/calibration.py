@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,12 +48,11 @@ class Calibration:
         return asdict(self)
 
 
-def check_scores(scores: ArrayLike, what: Sequence[str] = ()) -> NDArray[np.float64]:
+def check_scores(scores: ArrayLike) -> NDArray[np.float64]:
     """The scores as an array, if all are 0 to 1.
 
     Args:
         scores: array ``(n,)``.
-        what: a name for each score, for messages; empty: its number, from 1.
 
     Raises:
         InputError: a score outside of 0 to 1, NaN included.
@@ -63,9 +61,9 @@ def check_scores(scores: ArrayLike, what: Sequence[str] = ()) -> NDArray[np.floa
     bad = ~((values >= 0) & (values <= 1))
     if bad.any():
         k = int(bad.argmax())
-        name = what[k] if what else f"number {k + 1}"
         raise InputError(
-            f"{int(bad.sum())} of {len(values)} scores are not between 0 and 1; the first, of {name}, is {values[k]:g}",
+            f"{int(bad.sum())} of {len(values)} scores are not between 0 and 1; the first, number {k + 1}, is "
+            f"{values[k]:g}",
             remedy="Give probabilities, or map scores to 0 to 1 first",
         )
     return values

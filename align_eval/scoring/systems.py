@@ -17,6 +17,7 @@ import numpy as np
 from align_eval.corpora.inputs import Input
 from align_eval.corpora.link_reader import LinkReader, measure
 from align_eval.corpora.matching import Matching, check_first, lengths_error, match_tables, same_pairs
+from align_eval.corpora.raw_links import LinkReport
 from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
 from align_eval.links import IntArray
@@ -305,7 +306,7 @@ def score_files(
     count_nulls = _check([gold, *hypotheses], gold_options, hypothesis_options, unannotated, first, with_breakdown)
     source = find_gold(gold, gold_options, pairs)
     readers = [hypothesis_options.reader(path) for path in hypotheses]
-    _measure(source, readers, first)
+    measure_sentences(source, readers, first)
     short = ["stdin" if path == "-" else Path(path).name for path in hypotheses]
     names = [path if short.count(name) > 1 else name for path, name in zip(hypotheses, short, strict=True)]
     found = _Counts(
@@ -335,17 +336,9 @@ def score_files(
             tested = paired_tests(
                 first_rows, these, tests=tests, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence
             )
-        signature = source.signature().extend(
-            hyp_base=report.base,
-            hyp_order=report.order if report.order != "st" else None,
-            nulls=hypothesis_options.nulls,
-            range=hypothesis_options.out_of_range if hypothesis_options.out_of_range != "raise" else None,
-            missing=missing_sentences if missing_sentences != "raise" else None,
-            unannotated=unannotated if unannotated != "count" else None,
-            first=first,
-            ar=resamples if "randomisation" in tested else None,
-            **{"sym": "unknown", **read_provenance(hypotheses[k])},
-        )
+        signature = reading_signature(
+            source, report, hypotheses[k], hypothesis_options, missing_sentences, unannotated, first
+        ).extend(ar=resamples if "randomisation" in tested else None)
         result = score_counts(
             these, found.possible, resamples=resamples, seed=seed, alpha=alpha, confidence=confidence,
             signature=signature,
@@ -356,6 +349,23 @@ def score_files(
     for note in notes:
         warnings.warn(AlignEvalWarning(note), stacklevel=2)
     return out
+
+
+def reading_signature(
+    source: GoldSource, report: LinkReport, path: str, options: ReadOptions, missing: str, unannotated: str,
+    first: int | None,
+) -> Signature:  # fmt: skip
+    """What it says of the gold, of how a system's file was read, and of how its links came about."""
+    return source.signature().extend(
+        hyp_base=report.base,
+        hyp_order=report.order if report.order != "st" else None,
+        nulls=options.nulls,
+        range=options.out_of_range if options.out_of_range != "raise" else None,
+        missing=missing if missing != "raise" else None,
+        unannotated=unannotated if unannotated != "count" else None,
+        first=first,
+        **{"sym": "unknown", **read_provenance(path)},
+    )
 
 
 @dataclass
@@ -437,7 +447,7 @@ def _check(
     return options.nulls == "count"
 
 
-def _measure(source: GoldSource, readers: Sequence[LinkReader], first: int | None) -> None:
+def measure_sentences(source: GoldSource, readers: Sequence[LinkReader], first: int | None) -> None:
     """Measure the sentences once, for all files."""
     if source.pairs is None:
         return

@@ -23,7 +23,7 @@ from align_eval.aligners.refiner import Beliefs, Refiner, Shape
 from align_eval.errors import InputError, ModelError, NonFiniteError
 from align_eval.files import atomic_writer, parse_json
 from align_eval.io.resumable import Key
-from align_eval.scoring.link_scores import reliability as shares_right
+from align_eval.scoring.calibration import calibration
 from align_eval.training.data import Part
 from align_eval.training.states import Batch, States, make_batch
 
@@ -323,9 +323,11 @@ def reliability(cells: Sequence[Cells], bins: int = 10, least: float = 0.05) -> 
     """
     scores = np.concatenate([one.scores for one in cells])
     right = np.concatenate([one.possible for one in cells])
-    rows = shares_right(scores[scores >= least], right[scores >= least], bins)
-    names = {"count": "cells", "score": "probability", "right": "links"}
-    return [{names.get(key, key): value for key, value in row.items()} for row in rows]
+    return [
+        {"from": b.low, "to": b.high, "cells": b.count, "probability": round(b.score, 4), "links": round(b.accuracy, 4)}
+        for b in calibration(scores[scores >= least], right[scores >= least], bins).bins
+        if b.score is not None and b.accuracy is not None
+    ]
 
 
 def expected_calibration_error(rows: Sequence[dict[str, float]]) -> float:

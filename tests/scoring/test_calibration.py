@@ -33,7 +33,7 @@ def test_nothing_scored() -> None:
 
 @pytest.mark.parametrize("score", [-0.01, 1.01, float("nan")])
 def test_scores_outside(score: float) -> None:
-    with pytest.raises(InputError, match=r"1 of 2 scores are not between 0 and 1; the first, of number 2"):
+    with pytest.raises(InputError, match=r"1 of 2 scores are not between 0 and 1; the first, number 2"):
         calibration([0.5, score], [1, 1])
 
 
