@@ -5,6 +5,7 @@ The command line prints one line of an :class:`AlignEvalError` and leaves with e
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 from collections.abc import Iterable
 from os import PathLike, fspath
@@ -44,23 +45,14 @@ class AlignEvalError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        where = ""
-        if self.file is not None:
-            where = self.file if self.line is None else f"{self.file}:{self.line}"
-            where += ": "
-        elif self.line is not None:
-            where = f"line {self.line}: "
+        where = f"{self.file}: " if self.line is None else f"{self.file}:{self.line}: "
+        if self.file is None:
+            where = "" if self.line is None else f"line {self.line}: "
         remedy = f". {self.remedy}" if self.remedy else ""
         return shown(" ".join(f"{where}{self.message}{remedy}".split("\n")))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.file, self.line, self.remedy))
-
-
-def _rebuild(cls: type[AlignEvalError], message: str, file: str | None, line: int | None, remedy: str | None) -> object:
-    error = cls.__new__(cls)
-    AlignEvalError.__init__(error, message, file=file, line=line, remedy=remedy)
-    return error
+        return copyreg.__newobj__, (type(self), str(self)), vars(self)  # type: ignore[attr-defined]
 
 
 class InputError(AlignEvalError, ValueError):

@@ -228,19 +228,8 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     >>> [round(h, 2) for h in spread([0.5, 0.5, 0.9], 0.2)]
     [0.4, 0.6, 0.9]
     """
-    groups: list[tuple[float, int]] = []  # (centre, members)
-    for height in heights:
-        groups.append((height, 1))
-        while len(groups) > 1:
-            (a, n), (b, m) = groups[-2:]
-            if b - a >= gap * (n + m) / 2 - 1e-12:
-                break
-            groups[-2:] = [((a * n + b * m) / (n + m), n + m)]
-    placed: list[float] = []
-    for centre, members in groups:
-        placed += [centre + (k - (members - 1) / 2) * gap for k in range(members)]
-    for k in range(len(placed)):
-        placed[k] = max(placed[k], 0.0 if k == 0 else placed[k - 1] + gap)
-    for k in reversed(range(len(placed))):
-        placed[k] = min(placed[k], 1.0 if k == len(placed) - 1 else placed[k + 1] - gap)
-    return placed
+    from scipy.optimize import isotonic_regression
+
+    steps = gap * np.arange(len(heights))
+    placed = np.clip(isotonic_regression(np.asarray(heights) - steps).x, 0.0, 1.0 - gap * (len(heights) - 1))
+    return (placed + steps).tolist()

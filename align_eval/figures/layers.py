@@ -46,6 +46,8 @@ def layer_token_map(
         InputError: a wrong shape.
         NonFiniteError: a value is NaN or infinite.
     """
+    from matplotlib.lines import Line2D
+
     layers, count = _checked(values, tokens)
     if marks is not None and len(marks) != count:
         raise InputError(f"{len(marks)} marks for {count} tokens")
@@ -71,7 +73,9 @@ def layer_token_map(
                 beside = style.axes_at(figure, LEFT + pitch * width + 0.1, y, 0.1, tall)
                 style.colour_bar(figure, part.images[0], quantity, style.SMALL_SIZE, cax=beside)
         if marks is not None:
-            _legend(figure, marks_label, height)
+            wide, y = figure.get_figwidth(), 0.1 / height
+            figure.add_artist(Line2D([LEFT / wide, (LEFT + 0.2) / wide], [y, y], color=style.GOLD_ON_DARK, lw=1.6))
+            style.text_at(figure, LEFT + 0.27, height - 0.1, marks_label, va="center", fontsize=style.SMALL_SIZE)
     return figure
 
 
@@ -105,14 +109,6 @@ def _draw_line(
             "▼", (query - first, 1), (0, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
             ha="center", va="bottom", fontsize=5.5, color=style.QUIET_COLOUR,
         )  # fmt: skip
-
-
-def _legend(figure: Figure, text: str, height: float) -> None:
-    from matplotlib.lines import Line2D
-
-    width, y = figure.get_figwidth(), 0.1 / height
-    figure.add_artist(Line2D([LEFT / width, (LEFT + 0.2) / width], [y, y], color=style.GOLD_ON_DARK, lw=1.6))
-    style.text_at(figure, LEFT + 0.27, height - 0.1, text, va="center", fontsize=style.SMALL_SIZE)
 
 
 def summarise_layers(

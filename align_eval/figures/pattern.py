@@ -77,45 +77,17 @@ def ticks(length: int) -> list[int]:
 
 
 def outline(pattern: BoolArray) -> Path:
-    """The cells that are true as one path: outer borders clockwise on the page, holes the other way round.
+    """The cells that are true as one path: a rectangle, clockwise on the page, for each run of them in a row.
 
-    Cell (row, column) is the square from (column, row) to (column + 1, row + 1). Cells that only touch at a corner
-    have borders of their own.
+    Cell (row, column) is the square from (column, row) to (column + 1, row + 1). In one path the borders that
+    rectangles share cancel out, so that no seam shows between them.
     """
     from matplotlib.path import Path
 
-    framed = np.pad(np.asarray(pattern, dtype=bool), 1)
-    cells = framed[1:-1, 1:-1]
-    # Borders by direction, the cell on the right hand: 0 right (above a cell), 1 down, 2 left, 3 up.
-    borders = (
-        cells & ~framed[:-2, 1:-1], cells & ~framed[1:-1, 2:], cells & ~framed[2:, 1:-1], cells & ~framed[1:-1, :-2],
-    )  # fmt: skip
-    starts = ((0, 0), (1, 0), (1, 1), (0, 1))  # of each border, from its cell's upper left corner
-    steps = ((1, 0), (0, 1), (-1, 0), (0, -1))
-    free: dict[tuple[int, int], list[int]] = {}
-    for way, (border, (dx, dy)) in enumerate(zip(borders, starts, strict=True)):
-        for row, column in np.argwhere(border).tolist():
-            free.setdefault((column + dx, row + dy), []).append(way)
-    vertices: list[tuple[int, int]] = []
-    codes: list[int] = []
-    for corner, ways in free.items():
-        while ways:
-            begin = way = ways.pop()
-            at, first = corner, len(vertices)
-            vertices.append(at)
-            while True:
-                at = (at[0] + steps[way][0], at[1] + steps[way][1])
-                right = (way + 1) % 4
-                if at == corner and (right == begin or not ways):
-                    break
-                # To the right if it can, so that cells that touch at a corner stay apart; else there is one way only.
-                onward = right if right in free[at] else free[at][0]
-                free[at].remove(onward)
-                if onward != way:
-                    vertices.append(at)
-                way = onward
-            vertices.append(corner)
-            codes += [int(Path.MOVETO), *[int(Path.LINETO)] * (len(vertices) - first - 2), int(Path.CLOSEPOLY)]
-    if not vertices:
-        return Path(np.zeros((1, 2)), [int(Path.MOVETO)])
-    return Path(np.array(vertices, dtype=float), codes)
+    edges = np.diff(np.pad(np.asarray(pattern, dtype=np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, left = np.nonzero(edges == 1)
+    right = np.nonzero(edges == -1)[1]
+    x = np.stack([left, right, right, left, left], axis=1)
+    y = np.stack([rows, rows, rows + 1, rows + 1, rows], axis=1)
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(rows)
+    return Path(np.stack([x.ravel(), y.ravel()], axis=1).astype(float), codes)

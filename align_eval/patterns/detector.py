@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from align_eval.errors import InputError, NonFiniteError
 from align_eval.patterns.base import MASK_KINDS, BoolArray, Evidence, Mask, MaskKind, distances
@@ -255,9 +255,11 @@ def features(pattern: BoolArray, expected: BoolArray, causal: bool) -> Features:
     apart = distances(n)
     each = np.bincount((apart + n - 1).ravel(), weights=pattern.ravel(), minlength=2 * n - 1)
     share = each / (n - np.abs(np.arange(1 - n, n)))  # by distance, from 1 - n (the last key) to n - 1
-    window = _run(share[n - 1 :])
-    after = 0 if causal else _run(share[: n - 1][::-1])
-    blocked = _blocked(pattern, expected)
+    # How many shares from the first on are at least a half.
+    window = int(np.append(share[n - 1 :] < HALF, True).argmax())
+    after = 0 if causal else int(np.append(share[: n - 1][::-1] < HALF, True).argmax())
+    given, used = expected.sum(axis=1), (pattern & expected).sum(axis=1)
+    blocked = tuple(np.flatnonzero((given >= LEAST_KEYS) & (used <= LITTLE * given)).tolist())
     period, offset = period_of(blocked)
     dense = apart >= 0 if causal else np.ones((n, n), dtype=bool)
     tiles_dense, tiles_used = _tiles(dense), _tiles(pattern & dense)
@@ -266,11 +268,6 @@ def features(pattern: BoolArray, expected: BoolArray, causal: bool) -> Features:
         1 - float(pattern.mean()), 1 - float(pattern[dense].mean()), 1 - tiles_used / tiles_dense,
         float(pattern.sum(axis=1).mean()),
     )  # fmt: skip
-
-
-def _run(shares: NDArray[np.float64]) -> int:
-    """How many shares from the first on are at least a half."""
-    return int(np.append(shares < HALF, True).argmax())
 
 
 def _sinks(pattern: BoolArray, window: int, after: int, causal: bool) -> tuple[int, ...]:
@@ -285,13 +282,7 @@ def _sinks(pattern: BoolArray, window: int, after: int, causal: bool) -> tuple[i
     found = np.flatnonzero(enough & (share >= SINK))
     if 2 * len(found) >= max(1, int(enough.sum())):
         return ()
-    return tuple(int(column) for column in found)
-
-
-def _blocked(pattern: BoolArray, expected: BoolArray) -> tuple[int, ...]:
-    given = expected.sum(axis=1)
-    used = (pattern & expected).sum(axis=1)
-    return tuple(int(row) for row in np.flatnonzero((given >= LEAST_KEYS) & (used <= LITTLE * given)))
+    return tuple(found.tolist())
 
 
 def period_of(rows: tuple[int, ...]) -> tuple[int | None, int | None]:
@@ -316,8 +307,6 @@ def period_of(rows: tuple[int, ...]) -> tuple[int | None, int | None]:
 
 def _tiles(cells: BoolArray) -> int:
     """How many tiles have a cell that is true."""
-    side = -(-len(cells) // TILE) * TILE
-    padded = np.zeros((side, side), dtype=bool)
-    padded[: len(cells), : len(cells)] = cells
-    tiles = padded.reshape(side // TILE, TILE, side // TILE, TILE)
-    return int(tiles.any(axis=(1, 3)).sum())
+    tiles = np.pad(cells, (0, -len(cells) % TILE))
+    side = len(tiles) // TILE
+    return int(tiles.reshape(side, TILE, side, TILE).any(axis=(1, 3)).sum())

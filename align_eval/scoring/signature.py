@@ -7,66 +7,47 @@ After sacrebleu (Post 2018): keys and values joined with ``|``, for example
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from align_eval.errors import FormatError, InputError, UnknownNameError
 
-
-class SignatureKey(NamedTuple):
-    """A key that a signature may have, its short form, and what it says."""
-
-    name: str
-    short: str
-    meaning: str
-
-
-#: All keys, in the order in which a signature shows them.
-SIGNATURE_KEYS = (
-    SignatureKey("set", "t", "name of the test set, or of the gold file"),
-    SignatureKey(
-        "sha256", "sha", "first 8 hex digits of the sha256 of the gold: a set's files, a gold file, or own data"
-    ),
-    SignatureKey("sentences", "n", "number of sentence pairs"),
-    SignatureKey("base", "b", "index base of the gold file: 0 or 1"),
-    SignatureKey("hyp-base", "hb", "index base of the hypothesis file"),
-    SignatureKey("hyp-order", "ho", "side order of the hypothesis file: st or ts (left out for st)"),
-    SignatureKey("nulls", "nl", "what is done with null links: drop, count or raise"),
-    SignatureKey("range", "rg", "what is done with links outside of their sentence pair: raise, or drop"),
-    SignatureKey("missing", "ms", "what a sentence pair is that a file does not name: empty (left out for an error)"),
-    SignatureKey("unannotated", "ua", "what is done with sentence pairs without gold: skip (left out for count)"),
-    SignatureKey("first", "f", "number of the first sentence pairs that alone are scored"),
-    SignatureKey("model", "m", "name of the model"),
-    SignatureKey("revision", "rev", "revision of the model: a commit or the first digits of a checksum"),
-    SignatureKey("dtype", "dt", "number type that the model ran in"),
-    SignatureKey("device", "dev", "kind of device that the model ran on: cuda, mps (left out for cpu)"),
-    SignatureKey("layer", "l", "layer, 0 for the embeddings"),
-    SignatureKey("head", "h", "attention head, counted from 1, or how heads are put together"),
-    SignatureKey(
-        "selection", "sel", "how layers, heads and readings were chosen on other sentence pairs, and the share of those"
-    ),
-    SignatureKey("signal", "sig", "what the score matrix is: similarity, attention, ..."),
-    SignatureKey("method", "x", "how the score matrix becomes links"),
-    SignatureKey("params", "p", "parameters of the method that are not the default, name=value joined with commas"),
-    SignatureKey("trained", "tr", "what a trained method learnt from, names joined with +"),
-    SignatureKey("subword", "sw", "how subwords become words"),
-    SignatureKey("lone", "lo", "words whose lone mark of a word's start is left out: cjk, drop (left out for none)"),
-    SignatureKey("long", "lg", "what is done with sentences longer than the model's window"),
-    SignatureKey(
-        "sym", "sym", "symmetrisation and its rule, method/rule, or none; unknown if nothing is known of the links"
-    ),
-    SignatureKey("alpha", "a", "weight of precision in F_alpha (left out for 0.5)"),
-    SignatureKey("conf", "c", "level of the intervals (left out for 0.95)"),
-    SignatureKey("bs", "bs", "resamples of the bootstrap; 0: no intervals"),
-    SignatureKey("ci", "ci", "how intervals are made of the resamples: studentised (symmetric, on the log odds)"),
-    SignatureKey("ar", "ar", "trials of the approximate randomisation test"),
-    SignatureKey("seed", "sd", "seed of the resamples and trials"),
-    SignatureKey("version", "v", "version of align-eval"),
-)
-_NAMES = {key.name: key.name for key in SIGNATURE_KEYS}
-_BY_ANY = _NAMES | {key.short: key.name for key in SIGNATURE_KEYS}
-_SHORT = {key.name: key.short for key in SIGNATURE_KEYS}
+#: All keys, in the order in which a signature shows them, and what each says.
+SIGNATURE_KEYS = {
+    "set": "name of the test set, or of the gold file",
+    "sha256": "first 8 hex digits of the sha256 of the gold: a set's files, a gold file, or own data",
+    "sentences": "number of sentence pairs",
+    "base": "index base of the gold file: 0 or 1",
+    "hyp-base": "index base of the hypothesis file",
+    "hyp-order": "side order of the hypothesis file: st or ts (left out for st)",
+    "nulls": "what is done with null links: drop, count or raise",
+    "range": "what is done with links outside of their sentence pair: raise, or drop",
+    "missing": "what a sentence pair is that a file does not name: empty (left out for an error)",
+    "unannotated": "what is done with sentence pairs without gold: skip (left out for count)",
+    "first": "number of the first sentence pairs that alone are scored",
+    "model": "name of the model",
+    "revision": "revision of the model: a commit or the first digits of a checksum",
+    "dtype": "number type that the model ran in",
+    "device": "kind of device that the model ran on: cuda, mps (left out for cpu)",
+    "layer": "layer, 0 for the embeddings",
+    "head": "attention head, counted from 1, or how heads are put together",
+    "selection": "how layers, heads and readings were chosen on other sentence pairs, and the share of those",
+    "signal": "what the score matrix is: similarity, attention, ...",
+    "method": "how the score matrix becomes links",
+    "params": "parameters of the method that are not the default, name=value joined with commas",
+    "trained": "what a trained method learnt from, names joined with +",
+    "subword": "how subwords become words",
+    "lone": "words whose lone mark of a word's start is left out: cjk, drop (left out for none)",
+    "long": "what is done with sentences longer than the model's window",
+    "sym": "symmetrisation and its rule, method/rule, or none; unknown if nothing is known of the links",
+    "alpha": "weight of precision in F_alpha (left out for 0.5)",
+    "conf": "level of the intervals (left out for 0.95)",
+    "bs": "resamples of the bootstrap; 0: no intervals",
+    "ci": "how intervals are made of the resamples: studentised (symmetric, on the log odds)",
+    "ar": "trials of the approximate randomisation test",
+    "seed": "seed of the resamples and trials",
+    "version": "version of align-eval",
+}
 _UNSAFE = re.compile(r"[|%\s\x00-\x1f\x7f]")
 
 Value = str | int | float | bool
@@ -76,20 +57,18 @@ class Signature(Mapping[str, str]):
     """An ordered, immutable mapping of the keys of :data:`SIGNATURE_KEYS` to text.
 
     Args:
-        values: keys (long or short) and values; an underscore in a key stands for a hyphen. ``None`` leaves a key out.
+        values: keys and values; an underscore in a key stands for a hyphen. ``None`` leaves a key out.
             The order does not matter: it is always that of :data:`SIGNATURE_KEYS`.
         more: the same, as keyword arguments.
 
     Raises:
         UnknownNameError: an unknown key.
-        InputError: a key given twice (long and short), or an empty value.
+        InputError: a key given twice, or an empty value.
 
     >>> signature = Signature(sentences=508, set="deen-rwth", base=1)
     >>> str(signature)
     'set:deen-rwth|sentences:508|base:1'
-    >>> signature.short()
-    't:deen-rwth|n:508|b:1'
-    >>> Signature.parse("t:deen-rwth|n:508|b:1") == signature
+    >>> Signature.parse("set:deen-rwth|sentences:508|base:1") == signature
     True
     """
 
@@ -99,9 +78,9 @@ class Signature(Mapping[str, str]):
         given: dict[str, str] = {}
         for items in (values or {}, more):
             for key, value in items.items():
-                name = _BY_ANY.get(key) or _BY_ANY.get(key.replace("_", "-"))
-                if name is None:
-                    raise UnknownNameError("key of a signature", key, _NAMES)
+                name = key.replace("_", "-")
+                if name not in SIGNATURE_KEYS:
+                    raise UnknownNameError("key of a signature", key, SIGNATURE_KEYS)
                 if name in given:
                     raise InputError(f"the key {name!r} of a signature is given twice")
                 if value is None:
@@ -109,11 +88,11 @@ class Signature(Mapping[str, str]):
                 given[name] = f"{value:.12g}" if isinstance(value, float) else str(value)
                 if not given[name]:
                     raise InputError(f"the key {name!r} of a signature has no value")
-        self._values = {key.name: given[key.name] for key in SIGNATURE_KEYS if key.name in given}
+        self._values = {key: given[key] for key in SIGNATURE_KEYS if key in given}
 
     @classmethod
     def parse(cls, text: str) -> Signature:
-        """Read a signature back, in its long or its short form."""
+        """Read a signature back."""
         values: dict[str, Value | None] = {}
         for part in text.strip().split("|"):
             key, colon, value = part.partition(":")
@@ -130,18 +109,15 @@ class Signature(Mapping[str, str]):
         dropped = {key.replace("_", "-") for key, value in values.items() if value is None}
         return Signature({**{key: value for key, value in self.items() if key not in dropped}, **new})
 
-    def short(self) -> str:
-        """The form with short keys."""
-        return _join((_SHORT[key], value) for key, value in self.items())
-
     def __str__(self) -> str:
-        return _join(self.items())
+        """``key:value|key:value``; what could be taken for structure is percent-encoded as in addresses."""
+        return "|".join(f"{key}:{_UNSAFE.sub(_percent, value)}" for key, value in self.items())
 
     def __repr__(self) -> str:
         return f"Signature({str(self)!r})"
 
     def __getitem__(self, key: str) -> str:
-        return self._values[_BY_ANY.get(key, key)]
+        return self._values[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -160,11 +136,6 @@ class Signature(Mapping[str, str]):
 
     def __hash__(self) -> int:
         return hash(tuple(self.items()))
-
-
-def _join(items: Iterable[tuple[str, str]]) -> str:
-    """``key:value|key:value``; what could be taken for structure is percent-encoded as in addresses."""
-    return "|".join(f"{key}:{_UNSAFE.sub(_percent, value)}" for key, value in items)
 
 
 def _percent(match: re.Match[str]) -> str:

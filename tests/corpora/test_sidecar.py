@@ -49,7 +49,7 @@ def note(links: Path, signature: Any = ORIGIN, **values: Any) -> Path:
 
 
 def test_keys_are_those_of_a_signature_in_its_order() -> None:
-    assert [key.name for key in SIGNATURE_KEYS if key.name in KEYS] == list(KEYS)
+    assert [key for key in SIGNATURE_KEYS if key in KEYS] == list(KEYS)
 
 
 def test_a_note_that_counts(links: Path) -> None:
