@@ -101,13 +101,13 @@ def split(sentences: int, development: float, seed: int) -> tuple[NDArray[np.int
     return np.sort(order[:size]), np.sort(order[size:])
 
 
-def bootstrap_sums(rows: NDArray[np.number[Any]], resamples: int, seed: int, *, products: bool = False) -> Sums:
+def bootstrap_sums(rows: NDArray[np.number[Any]], resamples: int, seed: int) -> Sums:
     """Sums of ``resamples`` samples of N rows out of N, drawn with replacement (Efron & Tibshirani 1993).
 
     Rows ``(N, columns)`` to float64 ``(resamples, columns)``, exact for integers. For N up to 20 000, equal N and seed
-    draw the same sentence pairs. ``products``: sums of :func:`with_products` too.
+    draw the same sentence pairs.
     """
-    return np.concatenate(list(_resamples(rows, resamples, seed, products)))
+    return np.concatenate(list(_resamples(rows, resamples, seed, False)))
 
 
 def _resamples(rows: NDArray[np.number[Any]], resamples: int, seed: int, products: bool) -> Iterator[Sums]:

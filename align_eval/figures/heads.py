@@ -57,7 +57,7 @@ def head_zoom(
         InputError: a wrong shape, no such head, or a span outside of its axis.
         NonFiniteError: a value is NaN or infinite.
     """
-    from matplotlib.patches import ConnectionPatch
+    from matplotlib.patches import ConnectionPatch, Rectangle
 
     rows, columns = len(queries), len(keys)
     if values.ndim != 2:
@@ -90,7 +90,9 @@ def head_zoom(
         figure = style.new_figure(start + wide + right + bar_room, height, placed=True)
         grid = style.axes_at(figure, left, top, grid_width, grid_height)
         _draw_grid(grid, values if thumbnails is None else _mosaic(thumbnails), layers, heads, thumbnails is not None)
-        _outline(grid, cell)
+        frame = Rectangle((cell[1] - 0.5, cell[0] - 0.5), 1, 1, fill=False, ec=OUTLINE, lw=1.3, clip_on=False, zorder=5)
+        frame.set_path_effects(_edge(2.0))
+        grid.add_patch(frame)
         below_grid = style.axes_at(figure, left, top + grid_height + 0.1, grid_width, 0.08)
         bar = style.colour_bar(
             figure, grid.images[0], textwrap.fill(grid_quantity, 24), style.SMALL_SIZE, cax=below_grid,
@@ -176,15 +178,6 @@ def _bracket(axes: Axes, groups: Sequence[Group], offset: float, size: float, *,
         middle, end = (along[0] + along[2]) / 2, offset + ARM + NAME_GAP
         left, up = (middle, -end) if below else (end, middle)
         axes.text(left, up, group.name, transform=place, size=size, **how, **style.text_style(group.name))
-
-
-def _outline(axes: Axes, cell: tuple[int, int]) -> None:
-    from matplotlib.patches import Rectangle
-
-    place = (cell[1] - 0.5, cell[0] - 0.5)
-    frame = Rectangle(place, 1, 1, fill=False, ec=OUTLINE, lw=1.3, clip_on=False, zorder=5)
-    frame.set_path_effects(_edge(2.0))
-    axes.add_patch(frame)
 
 
 def _edge(width: float) -> list[Any]:

@@ -7,17 +7,6 @@ from align_eval.scoring.score import Score, score, score_counts
 from align_eval.scoring.signature import SIGNATURE_KEYS, Signature
 
 __all__ = [
-    "COLUMNS",
-    "MEASURES",
-    "SIGNATURE_KEYS",
-    "Breakdown",
-    "PairedTest",
-    "Score",
-    "Signature",
-    "breakdown",
-    "counts",
-    "measures",
-    "paired_tests",
-    "score",
-    "score_counts",
-]
+    "COLUMNS", "MEASURES", "SIGNATURE_KEYS", "Breakdown", "PairedTest", "Score", "Signature", "breakdown", "counts",
+    "measures", "paired_tests", "score", "score_counts",
+]  # fmt: skip

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError, UnknownNameError
-from align_eval.scoring.measures import MEASURES, check_alpha, known, live, measures
-from align_eval.scoring.score import DECIMALS, rounded
-from align_eval.statistics import Resampling, Statistic, Sums, check_resampling, studentise, swap_sums
+from align_eval.scoring.measures import MEASURES, known, live, measures
+from align_eval.scoring.score import rounded, rounded_ends
+from align_eval.statistics import Resampling, Statistic, Sums, studentise, swap_sums
 
 #: Names of the tests.
 TESTS = ("bootstrap", "randomisation")
@@ -45,7 +45,7 @@ class PairedTest:
         if self.left_out:
             out["left_out"] = self.left_out
         if self.ci:
-            out["ci"] = {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in self.ci.items()}
+            out["ci"] = rounded_ends(self.ci)
         return out
 
 
@@ -82,33 +82,21 @@ def paired_tests(
         raise LengthMismatchError(f"the first system has {len(first)} sentence pairs, the other {len(other)}")
     if not len(first) or not np.array_equal(first[:, 1], other[:, 1]):
         raise InputError("the counts of the two systems are not from the same gold")
-    check_alpha(alpha)
-    check_resampling(resamples, seed, confidence)
-    if not resamples:
-        raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
-    totals = [rows.sum(axis=0, dtype=np.int64) for rows in (first, other)]
-    a, b = (measures(sums, alpha) for sums in totals)
-    return compare(
-        first, other, lambda sums: measures(sums, alpha, np.nan), {name: float(b[name] - a[name]) for name in MEASURES},
-        tests=tests, resamples=resamples, seed=seed, confidence=confidence,
-    )  # fmt: skip
+    how = Resampling(resamples, seed, confidence)
+    a, b = (measures(rows.sum(axis=0, dtype=np.int64), alpha) for rows in (first, other))
+    observed = {name: float(b[name] - a[name]) for name in MEASURES}
+    return compare(first, other, lambda sums: measures(sums, alpha, np.nan), observed, tests, how)
 
 
 def compare(
-    first: Counts,
-    other: Counts,
-    measured: Statistic,
-    observed: dict[str, float],
-    *,
-    tests: Sequence[str],
-    resamples: int,
-    seed: int,
-    confidence: float,
+    first: Counts, other: Counts, measured: Statistic, observed: dict[str, float], tests: Sequence[str], how: Resampling
 ) -> dict[str, PairedTest]:
     """The tests of :func:`paired_tests`, of any measures (in percent) of sums of rows ``(N, columns)``.
 
     ``observed`` are the differences of the measures over all rows; NaN where one is undefined.
     """
+    if not how.resamples:
+        raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
     made = {"bootstrap": _bootstrap, "randomisation": _randomise}
     out = {}
     for test in tests:
@@ -117,16 +105,16 @@ def compare(
         differences = {name: known(value) for name, value in observed.items()}
         p_values: dict[str, float | None] = dict.fromkeys(observed)
         ci, left_out = {}, {}
-        found = made[test](first, other, measured, observed, Resampling(resamples, seed, confidence))
+        found = made[test](first, other, measured, observed, how)
         for name, (p_value, undefined, ends) in found.items():
-            if differences[name] is None or undefined == resamples:
+            if differences[name] is None or undefined == how.resamples:
                 continue
             p_values[name] = p_value
             if undefined:
                 left_out[name] = undefined
             if ends is not None:
                 ci[name] = ends
-        out[test] = PairedTest(test, differences, p_values, ci, resamples, left_out)
+        out[test] = PairedTest(test, differences, p_values, ci, how.resamples, left_out)
     return out
 
 

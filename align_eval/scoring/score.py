@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class Score:
             "sure": self.sure,
             "possible": self.possible,
             "sentences": self.sentences,
-            "ci": {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in self.ci.items()},
+            "ci": rounded_ends(self.ci),
             "confidence": self.confidence,
             **({"left_out": self.left_out} if self.left_out else {}),
             "signature": str(self.signature),
@@ -166,6 +167,11 @@ def score_counts(
 def rounded(value: float | None) -> float | None:
     """``value`` with :data:`DECIMALS` decimals; ``None`` stays."""
     return None if value is None else round(value, DECIMALS)
+
+
+def rounded_ends(ci: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
+    """Intervals as JSON has them, their ends with :data:`DECIMALS` decimals."""
+    return {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in ci.items()}
 
 
 def check_gold(sentences: int, links: int, file: str | None = None) -> None:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from align_eval.aligners import ALIGNERS, AlignerSettings, default_method, make_aligner
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.words import is_punctuation, load_tokenizers
-from align_eval.errors import InputError, LengthMismatchError
+from align_eval.errors import LengthMismatchError
 from align_eval.runs.evaluate import align_pairs
 from align_eval.scoring.measures import known
 from align_eval.scoring.paired import PairedTest, compare
-from align_eval.scoring.score import DECIMALS, rounded
+from align_eval.scoring.score import rounded, rounded_ends
 from align_eval.scoring.signature import Signature
-from align_eval.statistics import check_resampling, studentise
+from align_eval.statistics import Resampling, check_resampling, studentise
 from align_eval.translation.metrics import default_tokenizer
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Coverage:
             "source_words": sums[1],
             "unsupported_target_words": sums[2],
             "target_words": sums[3],
-            "ci": {name: [round(low, DECIMALS), round(high, DECIMALS)] for name, (low, high) in self.ci.items()},
+            "ci": rounded_ends(self.ci),
         }
 
 
@@ -121,7 +121,8 @@ def coverage(
     values = {name: known(float(value)) for name, value in _percentages(rows.sum(axis=0, dtype=np.int64)).items()}
     ci = {}
     if resamples and len(rows):
-        for name, found in studentise(rows, _fractions, resamples, seed).items():
+        fractions = lambda sums: {name: value / 100 for name, value in _percentages(sums).items()}  # noqa: E731
+        for name, found in studentise(rows, fractions, resamples, seed).items():
             if len(found.sample):
                 low, high = found.interval(LEVEL)
                 ci[name] = 100 * low, 100 * high
@@ -137,15 +138,12 @@ def coverage_tests(
     The sentence is the unit, as in :func:`align_eval.scoring.paired.paired_tests`: resamples draw sentences, trials let
     the two translations of a sentence change places. The difference is this one minus the first, in percent points.
     """
-    check_resampling(resamples, seed)
     if len(first.sentences) != len(other.sentences):
         raise LengthMismatchError(f"{len(first.sentences)} sentences but {len(other.sentences)} of the other")
-    if not resamples:
-        raise InputError("a paired test needs at least one resample", remedy="Give more with --resamples")
     a, b = _rows(first.sentences).astype(np.int64), _rows(other.sentences).astype(np.int64)
     before, after = _percentages(a.sum(axis=0)), _percentages(b.sum(axis=0))
     observed = {name: float(after[name] - before[name]) for name in before}
-    return compare(a, b, _percentages, observed, tests=tests, resamples=resamples, seed=seed, confidence=LEVEL)
+    return compare(a, b, _percentages, observed, tests, Resampling(resamples, seed, LEVEL))
 
 
 def _percentages(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -155,10 +153,6 @@ def _percentages(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         below = sums[..., column + 1].astype(np.float64)
         out[name] = np.divide(100.0 * sums[..., column], below, out=np.full_like(below, np.nan), where=below > 0)
     return out
-
-
-def _fractions(sums: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    return {name: value / 100 for name, value in _percentages(sums).items()}
 
 
 def _rows(sentences: Sequence[SentenceCoverage]) -> NDArray[np.int32]:

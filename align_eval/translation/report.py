@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from align_eval.corpora.words import PUNCTUATION_RULE, describe_detokenizer
 from align_eval.files import StrPath, atomic_writer
 from align_eval.runs.results import environment, make_folder, write_json
-from align_eval.scoring.score import DECIMALS, rounded
+from align_eval.scoring.score import DECIMALS, rounded, rounded_ends
 from align_eval.shown import cell, one_line, shown
 from align_eval.tables import TextTable, p_value, render_text, signed
 from align_eval.translation.metrics import METRICS, sentence_scores
@@ -47,7 +47,7 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
         "aer": None, "uncovered_source": None, "unsupported_target": None,
         "decoding": {**one.decoding, **_decoded(one), "empty": sum(not t.text for t in one.translations)},
     }  # fmt: skip
-    ci = {name: _rounded(metric.ci) for name, metric in one.scores.items() if metric.ci is not None}
+    ci = {name: metric.ci for name, metric in one.scores.items() if metric.ci is not None}
     signatures = {name: metric.signature for name, metric in one.scores.items()}
     paired: dict[str, Any] = {
         name: {test: result.to_json() for test, result in tests.items()} for name, tests in one.tests.items()
@@ -58,17 +58,18 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
         row["attention"] = one.attention.to_json()
         signatures["aer"] = str(score.signature)
         if "aer" in score.ci:
-            ci["aer"] = _rounded(score.ci["aer"])
+            ci["aer"] = score.ci["aer"]
         if one.attention.tests:
             paired["aer"] = {test: _tested(found, "aer") for test, found in one.attention.tests.items()}
     for name in _UNLINKED if one.coverage_tests else ():
         paired[name] = {}
         for test, tested in one.coverage_tests.items():
-            ends = {"ci": _rounded(tested.ci[name])} if name in tested.ci else {}
+            ends = rounded_ends({"ci": tested.ci[name]} if name in tested.ci else {})
             paired[name][test] = {**_tested(tested, name), **ends}
     if one.diagnosis is not None and one.reference is not None:
         found, reference = one.diagnosis.coverage.to_json(), one.reference.coverage.to_json()
-        ci |= found.pop("ci")
+        ci |= one.diagnosis.coverage.ci
+        del found["ci"]
         row |= {name: found.pop(name) for name in _UNLINKED}
         row["diagnostics"] = {
             "aligner": one.diagnosis.aligner,
@@ -79,7 +80,7 @@ def to_json(one: TranslatedText, worst: int = WORST) -> dict[str, Any]:
             "reference": reference,
         }
         row["worst"] = [worst_row(one, k) for k in one.diagnosis.coverage.worst(worst)]
-    row |= {"ci": ci, "signatures": signatures}
+    row |= {"ci": rounded_ends(ci), "signatures": signatures}
     if one.against is not None:
         row |= {"against": one.against, "paired": paired}
     return row
@@ -96,10 +97,6 @@ def _decoded(one: TranslatedText) -> dict[str, int]:
 
 def _tested(found: PairedTest, name: str) -> dict[str, Any]:
     return {"difference": rounded(found.difference[name]), "p_value": found.p_value[name]}
-
-
-def _rounded(interval: tuple[float, float]) -> list[float]:
-    return [round(interval[0], DECIMALS), round(interval[1], DECIMALS)]
 
 
 def worst_row(one: TranslatedText, k: int) -> dict[str, Any]:

@@ -296,12 +296,10 @@ def translate_text(
 
 def _finished(path: Path, meta: Path, key: Key) -> bool:
     """Whether ``path`` holds all translations of a run with these settings."""
-    if not (path.is_file() and meta.is_file()):
-        return False
     try:
         known = parse_json(meta.read_text("utf-8"))
         return bool(known["settings"] == key.parts and known["sha256"] == sha256_of(path))
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
