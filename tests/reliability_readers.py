@@ -279,6 +279,7 @@ BITEXT = {
         b'<bpt i="1">x</bpt></seg></tuv><tuv xml:lang="en"><seg>yes</seg></tuv></tu></body></tmx>'
     ],
     "parallel": [b"das haus\nja\n", b"1\tdas haus\n2\tja\n"],
+    "transread": [b"1\ndas haus\nthe house\n2\nja\nyes\n"],
 }  # fmt: skip
 
 

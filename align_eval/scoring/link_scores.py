@@ -6,7 +6,6 @@ higher. Links are compared across sentence pairs, so their scores must mean the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,14 +17,15 @@ from align_eval.links.table import LinkTable, kept
 from align_eval.scoring.calibration import Calibration, calibration
 from align_eval.scoring.measures import check_lengths, counts, known, matches, measures
 from align_eval.scoring.paired import paired_tests
+from align_eval.scoring.ranking import Ranked, rank_measures
 from align_eval.scoring.score import Score, check_gold, score_counts
 from align_eval.scoring.signature import Signature
-from align_eval.statistics import bca_interval, check_resampling, split, times_drawn
+from align_eval.statistics import check_resampling, split
 from align_eval.version import __version__
 
 Floats = NDArray[np.float64]
-# Points of the curve at most, and groups of sentence pairs that are left out one at a time.
-_POINTS, _GROUPS = 100, 200
+# Points of the curve at most.
+_POINTS = 100
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def link_scores(
     scores = _checked(links, name)
     possible, sure = matches(gold, links)
     order = np.argsort(-scores, kind="stable")
-    ranked = _Ranked(scores[order], possible[order], sure[order], links.sentence[order], gold.sure_links)
+    ranked = Ranked(scores[order], possible[order], sure[order], links.sentence[order], gold.sure_links)
     cuts = _Cuts(gold, links, scores, ranked)
     ends = np.flatnonzero(np.diff(ranked.scores, append=-1.0))
     curve = ends[np.unique(np.linspace(0, len(ends) - 1, _POINTS).astype(int))] if len(ends) else ends
@@ -141,7 +141,8 @@ def link_scores(
         conf=None if confidence == 0.95 or not resamples else confidence, bs=resamples, ci="bca" if resamples else None,
         ar=resamples if resamples and development is not None else None, seed=seed, version=__version__,
     )  # fmt: skip
-    values, ci = _with_intervals(ranked, gold, resamples, seed, confidence)
+    per_pair = np.bincount(gold.sentence[gold.sure], minlength=gold.sentences).astype(np.float64)
+    values, ci = rank_measures(ranked, per_pair, resamples, seed, confidence)
     return LinkScores(
         name, gold.sentences, links.links, int(possible.sum()), values[0], values[1], ci,
         calibration(scores, possible, bins), [cuts.at(k / bins) for k in range(bins)],
@@ -173,21 +174,10 @@ def _checked(links: LinkTable, name: str) -> Floats:
     return scores
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """Links by falling score: score, whether possible, whether sure, sentence pair; and all sure gold links."""
-
-    scores: Floats
-    possible: NDArray[np.bool_]
-    sure: NDArray[np.bool_]
-    sentence: NDArray[np.int32]
-    sure_gold: int
-
-
 class _Cuts:
     """Measures of the links above any threshold."""
 
-    def __init__(self, gold: LinkTable, links: LinkTable, scores: Floats, ranked: _Ranked) -> None:
+    def __init__(self, gold: LinkTable, links: LinkTable, scores: Floats, ranked: Ranked) -> None:
         self._ranked, self._found = ranked, [np.cumsum(ranked.sure), np.cumsum(ranked.possible)]
         sides = ((gold.source, links.source), (gold.target, links.target))
         self._best = np.sort(np.concatenate([_best(gold.sentence, a, links.sentence, b, scores) for a, b in sides]))
@@ -257,46 +247,3 @@ def _above(links: LinkTable, scores: Floats, threshold: float) -> LinkTable:
     keep = scores >= threshold
     columns = links.sentence[keep], links.source[keep], links.target[keep]
     return LinkTable.presorted(*columns, links.sentences, links.sure[keep], None, links.ids)
-
-
-def _with_intervals(
-    ranked: _Ranked, gold: LinkTable, resamples: int, seed: int, confidence: float
-) -> tuple[tuple[float | None, float | None], dict[str, tuple[float, float]]]:
-    """Average precision and AUC, and their intervals."""
-    n = gold.sentences
-    sure = np.bincount(gold.sentence[gold.sure], minlength=n).astype(np.float64)
-    value = _rank_measures(ranked, np.ones(n), sure)
-    ci: dict[str, tuple[float, float]] = {}
-    if resamples:
-        blocks = times_drawn(np.random.default_rng(seed), n, np.full(resamples, n))
-        sample = np.array([_rank_measures(ranked, drawn, sure) for block in blocks for drawn in block])
-        without = np.array([_rank_measures(ranked, weights, sure) for weights in _left_out(n)])
-        for k, name in enumerate(("average_precision", "auc")):
-            drawn, less = (column[~np.isnan(column)] for column in (sample[:, k], without[:, k]))
-            if not np.isnan(value[k]) and len(drawn):
-                ci[name] = bca_interval(value[k], drawn, less, confidence)
-    return (known(value[0]), known(value[1])), ci
-
-
-def _left_out(n: int) -> Iterator[Floats]:
-    """Weights of sentence pairs, one of many groups at a time left out."""
-    group = np.arange(n) * min(n, _GROUPS) // n
-    return ((group != k).astype(np.float64) for k in range(int(group[-1]) + 1))
-
-
-def _rank_measures(ranked: _Ranked, weights: NDArray[Any], sure: Floats) -> tuple[float, float]:
-    """Average precision and AUC with a weight for each sentence pair; NaN where undefined."""
-    weight = weights[ranked.sentence].astype(np.float64)
-    ends = np.flatnonzero(np.diff(ranked.scores, append=-1.0))
-    total, good, found = (
-        np.cumsum(weight * column)[ends] for column in (np.ones(len(weight)), ranked.possible, ranked.sure)
-    )
-    sure_gold = float(weights @ sure)
-    precision = np.divide(good, total, out=np.zeros(len(total)), where=total > 0)
-    precise = float((np.diff(found, prepend=0.0) * precision).sum() / sure_gold) if sure_gold else np.nan
-    wrong = total - good
-    if not len(ends) or not good[-1] or not wrong[-1]:
-        return precise, np.nan
-    # Each wrong link: the correct ones above it, and half of those of its own score.
-    above = good - np.diff(good, prepend=0.0) / 2
-    return precise, float((np.diff(wrong, prepend=0.0) * above).sum() / (good[-1] * wrong[-1]))

@@ -349,7 +349,17 @@ class TestDetection:
         assert (len(bitext), ids(bitext), bool(bitext)) == (0, [], False)
 
     def test_names(self) -> None:
-        assert FORMATS.names() == ["csv", "datasets", "jsonl", "parallel", "parquet", "pipes", "tmx", "tsv"]
+        assert FORMATS.names() == [
+            "csv",
+            "datasets",
+            "jsonl",
+            "parallel",
+            "parquet",
+            "pipes",
+            "tmx",
+            "transread",
+            "tsv",
+        ]
         assert all(reader.summary for _, reader in FORMATS.items())
 
     def test_wrong_arguments(self, tmp_path: Path, pipes: Path) -> None:
