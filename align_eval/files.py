@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Union, cast
 
@@ -52,6 +52,12 @@ def data_folder() -> Path:
     """The folder of the data that the project ships: inside the package, or ``data/`` of a checkout."""
     packaged = Path(__file__).resolve().parent / "_data"
     return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "data"
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """What files are called in tables: without their folders where two have not the same name; ``-`` is stdin."""
+    short = ["stdin" if path == "-" else Path(path).name for path in paths]
+    return [path if short.count(name) > 1 else name for path, name in zip(paths, short, strict=True)]
 
 
 def sha256_of(path: StrPath) -> str:

@@ -198,13 +198,7 @@ def _draw(axes: Axes, multiple: Multiple, curves: Sequence[Curve], size: float, 
     axes.set_xlim(0, min(100.0, largest * 1.04 + 1))
     top = 100.0 if multiple.ratio else axes.get_ylim()[1]
     axes.set_ylim(0, top)
-    axes.set_xlabel("masked words, %", fontsize=size, labelpad=2)
-    axes.set_ylabel(multiple.unit, fontsize=size, labelpad=2)
-    axes.tick_params(labelsize=0.9 * size, pad=2)
-    axes.grid(axis="y", color="#E0E0E0", lw=0.5)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    style.plain_axes(axes, "masked words, %", multiple.unit, size, grid="y")
     ends = sorted((curve for curve in curves if curve.label), key=lambda curve: curve.points[-1, 1])
     if not ends:
         axes.text(50, top / 2, "no gold links", ha="center", va="center", color=style.QUIET_COLOUR, fontsize=size)

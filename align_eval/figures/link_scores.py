@@ -12,7 +12,6 @@ from align_eval.figures import style
 from align_eval.shown import shown
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from align_eval.scoring.link_scores import LinkScores
@@ -65,9 +64,14 @@ def scores_figure(systems: Sequence[LinkScores], *, title: str = "") -> Figure:
             left.plot(
                 [], [], color=colour, marker=MARKERS[k], label=f"{shown(one.name)}{ece}{precise}{auc}{ring}", **how
             )
-        _finish(left, "Reliability", "mean score of a bin", "share correct", unit=True)
-        _finish(middle, "Precision over recall", "recall, %", "precision, %")
-        _finish(right, "AER by threshold", "links scored at least", "AER, %")
+        for axes, name, x_name, y_name in (
+            (left, "Reliability", "mean score of a bin", "share correct"),
+            (middle, "Precision over recall", "recall, %", "precision, %"),
+            (right, "AER by threshold", "links scored at least", "AER, %"),
+        ):
+            axes.set_title(name, loc="left", fontsize=style.TEXT_SIZE, pad=4)
+            style.plain_axes(axes, x_name, y_name)
+        left.set(xlim=(0, 1), ylim=(0, 1))
         right.set_xlim(0, 1)
         lowest = max((min(c.aer for c in one.curve) for one in systems if one.curve), default=100.0)
         right.set_ylim(0, min(100.0, max(20.0, 5 * lowest)))  # near 1 all are at 100, which would hide the rest
@@ -78,17 +82,3 @@ def scores_figure(systems: Sequence[LinkScores], *, title: str = "") -> Figure:
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=style.TEXT_SIZE, family=style.families(title))
     return figure
-
-
-def _finish(axes: Axes, title: str, x: str, y: str, *, unit: bool = False) -> None:
-    axes.set_title(title, loc="left", fontsize=style.TEXT_SIZE, pad=4)
-    axes.set_xlabel(x, fontsize=style.TEXT_SIZE, labelpad=2)
-    axes.set_ylabel(y, fontsize=style.TEXT_SIZE, labelpad=2)
-    axes.tick_params(labelsize=0.9 * style.TEXT_SIZE, pad=2)
-    axes.grid(color="#E0E0E0", lw=0.5)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    if unit:
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)

@@ -355,6 +355,17 @@ def text_at(figure: Figure, left: float, top: float, text: str, **style: Any) ->
     figure.text(left / wide, 1 - top / high, text, family=families(text), parse_math=False, **style)
 
 
+def plain_axes(axes: Axes, x: str, y: str, size: float = TEXT_SIZE, *, grid: Literal["y", "both"] = "both") -> None:
+    """Axes of curves: names of both, a light grid behind, no frame above and at the right."""
+    axes.set_xlabel(x, fontsize=size, labelpad=2)
+    axes.set_ylabel(y, fontsize=size, labelpad=2)
+    axes.tick_params(labelsize=0.9 * size, pad=2)
+    axes.grid(axis=grid, color="#E0E0E0", lw=0.5)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
 def colour_bar(figure: Figure, image: Any, name: str, size: float = TEXT_SIZE, **where: Any) -> Any:
     """A colour bar without a frame, with the name of what it shows; ``where`` is matplotlib's: ``ax``, ``cax`` ..."""
     bar = figure.colorbar(image, **where)

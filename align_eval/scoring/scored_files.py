@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from align_eval.errors import InputError
+from align_eval.files import short_names
 from align_eval.links.table import kept
 from align_eval.scoring.checks import check_policies
 from align_eval.scoring.link_scores import LinkScores, link_scores
@@ -47,8 +47,7 @@ def score_scored_files(
     source = find_gold(gold, gold_options, pairs)
     readers = [hypothesis_options.reader(path) for path in hypotheses]
     measure_sentences(source, readers, first)
-    short = ["stdin" if path == "-" else Path(path).name for path in hypotheses]
-    names = [path if short.count(name) > 1 else name for path, name in zip(hypotheses, short, strict=True)]
+    names = short_names(hypotheses)
     # One block: links are ranked across all sentence pairs.
     (tables,) = side_by_side(source, readers, 2**31 - 1, missing_sentences, first)
     if unannotated == "skip":

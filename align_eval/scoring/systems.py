@@ -20,6 +20,7 @@ from align_eval.corpora.matching import Matching, check_first, lengths_error, ma
 from align_eval.corpora.raw_links import LinkReport
 from align_eval.corpora.sidecar import read_provenance
 from align_eval.errors import AlignEvalWarning, InputError, UnknownNameError
+from align_eval.files import short_names
 from align_eval.links import IntArray
 from align_eval.links.table import LinkTable, joined, kept, part_of
 from align_eval.scoring.breakdown import Breakdown, breakdown
@@ -307,8 +308,7 @@ def score_files(
     source = find_gold(gold, gold_options, pairs)
     readers = [hypothesis_options.reader(path) for path in hypotheses]
     measure_sentences(source, readers, first)
-    short = ["stdin" if path == "-" else Path(path).name for path in hypotheses]
-    names = [path if short.count(name) > 1 else name for path, name in zip(hypotheses, short, strict=True)]
+    names = short_names(hypotheses)
     found = _Counts(
         [
             _System(name, reader, Alternatives(source.reader, reader))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_eval.errors import InputError, LengthMismatchError
-from align_eval.files import StrPath, atomic_writer, parse_json, read_lines, sha256_of
+from align_eval.files import StrPath, atomic_writer, parse_json, read_lines, sha256_of, short_names
 from align_eval.io.resumable import Key, ResumableWriter
 from align_eval.models.translation import Decoding, Translation, Translator, load_translator
 from align_eval.runs.parallel_text import plain_language
@@ -328,18 +328,16 @@ def read_hypotheses(paths: Sequence[StrPath], sentences: int, limit: int | None 
         raise InputError("translations are read from files, not from standard input", remedy="Name a file")
     if len(set(names)) != len(names):
         raise InputError("the same file of translations is named twice", remedy="Name each file once")
-    short = [Path(name).name for name in names]
     out = []
-    for name, label in zip(names, short, strict=True):
+    for name, label in zip(names, short_names(names), strict=True):
         lines = [line for _, line in read_lines(name)]
         if len(lines) != sentences:
             raise LengthMismatchError(
                 f"{len(lines)} translations but {sentences} sentence pairs", file=name,
                 remedy="Give one line for each sentence pair, empty lines included",
             )  # fmt: skip
-        shown = name if short.count(label) > 1 else label
         translations = [Translation(line, pieces=1 if line else 0) for line in lines[:limit]]
-        out.append(Hypothesis(shown, translations, sha256_of(name)))
+        out.append(Hypothesis(label, translations, sha256_of(name)))
     return out
 
 
