@@ -45,7 +45,7 @@ PUBLISHED = {
     "eflomal, with training text": (22.6, 8.2, 25.1, 28.7, 47.5),
     "fast_align, with training text": (27.0, 10.5, 32.1, 38.1, 51.1),
 }
-NAMES = {"argmax": "argmax, layer 7", "refined": "**refined (`free`)**", "refined:name=cc0": "refined (`cc0`)"}
+NAMES = {"argmax": "argmax, layer 7", "refined": "refined, free", "refined:name=cc0": "refined, cc0"}
 
 
 def unseen_english() -> ae.Corpus:
@@ -150,7 +150,7 @@ def calibration(model: Any, out: Path) -> str:
             axes.plot(*places, color=colour, marker=mark, markersize=3.5, linewidth=1, label=name)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of a link", ylabel="share that are links (gold)")
         axes.set_aspect("equal")
-        axes.legend(frameon=False, loc="upper left")
+        axes.legend(frameon=False, loc="lower right")
         save(figure, out / "reliability.png")
         pyplot.close(figure)
     return table(["test set", "calibration error", "recall 70", "recall 80", "recall 90"], rows)
