@@ -78,29 +78,12 @@ class Score:
         return frame([self.to_json()])
 
 
-def score(
-    gold: LinkTable,
-    hypothesis: LinkTable,
-    *,
-    resamples: int = 1000,
-    seed: int = 12345,
-    alpha: float = 0.5,
-    confidence: float = 0.95,
-    signature: Signature | None = None,
-) -> Score:
-    """Score the links of one system against gold.
-
-    The score is that of the corpus: counts are summed over the sentence pairs first. The mean of the sentences' AER is
-    another number.
+def score(gold: LinkTable, hypothesis: LinkTable, **options: Any) -> Score:
+    """Score the links of one system against gold; ``options`` are those of :func:`score_counts`.
 
     Args:
         gold: sure and possible links, 0-based; an error without any.
         hypothesis: proposed links, 0-based, of the same sentence pairs.
-        resamples: how many bootstrap resamples the intervals come from; 0: no intervals.
-        seed: of the resamples.
-        alpha: weight of precision in ``f_alpha``.
-        confidence: level of the intervals (:mod:`align_eval.statistics`), between 0 and 1.
-        signature: what is known of where the links come from; sentences, resamples, seed and version are filled in.
 
     >>> from align_eval.links import GoldLinks, Links
     >>> gold = LinkTable.from_links([GoldLinks(Links([(0, 0), (1, 1)]), Links([(1, 2)]))])
@@ -108,15 +91,7 @@ def score(
     40.0
     """
     check_gold(gold.sentences, gold.links)
-    return score_counts(
-        counts(gold, hypothesis),
-        gold.links,
-        resamples=resamples,
-        seed=seed,
-        alpha=alpha,
-        confidence=confidence,
-        signature=signature,
-    )
+    return score_counts(counts(gold, hypothesis), gold.links, **options)
 
 
 def score_counts(
@@ -129,7 +104,20 @@ def score_counts(
     confidence: float = 0.95,
     signature: Signature | None = None,
 ) -> Score:
-    """As :func:`score`, from |A|, |S|, |A∩S|, |A∩P| of the sentence pairs ``(sentence pairs, 4)`` and |P|."""
+    """The score of a corpus: counts are summed over sentence pairs first (the mean of their AERs is another number).
+
+    Args:
+        rows: |A|, |S|, |A∩S|, |A∩P| of the sentence pairs ``(sentence pairs, 4)``; ``possible``: |P|.
+        resamples: how many bootstrap resamples the intervals come from; 0: no intervals.
+        seed: of the resamples.
+        alpha: weight of precision in ``f_alpha``.
+        confidence: level of the intervals (:mod:`align_eval.statistics`), between 0 and 1.
+        signature: what is known of where the links come from; sentences, resamples, seed and version are filled in.
+
+    Raises:
+        EmptyGoldError: no sentence pair or no gold link.
+        InputError: a parameter out of its range.
+    """
     check_gold(len(rows), possible)
     check_resampling(resamples, seed, confidence)
     sums = rows.sum(axis=0, dtype=np.int64)
