@@ -40,7 +40,8 @@ def test_pages_use_the_public_names_only(page: Path) -> None:
 
 
 INSIDE = {
-    "aligner/ablations.py", "aligner/train.py", "aligner/table.py", "bench/efficiency.py", "bench/equal.py",
+    "aligner/ablations.py", "aligner/train.py", "alignment_heads.py",
+    "aligner/table.py", "bench/efficiency.py", "bench/equal.py",
     "bench/forms.py", "bench/growth.py", "bench/int16.py",
     "bench/aligners.py", "bench/ray_engine.py", "bench/scoring.py", "bench/statistical.py", "bench/streaming.py",
     "bench/systems.py", "compatibility.py", "coverage.py", "page_size.py", "pattern_heads.py", "train_mlm/export.py",
