@@ -113,6 +113,10 @@ Decoder-only models read the prompt of the package, zero-shot, and the first pai
 
 ![AER of the best head and of combinations](heads.png)
 
+In the translation models one head is nearly as good as any combination of heads; the decoder-only model spreads what
+it knows of alignment over many heads, and the logistic combination is far better than its best one. There TS is low
+even where AER is not: most of the weight lies outside of the source, on the beginning of the prompt above all.
+
 ## Does a head chosen on one test set stay good on another?
 
 The head chosen on one set, scored on the others, beside the head that was chosen there:
@@ -131,12 +135,12 @@ def figure(found: dict[str, dict[str, Any]], out: Path) -> None:
         places = range(len(found))[::-1]
         kinds = (("best head", "o"), ("mean of up to 8", "s"), ("logistic", "D"))
         for (label, mark), colour, shift in zip(kinds, PALETTE, (0.2, 0.0, -0.2), strict=False):
-            values = [
-                (one["heads"][0]["aer"], one["heads"][0]["ci"]) if label == "best head"
-                else (one["greedy" if label.startswith("mean") else "logistic"][k] for k in ("aer", "ci"))
+            shown = [
+                one["heads"][0] if label == "best head" else one["greedy" if label.startswith("mean") else "logistic"]
                 for one in found.values()
-            ]  # fmt: skip
-            for place, (aer, (low, high)) in zip(places, values, strict=True):
+            ]
+            for place, scored in zip(places, shown, strict=True):
+                aer, (low, high) = scored["aer"], scored["ci"]
                 axes.plot([low, high], [place + shift] * 2, color=colour, linewidth=1)
                 axes.plot([aer], [place + shift], color=colour, marker=mark, markersize=3.5, linestyle="",
                           label=label if place == places[0] else None)  # fmt: skip
