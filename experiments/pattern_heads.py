@@ -2,12 +2,14 @@
 
     python experiments/pattern_heads.py
 
-Model, text, length and mass are those of the figures in ``results/pattern``.
+Model, text, length and mass are those of the figures in ``results/pattern``; all may be given.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
@@ -31,6 +33,7 @@ def main() -> None:
     for head in found:
         by_kind[head.detection.best.name if head.detection.structured else "unstructured"].append(head)
     folder = Path(given.output)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "heads.tsv").open("w", encoding="utf-8") as stream:
         stream.write(
             "layer\thead\tkind\tspec\texplained\tjaccard\tbits_saved\trunner_up\twindow\tsinks\tsaved_compute\n"
@@ -48,7 +51,7 @@ def main() -> None:
         f"# Patterns of all heads of {given.model}", "",
         f"{len(found)} heads over the first {attention.read} sub-words of `{given.text}`; a query attends to the "
         f"fewest keys that carry {given.mass:.0%} of its weight. Made by", "",
-        "    python experiments/pattern_heads.py", "",
+        f"    {shlex.join(['python', 'experiments/pattern_heads.py', *sys.argv[1:]])}", "",
         f"with align-eval {__version__}; every head is in `heads.tsv`. The first token is a sink column (80 % of the "
         f"queries beyond the window, or more) of {sinks} heads.", "",
         "| best kind | heads | median share of causal cells explained | clearest head (layer, head) |",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -102,11 +103,17 @@ def scan_heads(
 ) -> Iterator[HeadPattern]:
     """The detector's word on every head, layer by layer; see :func:`~align_eval.patterns.detector.binarise`.
 
+    Heads with equal patterns are detected once: with a mass of 1, which shows the mask, those of a layer are equal.
+
     Raises:
         InputError: cross-attention, whose patterns are not square; a bad rule.
     """
+    known: dict[bytes, Detection] = {}
     for layer, head, pattern in _patterns(attention, mass, weight):
-        yield HeadPattern(layer, head, pattern, detect(pattern, causal=attention.causal or None))
+        key = sha256(np.packbits(pattern).tobytes()).digest()
+        if key not in known:
+            known[key] = detect(pattern, causal=attention.causal or None)
+        yield HeadPattern(layer, head, pattern, known[key])
 
 
 def _patterns(
