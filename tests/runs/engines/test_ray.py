@@ -286,9 +286,9 @@ def test_files_in_files_out_with_an_actor_killed_in_mid_file(tmp_path: Path, eng
 def test_actors_whose_room_was_taken_are_not_waited_for(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from align_eval.runs.engines import ray as engine_module
 
-    monkeypatch.setattr(engine_module, "PLACING", 2.0)
     with closing(make_engine("ray", actors=2)) as first, closing(make_engine("ray", actors=2)) as second:
         assert first.ask(Given(1), str) == "1"
+        monkeypatch.setattr(engine_module, "PLACING", 2.0)  # now: the first may start slowly on a busy machine
         monkeypatch.setattr(type(second), "_room", lambda self: 2)  # as it was before the first took it
         with pytest.raises(EngineError, match="2 of 2 actors have not been started"):
             second.ask(Given(1), str)
