@@ -115,7 +115,7 @@ Decoder-only models read the prompt of the package, zero-shot, and the first pai
 
 In the translation models one head is nearly as good as any combination of heads; the decoder-only model spreads what
 it knows of alignment over many heads, and the logistic combination is far better than its best one. There TS is low
-even where AER is not: most of the weight lies outside of the source, on the beginning of the prompt above all.
+even where AER is not: the greatest weight of a row often lies on none of the linked source words.
 
 ## Does a head chosen on one test set stay good on another?
 
