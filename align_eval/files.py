@@ -71,8 +71,8 @@ def sha256_of(path: StrPath) -> str:
 
 _ENDINGS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd"}
 _READERS: dict[str, Callable[[BinaryIO], Any]] = {
-    "gzip": lambda raw: gzip.GzipFile(fileobj=raw), "xz": lzma.LZMAFile, "zstd": lambda raw: ZstdReader(raw),
-    "bzip2": bz2.BZ2File,
+    "gzip": lambda raw: gzip.GzipFile(fileobj=raw), "xz": lzma.LZMAFile, "bzip2": bz2.BZ2File,
+    "zstd": lambda raw: BlockReader(_zstd_blocks(raw)),
 }  # fmt: skip
 
 
@@ -331,18 +331,11 @@ def output_stream(path: StrPath) -> Iterator[BinaryIO]:
                 yield packed
 
 
-class ZstdReader(io.RawIOBase):
-    """The unpacked bytes of Zstandard frames in ``raw``; a frame that is cut short raises ``EOFError``.
+class BlockReader(io.RawIOBase):
+    """Blocks of bytes as a stream."""
 
-    (The package's own ``stream_reader`` takes the end of the file for the end of the data.)
-    """
-
-    def __init__(self, raw: BinaryIO) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._fresh = zstandard.ZstdDecompressor
-        self._frame: Any = None
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
         self._pending = memoryview(b"")
 
     def readable(self) -> bool:
@@ -350,20 +343,31 @@ class ZstdReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._pending:
-            ended = self._frame is None or self._frame.eof
-            left = self._frame.unused_data if self._frame is not None and ended else b""
-            packed = left or self._raw.read(1 << 12)  # 128 MiB unpacked at most
-            if not packed:
-                if ended:
-                    return 0
-                raise EOFError("the file ends within a Zstandard frame")
-            if ended:
-                self._frame = self._fresh().decompressobj()
-            self._pending = memoryview(self._frame.decompress(packed))
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._pending = memoryview(block)
         size = min(len(buffer), len(self._pending))
-        buffer[:size] = self._pending[:size]
-        self._pending = self._pending[size:]
+        buffer[:size], self._pending = self._pending[:size], self._pending[size:]
         return size
+
+
+def _zstd_blocks(raw: BinaryIO) -> Iterator[bytes]:
+    """The unpacked bytes of Zstandard frames; a frame that is cut short raises ``EOFError``.
+
+    (The package's own ``stream_reader`` takes the end of the file for the end of the data.)
+    """
+    import zstandard
+
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    begun = False
+    while packed := frame.unused_data or raw.read(1 << 12):  # 128 MiB unpacked at most
+        if frame.eof:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+        begun = True
+        yield frame.decompress(packed)
+    if begun and not frame.eof:
+        raise EOFError("the file ends within a Zstandard frame")
 
 
 #: Bytes up to which a file is always read: it takes less time than a look into the cache.

@@ -13,10 +13,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from align_eval.errors import AlignEvalError, FormatError
 from align_eval.files import (
+    BlockReader,
     LinesCheck,
     StrPath,
     check_line_size,
@@ -32,7 +33,7 @@ from align_eval.files import (
 from align_eval.first_bytes import ENOUGH, check_text, sniff
 
 STDIN = "standard input"
-_IN_MEMORY = 1 << 24
+_IN_MEMORY, _SPOOLED = 1 << 24, 1 << 16
 
 
 class _Spool:
@@ -45,7 +46,14 @@ class _Spool:
         self._size = 0
         self._ended = False
 
-    def read_at(self, position: int, size: int) -> bytes:
+    def blocks(self) -> Iterator[bytes]:
+        """All of it from the beginning."""
+        position = 0
+        while block := self._read_at(position, _SPOOLED):
+            position += len(block)
+            yield block
+
+    def _read_at(self, position: int, size: int) -> bytes:
         if position < self._size:
             self._copy.seek(position)
             return self._copy.read(min(size, self._size - position))
@@ -60,21 +68,6 @@ class _Spool:
             self._copy.write(block)
         self._size += len(block)
         return block
-
-
-class _SpoolReader(io.RawIOBase):
-    def __init__(self, spool: _Spool) -> None:
-        self._spool = spool
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        block = self._spool.read_at(self._position, len(buffer))
-        buffer[: len(block)] = block
-        self._position += len(block)
-        return len(block)
 
 
 class Input:
@@ -126,7 +119,7 @@ class Input:
     def open(self) -> BinaryIO:
         """The bytes from the beginning, decompressed."""
         if self._spool is not None:
-            return unpacked(cast(BinaryIO, io.BufferedReader(_SpoolReader(self._spool), 1 << 16)), self.path)
+            return unpacked(cast(BinaryIO, io.BufferedReader(BlockReader(self._spool.blocks()), _SPOOLED)), self.path)
         return open_binary(self.path)
 
     def whole(self) -> IO[bytes]:

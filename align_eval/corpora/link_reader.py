@@ -15,7 +15,7 @@ from align_eval.corpora.matching import is_foreign, placed_in_text
 from align_eval.corpora.pair import SentencePair
 from align_eval.corpora.raw_links import Lengths, LinkReport, RawLinks, join_raw
 from align_eval.corpora.sidecar import SUFFIX, sidecar_base
-from align_eval.errors import FormatError, IndexBaseError, InputError, LengthMismatchError, LinkRangeError
+from align_eval.errors import IndexBaseError, InputError, LengthMismatchError, LinkRangeError
 from align_eval.files import StrPath
 from align_eval.links import BoolArray, IntArray
 from align_eval.links.symmetrization import ORDER_NAMES
@@ -187,9 +187,19 @@ class LinkReader:
             if base == 1 and least <= 0:
                 nothing = (source == 0) & (target == 0)
                 if nothing.any():
-                    raise self._base_error(raw, int(nothing.argmax()))
+                    row = int(nothing.argmax())
+                    raise IndexBaseError(
+                        f"link {self.format.show(0, 0, raw.is_sure(row))} joins nothing with nothing if indices count "
+                        "from 1, so they count from 0",
+                        file=self.file.name, line=raw.line_of(row), remedy=f"Pass base 0 {BASE_OPTIONS}",
+                    )  # fmt: skip
             if self.nulls == "raise":
-                raise self._null_error(raw, int(null.argmax()))
+                row = int(null.argmax())
+                shown = self.format.show(int(raw.first[row]), int(raw.second[row]), raw.is_sure(row))
+                raise self.file.malformed(
+                    f"link {shown} joins a word with nothing (a null link, indices counted from {report.base})",
+                    raw.line_of(row), "Leave null links out with nulls='drop' (--nulls drop)",
+                )  # fmt: skip
             report.nulls += int(null.sum())
             keep = ~null
             marks = np.ones(len(source), dtype=bool) if raw.sure is None else raw.sure
@@ -226,20 +236,6 @@ class LinkReader:
         for text in raw.notes:
             report.note(text)
         return table
-
-    def _base_error(self, raw: RawLinks, row: int) -> IndexBaseError:
-        return IndexBaseError(
-            f"link {self.format.show(0, 0, raw.is_sure(row))} joins nothing with nothing if indices count from 1, so "
-            "they count from 0",
-            file=self.file.name, line=raw.line_of(row), remedy=f"Pass base 0 {BASE_OPTIONS}",
-        )  # fmt: skip
-
-    def _null_error(self, raw: RawLinks, row: int) -> FormatError:
-        shown = self.format.show(int(raw.first[row]), int(raw.second[row]), raw.is_sure(row))
-        return FormatError(
-            f"link {shown} joins a word with nothing (a null link, indices counted from {self.report.base})",
-            file=self.file.name, line=raw.line_of(row), remedy="Leave null links out with nulls='drop' (--nulls drop)",
-        )  # fmt: skip
 
     def _range_error(self, raw: RawLinks, row: int, lengths: Lengths) -> LinkRangeError:
         base, order = self.report.base, self.report.order

@@ -166,7 +166,9 @@ def _keys(tables: Sequence[LinkTable], how: Matching, done: int) -> list[Keys]:
     """What the sentence pairs of each table go by: names, as numbers if all are; or lines of a file without names."""
     numbers = all(_NUMBER.fullmatch(name) for table in tables for name in table.ids or ())
     named = [None if t.ids is None else [int(name) if numbers else name for name in t.ids] for t in tables]
-    if numbers and _from_zero_and_one([own for own in named if own is not None]):
+    known = [own for own in named if own is not None]
+    runs = numbers and all(map(_is_run, known)) and len({len(own) for own in known}) == 1
+    if runs and {own[0] for own in known} == {0, 1}:  # the same pairs, counted from 0 and from 1
         named = [None if own is None else list(range(1, 1 + len(own))) for own in named]
     which = next(k for k, own in enumerate(named) if own is not None)
     return [
@@ -178,12 +180,6 @@ def _keys(tables: Sequence[LinkTable], how: Matching, done: int) -> list[Keys]:
 def _is_run(keys: Keys) -> bool:
     """Whether the keys are consecutive numbers."""
     return bool(keys) and isinstance(keys[0], int) and list(keys) == list(range(keys[0], keys[0] + len(keys)))
-
-
-def _from_zero_and_one(named: Sequence[Keys]) -> bool:
-    """Whether some tables number the same pairs 0, 1, ... n - 1 and the others 1, 2, ... n."""
-    runs = all(_is_run(own) for own in named) and len({len(own) for own in named}) == 1
-    return runs and {own[0] for own in named} == {0, 1}
 
 
 def _lines(n: int, names: Keys, how: Matching, which: int, k: int, done: int) -> Keys:

@@ -79,10 +79,7 @@ def load_testset(name: str) -> Corpus:
         ChecksumError: a file is not the registered one.
         FormatError: the gold does not have the registered number of sentences and links.
     """
-    return _load_entry(get_entry(name))
-
-
-def _load_entry(entry: TestSetEntry) -> Corpus:
+    entry = get_entry(name)
     files = _verified_files(entry)
     table = _read_gold(entry, files)
     return Corpus(
@@ -226,7 +223,12 @@ def add_testset(
     if gold is not None:
         report = read_links_report(gold, format=gold_format, base=made.base, bitext=made.pairs)[1]
         files.append(("gold", gold, report.format))
-    values = {"title": title or name, "citation": list(citation), "licence": licence, **_values(made, made.base)}
+    table = made.table
+    values = {
+        "title": title or name, "citation": list(citation), "licence": licence, "source_language": source_language,
+        "target_language": target_language, "version": "1", "base": made.base, "sentences": len(made),
+        "sure": 0 if table is None else table.sure_links, "possible": 0 if table is None else table.links,
+    }  # fmt: skip
     listed = [
         {"role": role, "path": os.path.abspath(path), "format": kind, "sha256": sha256_of(path)}
         for role, path, kind in files
@@ -249,16 +251,6 @@ def remove_testset(name: str) -> Path:
     with output_errors(registry), alone(registry):
         write_registry(registry, without_entry(registry.read_text("utf-8"), name), {k for k in known if k != name})
     return registry
-
-
-def _values(testset: Corpus, base: int) -> dict[str, Any]:
-    """What an entry says of its content."""
-    table = testset.table
-    return {
-        "source_language": testset.source_language, "target_language": testset.target_language, "version": "1",
-        "base": base, "sentences": len(testset), "sure": 0 if table is None else table.sure_links,
-        "possible": 0 if table is None else table.links,
-    }  # fmt: skip
 
 
 def _folders(entry: TestSetEntry) -> list[tuple[str, Path]]:

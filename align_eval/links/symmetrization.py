@@ -142,10 +142,7 @@ class _State:
                 remedy="Check that the file holds links",
             )
         a, b = (((s * self.width_s) + i + 1) * self.width_t + j + 1 for s, i, j in (forward, reverse))
-        merged = np.sort(np.concatenate([a, b]), kind="stable")
-        fresh = np.ones(len(merged), dtype=bool)
-        np.not_equal(merged[1:], merged[:-1], out=fresh[1:])
-        self.key: _Ints = merged[fresh]
+        self.key: _Ints = np.union1d(a, b)
         self.in_forward: BoolArray = _found(self.key, a)
         self.in_reverse: BoolArray = _found(self.key, b)
         self.chosen: BoolArray = self.in_forward & self.in_reverse

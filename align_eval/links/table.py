@@ -79,7 +79,7 @@ class LinkTable(Sequence[Links]):
     def offsets(self) -> NDArray[np.int64]:
         """The first row of each sentence pair, and the number of rows, ``(sentences + 1,)``."""
         if self._offsets is None:
-            self._offsets = offsets_of(self.sentence, self.sentences)
+            self._offsets = np.searchsorted(self.sentence, np.arange(self.sentences + 1, dtype=np.int32))
         return self._offsets
 
     def to_frame(self) -> pandas.DataFrame:
@@ -351,18 +351,6 @@ def _sort_unique_wide(
     else:
         sure = sure[fresh]
     return sentence[fresh], source[fresh], target[fresh], sure, scores
-
-
-def offsets_of(sentence: IntArray, sentences: int) -> NDArray[np.int64]:
-    """``np.searchsorted(sentence, np.arange(sentences + 1))`` of a sorted column, in one pass."""
-    if not len(sentence):
-        return np.zeros(sentences + 1, dtype=np.int64)
-    starts = np.flatnonzero(sentence[1:] != sentence[:-1]) + 1
-    first, last = int(sentence[0]), int(sentence[-1])
-    if len(starts) + 1 == sentences:  # every pair has links
-        return np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64)
-    spans = np.concatenate([[first + 1], np.diff(sentence[starts], prepend=first), [sentences - last]])
-    return np.repeat(np.concatenate([[0], starts, [len(sentence)]], dtype=np.int64), spans)
 
 
 def sums(rows: NDArray[np.uint8], offsets: NDArray[np.integer]) -> IntArray:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from align_eval.corpora.inputs import Input
+from align_eval.corpora.lines import looks_like_links
 from align_eval.corpora.link_formats.answers import looks_like_answer
 from align_eval.corpora.link_formats.pharaoh import value_of
 from align_eval.corpora.link_formats.tsv import looks_like_multimwa
@@ -17,8 +18,6 @@ from align_eval.first_bytes import check_text
 
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _PROBABILITY = re.compile(r"-?[0-9.]+(?:[eE][-+]?[0-9]+)?")
-# Ordinary links, told at once.
-_PLAIN = re.compile(r" *(?:[0-9]{1,9}[-p?][0-9]{1,9}(?: +|$))*")
 _ENOUGH = 1 << 16
 _LINES = 250
 NAMES = "pharaoh, talp, naacl, a3, tsv, pipes, numbered, multimwa, lists, answers, jsonl or parquet"
@@ -77,7 +76,7 @@ def _of_json(first: str, lines: list[str]) -> str:
 
 
 def _links(text: str) -> bool:
-    return _PLAIN.fullmatch(text) is not None or are_links(text)
+    return looks_like_links(text) or are_links(text)  # ordinary ones are told at once
 
 
 def _tsv(line: str) -> float:
@@ -96,7 +95,7 @@ def _pipes(line: str) -> float:
 
 
 def _pharaoh(line: str) -> float:
-    if _PLAIN.fullmatch(line):
+    if looks_like_links(line):
         return 1.0
     words = [word for word in split_scores(line.strip("\t"))[0].split(" ") if word]
     if "|||" in words or "\t" in line.strip("\t"):
