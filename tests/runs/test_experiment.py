@@ -155,6 +155,7 @@ def test_a_sweep_runs_and_keeps_what_is_done(tmp_path: Path, marian: Any, monkey
     page = (folder / "README.md").read_text("utf-8")
     assert "# A tiny sweep" in page
     assert f"{best['aer']:.1f}: layer 2, head {best['head']}, {best['mode']}" in page
+    assert {line.count("|") for line in page.splitlines() if line.startswith("|")} == {7}, "a cell a column"
     assert "![AER by layer and head on mini-ende](mini-ende.png)" in page
     assert (folder / "mini-ende.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "mini-ende.pdf").read_bytes().startswith(b"%PDF")

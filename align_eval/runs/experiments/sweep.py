@@ -136,7 +136,7 @@ class SweepExperiment(ViewExperiment):
             f"{100 * self.development:g} % of the sentences (drawn with seed {self.seed}) and scored on the rest, "
             "with the 95 % interval.",
             "",
-            *table(["test set", "whole set", *(f"{name} | on the rest" for name in self.select)], rows),
+            *table(["test set", "whole set", *(c for name in self.select for c in (name, "on the rest"))], rows),
             *sections,
             "",
             "Every view and every selection with its weights and signature: `sweep.json`.",
