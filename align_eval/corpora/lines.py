@@ -36,22 +36,27 @@ def check_base(base: object) -> int:
 
 def parse_gold(text: str, base: int) -> GoldLinks:
     """Read ``i-j`` (sure) and ``ipj`` or ``i?j`` (possible) separated by ASCII spaces."""
-    from align_eval.links import GoldLinks, Links
-
-    sure: list[tuple[int, int]] = []
-    possible: list[tuple[int, int]] = []
-    for word in text.split(" "):
-        if not word:
-            continue
+    found = []
+    for word in filter(None, text.split(" ")):
         match = _LINK.fullmatch(word)
         if match is None:
             raise FormatError(f"{word[:40]!r} is not a link", remedy="Links are written i-j (sure) or ipj (possible)")
-        pair = (int(match[1]) - base, int(match[3]) - base)
-        if pair[0] < 0 or pair[1] < 0:
-            raise FormatError(f"link {word!r} has an index 0 but the index base is 1", remedy=_BASE_0)
-        possible.append(pair)
-        if match[2] == "-":
-            sure.append(pair)
+        found.append((int(match[1]), int(match[3]), match[2] == "-", repr(word)))
+    return gold_of(found, base)
+
+
+def gold_of(links: Iterable[tuple[int, int, bool, str]], base: int) -> GoldLinks:
+    """The gold of ``(source, target, sure, as written)``, indices from ``base``; index 0 of base 1 is an error."""
+    from align_eval.links import GoldLinks, Links  # numpy comes with it
+
+    sure: list[tuple[int, int]] = []
+    possible: list[tuple[int, int]] = []
+    for first, second, mark, shown in links:
+        if first < base or second < base:
+            raise FormatError(f"link {shown} has an index 0 but the index base is 1", remedy=_BASE_0)
+        possible.append((first - base, second - base))
+        if mark:
+            sure.append(possible[-1])
     return GoldLinks(Links(sure), Links(possible))
 
 

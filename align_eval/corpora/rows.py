@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align_eval.corpora.formats import Options, Record, Side
 from align_eval.corpora.inputs import Input
-from align_eval.corpora.lines import BASE, check_base
+from align_eval.corpora.lines import BASE, check_base, gold_of
 from align_eval.corpora.link_text import FORMS, MAX_INDEX, NULL, parse_token
 from align_eval.corpora.markup import check_sentence, fault_of
 from align_eval.corpora.pair import SentencePair
@@ -299,22 +299,8 @@ class RowReader:
         found = row_links(row)
         if found is None:
             return None
-        from align_eval.links import GoldLinks, Links  # numpy comes with it
-
-        sure: list[tuple[int, int]] = []
-        possible: list[tuple[int, int]] = []
-        for first, second, mark in zip(found.sides[::2], found.sides[1::2], found.sure, strict=True):
-            if first == NULL or second == NULL:  # a word joined with nothing: no link
-                continue
-            if first < self.base or second < self.base:
-                raise FormatError(
-                    f"link [{first}, {second}] has an index 0 but the index base is 1",
-                    remedy="Pass --bitext-format auto:base=0 (format= in Python), or leave null links out",
-                )
-            possible.append((first - self.base, second - self.base))
-            if mark:
-                sure.append(possible[-1])
-        return GoldLinks(Links(sure), Links(possible))
+        links = zip(found.sides[::2], found.sides[1::2], found.sure, strict=True)
+        return gold_of(((i, j, mark, f"[{i}, {j}]") for i, j, mark in links if NULL not in (i, j)), self.base)
 
 
 def _side(value: Any, what: str) -> Side:

@@ -203,7 +203,11 @@ class ResumableWriter:
             self.part = journal if shards else self._part()
             try:
                 if not (resume and unfinished and self._take_up()):
-                    self._begin()
+                    self._shards = []
+                    self._clear(0, 0)
+                    self._journal.begin()
+                    self._journal.add({"key": self._key.parts})
+                    self._open()
             except BaseException:
                 self._journal.close()
                 raise
@@ -214,21 +218,18 @@ class ResumableWriter:
         with output_errors(self.path):
             while True:
                 room = len(lines) if self.shard_lines is None else self.shard_lines - self._in_part
-                self._put(lines[:room])
-                lines = lines[room:]
+                block, lines = lines[:room], lines[room:]
+                out = self._open()
+                out.append(block)
+                self._in_part += len(block)
+                if self._in_part == self.shard_lines:
+                    self._finish_shard()
+                elif out.bytes:
+                    row = {"lines": self._in_part, "bytes": out.bytes, "sha256": out.digest(), "read": self.read}
+                    self._journal.add(row)
+                self.lines += len(block)
                 if not lines:
                     return
-
-    def _put(self, block: list[str]) -> None:
-        out = self._open()
-        out.append(block)
-        self._in_part += len(block)
-        if self._in_part == self.shard_lines:
-            self._finish_shard()
-        elif out.bytes:
-            row = {"lines": self._in_part, "bytes": out.bytes, "sha256": out.digest(), "read": self.read}
-            self._journal.add(row)
-        self.lines += len(block)
 
     def seal(self) -> dict[str, Any]:
         """What a sidecar says of the output, which no line may follow: ``lines``, ``sha256`` and number of ``shards``.
@@ -320,13 +321,6 @@ class ResumableWriter:
             raise InputError("the output of the unfinished run was changed", file=part, remedy=REMEDY)
         self._out = Lines(part, self.path.name, size, held)
         return True
-
-    def _begin(self) -> None:
-        self._shards = []
-        self._clear(0, 0)
-        self._journal.begin()
-        self._journal.add({"key": self._key.parts})
-        self._open()
 
     def _open(self) -> Lines | Parquet:
         if self._out is None:

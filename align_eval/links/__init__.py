@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +38,6 @@ def _parsed(text: str) -> tuple[list[tuple[int, int]], list[float] | None]:
     if scores and len(scores) != len(pairs):
         raise InputError("some links have a score and others have not", remedy="Give all or none")
     return pairs, scores or None
-
-
-def _array(pairs: Iterable[tuple[int, int]]) -> NDArray[Any]:
-    try:
-        return np.array(list(pairs))
-    except (TypeError, ValueError):
-        raise InputError("these are not pairs of indices", remedy=_FORM) from None
 
 
 def out_of_range(i: int, j: int, source: int, target: int, line: int | None = None) -> LinkRangeError:
@@ -86,7 +78,10 @@ class Links:
         if isinstance(pairs, str):
             pairs, found = _parsed(pairs)
             scores = found if scores is None else scores
-        array = pairs if isinstance(pairs, np.ndarray) else _array(pairs)
+        try:
+            array = pairs if isinstance(pairs, np.ndarray) else np.array(list(pairs))
+        except (TypeError, ValueError):
+            raise InputError("these are not pairs of indices", remedy=_FORM) from None
         if array.size == 0:
             array = _EMPTY
         if array.ndim != 2 or array.shape[1] != 2:

@@ -159,10 +159,10 @@ class LinkTable(Sequence[Links]):
         return (
             isinstance(other, LinkTable)
             and self.sentences == other.sentences
-            and np.array_equal(self.sentence, other.sentence)
-            and np.array_equal(self.source, other.source)
-            and np.array_equal(self.target, other.target)
-            and np.array_equal(self.sure, other.sure)
+            and all(
+                np.array_equal(getattr(self, name), getattr(other, name))
+                for name in ("sentence", "source", "target", "sure")
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]
