@@ -108,17 +108,17 @@ class Looks(NamedTuple):
 class Refiner(nn.Module):
     """Head and refiner; a new one gives the mean of the layers' states and changes no score."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, device: str = "cpu") -> None:
         super().__init__()
         self.shape = shape
         joined = shape.width * len(shape.layers)
-        eye = torch.eye(shape.dimensions, shape.width) / math.sqrt(len(shape.layers))
+        eye = torch.eye(shape.dimensions, shape.width, device=device) / math.sqrt(len(shape.layers))
         self.head = nn.Parameter(eye.repeat(1, len(shape.layers)))  # (dimensions, layers * width)
         assert self.head.shape[1] == joined
-        self.scale = nn.Parameter(torch.tensor(18.0))
-        self.threshold = nn.Parameter(torch.tensor(0.7))
+        self.scale = nn.Parameter(torch.tensor(18.0, device=device))
+        self.threshold = nn.Parameter(torch.tensor(0.7, device=device))
         if shape.channels:
-            size = {"kernel_size": shape.kernel, "padding": shape.kernel // 2}
+            size: dict[str, Any] = {"kernel_size": shape.kernel, "padding": shape.kernel // 2, "device": device}
             self.first = nn.Conv2d(CHANNELS, shape.channels, **size)
             self.second = nn.Conv2d(shape.channels, shape.channels, **size)
             self.last = nn.Conv2d(shape.channels, 1, **size)
@@ -319,9 +319,9 @@ def _network(weights: bytes, shape: Shape, file: Path, remedy: str) -> Refiner:
 
     try:
         state = load(weights)
-        network = Refiner(shape)
+        network = Refiner(shape, device="meta")  # on a device it would draw numbers of the user's generator
         state["head"] = state["head"].float() * state.pop("head.scales").float()
-        network.load_state_dict({key: value.float() for key, value in state.items()})
+        network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise FormatError(f"does not hold the weights of this refiner: {error}", file=file, remedy=remedy) from None
     if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):

@@ -59,8 +59,10 @@ def predictions(logits: Tensor, tokens: Tensor, top: int, name: str = "the model
     if not kept:
         empty = np.zeros((0, k))
         return Predictions(empty.sum(axis=1), np.zeros(0, np.int64), np.zeros((0, k), np.int64), empty)
-    log_p, rank, which, best = (torch.cat(parts).cpu() for parts in zip(*kept, strict=True))
-    return Predictions(log_p.double().numpy(), rank.numpy(), which.numpy(), best.double().numpy())
+    log_p, rank, which, best = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return Predictions(
+        log_p.cpu().double().numpy(), rank.cpu().numpy(), which.cpu().numpy(), best.cpu().double().numpy()
+    )
 
 
 def fill_words(

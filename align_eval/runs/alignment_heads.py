@@ -46,7 +46,7 @@ def translation_scores(
     layouts = [one if one is not None and has_words(one) else None for one in lay_out_fitting(reader, pairs)]
     out: dict[tuple[int, int, str], NDArray[np.int64]] = {}
     for members, layer, reading, weights, rows, columns in token_blocks(reader, layouts, wanted, token_budget):
-        cells = torch.zeros((len(members), int(rows.max()) + 2, int(columns.max()) + 2), dtype=torch.bool)
+        cells = torch.zeros((len(members), int(rows.max()) + 2, int(columns.max()) + 2), dtype=torch.bool, device="cpu")
         for b, k in enumerate(members):
             part = slice(int(gold.offsets[k]), int(gold.offsets[k + 1]))
             source, target = torch.from_numpy(gold.source[part]).long(), torch.from_numpy(gold.target[part]).long()

@@ -73,7 +73,7 @@ def encode(
             if progress:
                 progress(len(pairs))
             return States(values, words, bounds, pairs)
-    values = torch.empty((len(words), len(layers), encoder.hidden_size), dtype=torch.float16)
+    values = torch.empty((len(words), len(layers), encoder.hidden_size), dtype=torch.float16, device="cpu")
     for start in range(0, len(pairs), _BLOCK):
         stop = min(start + _BLOCK, len(pairs))
         apart = sides[0] is not sides[-1]
@@ -119,7 +119,7 @@ def make_batch(states: States, chosen: Sequence[int], weights: Sequence[float] |
     numbers: dict[str, int] = {}
     pairs = [states.pairs[k] for k in chosen]
     looks = [Looks.of([getattr(p, side) for p in pairs], numbers) for side in ("source", "target")]
-    gold = torch.zeros((len(pairs), looks[0].form.shape[1], looks[1].form.shape[1]))
+    gold = torch.zeros((len(pairs), looks[0].form.shape[1], looks[1].form.shape[1]), device="cpu")
     sure = torch.zeros_like(gold)
     for b, pair in enumerate(pairs):
         if pair.gold is None:
@@ -130,12 +130,12 @@ def make_batch(states: States, chosen: Sequence[int], weights: Sequence[float] |
     for parity in (0, 1):
         spans = [(states.bounds[2 * k + parity], states.bounds[2 * k + parity + 1]) for k in chosen]
         longest = max(end - start for start, end in spans)
-        values = torch.zeros((len(chosen), longest, *states.values.shape[1:]))
-        words = torch.full((len(chosen), longest), -1, dtype=torch.int64)
+        values = torch.zeros((len(chosen), longest, *states.values.shape[1:]), device="cpu")
+        words = torch.full((len(chosen), longest), -1, dtype=torch.int64, device="cpu")
         for b, (start, end) in enumerate(spans):
             values[b, : end - start] = states.values[start:end]
             words[b, : end - start] = states.words[start:end]
         found.append((values, words))
-    given = torch.ones(len(chosen)) if weights is None else torch.tensor(list(weights))
+    given = torch.tensor([1.0] * len(chosen) if weights is None else list(weights), device="cpu")
     (source, source_words), (target, target_words) = found
     return Batch((source, target), (source_words, target_words), (looks[0], looks[1]), gold, sure, given)

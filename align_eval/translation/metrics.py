@@ -22,6 +22,7 @@ METRICS = ("bleu", "chrf", "ter")
 #: Names of the paired tests, as :data:`align_eval.scoring.paired.TESTS`, and sacrebleu's names of them.
 TESTS = {"bootstrap": "bs", "randomisation": "ar"}
 _SEED = "SACREBLEU_SEED"
+_DEFAULT_SEED = 12345  # sacrebleu's own, without that variable
 _environment = threading.RLock()
 # Languages written without spaces: sacrebleu's tokeniser for BLEU, and TER's support of their characters.
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
@@ -191,6 +192,9 @@ def _seeded(seed: int) -> Iterator[None]:
     """sacrebleu reads its seed from the environment, which all threads share: one of them at a time sets it."""
     with _environment:
         before = os.environ.get(_SEED)
+        if before == str(seed) or (before is None and seed == _DEFAULT_SEED):
+            yield
+            return
         os.environ[_SEED] = str(seed)
         try:
             yield
