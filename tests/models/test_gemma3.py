@@ -23,6 +23,9 @@ from align_eval.models.offline import GEMMA3_270M
 from tests.models.test_gguf import parse, write
 
 TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>", "\n\n", *(f"<0x{k:02X}>" for k in range(256)), "▁", "a", "b", "ab", "▁ab"]
+DIGEST = "2a1b02142882b7f30c4e6d3175b442a05ba1d9c42fde8fa5a0ece107ca301f2e"
+"""sha256 over names and float32 bytes of all weights, sorted by name. What transformers 5.23 reads from the GGUF file
+itself (with accelerate 1.15) has the same."""
 WIDTH, INNER, HEADS, KEYS, SIZE, LAYERS = 12, 16, 2, 1, 8, 7
 
 
@@ -196,6 +199,12 @@ def model() -> Any:
     GEMMA3_270M.state() != "ready", reason="offline:gemma3-270m is not in the cache: align-eval models add gemma3-270m"
 )
 class TestRealModel:
+    def test_the_weights_are_those_that_transformers_reads(self, model: Any) -> None:
+        digest, state = hashlib.sha256(), model.model.state_dict()
+        for name in sorted(state.keys() - {"lm_head.weight"}):
+            digest.update(name.encode() + state[name].numpy().tobytes())
+        assert digest.hexdigest() == DIGEST
+
     def test_it_translates(self, model: Any) -> None:
         ids = model.tokenizer("German: Der Hund schläft im Garten.\nEnglish:", return_tensors="pt").input_ids
         out = model.model.generate(ids, max_new_tokens=7, do_sample=False)
